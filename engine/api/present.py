@@ -1,0 +1,1 @@
+"""Pure: snapshots into views."""

@@ -1,0 +1,270 @@
+"""What the engine tells its consoles: msgspec structs, whole objects, JSON on the wire.
+
+Times are ISO 8601 UTC with `Z` on the wire, sizes bytes, durations seconds. Strings are already
+safe for a terminal. Fields are only ever added; unknown fields are ignored both ways.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+PROTO = 1
+TOPICS = ("fleet", "jobs", "sets", "findings", "targets")
+"""Topics of `subscribe`; besides, `machine:NAME` gives one `MachineView`."""
+
+
+class View(msgspec.Struct, kw_only=True, omit_defaults=False):
+    """Base of all views; `id` is unique within its topic."""
+
+    id: str
+
+
+class Next(msgspec.Struct, kw_only=True):
+    """What happens next on a machine. `kind`: running, queued, due, waiting, retry, held, none."""
+
+    kind: str
+    text: str = ""
+    done: float | None = None
+    eta_s: float | None = None
+
+
+class FleetView(View, kw_only=True):
+    """Topic `fleet`: one small object per standby; `id` is its name.
+
+    `state`: READY LATE BUILD FAIL NONE TEST LIVE HELD LOST. `strip`: the newest twelve boot
+    points, oldest first: `.` ready, `X` failed, `>` being made. `alarm`: sentences, newest
+    problem first.
+    """
+
+    state: str
+    can_start: bool
+    image_as_of: datetime | None = None
+    data_as_of: datetime | None = None
+    lag_s: float | None = None
+    rpo_s: int | None = None
+    next: Next
+    points: int = 0
+    keep: int = 24
+    target: str = ""
+    strip: str = ""
+    running: str = ""
+    alarm: str = ""
+    remedy: str = ""
+
+
+class PointView(View, kw_only=True):
+    """One boot point; `id` is `bp000042`. `stage` as in the model, `kept` why it stays."""
+
+    sequence: int
+    data_as_of: datetime
+    stage: str
+    recovery_point: str
+    bytes: int = 0
+    used: int = 0
+    ready_at: datetime | None = None
+    reason: str = ""
+    kept: str = ""
+    pin: str = ""
+    images: list[str] = []
+
+
+class DiskView(msgspec.Struct, kw_only=True):
+    """One disk of a machine."""
+
+    number: int
+    size: int
+    uuid: str = ""
+
+
+class RunView(msgspec.Struct, kw_only=True):
+    """A started VM. `serial`: safe lines, newest last; `power`: off, on, paused, crashed."""
+
+    point: str
+    since: datetime
+    power: str
+    serial: list[str] = []
+    accelerator: str = ""
+
+
+class MachineView(View, kw_only=True):
+    """Topic `machine:NAME`: everything about one standby."""
+
+    fleet: FleetView
+    images: str
+    source: str
+    set_id: str
+    trigger: str
+    keep: int
+    target: str
+    store: str
+    memory: int
+    cpus: int
+    firmware: str
+    disks: list[DiskView]
+    points: list[PointView]
+    run: RunView | None = None
+    waiting: list[str] = []
+
+
+class JobView(View, kw_only=True):
+    """Topic `jobs`: live jobs and the newest ended ones; `id` is the number as text."""
+
+    kind: str
+    machine: str
+    point: str = ""
+    status: str
+    step: str = ""
+    done: int = 0
+    total: int | None = None
+    rate: float | None = None
+    eta_s: float | None = None
+    queued_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason: str = ""
+    target: str = ""
+
+
+class SetPointView(msgspec.Struct, kw_only=True):
+    """One recovery point in the drawing of a chain."""
+
+    sequence: int
+    id: str
+    parent: str
+    arrival: str
+    taken_at: datetime
+    size: int
+    base: bool
+    reason: str = ""
+
+
+class SetView(View, kw_only=True):
+    """Topic `sets`: one image set; `id` is the set's id. `missing`: sentences."""
+
+    machine: str
+    machine_uuid: str
+    root: str
+    standby: str = ""
+    online: bool = True
+    points: list[SetPointView]
+    size: int
+    newest: datetime | None = None
+    missing: list[str] = []
+
+
+class FindingView(View, kw_only=True):
+    """Topic `findings`: a file, folder or target with a problem.
+
+    `gravity`: note, warning, error.
+    """
+
+    gravity: str
+    subject: str
+    text: str
+    remedy: str = ""
+    since: datetime | None = None
+
+
+class TargetView(View, kw_only=True):
+    """Topic `targets`; `id` is the target's name."""
+
+    kind: str
+    state: str
+    accelerator: str = ""
+    store: str = ""
+    store_path: str = ""
+    free: int | None = None
+    standbys: int = 0
+    findings: list[str] = []
+
+
+class JournalView(View, kw_only=True):
+    """One journal line; `id` is its number as text. `severity`: info, warning, error."""
+
+    at: datetime
+    severity: str
+    machine: str
+    key: str
+    text: str
+    unchanged: str = ""
+    remedy: str = ""
+
+
+class StandbyView(View, kw_only=True):
+    """One standby's definition; `file` is where it is kept."""
+
+    images: str
+    machine: str = ""
+    target: str
+    trigger: str
+    keep: int
+    rpo_s: int | None = None
+    held: str = ""
+    file: str = ""
+
+
+class Hello(msgspec.Struct, kw_only=True):
+    """Answer to `hello`. `epoch` differs after each start of the engine."""
+
+    proto: int
+    engine: str
+    epoch: str
+    role: str
+    user: str
+    site: str
+    now: datetime
+    up_s: float = 0.0
+
+
+class Step(msgspec.Struct, kw_only=True):
+    """One step of a plan; `expected_s` by measured history, None without any."""
+
+    text: str
+    expected_s: float | None = None
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """Answer to `plan`: what `run` will do.
+
+    `confirm`: text to type back, empty when none is asked.
+    """
+
+    plan: str
+    action: str
+    machine: str = ""
+    point: str = ""
+    steps: list[Step] = []
+    checks: list[str] = []
+    lost_s: float | None = None
+    expected_s: float | None = None
+    confirm: str = ""
+    expires: datetime
+
+
+class Done(msgspec.Struct, kw_only=True):
+    """Answer to `run`: what was set going. `job` is a number as text, empty when all is done."""
+
+    text: str
+    job: str = ""
+
+
+class Picture(msgspec.Struct, kw_only=True):
+    """Answer to `subscribe`, and the params of a `changes` notification.
+
+    `full` True: everything of the topics, forget what you had. Lists hold whole objects; `gone`
+    holds `topic/id`.
+    """
+
+    epoch: str
+    seq: int
+    full: bool = False
+    fleet: list[FleetView] = []
+    jobs: list[JobView] = []
+    sets: list[SetView] = []
+    findings: list[FindingView] = []
+    targets: list[TargetView] = []
+    machines: list[MachineView] = []
+    gone: list[str] = []
+    journal: int = 0

@@ -1,0 +1,91 @@
+"""JSON-RPC 2.0, one object a line: what both ends of the door agree on.
+
+Methods and their params (all objects) and results:
+
+    hello            {proto, client, want}                 Hello
+    subscribe        {topics, max_hz, since?}              Picture; then `changes`
+    ping             {}                                    {}
+    fleet            {}                                    [FleetView]
+    machine          {machine}                             MachineView
+    jobs | sets | findings | targets   {}                  [JobView] …
+    job              {job}                                 JobView
+    journal.read     {after, before?, limit, machine?}     [JournalView]
+    standby.list     {}                                    [StandbyView]
+    standby.add      {name, images, …as StandbyView}       Done
+    standby.remove   {name, confirm}                       Done
+    plan             {action, machine, point?}             Plan
+    run              {plan, confirm, key}                  Done
+    serial           {machine, after}                      {lines, next}
+    screen           {machine}                             {png}          base64
+
+`changes` is a notification with a Picture. `plan` knows the actions start, stop, build, cancel (with
+`job`), hold (with `reason`), resume. `serial` gives safe text lines from byte offset `after` on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+MAX_FRAME = 1 << 20
+"""Longest line in bytes, each way."""
+
+REFUSED, ROLE, MOVED, BUSY, NOT_FOUND, BAD_VALUE, FAILED = (
+    -32010,
+    -32011,
+    -32012,
+    -32013,
+    -32014,
+    -32015,
+    -32016,
+)
+PARSE, INVALID, NO_METHOD, INTERNAL = -32700, -32600, -32601, -32603
+
+
+class ErrorData(msgspec.Struct, kw_only=True):
+    """`data` of an error: the parts of a `Problem`."""
+
+    key: str = ""
+    happened: str = ""
+    unchanged: str = ""
+    remedy: str = ""
+    facts: dict[str, str | int] = {}
+
+
+class WireError(msgspec.Struct, kw_only=True):
+    """A JSON-RPC error object."""
+
+    code: int
+    message: str
+    data: ErrorData | None = None
+
+
+class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A request, notification or response; which one follows from what is set."""
+
+    jsonrpc: str = "2.0"
+    id: int | None = None
+    method: str | None = None
+    params: msgspec.Raw | None = None
+    result: msgspec.Raw | None = None
+    error: WireError | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Message)
+
+
+def encode(message: Message) -> bytes:
+    """Return the message as one line, newline included."""
+    return _encoder.encode(message) + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """Read one line. Raises `msgspec.DecodeError` (or its ValidationError) on anything else."""
+    return _decoder.decode(line)
+
+
+def raw(value: Any) -> msgspec.Raw:  # noqa: ANN401  (any struct, list or dict of ours)
+    """Return a value encoded for `params` or `result`."""
+    return msgspec.Raw(_encoder.encode(value))

@@ -1,0 +1,1 @@
+"""The one place that knows every class: configuration in, wired engine out."""

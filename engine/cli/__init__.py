@@ -1,0 +1,1 @@
+"""The command line: everything the console can do, with --json and stable exit codes."""

@@ -1,0 +1,1 @@
+"""Reads engine.toml and standbys.d/ into the model; writes standbys."""

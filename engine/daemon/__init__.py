@@ -1,0 +1,1 @@
+"""Runs: loop, runner, clock, events."""

@@ -1,0 +1,120 @@
+"""What the door may ask of the running engine: one protocol between `api` and `daemon`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from engine.model.images import RootView
+from engine.model.layers import Layer, LayerName
+from engine.model.machine import Capabilities, Signs
+from engine.model.points import BootPointId
+from engine.model.progress import Progress
+from engine.model.standby import Standby
+from engine.model.state import State
+from engine.model.work import Job, JobId, JournalLine
+from engine.ports import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """A target as last seen. `problem`: why it cannot be used, a sentence; empty when it can."""
+
+    name: str
+    kind: str
+    capabilities: Capabilities | None
+    problem: str
+    store: str
+    store_path: str
+    free: int | None
+    findings: Sequence[Finding]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything views are made of, at one moment; all parts immutable.
+
+    Attributes:
+        seq: Rises with each change; `Service.wait_change` waits for a higher one.
+        sources: Standby name -> machine UUID of the image set it follows; absent while unknown.
+        roots: Watched folder -> its last scan.
+        signs: Standby -> signs of life of its started VM.
+        layers: Standby -> its layers on the target, as last seen.
+        waiting: Standby -> sentences about what it waits for (missing parent, ambiguous set, …).
+        reasons: Boot point -> why retention keeps it.
+    """
+
+    seq: int
+    now: datetime
+    state: State
+    standbys: Mapping[str, Standby]
+    sources: Mapping[str, str]
+    roots: Mapping[str, RootView]
+    progress: Mapping[JobId, Progress]
+    signs: Mapping[str, Signs]
+    layers: Mapping[str, Mapping[LayerName, Layer]]
+    waiting: Mapping[str, Sequence[str]]
+    reasons: Mapping[BootPointId, str]
+    targets: Sequence[TargetStatus]
+    journal_end: int
+
+
+class Service(Protocol):
+    """The running engine. Thread-safe; calls return at once unless they say otherwise.
+
+    All raise `Refused`, `NotFound`, `WrongUse` or `Failure` with a `Problem`.
+    """
+
+    site: str
+    epoch: str
+    started_at: datetime
+
+    def snapshot(self) -> Snapshot:
+        """Return the present picture."""
+
+    def wait_change(self, seq: int, timeout_s: float) -> int:
+        """Block until the picture's `seq` is higher than `seq` or the time is up; return it."""
+
+    def journal(
+        self, *, after: int = 0, before: int | None = None, limit: int = 200, standby: str = ""
+    ) -> Sequence[JournalLine]:
+        """Return journal lines, oldest first (as `StateStore.journal`)."""
+
+    def job(self, number: JobId) -> Job:
+        """Return a job, ended ones included."""
+
+    def add_standby(self, standby: Standby, actor: str) -> str:
+        """Validate, write `standbys.d/NAME.toml`, take it up; return the file's path."""
+
+    def remove_standby(self, name: str, actor: str) -> None:
+        """Stop its jobs, move its file and layers out of the way (quarantine), forget it."""
+
+    def standby_file(self, name: str) -> str:
+        """Return the path of its configuration file."""
+
+    def hold(self, name: str, reason: str, actor: str) -> None:
+        """Stop making boot points of this standby until `resume`."""
+
+    def resume(self, name: str, actor: str) -> None:
+        """Undo `hold`."""
+
+    def build(self, name: str, actor: str) -> None:
+        """Make a boot point of the newest complete recovery point now, whatever the trigger
+        says."""
+
+    def start(self, name: str, point: BootPointId | None, actor: str) -> Job:
+        """Queue the start of a READY boot point (None: the newest) on scratch, isolated network."""
+
+    def stop(self, name: str, actor: str) -> Job:
+        """Queue power off and the dropping of scratch."""
+
+    def cancel(self, number: JobId, actor: str) -> None:
+        """Ask a job to end; it does within a second."""
+
+    def serial(self, name: str, after: int) -> tuple[bytes, int]:
+        """Return raw serial bytes from offset `after` on (at most 64 KiB) and the next offset."""
+
+    def screen(self, name: str) -> bytes:
+        """Return the guest's screen as PNG; may take a second."""

@@ -1,0 +1,1 @@
+"""Adapts guests to other hardware (P2V)."""

@@ -1,0 +1,1 @@
+"""Reads image formats, watches folders, writes the native format."""

@@ -1,0 +1,1 @@
+"""Does the work: short stories against the protocols of `engine.ports`."""

@@ -1,0 +1,1 @@
+"""Touches the machine: durable files, folders that cannot be escaped, bounded threads, tools."""

@@ -1,0 +1,219 @@
+"""What arrived: parts (files), recovery points made of them, image sets made of those.
+
+    file …-d00.bpi ─┐
+    file …-d01.bpi ─┼─ recovery point ─┐
+    manifest ….json ┘                  ├─ image set of one source machine
+                     recovery point ───┘
+
+Identity comes from what a file says about itself, never from its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+from engine.model.machine import Hints
+
+PointId = NewType("PointId", str)
+"""Id of a recovery point: its UUID as the format gives it (36 characters for `.bpi`)."""
+
+ROOTLESS = PointId("")
+
+
+class PartKind(StrEnum):
+    """What one file is to its recovery point."""
+
+    DISK = "disk"
+    MANIFEST = "manifest"
+
+
+class Arrival(StrEnum):
+    """How far a recovery point or a file has come."""
+
+    ARRIVING = "arriving"
+    COMPLETE = "complete"
+    VERIFIED = "verified"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class FileMark:
+    """What tells that a file is still the same one: equal marks, same content (as far as stat
+    can)."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DiskPart:
+    """What a disk's image file, or the manifest's line about it, says.
+
+    Attributes:
+        number: Disk number in the machine, from 0.
+        uuid: Stable over the chain.
+        base: True when this file needs no parent (a full).
+        size: Bytes of the disk.
+        root, parent_root: Hex content hashes; empty where unknown or not needed.
+        file_size: Bytes of the image file.
+        name: The file's name as the manifest gives it; empty in a part read from the file itself.
+        data_bytes: Raw bytes of DATA in the layer; None where only the file itself can tell.
+    """
+
+    number: int
+    uuid: str
+    base: bool
+    size: int
+    root: str
+    parent_root: str
+    file_size: int
+    name: str = ""
+    data_bytes: int | None = None
+    zero_bytes: int | None = None
+    boot: bool = False
+    logical_sector: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """One recognised file, header and footer read, structure checked.
+
+    Attributes:
+        path: Below the watched root, with `/`; undecodable bytes as surrogates (hostile).
+        format: Name of the `ImageFormat`.
+        set_id, machine_uuid, point, parent: Ids; `parent` is None for a base.
+        sequence: Number in the set, from 1.
+        disks: One entry for a disk file, all of the point's for a manifest.
+        locked: Encrypted and no key is known.
+        replaces: For consolidated files: ids of the points folded into this one, oldest first.
+    """
+
+    path: str
+    mark: FileMark
+    format: str
+    kind: PartKind
+    set_id: str
+    machine_uuid: str
+    machine_name: str
+    point: PointId
+    parent: PointId | None
+    sequence: int
+    taken_at: datetime
+    disks: Sequence[DiskPart]
+    hints: Hints = field(default_factory=Hints)
+    locked: bool = False
+    replaces: Sequence[PointId] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BadFile:
+    """A file that cannot be used (now), for console and journal.
+
+    Attributes:
+        path: Below the watched root (hostile; show it through `safe`).
+        key: `image.truncated`, `image.damaged`, `image.foreign`, `image.unreadable`, …
+        waiting: True while it may simply not be finished.
+        reason, remedy: Sentences.
+    """
+
+    path: str
+    mark: FileMark
+    key: str
+    waiting: bool
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class PointDisk:
+    """One disk of a recovery point and the file that brings it.
+
+    Attributes:
+        path: Below the watched root; empty while the file is missing.
+        mark: Of that file; None while missing.
+    """
+
+    part: DiskPart
+    path: str
+    mark: FileMark | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryPoint:
+    """A moment an image set can reproduce.
+
+    Attributes:
+        root: Watched folder (absolute) that the paths are below.
+        arrival, reason: How far it is, and why not further (a sentence).
+        disks: In disk order; from the manifest once there is one.
+        size: Bytes of all its files.
+        arrived_at: When a scan first found it complete; None before.
+    """
+
+    id: PointId
+    parent: PointId | None
+    set_id: str
+    format: str
+    root: str
+    machine_uuid: str
+    machine_name: str
+    sequence: int
+    taken_at: datetime
+    arrival: Arrival
+    reason: str
+    disks: Sequence[PointDisk]
+    hints: Hints
+    size: int
+    locked: bool = False
+    weak_link: bool = False
+    replaces: Sequence[PointId] = ()
+    arrived_at: datetime | None = None
+
+    @property
+    def is_base(self) -> bool:
+        """True when the point can be reproduced without a parent."""
+        return self.parent is None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """All recovery points of one chain family, parents before children.
+
+    Attributes:
+        missing: Parents that are named but not there: id -> sentence naming the first child that
+            waits.
+    """
+
+    id: str
+    machine_uuid: str
+    machine_name: str
+    root: str
+    points: Sequence[RecoveryPoint]
+    missing: Mapping[PointId, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RootView:
+    """One complete scan of one watched folder.
+
+    Attributes:
+        root: Absolute path.
+        online: False when the folder is not there or is another file system than before; then the
+            last view is kept and nothing is concluded from what is missing.
+        reason: Why it is offline, a sentence; empty when online.
+    """
+
+    root: str
+    online: bool
+    reason: str
+    sets: Sequence[ImageSet]
+    bad: Sequence[BadFile]
+    scanned_at: datetime
+    files: int

@@ -1,0 +1,129 @@
+"""Trunk and twigs: the layer tree of one standby VM.
+
+    seed ─ day1 ─ day2 ─ day3        REPLICA     the trunk: bytes exactly as in the images, sealed
+             │      │      │
+           boot1  boot2  boot3       CONVERSION  a twig: drivers, boot loader, network
+                    │
+                   run               SCRATCH     what a running VM writes; dropped, or kept
+
+An increment meets only the trunk, conversion meets only a twig, a running VM writes only to
+scratch. Names are made from ids, so a retry finds what an interrupted try left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+LayerName = NewType("LayerName", str)
+
+
+class LayerKind(StrEnum):
+    """What may write to a layer."""
+
+    REPLICA = "replica"
+    CONVERSION = "conversion"
+    SCRATCH = "scratch"
+
+
+ALLOWED_PARENTS: Mapping[LayerKind, frozenset[LayerKind | None]] = {
+    LayerKind.REPLICA: frozenset({None, LayerKind.REPLICA}),
+    LayerKind.CONVERSION: frozenset({LayerKind.REPLICA}),
+    LayerKind.SCRATCH: frozenset({LayerKind.REPLICA, LayerKind.CONVERSION}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DiskManifest:
+    """One disk of a sealed layer.
+
+    Attributes:
+        size: Bytes of the disk as seen from this layer.
+        uuid: Disk UUID of the image, empty where unknown.
+        image: Name of the image file the bytes came from, empty for twigs.
+        image_root: Hex content hash that the image file itself carries, empty if none.
+        digest: Hex BLAKE3-256 over `hashes`.
+        hashes: One entry per piece written, packed by `pack_piece`, sorted by start. Kept in a
+            file beside the manifest, not inside it.
+    """
+
+    size: int
+    uuid: str = ""
+    image: str = ""
+    image_root: str = ""
+    digest: str = ""
+    hashes: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerManifest:
+    """What a sealed layer is, enough to rebuild the state from the store alone.
+
+    Attributes:
+        layer, parent, kind: Place in the tree.
+        standby: Name of the standby.
+        boot_point: Id of the boot point the layer belongs to.
+        recovery_point: Id of the recovery point (`PointId`), empty for scratch.
+        set_id, machine, machine_uuid, sequence, taken_at: Copied from the recovery point.
+        sealed_at: Aware UTC.
+        disks: In disk order.
+        facts: JSON text with further facts (machine hints, conversion ledger).
+    """
+
+    layer: LayerName
+    parent: LayerName | None
+    kind: LayerKind
+    standby: str
+    boot_point: str
+    recovery_point: str
+    set_id: str
+    machine: str
+    machine_uuid: str
+    sequence: int
+    taken_at: datetime
+    sealed_at: datetime
+    disks: Sequence[DiskManifest]
+    facts: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer as found on the target.
+
+    Attributes:
+        name, parent, kind: Place in the tree.
+        sealed: Durable and read-only; False while being written (and for all scratch).
+        disk_sizes: Bytes, in disk order.
+        used: Bytes the layer occupies by itself, best effort.
+        manifest: What was sealed; None while not sealed. Its disks' `hashes` are empty here.
+    """
+
+    name: LayerName
+    parent: LayerName | None
+    kind: LayerKind
+    sealed: bool
+    disk_sizes: Sequence[int]
+    used: int = 0
+    manifest: LayerManifest | None = None
+
+
+def layer_name(boot_point: str, kind: LayerKind) -> LayerName:
+    """Return the name of a boot point's layer, such as `bp000042-replica`."""
+    return LayerName(f"{boot_point}-{kind}")
+
+
+def children(layers: Mapping[LayerName, Layer], name: LayerName) -> Iterator[Layer]:
+    """Yield the layers whose parent is `name`."""
+    return (layer for layer in layers.values() if layer.parent == name)
+
+
+def lineage(layers: Mapping[LayerName, Layer], name: LayerName) -> Iterator[Layer]:
+    """Yield `name` and its ancestors, newest first."""
+    at: LayerName | None = name
+    while at is not None:
+        layer = layers[at]
+        yield layer
+        at = layer.parent

@@ -1,0 +1,123 @@
+"""Shapes of machines: what the source was, and what the standby VM shall be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+VMRef = NewType("VMRef", str)
+
+
+class Firmware(StrEnum):
+    """How the machine boots."""
+
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
+class Network(StrEnum):
+    """What a started VM's network cards are connected to."""
+
+    NONE = "none"
+    ISOLATED = "isolated"
+    PRODUCTION = "production"
+
+
+class DiskBus(StrEnum):
+    """Controller the standby VM's disks hang on."""
+
+    VIRTIO = "virtio"
+    SCSI = "scsi"
+    SATA = "sata"
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """A network card of the source: `mac` as `52:54:00:11:22:33`, addresses in CIDR form."""
+
+    name: str
+    mac: str
+    addresses: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What an image says about its machine; None or empty where it says nothing.
+
+    Attributes:
+        memory: Bytes.
+    """
+
+    os: str = ""
+    firmware: Firmware | None = None
+    secure_boot: bool = False
+    cpus: int | None = None
+    memory: int | None = None
+    nics: Sequence[Nic] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VMSpec:
+    """The standby VM to create.
+
+    Attributes:
+        name: VM name on the target, `[a-zA-Z0-9._-]+`.
+        memory: Bytes.
+    """
+
+    name: str
+    firmware: Firmware
+    cpus: int
+    memory: int
+    nics: Sequence[Nic]
+    bus: DiskBus = DiskBus.VIRTIO
+
+
+class Power(StrEnum):
+    """Power state of a VM."""
+
+    OFF = "off"
+    ON = "on"
+    PAUSED = "paused"
+    CRASHED = "crashed"
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """Signs of life of a VM.
+
+    Attributes:
+        agent: The guest's tools or agent answer; None where the target cannot tell.
+        addresses: IP addresses the guest reports.
+        serial_tail: Last bytes of the serial console (at most 64 KiB), raw and hostile.
+    """
+
+    power: Power
+    agent: bool | None = None
+    addresses: Sequence[str] = ()
+    serial_tail: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a target can do.
+
+    Attributes:
+        layer_limit: Longest chain of layers; None without limit.
+        accelerator: `kvm`, `tcg`, `esxi`, `none`.
+    """
+
+    layer_limit: int | None
+    accelerator: str
+    screen: bool
+    serial: bool
+
+
+class Gravity(StrEnum):
+    """How bad a finding is."""
+
+    NOTE = "note"
+    WARNING = "warning"
+    ERROR = "error"

@@ -1,0 +1,86 @@
+"""The definition of a standby: what an operator asked for, once, for one source machine."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, time
+from enum import StrEnum
+
+from engine.model.machine import DiskBus, Firmware
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+
+
+class TriggerKind(StrEnum):
+    """When a boot point is due."""
+
+    IMMEDIATE = "immediate"
+    DAILY = "daily"
+    EVERY = "every"
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """When boot points are made.
+
+    Attributes:
+        at: Local time of day, for DAILY.
+        count: Number of increments, for EVERY.
+    """
+
+    kind: TriggerKind = TriggerKind.IMMEDIATE
+    at: time | None = None
+    count: int | None = None
+
+    def __str__(self) -> str:
+        """Return the text that `parse_trigger` reads."""
+        if self.kind is TriggerKind.DAILY and self.at is not None:
+            return f"daily@{self.at:%H:%M}"
+        return f"every:{self.count}" if self.kind is TriggerKind.EVERY else "immediate"
+
+
+def parse_trigger(text: str) -> Trigger:
+    """Read `immediate`, `daily@HH:MM` or `every:N` (N ≥ 1).
+
+    Raises:
+        ValueError: The text is none of these; the message says what is expected.
+    """
+    if text == "immediate":
+        return Trigger()
+    if found := re.fullmatch(r"daily@([01]\d|2[0-3]):([0-5]\d)", text):
+        return Trigger(TriggerKind.DAILY, at=time(int(found[1]), int(found[2])))
+    if found := re.fullmatch(r"every:([1-9]\d{0,3})", text):
+        return Trigger(TriggerKind.EVERY, count=int(found[1]))
+    raise ValueError("expected immediate, daily@HH:MM or every:N, such as daily@22:00 or every:4")
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """One standby as configured in `standbys.d/NAME.toml`.
+
+    Attributes:
+        name: `[a-z0-9][a-z0-9-]*`, at most 48 characters; also the VM's name on the target.
+        images: Watched folder (absolute path) that holds the image set.
+        machine: Machine name or UUID inside that folder; empty: the one that is there, or the one
+            whose name equals `name`.
+        target: Name of a target from engine.toml.
+        keep: Boot points to keep, at least 1.
+        rpo_s: Goal for the age of the newest ready boot point in seconds; None: no goal.
+        memory, cpus, firmware, bus: None: from the image's hints, else the default.
+        held: Reason why an operator stopped the work; empty when it is not held.
+    """
+
+    name: str
+    images: str
+    machine: str = ""
+    target: str = "local"
+    trigger: Trigger = field(default_factory=Trigger)
+    keep: int = 24
+    rpo_s: int | None = None
+    memory: int | None = None
+    cpus: int | None = None
+    firmware: Firmware | None = None
+    bus: DiskBus = DiskBus.VIRTIO
+    held: str = ""
+    created_at: datetime | None = None

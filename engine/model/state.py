@@ -1,0 +1,47 @@
+"""One consistent, immutable picture of everything the engine remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from engine.model.images import PointId, RecoveryPoint
+from engine.model.points import BootPoint, BootPointId, Stage
+from engine.model.work import LIVE, Job, JobId, Run
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What was stored at one moment.
+
+    Attributes:
+        recovery_points: All points ever seen that still matter, by id.
+        boot_points: All boot points, RETIRED ones included for a while, by id.
+        jobs: Live jobs and the newest ended ones.
+        runs: Started VMs by standby.
+        next_boot_point: Number for the next `boot_point_id`.
+    """
+
+    recovery_points: Mapping[PointId, RecoveryPoint] = field(default_factory=dict)
+    boot_points: Mapping[BootPointId, BootPoint] = field(default_factory=dict)
+    jobs: Mapping[JobId, Job] = field(default_factory=dict)
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    next_boot_point: int = 1
+
+    def points_of(self, standby: str) -> list[BootPoint]:
+        """Return the standby's boot points that are not retired, oldest first (by id)."""
+        mine = [p for p in self.boot_points.values() if p.standby == standby]
+        return sorted((p for p in mine if p.stage is not Stage.RETIRED), key=lambda p: p.id)
+
+    def ready(self, standby: str) -> list[BootPoint]:
+        """Return the standby's READY boot points, oldest data first."""
+        ready = [p for p in self.points_of(standby) if p.stage is Stage.READY]
+        return sorted(ready, key=lambda p: (p.taken_at, p.id))
+
+    def live_jobs(self, standby: str | None = None) -> Iterator[Job]:
+        """Yield queued and running jobs, of one standby or of all."""
+        return (
+            job
+            for job in self.jobs.values()
+            if job.status in LIVE and standby in (None, job.standby)
+        )

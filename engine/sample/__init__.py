@@ -1,0 +1,1 @@
+"""Builds and grows the sample site: a real guest, imaged and replicated."""

@@ -1,0 +1,1 @@
+"""The console: a full-screen program that talks to the engine through its door."""
