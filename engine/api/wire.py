@@ -18,8 +18,8 @@ Methods and their params (all objects) and results:
     serial           {machine, after}                      {lines, next}
     screen           {machine}                             {png}          base64
 
-`changes` is a notification with a Picture. `plan` knows the actions start, stop, build, cancel (with
-`job`), hold (with `reason`), resume. `serial` gives safe text lines from byte offset `after` on.
+`changes` is a notification with a Picture. `plan` knows the actions start, stop, build, cancel
+(with `job`), hold (with `reason`), resume. `serial` gives safe text lines from byte offset `after` on.
 """
 
 from __future__ import annotations

@@ -42,8 +42,7 @@ class Arrival(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileMark:
-    """What tells that a file is still the same one: equal marks, same content (as far as stat
-    can)."""
+    """What tells that a file is still the same one, as far as stat can."""
 
     device: int
     inode: int
