@@ -101,7 +101,7 @@ class Service(Protocol):
         """Undo `hold`."""
 
     def build(self, name: str, actor: str) -> None:
-        """Block until `seq` of the picture is higher or the time is up; return it."""
+        """Make a boot point of the newest complete recovery point now, despite the trigger."""
 
     def start(self, name: str, point: BootPointId | None, actor: str) -> Job:
         """Queue the start of a READY boot point (None: the newest) on scratch, isolated network."""
