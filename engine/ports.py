@@ -218,6 +218,12 @@ class DiskChain(Protocol):
     def changed(self, layer: LayerName, disk: int) -> Iterator[Extent]:
         """Yield what the layer holds itself (DATA or ZERO), sorted; may say more than differs."""
 
+    def note(self, layer: LayerName, text: str) -> None:
+        """Keep a short text (at most 64 KiB) durably beside an unsealed layer, for a later try."""
+
+    def noted(self, layer: LayerName) -> str:
+        """Return the text kept by `note`, empty without one."""
+
     def seal(self, layer: LayerName, manifest: LayerManifest) -> None:
         """Make the layer durable and read-only, its manifest beside it.
 
@@ -255,6 +261,13 @@ class Store(Protocol):
 
     def standbys(self) -> Sequence[str]:
         """Return the names of standbys that have layers here."""
+
+    def set_aside(self, standby: str, stamp: str) -> None:
+        """Move a standby's layers to the store's quarantine folder, for an operator to delete.
+
+        Args:
+            stamp: Makes the place unique, such as `20260101T030000Z`.
+        """
 
 
 # --- targets --------------------------------------------------------------------------------

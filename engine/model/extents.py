@@ -39,8 +39,8 @@ class Piece(NamedTuple):
         start: Offset on the disk in bytes.
         length: Bytes on the disk; at most 4 MiB for DATA.
         kind: DATA or ZERO.
-        digest: BLAKE3-128 (or the image's own 16-byte hash) of the bytes; zeros for ZERO.
-            None where the format has no checksum.
+        digest: BLAKE3-128 of the bytes; zeros for ZERO. None where the image has no checksum, or
+            one of another kind that `read` checks by itself.
     """
 
     start: int

@@ -10,13 +10,14 @@ Identity comes from what a file says about itself, never from its name.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
-from engine.model.machine import Hints
+from engine.model.machine import Firmware, Hints, Nic
 
 PointId = NewType("PointId", str)
 """Id of a recovery point: its UUID as the format gives it (36 characters for `.bpi`)."""
@@ -216,3 +217,16 @@ class RootView:
     bad: Sequence[BadFile]
     scanned_at: datetime
     files: int
+
+
+def hints_to_json(hints: Hints) -> str:
+    """Return the hints as JSON text, for layer manifests and the state."""
+    return json.dumps(asdict(hints), sort_keys=True)
+
+
+def hints_from_json(text: str) -> Hints:
+    """Read what `hints_to_json` wrote. ValueError, TypeError or KeyError on anything else."""
+    told = json.loads(text)
+    nics = tuple(Nic(n["name"], n["mac"], tuple(n["addresses"])) for n in told.pop("nics", ()))
+    firmware = told.pop("firmware", None)
+    return Hints(**told, nics=nics, firmware=Firmware(firmware) if firmware else None)

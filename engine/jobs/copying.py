@@ -1,0 +1,182 @@
+"""Image layers onto disks: read, check, write, make durable, read again.
+
+reader ──pieces──► workers: read + check ──► device.write ─┐
+                            zero          ──► device.zero  ─┴► flush ► evict ► read back + compare
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from engine.local.parallel import run
+from engine.model.errors import LayerError, Problem
+from engine.model.extents import Kind, Piece
+from engine.ports import BlockDevice, Cancel, DiskReader
+
+DIGEST = 16
+READ_BACK = 1 << 20
+
+Advance = Callable[[int], None]
+"""Told how many more bytes are done; called from several threads."""
+
+
+def digest_of(data: memoryview | bytes) -> bytes:
+    """Return the BLAKE3-128 of `data`."""
+    return blake3(data).digest(length=DIGEST)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """What a worker thread owns: its reader and its buffer."""
+
+    reader: DiskReader
+    buffer: bytearray
+
+
+def held(reader: DiskReader, size: int) -> Iterator[Piece]:
+    """Yield what a disk's layer holds on a disk of `size` bytes: what lies past the end is cut.
+
+    A DATA piece that is cut, or that the image has no checksum for, has no digest.
+    """
+    for piece in reader.pieces():
+        if piece.start >= size:
+            return
+        if piece.start + piece.length <= size:
+            yield piece
+        else:
+            yield _part(piece, piece.start, size, whole=False)
+
+
+def copy_disk(reader: DiskReader, device: BlockDevice, cancel: Cancel, advance: Advance) -> None:
+    """Write one disk's layer to `device`, every byte checked against the image.
+
+    What lies past the device's end is left out (the disk shrank). The device is neither flushed
+    nor read back; see `check_disk`.
+
+    Raises:
+        ImageCorrupt: A stored frame does not match its checksum.
+        OSError, LayerError, NoSpace: Reading or writing failed.
+        Cancelled: `cancel` fired.
+    """
+    workers = threading.local()
+    opened: list[DiskReader] = []
+
+    def fresh() -> _Fresh:
+        if not hasattr(workers, "own"):
+            workers.own = _Fresh(reader.clone(), bytearray())
+            opened.append(workers.own.reader)
+        return workers.own  # type: ignore[no-any-return]  # a thread-local has no types
+
+    def copy(piece: Piece) -> None:
+        cancel.check()
+        if piece.kind is Kind.ZERO:
+            device.zero(piece.start, min(piece.length, device.size - piece.start))
+            return
+        own = fresh()
+        if len(own.buffer) < piece.length:
+            own.buffer.extend(bytes(piece.length - len(own.buffer)))
+        view = memoryview(own.buffer)[: piece.length]
+        own.reader.read(piece, view)
+        device.write(piece.start, view[: device.size - piece.start])
+        view.release()
+        advance(piece.length)
+
+    try:
+        run((p for p in reader.pieces() if p.start < device.size), copy, cancel=cancel)
+    finally:
+        for one in opened:
+            one.close()
+
+
+def check_disk(
+    device: BlockDevice, pieces: Iterable[Piece], cancel: Cancel, advance: Advance
+) -> None:
+    """Make the device durable, then read every piece with a digest back and compare.
+
+    Raises:
+        LayerError: The medium returned other bytes than were written.
+        OSError: The medium failed; the layer must be dropped.
+    """
+    device.flush()
+    device.evict()
+    buffers = threading.local()
+
+    def check(piece: Piece) -> None:
+        if not hasattr(buffers, "own") or len(buffers.own) < piece.length:
+            buffers.own = bytearray(piece.length)
+        cancel.check()
+        view = memoryview(buffers.own)[: piece.length]
+        device.read(piece.start, view)
+        if digest_of(view) != piece.digest:
+            raise LayerError(
+                Problem(
+                    "store.read-back",
+                    f"The store returned other bytes than were written, at offset {piece.start}.",
+                    "The layer is not used; earlier boot points are not touched.",
+                    "Check the disk of the store and its log for errors; the work is tried again.",
+                    {"offset": piece.start, "length": piece.length},
+                )
+            )
+        advance(piece.length)
+
+    run((p for p in pieces if p.kind is Kind.DATA and p.digest is not None), check, cancel=cancel)
+
+
+def merged(
+    layers: Sequence[Iterable[Piece]], reread: Callable[[int, int], bytes]
+) -> Iterator[Piece]:
+    """Yield what one layer holds after several image layers were written over one another.
+
+    Args:
+        layers: Pieces of each image layer, oldest first, at least one, each sorted and not
+            overlapping. A single one is passed through without being held in memory.
+        reread: (start, length) -> digest of what the disk now holds there, for the rests of older
+            DATA pieces that a newer layer covers in part.
+    """
+    seen: Iterable[Piece] = layers[0]
+    for layer in layers[1:]:
+        newer = list(layer)
+        seen = sorted([*newer, *_rests(seen, newer)])
+    for piece in seen:
+        if piece.digest is None:
+            piece = piece._replace(digest=reread(piece.start, piece.length))
+        yield piece
+
+
+def _rests(older: Iterable[Piece], newer: Sequence[Piece]) -> Iterator[Piece]:
+    """Yield the parts of `older` outside `newer`; cut DATA pieces lose their digest."""
+    starts = [piece.start for piece in newer]
+    for piece in older:
+        at, end = piece.start, piece.start + piece.length
+        index = max(0, bisect_right(starts, at) - 1)
+        cut = False
+        while at < end:
+            while index < len(newer) and newer[index].start + newer[index].length <= at:
+                index += 1
+            if index >= len(newer) or newer[index].start >= end:
+                yield _part(piece, at, end, whole=not cut)
+                break
+            cut = True
+            if newer[index].start > at:
+                yield _part(piece, at, newer[index].start, whole=False)
+            at = newer[index].start + newer[index].length
+
+
+def _part(piece: Piece, start: int, end: int, *, whole: bool) -> Piece:
+    keeps = whole or piece.kind is Kind.ZERO
+    return Piece(start, end - start, piece.kind, piece.digest if keeps else None)
+
+
+def read_digest(device: BlockDevice, start: int, length: int) -> bytes:
+    """Return the BLAKE3-128 of a range of the device, read in steps of 1 MiB."""
+    hasher, buffer = blake3(), bytearray(min(length, READ_BACK))
+    for offset in range(start, start + length, READ_BACK):
+        view = memoryview(buffer)[: min(READ_BACK, start + length - offset)]
+        device.read(offset, view)
+        hasher.update(view)
+    return hasher.digest(length=DIGEST)

@@ -1,0 +1,257 @@
+"""A boot point, from image files to READY: seed and sync are the same story.
+
+    PENDING ─► APPLYING   leftovers dropped; replica layer = parent's layer + what the images say,
+                          every piece checked, flushed, read back, sealed
+            ─► CONVERTING twig on the replica layer, sealed
+            ─► READY
+
+It may be killed anywhere and simply run again: layer names come from the boot point's id, a
+sealed layer is not made twice, and disks that an earlier try finished are not copied again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from threading import Lock
+
+from blake3 import blake3
+
+from engine.jobs.copying import check_disk, copy_disk, held, merged, read_digest
+from engine.jobs.tools import Tools
+from engine.model.errors import FormatError, Problem
+from engine.model.images import DiskPart, PointDisk, RecoveryPoint, hints_to_json
+from engine.model.layers import (
+    DiskManifest,
+    Layer,
+    LayerKind,
+    LayerManifest,
+    LayerName,
+    pack_pieces,
+)
+from engine.model.points import BootPoint, Stage
+from engine.model.progress import Meter
+from engine.model.text import safe
+from engine.ports import BlockDevice, PointReader
+
+log = logging.getLogger(__name__)
+
+
+def sync(
+    point: BootPoint, parent: LayerName | None, path: Sequence[RecoveryPoint], t: Tools
+) -> None:
+    """Make a PENDING or FAILED boot point READY.
+
+    Args:
+        point: The boot point; its `recovery_point` is the last of `path`.
+        parent: Trunk layer that the first of `path` continues; None to seed.
+        path: Recovery points to apply, oldest first, at least one.
+        t: The world.
+
+    Raises:
+        Failure: In its own words; the boot point is left for the caller to mark FAILED.
+    """
+    started = t.clock.monotonic()
+    point = t.move(point, Stage.APPLYING, attempts=point.attempts + 1, reason="")
+    written = _make_replica(point, parent, path, t)
+    point = t.move(point, Stage.CONVERTING, bytes=written)
+    _make_twig(point, path[-1], t)
+    point = t.move(point, Stage.READY, ready_at=t.clock.now(), failed_at=None)
+    took = t.clock.monotonic() - started
+    log.info(
+        "ready standby=%s point=%s bytes=%d seconds=%.1f", point.standby, point.id, written, took
+    )
+    t.tell(
+        "point.ready",
+        f"Boot point {point.id} is ready: data as of {point.taken_at:%Y-%m-%d %H:%M:%S} UTC, "
+        f"{written / 2**20:.1f} MiB applied in {took:.1f} s.",
+    )
+
+
+def _make_replica(
+    point: BootPoint, parent: LayerName | None, path: Sequence[RecoveryPoint], t: Tools
+) -> int:
+    """Bring the trunk layer to sealed; return the bytes applied."""
+    layers = t.chain.layers()
+    found = layers.get(point.replica)
+    if found is not None and _is_done(found, point):
+        return point.bytes
+    _refuse_strangers(path, None if parent is None else layers[parent])
+    finished = _finished(t, point, path) if found and found.parent == parent else frozenset()
+    if not finished:
+        for leftover in (point.boot, point.replica):
+            if leftover in layers:
+                t.chain.drop(leftover)
+        sizes = [disk.part.size for disk in path[-1].disks]
+        t.chain.add(point.replica, parent, LayerKind.REPLICA, sizes)
+    with ExitStack() as stack:
+        readers = [stack.enter_context(t.source.open(one)) for one in path]
+        copy = _Copy(point, path, readers, t)
+        disks = copy.all_disks(finished)
+        for reader in readers:
+            reader.unchanged()
+    manifest = _manifest(point, point.replica, parent, path[-1], disks, t.clock.now())
+    t.chain.seal(point.replica, manifest)
+    return copy.done
+
+
+def _is_done(found: Layer, point: BootPoint) -> bool:
+    """Tell whether an earlier try sealed this layer already."""
+    made = found.manifest if found.sealed else None
+    return made is not None and made.recovery_point == point.recovery_point
+
+
+def _refuse_strangers(path: Sequence[RecoveryPoint], below: Layer | None) -> None:
+    """Refuse an increment of a disk that the layer below does not have under the same identity."""
+    known: list[str] = []
+    if below is not None and below.manifest is not None:
+        known = [disk.uuid for disk in below.manifest.disks]
+    for one in path:
+        for number, disk in enumerate(one.disks):
+            have = known[number] if number < len(known) else "no disk"
+            if not disk.part.base and have not in (disk.part.uuid, ""):
+                raise FormatError(_stranger(one, number, disk.part.uuid, have))
+        known = [disk.part.uuid for disk in one.disks]
+
+
+def _stranger(one: RecoveryPoint, number: int, uuid: str, have: str) -> Problem:
+    return Problem(
+        "image.disk-identity",
+        f"Disk {number} of recovery point {one.sequence} is an increment of disk {safe(uuid)}, "
+        f"but the boot point below has {safe(have)} in that place.",
+        "No boot point was made from it; earlier boot points are not touched.",
+        "Start a new chain with a full backup of this machine.",
+        {"disk": number, "sequence": one.sequence},
+    )
+
+
+def _finished(t: Tools, point: BootPoint, path: Sequence[RecoveryPoint]) -> frozenset[int]:
+    """Return the disks that an earlier try of the same work copied and made durable."""
+    try:
+        note = json.loads(t.chain.noted(point.replica) or "{}")
+    except ValueError:
+        return frozenset()
+    if note.get("path") != [one.id for one in path]:
+        return frozenset()
+    return frozenset(note.get("disks", []))
+
+
+class _Copy:
+    """Copies all disks of a path into one layer, with one progress for all."""
+
+    def __init__(
+        self,
+        point: BootPoint,
+        path: Sequence[RecoveryPoint],
+        readers: Sequence[PointReader],
+        t: Tools,
+    ) -> None:
+        self._point, self._path, self._readers, self._t = point, path, readers, t
+        self._total = sum(_weight(disk.part) for one in path for disk in one.disks)
+        self._meter = Meter(self._total, t.clock.monotonic())
+        self._lock = Lock()
+        self._step = "apply"
+        self.done = 0
+
+    def all_disks(self, finished: frozenset[int]) -> list[DiskManifest]:
+        """Copy each disk that is not `finished`; note each one that is."""
+        manifests = []
+        for number, disk in enumerate(self._path[-1].disks):
+            with self._t.chain.open(self._point.replica, number) as device:
+                if number not in finished:
+                    self._apply(number, device)
+                    finished |= {number}
+                    self._note(finished)
+                manifests.append(_disk_manifest(disk, device.size, self._hashes(number, device)))
+        return manifests
+
+    def _apply(self, number: int, device: BlockDevice) -> None:
+        for reader in self._readers:
+            if number < len(reader.disks):
+                disk = reader.disks[number]
+                self._step = "apply"
+                copy_disk(disk, device, self._t.cancel, self._advance)
+                self._step = "check"
+                check_disk(device, held(disk, device.size), self._t.cancel, self._tell)
+
+    def _hashes(self, number: int, device: BlockDevice) -> bytes:
+        layers = [
+            held(r.disks[number], device.size) for r in self._readers if number < len(r.disks)
+        ]
+        return pack_pieces(merged(layers, lambda start, size: read_digest(device, start, size)))
+
+    def _note(self, finished: frozenset[int]) -> None:
+        note = {"path": [one.id for one in self._path], "disks": sorted(finished)}
+        self._t.chain.note(self._point.replica, json.dumps(note))
+
+    def _advance(self, length: int) -> None:
+        with self._lock:
+            self.done += length
+        self._tell(length)
+
+    def _tell(self, _length: int) -> None:
+        done = min(self.done, self._total)
+        self._t.report(self._meter.at(self._step, done, self._t.clock.monotonic()))
+
+
+def _weight(part: DiskPart) -> int:
+    """Return the bytes a disk's layer brings, as well as can be told beforehand."""
+    return part.file_size if part.data_bytes is None else part.data_bytes
+
+
+def _disk_manifest(disk: PointDisk, size: int, hashes: bytes) -> DiskManifest:
+    return DiskManifest(
+        size=size,
+        uuid=disk.part.uuid,
+        image=disk.path,
+        image_root=disk.part.root,
+        digest=blake3(hashes).hexdigest(),
+        hashes=hashes,
+    )
+
+
+def _make_twig(point: BootPoint, last: RecoveryPoint, t: Tools) -> None:
+    """Lay the twig that a VM starts from on the sealed trunk layer."""
+    layers = t.chain.layers()
+    found = layers.get(point.boot)
+    if found is not None and found.sealed:
+        return
+    if found is not None:
+        t.chain.drop(point.boot)
+    sizes = layers[point.replica].disk_sizes
+    t.chain.add(point.boot, point.replica, LayerKind.CONVERSION, sizes)
+    disks = [
+        DiskManifest(size=size, uuid=d.part.uuid) for size, d in zip(sizes, last.disks, strict=True)
+    ]
+    t.chain.seal(
+        point.boot, _manifest(point, point.boot, point.replica, last, disks, t.clock.now())
+    )
+
+
+def _manifest(
+    point: BootPoint,
+    layer: LayerName,
+    parent: LayerName | None,
+    last: RecoveryPoint,
+    disks: Sequence[DiskManifest],
+    now: datetime,
+) -> LayerManifest:
+    return LayerManifest(
+        layer=layer,
+        parent=parent,
+        kind=LayerKind.REPLICA if layer == point.replica else LayerKind.CONVERSION,
+        standby=point.standby,
+        boot_point=point.id,
+        recovery_point=point.recovery_point,
+        set_id=point.set_id,
+        machine=last.machine_name,
+        machine_uuid=last.machine_uuid,
+        sequence=point.sequence,
+        taken_at=point.taken_at,
+        sealed_at=now,
+        disks=disks,
+        facts=hints_to_json(last.hints),
+    )

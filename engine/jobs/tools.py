@@ -1,0 +1,65 @@
+"""What every story is given: the world behind protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from engine.model.errors import Problem, Refused
+from engine.model.points import BootPoint, Stage
+from engine.model.standby import Standby
+from engine.model.work import Severity
+from engine.ports import Cancel, Clock, DiskChain, Hypervisor, ImageSource, Report, StateStore
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The protocols a job works against, for one standby.
+
+    Attributes:
+        hypervisor: Asked for only by stories that start or stop VMs; raises HypervisorError while
+            the target cannot be reached.
+    """
+
+    standby: Standby
+    state: StateStore
+    clock: Clock
+    source: ImageSource
+    chain: DiskChain
+    hypervisor: Callable[[], Hypervisor]
+    cancel: Cancel
+    report: Report
+
+    def fresh(self, point: BootPoint) -> BootPoint:
+        """Return the boot point as it is stored now. Refused when it is gone."""
+        found = self.state.boot_point(point.id)
+        if found is None:
+            raise Refused(
+                Problem(
+                    "point.gone",
+                    f"Boot point {point.id} of {self.standby.name} does not exist any more.",
+                    "Nothing was changed.",
+                )
+            )
+        return found
+
+    def move(self, point: BootPoint, stage: Stage, **changes: object) -> BootPoint:
+        """Store the boot point's next stage, durably, and return it."""
+        moved = replace(point, stage=stage, **changes)  # type: ignore[arg-type]  # fields of BootPoint
+        with self.state.write() as tx:
+            tx.save_boot_point(moved)
+        return moved
+
+    def tell(
+        self,
+        key: str,
+        text: str,
+        severity: Severity = Severity.INFO,
+        unchanged: str = "",
+        remedy: str = "",
+    ) -> None:
+        """Append a line to the operator's journal."""
+        with self.state.write() as tx:
+            tx.write_journal(
+                self.clock.now(), severity, self.standby.name, key, text, unchanged, remedy
+            )
