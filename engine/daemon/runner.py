@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from engine.model.errors import Problem
 from engine.model.progress import Progress
 from engine.model.work import Job, JobId
-from engine.ports import CancelFlag, Report
+from engine.ports import CancelFlag, Clock, Report
 
 log = logging.getLogger(__name__)
+
+PROGRESS_S = 0.25
 
 Work = Callable[[CancelFlag, Report], None]
 
@@ -27,11 +29,17 @@ class _Running:
 
 
 class Runner:
-    """Threads for jobs. `on_change` is told after each progress and each end, from any thread."""
+    """Threads for jobs.
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
+    `on_progress` is told at most four times a second a job, `on_end` after each end, both from
+    the job's thread.
+    """
+
+    def __init__(
+        self, clock: Clock, on_progress: Callable[[], None], on_end: Callable[[], None]
+    ) -> None:
         """Start with nothing running."""
-        self._on_change = on_change
+        self._clock, self._on_progress, self._on_end = clock, on_progress, on_end
         self._running: dict[JobId, _Running] = {}
         self._lock = threading.Lock()
 
@@ -47,10 +55,14 @@ class Runner:
 
     def _run(self, job: Job, work: Work) -> None:
         mine = self._running[job.id]
+        told = -PROGRESS_S
 
         def report(progress: Progress) -> None:
+            nonlocal told
             mine.progress = progress
-            self._on_change()
+            if self._clock.monotonic() - told >= PROGRESS_S:
+                told = self._clock.monotonic()
+                self._on_progress()
 
         try:
             work(mine.flag, report)
@@ -60,7 +72,7 @@ class Runner:
             with self._lock:
                 del self._running[job.id]
             mine.ended.set()
-            self._on_change()
+            self._on_end()
 
     def progress(self) -> Mapping[JobId, Progress]:
         """Return the newest progress of each running job that reported any."""
@@ -92,7 +104,8 @@ class Runner:
             left = list(self._running.values())
         for one in left:
             one.flag.set()
-        return all([one.ended.wait(timeout_s) for one in left])
+        ended = [one.ended.wait(timeout_s) for one in left]
+        return all(ended)
 
 
 def internal(job: Job, error: BaseException) -> Problem:

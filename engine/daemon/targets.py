@@ -1,4 +1,4 @@
-"""Targets as the running engine holds them: a store that is there at once, a hypervisor that opens."""
+"""Targets of the running engine: a store that is there at once, a hypervisor that opens later."""
 
 from __future__ import annotations
 

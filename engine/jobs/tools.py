@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from engine.model.errors import Problem, Refused
+from engine.model.images import hints_from_json
+from engine.model.layers import LayerName
+from engine.model.machine import Hints
 from engine.model.points import BootPoint, Stage
 from engine.model.standby import Standby
 from engine.model.work import Severity
@@ -30,18 +32,15 @@ class Tools:
     cancel: Cancel
     report: Report
 
-    def fresh(self, point: BootPoint) -> BootPoint:
-        """Return the boot point as it is stored now. Refused when it is gone."""
-        found = self.state.boot_point(point.id)
-        if found is None:
-            raise Refused(
-                Problem(
-                    "point.gone",
-                    f"Boot point {point.id} of {self.standby.name} does not exist any more.",
-                    "Nothing was changed.",
-                )
-            )
-        return found
+    def hints(self, layer: LayerName) -> Hints:
+        """Return what a sealed layer's manifest says about the machine; empty if nothing."""
+        found = self.chain.layers().get(layer)
+        if found is None or found.manifest is None:
+            return Hints()
+        try:
+            return hints_from_json(found.manifest.facts)
+        except (ValueError, TypeError, KeyError):
+            return Hints()
 
     def move(self, point: BootPoint, stage: Stage, **changes: object) -> BootPoint:
         """Store the boot point's next stage, durably, and return it."""

@@ -1,0 +1,341 @@
+"""What consoles ask of the engine: the `Service` of the door, over the running loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from uuid import uuid4
+
+from engine.daemon.engine import Engine
+from engine.daemon.service import Snapshot
+from engine.model import planner, retention
+from engine.model.errors import Failure, HypervisorError, NotFound, Problem, Refused, WrongUse
+from engine.model.machine import VMRef
+from engine.model.points import BootPoint, BootPointId, Stage
+from engine.model.standby import NAME, Standby
+from engine.model.text import safe
+from engine.model.work import (
+    LIVE,
+    Job,
+    JobId,
+    JobKind,
+    JournalLine,
+    Severity,
+    WantedJob,
+)
+from engine.ports import Hypervisor
+
+STOP_WAIT_S = 30.0
+
+
+class Desk:
+    """The engine's face. Thread-safe."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Stand before a started engine."""
+        self._engine = engine
+        self.site = engine.settings.site
+        self.epoch = uuid4().hex[:8]
+        self.started_at: datetime = engine.clock.now()
+
+    # --- looking ----------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Return the present picture."""
+        engine = self._engine
+        seq = engine.picture.seq
+        with engine.lock:
+            standbys, sources = dict(engine.standbys), dict(engine.sources)
+            roots, layers = dict(engine.roots), dict(engine.layers)
+            waiting = {name: tuple(texts) for name, texts in engine.waiting.items()}
+        state = engine.state.read()
+        last = engine.state.journal(limit=1)
+        reasons = {}
+        now = engine.clock.now()
+        for name, standby in standbys.items():
+            run = state.runs.get(name)
+            verdicts = retention.retain(
+                state.points_of(name), standby.keep, run.boot_point if run else None, now
+            )
+            reasons.update({point: verdict.reason for point, verdict in verdicts.items()})
+        return Snapshot(
+            seq=seq,
+            now=now,
+            state=state,
+            standbys=standbys,
+            sources=sources,
+            roots=roots,
+            progress=engine.runner.progress(),
+            signs=engine.picture.signs(),
+            layers=layers,
+            waiting=waiting,
+            reasons=reasons,
+            targets=[target.status() for target in engine.targets.values()],
+            journal_end=last[-1].number if last else 0,
+        )
+
+    def wait_change(self, seq: int, timeout_s: float) -> int:
+        """Block until the picture's number is higher than `seq` or the time is up; return it."""
+        return self._engine.picture.wait(seq, timeout_s)
+
+    def journal(
+        self, *, after: int = 0, before: int | None = None, limit: int = 200, standby: str = ""
+    ) -> Sequence[JournalLine]:
+        """Return journal lines, oldest first."""
+        return self._engine.state.journal(after=after, before=before, limit=limit, standby=standby)
+
+    def job(self, number: JobId) -> Job:
+        """Return a job, ended ones included."""
+        found = self._engine.state.job(number)
+        if found is None:
+            raise NotFound(Problem("job.unknown", f"There is no job {number}."))
+        return found
+
+    def standby_file(self, name: str) -> str:
+        """Return the path of a standby's configuration file."""
+        return self._engine.files.path(self._standby(name).name)
+
+    def serial(self, name: str, after: int) -> tuple[bytes, int]:
+        """Return raw serial bytes from `after` on (at most 64 KiB) and the next offset."""
+        standby = self._standby(name)
+        hypervisor = self._opened(standby)
+        return hypervisor.serial(VMRef(standby.name), after)
+
+    def screen(self, name: str) -> bytes:
+        """Return the guest's screen as PNG."""
+        standby = self._standby(name)
+        return self._opened(standby).screen(VMRef(standby.name))
+
+    # --- definitions ------------------------------------------------------------------------
+
+    def add_standby(self, standby: Standby, actor: str) -> str:
+        """Validate, write `standbys.d/NAME.toml`, take it up; return the file's path."""
+        self._check(standby)
+        path = self._engine.files.write(standby)
+        self._engine.take_standby(standby, standby.name)
+        self._tell(standby.name, "standby.added", f"{actor} added standby {standby.name}.")
+        return path
+
+    def _check(self, standby: Standby) -> None:
+        if not NAME.fullmatch(standby.name):
+            raise WrongUse(
+                Problem(
+                    "standby.name",
+                    f"{safe(standby.name)} cannot be a standby's name: small letters, digits and "
+                    "hyphens, at most 48, not beginning with a hyphen.",
+                )
+            )
+        if standby.name in self._engine.standbys:
+            raise Refused(
+                Problem(
+                    "standby.exists",
+                    f"There is a standby named {standby.name} already.",
+                    "It was left as it is.",
+                    "Choose another name, or remove the old one first.",
+                )
+            )
+        folder = Path(standby.images)
+        if not folder.is_absolute() or not folder.is_dir():
+            raise WrongUse(
+                Problem(
+                    "standby.images",
+                    f"{safe(standby.images, 200)} is not a folder on this host.",
+                    "No standby was added.",
+                    "Give the absolute path of the folder that the image files are replicated to.",
+                )
+            )
+        self._engine.target_of(standby)
+
+    def remove_standby(self, name: str, actor: str) -> None:
+        """Stop its jobs, move its file and layers out of the way, forget it."""
+        engine = self._engine
+        standby = self._standby(name)
+        if name in engine.state.read().runs:
+            raise Refused(
+                Problem(
+                    "standby.running",
+                    f"The VM of {name} is running.",
+                    "Nothing was removed.",
+                    "Stop it first.",
+                )
+            )
+        engine.take_standby(None, name)
+        self._end_jobs(name, set(JobKind))
+        engine.files.remove(name)
+        stamp = engine.clock.now().strftime("%Y%m%dT%H%M%SZ")
+        engine.target_of(standby).store.set_aside(name, stamp)
+        with engine.state.write() as tx:
+            tx.forget_standby(name)
+        self._tell(
+            name,
+            "standby.removed",
+            f"{actor} removed standby {name}; its layers lie in the store's quarantine folder.",
+        )
+
+    def hold(self, name: str, reason: str, actor: str) -> None:
+        """Stop making boot points of this standby until `resume`."""
+        self._change(
+            name, lambda s: replace(s, held=f"{actor}: {safe(reason) or 'no reason given'}")
+        )
+        self._tell(name, "standby.held", f"{actor} put {name} on hold: {safe(reason)}")
+
+    def resume(self, name: str, actor: str) -> None:
+        """Undo `hold`."""
+        self._change(name, lambda s: replace(s, held=""))
+        self._tell(name, "standby.resumed", f"{actor} resumed {name}.")
+
+    def _change(self, name: str, change: Callable[[Standby], Standby]) -> None:
+        standby = change(self._standby(name))
+        self._engine.files.write(standby)
+        self._engine.take_standby(standby, name)
+
+    # --- work -------------------------------------------------------------------------------
+
+    def build(self, name: str, actor: str) -> None:
+        """Make a boot point of the newest complete recovery point now."""
+        engine = self._engine
+        standby = self._standby(name)
+        with engine.lock, engine.state.write() as tx:
+            state = tx.state()
+            point = planner.build_now(standby, engine.sources.get(name), state, engine.clock.now())
+            if point is None:
+                raise Refused(
+                    Problem(
+                        "point.nothing-new",
+                        f"No complete recovery point of {name} is newer than its boot points.",
+                        "Nothing was changed.",
+                        "Wait for the next increment to arrive.",
+                    )
+                )
+            tx.save_boot_point(point)
+        self._tell(name, "point.asked", f"{actor} asked for boot point {point.id} of {name} now.")
+        engine.wake()
+
+    def start(self, name: str, point: BootPointId | None, actor: str) -> Job:
+        """Queue the start of a READY boot point on scratch, isolated network."""
+        engine = self._engine
+        standby = self._standby(name)
+        state = engine.state.read()
+        chosen = self._choose(name, state.ready(name), point)
+        if name in state.runs:
+            raise Refused(
+                Problem(
+                    "vm.running",
+                    f"{name} runs already, from boot point {state.runs[name].boot_point}.",
+                    "Nothing was changed.",
+                    "Stop it first.",
+                )
+            )
+        self._refuse_busy(name, {JobKind.START, JobKind.STOP})
+        self._end_jobs(name, {JobKind.RETIRE})
+        reason = f"{actor} asked for it"
+        return engine.queue(standby, WantedJob(JobKind.START, name, chosen.id, reason))
+
+    def stop(self, name: str, actor: str) -> Job:
+        """Queue power off and the dropping of scratch."""
+        engine = self._engine
+        standby = self._standby(name)
+        state = engine.state.read()
+        starting = [j for j in state.live_jobs(name) if j.kind is JobKind.START]
+        if name not in state.runs and not starting:
+            raise Refused(
+                Problem("vm.not-running", f"{name} does not run.", "Nothing was changed.")
+            )
+        self._refuse_busy(name, {JobKind.STOP})
+        self._end_jobs(name, {JobKind.START})
+        return engine.queue(standby, WantedJob(JobKind.STOP, name, None, f"{actor} asked for it"))
+
+    def cancel(self, number: JobId, actor: str) -> None:
+        """Ask a job to end."""
+        job = self.job(number)
+        if job.status not in LIVE or not self._engine.runner.cancel(number):
+            raise Refused(
+                Problem(
+                    "job.ended",
+                    f"Job {number} has ended already ({job.status}).",
+                    "Nothing was changed.",
+                )
+            )
+        self._tell(job.standby, "job.cancel", f"{actor} cancelled job {number} ({job.kind}).")
+
+    def _choose(
+        self, name: str, ready: Sequence[BootPoint], wanted: BootPointId | None
+    ) -> BootPoint:
+        if wanted is None and ready:
+            return ready[-1]
+        for point in ready:
+            if point.id == wanted:
+                return point
+        known = self._engine.state.boot_point(wanted) if wanted else None
+        stage = (
+            "has none that is ready"
+            if wanted is None
+            else f"has no ready boot point {safe(wanted)}"
+        )
+        if known is not None and known.standby == name and known.stage is not Stage.READY:
+            stage += f" (it is {known.stage})"
+        raise Refused(
+            Problem(
+                "point.not-ready",
+                f"{name} {stage}.",
+                "Nothing was started.",
+                "Choose one of: "
+                + (", ".join(p.id for p in ready[-6:]) or "none is ready yet")
+                + ".",
+            )
+        )
+
+    def _refuse_busy(self, name: str, kinds: set[JobKind]) -> None:
+        for job in self._engine.state.read().live_jobs(name):
+            if job.kind in kinds:
+                raise Refused(
+                    Problem(
+                        "vm.busy",
+                        f"Job {job.id} ({job.kind}) of {name} has not ended.",
+                        "Nothing was changed.",
+                        "Wait for it to end.",
+                    )
+                )
+
+    def _end_jobs(self, name: str, kinds: set[JobKind]) -> None:
+        for job in list(self._engine.state.read().live_jobs(name)):
+            if job.kind not in kinds:
+                continue
+            self._engine.runner.cancel(job.id)
+            if not self._engine.runner.wait(job.id, STOP_WAIT_S):
+                raise Failure(
+                    Problem(
+                        "job.stuck",
+                        f"Job {job.id} ({job.kind}) of {name} did not end in {STOP_WAIT_S:.0f} s.",
+                        "Nothing else was changed.",
+                        "Look at the engine's log, and try again.",
+                    )
+                )
+
+    # --- small ------------------------------------------------------------------------------
+
+    def _standby(self, name: str) -> Standby:
+        found = self._engine.standbys.get(name)
+        if found is None:
+            known = ", ".join(sorted(self._engine.standbys)[:8]) or "none yet"
+            raise NotFound(
+                Problem(
+                    "standby.unknown", f"There is no standby {safe(name)}.", "", f"Known: {known}."
+                )
+            )
+        return found
+
+    def _opened(self, standby: Standby) -> Hypervisor:
+        hypervisor = self._engine.target_of(standby).opened()
+        if hypervisor is None:
+            raise HypervisorError(
+                Problem("target.closed", f"The target {standby.target} is not connected (yet).")
+            )
+        return hypervisor
+
+    def _tell(self, name: str, key: str, text: str) -> None:
+        with self._engine.state.write() as tx:
+            tx.write_journal(self._engine.clock.now(), Severity.INFO, name, key, text)
+        self._engine.picture.touch()

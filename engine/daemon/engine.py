@@ -1,0 +1,389 @@
+"""The running engine: events only wake it; then the pure planner says what to do.
+
+    scans ─┐
+    timers ─┼─► wake ─► take in ─► plan ─► run ─┐
+    ends  ─┘    ▲                                │
+                └────────────────────────────────┘
+
+One thread turns this loop; each job has a thread of its own; signs of life have another. What a
+console asks for goes through `engine.daemon.desk`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from functools import partial
+from typing import Protocol
+
+from engine.daemon.intake import Intake
+from engine.daemon.performer import Performer
+from engine.daemon.picture import Picture
+from engine.daemon.runner import Runner
+from engine.daemon.targets import Target
+from engine.jobs.power import Shape
+from engine.jobs.retire import unfinished
+from engine.model import planner
+from engine.model.errors import Failure, Problem
+from engine.model.images import ImageSet, RootView
+from engine.model.layers import Layer, LayerName
+from engine.model.machine import VMRef
+from engine.model.points import Stage
+from engine.model.standby import Standby
+from engine.model.work import Job, JobId, JobKind, JobStatus, Severity, WantedJob
+from engine.ports import CancelFlag, Clock, ImageSource, Report, StateStore
+
+log = logging.getLogger(__name__)
+
+TURN_S = 1.0
+PULSE_S = 1.0
+IDLE_TURNS = 3
+
+
+class Watcher(Protocol):
+    """Scans watched folders and tells of each changed view, from its own threads."""
+
+    def add_root(self, root: str) -> None:
+        """Begin to watch a folder; repeatable."""
+
+    def remove_root(self, root: str) -> None:
+        """Stop watching it; repeatable."""
+
+    def settled(self) -> bool:
+        """Tell whether every root was scanned and no file waits to become quiet."""
+
+    def stop(self) -> None:
+        """End all threads."""
+
+
+class StandbyFiles(Protocol):
+    """The folder `standbys.d`."""
+
+    def load(self) -> tuple[dict[str, Standby], Sequence[Problem]]:
+        """Read all files; a bad one is a problem and does not stop the others."""
+
+    def write(self, standby: Standby) -> str:
+        """Write one file durably; return its path."""
+
+    def remove(self, name: str) -> None:
+        """Move one file out of the way."""
+
+    def path(self, name: str) -> str:
+        """Return where a standby's file is, or would be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What engine.toml says to the loop."""
+
+    site: str
+    roots: Sequence[str]
+    zone: tzinfo
+    jobs_at_once: int
+    shape: Shape
+
+
+class Engine:
+    """The loop and what it holds. `Desk` is its public face."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        state: StateStore,
+        clock: Clock,
+        source: ImageSource,
+        targets: Mapping[str, Target],
+        files: StandbyFiles,
+    ) -> None:
+        """Wire everything, start nothing."""
+        self.settings, self.state, self.clock = settings, state, clock
+        self.targets, self.files = targets, files
+        self.picture = Picture()
+        self.runner = Runner(clock, self.picture.touch, self.wake)
+        self.performer = Performer(state, clock, source, self.target_of, settings.shape)
+        self.standbys: dict[str, Standby] = {}
+        self.roots: dict[str, RootView] = {}
+        self.sources: dict[str, str] = {}
+        self.waiting: dict[str, list[str]] = {}
+        self.layers: dict[str, Mapping[LayerName, Layer]] = {}
+        self.lock = threading.RLock()
+        self._intake = Intake(state)
+        self._fresh_views: dict[str, RootView] = {}
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._watcher: Watcher | None = None
+        self._threads: list[threading.Thread] = []
+        self._quiet_turns = 0
+
+    # --- life -------------------------------------------------------------------------------
+
+    def start(self, watcher: Watcher) -> None:
+        """Take up what was left, then begin to turn."""
+        self._watcher = watcher
+        self._load_standbys()
+        self._take_up()
+        for root in {*self.settings.roots, *(s.images for s in self.standbys.values())}:
+            watcher.add_root(root)
+        for target in self.targets.values():
+            self._thread(f"open-{target.name}", partial(self._open, target))
+        self._thread("pulse", self._pulse)
+        self._thread("loop", self._loop)
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """End jobs at their next step, threads and connections; VMs go on."""
+        self._stopping.set()
+        self._wake.set()
+        if self._watcher is not None:
+            self._watcher.stop()
+        self.runner.stop(timeout_s)
+        for thread in self._threads:
+            thread.join(timeout_s)
+        for target in self.targets.values():
+            target.close()
+
+    def wait_idle(self) -> bool:
+        """Block until nothing is due any more; True when no boot point is left FAILED."""
+        while not self._stopping.wait(0.2):
+            if self._quiet_turns >= IDLE_TURNS:
+                break
+        stages = {p.stage for p in self.state.read().boot_points.values()}
+        return Stage.FAILED not in stages
+
+    def _thread(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def wake(self) -> None:
+        """Something happened: turn the loop now."""
+        self._wake.set()
+
+    def on_view(self, view: RootView) -> None:
+        """Take a scan's result; called from scanning threads."""
+        with self.lock:
+            self._fresh_views[view.root] = view
+        self.wake()
+
+    # --- definitions ------------------------------------------------------------------------
+
+    def target_of(self, standby: Standby) -> Target:
+        """Return a standby's target. Failure when engine.toml has none of that name."""
+        target = self.targets.get(standby.target)
+        if target is None:
+            raise Failure(
+                Problem(
+                    "standby.target",
+                    f"Standby {standby.name} names the target {standby.target}, which is not "
+                    f"configured. Configured: {', '.join(sorted(self.targets)) or 'none'}.",
+                    "Nothing is done for this standby.",
+                    "Correct its target, or add the target to engine.toml.",
+                )
+            )
+        return target
+
+    def _load_standbys(self) -> None:
+        found, problems = self.files.load()
+        with self.lock:
+            self.standbys = dict(found)
+        for problem in problems:
+            self.tell(Severity.ERROR, "", problem)
+
+    def take_standby(self, standby: Standby | None, name: str) -> None:
+        """Take up a new or changed definition, or let one go (None)."""
+        with self.lock:
+            if standby is None:
+                gone = self.standbys.pop(name, None)
+                self.sources.pop(name, None)
+                self.layers.pop(name, None)
+                used = {*self.settings.roots, *(s.images for s in self.standbys.values())}
+                if gone is not None and gone.images not in used and self._watcher is not None:
+                    self._watcher.remove_root(gone.images)
+                    self.roots.pop(gone.images, None)
+            else:
+                self.standbys[name] = standby
+                if self._watcher is not None:
+                    self._watcher.add_root(standby.images)
+        self.wake()
+
+    def tell(self, severity: Severity, standby: str, problem: Problem) -> None:
+        """Write a problem into the journal."""
+        with self.state.write() as tx:
+            tx.write_journal(
+                self.clock.now(),
+                severity,
+                standby,
+                problem.key,
+                problem.happened,
+                problem.unchanged,
+                problem.remedy,
+            )
+
+    # --- the loop ---------------------------------------------------------------------------
+
+    def _take_up(self) -> None:
+        """After a start: what was being worked on is FAILED(interrupted), and is planned again."""
+        now = self.clock.now()
+        with self.state.write() as tx:
+            state = tx.state()
+            for job in state.live_jobs():
+                reason = "The engine ended while this job ran."
+                tx.save_job(replace(job, status=JobStatus.FAILED, ended_at=now, reason=reason))
+            for point in planner.interrupted(state):
+                tx.save_boot_point(
+                    replace(point, stage=Stage.FAILED, failed_at=None, reason="interrupted")
+                )
+            tx.write_journal(now, Severity.INFO, "", "engine.started", "The engine started.")
+        for name in self.standbys:
+            self.refresh_layers(name)
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait(TURN_S)
+            self._wake.clear()
+            try:
+                self._turn()
+            except Failure as failure:
+                log.warning("turn: %s", failure)
+            except Exception:
+                log.exception("turn")
+
+    def _turn(self) -> None:
+        busy = self._take_views()
+        busy |= self._plan_points()
+        busy |= self._plan_jobs()
+        live = bool(self.runner.running()) or any(self.state.read().live_jobs())
+        quiet = not busy and not live and self._watcher is not None and self._watcher.settled()
+        self._quiet_turns = self._quiet_turns + 1 if quiet else 0
+        if busy:
+            self.picture.touch()
+
+    def _take_views(self) -> bool:
+        with self.lock:
+            views, self._fresh_views = self._fresh_views, {}
+            self.roots.update(views)
+            if views:
+                self._match()
+            owners = self._owners()
+        for view in views.values():
+            self._intake.take(view, owners, self.clock.now())
+        return bool(views)
+
+    def _match(self) -> None:
+        """Find the image set each standby follows, or say why there is none."""
+        for name, standby in self.standbys.items():
+            view = self.roots.get(standby.images)
+            sets: Sequence[ImageSet] = view.sets if view is not None else ()
+            found = planner.match_source(standby, sets)
+            if found.machine_uuid:
+                self.sources[name] = found.machine_uuid
+            missing = [
+                text
+                for s in sets
+                if s.machine_uuid == found.machine_uuid
+                for text in s.missing.values()
+            ]
+            self.waiting[name] = [found.problem, *missing] if found.problem else missing
+
+    def _owners(self) -> dict[str, str]:
+        by_machine = {uuid: name for name, uuid in self.sources.items()}
+        return {
+            s.id: by_machine.get(s.machine_uuid, "") for v in self.roots.values() for s in v.sets
+        }
+
+    def _plan_points(self) -> bool:
+        with self.lock, self.state.write() as tx:
+            fresh = planner.new_boot_points(
+                self.standbys, self.sources, tx.state(), self.clock.now(), self.settings.zone
+            )
+            for point in fresh:
+                tx.save_boot_point(point)
+        return bool(fresh)
+
+    def _plan_jobs(self) -> bool:
+        with self.lock:
+            state = self.state.read()
+            limits = planner.Limits(jobs=self.settings.jobs_at_once)
+            wanted = [*planner.next_jobs(self.standbys, state, self.clock.now(), limits)]
+            wanted += self._leftovers(wanted)
+        started = [self._queue(one) for one in wanted]
+        return any(started)
+
+    def _leftovers(self, wanted: Sequence[WantedJob]) -> list[WantedJob]:
+        """Ask again for retirements that were recorded but not finished."""
+        state = self.state.read()
+        busy = {job.standby for job in state.live_jobs()} | {one.standby for one in wanted}
+        more = []
+        for name in self.standbys:
+            point = next(unfinished(state, self.layers.get(name, {}), name), None)
+            if point is not None and name not in busy:
+                reason = "its retirement was not finished"
+                more.append(WantedJob(JobKind.RETIRE, name, point.id, reason))
+        return more
+
+    def _queue(self, wanted: WantedJob) -> bool:
+        standby = self.standbys.get(wanted.standby)
+        if standby is None:
+            return False
+        self.queue(standby, wanted)
+        return True
+
+    def queue(self, standby: Standby, wanted: WantedJob) -> Job:
+        """Store a job and run it in a thread of its own."""
+        blank = Job(
+            id=JobId(0),
+            kind=wanted.kind,
+            standby=wanted.standby,
+            boot_point=wanted.boot_point,
+            status=JobStatus.QUEUED,
+            queued_at=self.clock.now(),
+            reason=wanted.reason,
+        )
+        with self.state.write() as tx:
+            job = tx.add_job(blank)
+
+        def work(flag: CancelFlag, report: Report) -> None:
+            self.performer.perform(job, standby, flag, report)
+            self.refresh_layers(standby.name)
+
+        self.runner.start(job, work)
+        self.picture.touch()
+        return job
+
+    def refresh_layers(self, name: str) -> None:
+        """Look at a standby's layers again; the target is the truth."""
+        standby = self.standbys.get(name)
+        if standby is None:
+            return
+        try:
+            layers = self.target_of(standby).chain(name).layers()
+        except (Failure, OSError) as error:
+            log.warning("layers of %s: %s", name, error)
+            return
+        with self.lock:
+            self.layers[name] = layers
+
+    # --- signs of life ----------------------------------------------------------------------
+
+    def _open(self, target: Target) -> None:
+        try:
+            target.hypervisor()
+        except Failure as failure:
+            self.tell(Severity.ERROR, "", failure.problem)
+        self.picture.touch()
+
+    def _pulse(self) -> None:
+        while not self._stopping.wait(PULSE_S):
+            for name in list(self.state.read().runs):
+                standby = self.standbys.get(name)
+                target = self.targets.get(standby.target) if standby else None
+                hypervisor = target.opened() if target else None
+                if hypervisor is None:
+                    continue
+                try:
+                    self.picture.sign(name, hypervisor.signs_of_life(VMRef(name)))
+                except Failure as failure:
+                    log.warning("signs of %s: %s", name, failure)
+            self.picture.only(self.state.read().runs)

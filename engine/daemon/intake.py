@@ -1,0 +1,149 @@
+"""Takes in what scans found: recovery points into the state, news into the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from engine.model.images import Arrival, BadFile, PointId, RecoveryPoint, RootView
+from engine.model.state import State
+from engine.model.text import safe
+from engine.model.work import Severity
+from engine.ports import StateStore
+
+USABLE = frozenset({Arrival.COMPLETE, Arrival.VERIFIED})
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One line for the journal."""
+
+    severity: Severity
+    key: str
+    text: str
+    unchanged: str = ""
+    remedy: str = ""
+
+
+def arrived(state: State, view: RootView, now: datetime) -> list[RecoveryPoint]:
+    """Return the usable points of a view that the state does not hold in this form yet."""
+    fresh = []
+    for point in (p for s in view.sets for p in s.points if p.arrival in USABLE):
+        known = state.recovery_points.get(point.id)
+        stamped = replace(point, arrived_at=known.arrived_at if known else now)
+        if stamped != known:
+            fresh.append(stamped)
+    return fresh
+
+
+def vanished(state: State, view: RootView) -> list[PointId]:
+    """Return stored points of an online root that it does not hold any more."""
+    if not view.online:
+        return []
+    present = {p.id for s in view.sets for p in s.points if p.arrival in USABLE}
+    return [
+        p.id for p in state.recovery_points.values() if p.root == view.root and p.id not in present
+    ]
+
+
+@dataclass(slots=True)
+class Intake:
+    """Remembers what was told already, so that each thing is told once."""
+
+    store: StateStore
+    _bad: dict[tuple[str, str], tuple[str, int, bool]] = field(default_factory=dict)
+    _missing: dict[str, frozenset[PointId]] = field(default_factory=dict)
+    _online: dict[str, bool] = field(default_factory=dict)
+
+    def take(self, view: RootView, owners: Mapping[str, str], now: datetime) -> None:
+        """Store what is new in a view and tell it.
+
+        Args:
+            view: A complete scan.
+            owners: Image set id -> name of the standby that follows it.
+            now: Aware UTC.
+        """
+        state = self.store.read()
+        fresh, gone = arrived(state, view, now), vanished(state, view)
+        told = [
+            *self._news(view),
+            *(_arrival(p) for p in fresh if p.id not in state.recovery_points),
+        ]
+        names = {p.id: owners.get(p.set_id, "") for p in fresh}
+        if not (fresh or gone or told):
+            return
+        with self.store.write() as tx:
+            tx.save_recovery_points(fresh)
+            tx.forget_recovery_points(gone)
+            for owner, news in told:
+                standby = names.get(PointId(owner), "")
+                tx.write_journal(
+                    now, news.severity, standby, news.key, news.text, news.unchanged, news.remedy
+                )
+
+    def _news(self, view: RootView) -> list[tuple[str, News]]:
+        news = [*self._root_news(view)]
+        if view.online:
+            news += [*self._file_news(view.root, view.bad), *self._gap_news(view)]
+        return [("", one) for one in news]
+
+    def _root_news(self, view: RootView) -> list[News]:
+        before = self._online.get(view.root, True)
+        self._online[view.root] = view.online
+        if before == view.online:
+            return []
+        folder = safe(view.root, 200)
+        if view.online:
+            return [News(Severity.INFO, "folder.online", f"The watched folder {folder} is back.")]
+        return [
+            News(
+                Severity.ERROR,
+                "folder.offline",
+                f"The watched folder {folder} is not available: {view.reason}",
+                "Nothing was deleted; ready boot points can be started. The last view is kept.",
+                "Mount it again or check the network; it is looked at again by itself.",
+            )
+        ]
+
+    def _file_news(self, root: str, bad: Sequence[BadFile]) -> list[News]:
+        news = []
+        present = set()
+        for file in bad:
+            mark, told = (root, file.path), (file.key, file.mark.size, file.waiting)
+            present.add(mark)
+            if not file.waiting and self._bad.get(mark) != told:
+                news.append(
+                    News(
+                        Severity.WARNING,
+                        file.key,
+                        file.reason,
+                        "It was not applied; ready boot points are not affected.",
+                        file.remedy,
+                    )
+                )
+            self._bad[mark] = told
+        for mark in [m for m in self._bad if m[0] == root and m not in present]:
+            del self._bad[mark]
+        return news
+
+    def _gap_news(self, view: RootView) -> list[News]:
+        news = []
+        for one in view.sets:
+            before = self._missing.get(one.id, frozenset())
+            self._missing[one.id] = frozenset(one.missing)
+            news += [
+                News(Severity.WARNING, "image.parent-missing", text)
+                for point, text in one.missing.items()
+                if point not in before
+            ]
+        return news
+
+
+def _arrival(point: RecoveryPoint) -> tuple[str, News]:
+    kind = "full" if point.is_base else "increment"
+    text = (
+        f"{kind.capitalize()} {point.sequence} of {safe(point.machine_name)} arrived "
+        f"({point.size / 2**20:.1f} MiB, state of {point.taken_at:%Y-%m-%d %H:%M:%S} UTC)."
+    )
+    return point.id, News(Severity.INFO, "image.arrived", text)

@@ -1,0 +1,148 @@
+"""Performs one job: finds its story, runs it, stores how it ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from engine.daemon.runner import internal
+from engine.daemon.targets import Target
+from engine.jobs.power import Shape, start, stop, vm_spec
+from engine.jobs.retire import retire
+from engine.jobs.sync import sync
+from engine.jobs.tools import Tools
+from engine.model import planner
+from engine.model.errors import Cancelled, Failure, NotFound, Problem
+from engine.model.machine import Hints, Network
+from engine.model.points import WORKING, BootPoint, Stage
+from engine.model.standby import Standby
+from engine.model.work import Job, JobKind, JobStatus, Severity
+from engine.ports import Cancel, Clock, ImageSource, Report, StateStore
+
+log = logging.getLogger(__name__)
+
+UNREADY = frozenset({Stage.PENDING, Stage.FAILED, *WORKING})
+
+
+class Performer:
+    """Knows which story a job is."""
+
+    def __init__(
+        self,
+        state: StateStore,
+        clock: Clock,
+        source: ImageSource,
+        target_of: Callable[[Standby], Target],
+        shape: Shape,
+    ) -> None:
+        """Keep the world that every story needs."""
+        self._state, self._clock, self._source = state, clock, source
+        self._target_of, self._shape = target_of, shape
+
+    def perform(self, job: Job, standby: Standby, cancel: Cancel, report: Report) -> None:
+        """Run a job to its end; never raises for what a job may meet."""
+        job = replace(job, status=JobStatus.RUNNING, started_at=self._clock.now())
+        self._save(job)
+        try:
+            self._story(job, standby, cancel, report)
+        except Cancelled:
+            problem = Problem(
+                "job.cancelled", "It was cancelled.", "Ready boot points are not touched."
+            )
+            self._ended(job, JobStatus.CANCELLED, problem)
+        except Failure as failure:
+            self._ended(job, JobStatus.FAILED, failure.problem)
+        except OSError as error:
+            self._ended(job, JobStatus.FAILED, _medium(error))
+        except Exception as error:
+            log.exception("job %s", job.id)
+            self._ended(job, JobStatus.FAILED, internal(job, error))
+        else:
+            self._save(replace(job, status=JobStatus.DONE, ended_at=self._clock.now(), reason=""))
+
+    def _story(self, job: Job, standby: Standby, cancel: Cancel, report: Report) -> None:
+        target = self._target_of(standby)
+        t = Tools(
+            standby=standby,
+            state=self._state,
+            clock=self._clock,
+            source=self._source,
+            chain=target.chain(standby.name),
+            hypervisor=target.hypervisor,
+            cancel=cancel,
+            report=report,
+        )
+        if job.kind is JobKind.STOP:
+            stop(t)
+        elif job.kind is JobKind.START:
+            point = self._point(job)
+            start(point, vm_spec(standby, self._hints(point, t), self._shape), Network.ISOLATED, t)
+        elif job.kind is JobKind.RETIRE:
+            retire(self._point(job), job.reason, t)
+        else:
+            self._sync(self._point(job), t)
+
+    def _sync(self, point: BootPoint, t: Tools) -> None:
+        path = planner.path_for(point, self._state.read())
+        parent = self._state.boot_point(point.parent) if point.parent else None
+        sync(point, parent.replica if parent else None, path, t)
+
+    def _point(self, job: Job) -> BootPoint:
+        found = self._state.boot_point(job.boot_point) if job.boot_point else None
+        if found is None:
+            raise NotFound(Problem("point.unknown", f"Boot point {job.boot_point} does not exist."))
+        return found
+
+    def _hints(self, point: BootPoint, t: Tools) -> Hints:
+        from_state = self._state.read().recovery_points.get(point.recovery_point)
+        return from_state.hints if from_state else t.hints(point.boot)
+
+    def _save(self, job: Job) -> None:
+        with self._state.write() as tx:
+            tx.save_job(job)
+
+    def _ended(self, job: Job, status: JobStatus, problem: Problem) -> None:
+        """Store how a job ended badly, and its boot point as FAILED where it was being made."""
+        now = self._clock.now()
+        with self._state.write() as tx:
+            tx.save_job(replace(job, status=status, ended_at=now, reason=str(problem)))
+            point = tx.state().boot_points.get(job.boot_point) if job.boot_point else None
+            if point is not None and job.kind is JobKind.SYNC and point.stage in UNREADY:
+                tx.save_boot_point(
+                    replace(point, stage=Stage.FAILED, failed_at=now, reason=str(problem))
+                )
+            words = (
+                f"{_title(job)} {'was cancelled' if status is JobStatus.CANCELLED else 'failed'}: "
+            )
+            tx.write_journal(
+                now,
+                Severity.WARNING if status is JobStatus.CANCELLED else Severity.ERROR,
+                job.standby,
+                problem.key,
+                words + problem.happened,
+                problem.unchanged,
+                problem.remedy,
+            )
+
+
+def _title(job: Job) -> str:
+    names = {
+        JobKind.SYNC: "Making boot point",
+        JobKind.RETIRE: "Retiring boot point",
+        JobKind.START: "Starting boot point",
+        JobKind.STOP: "Stopping",
+    }
+    return f"{names[job.kind]} {job.boot_point or ''}".rstrip()
+
+
+def _medium(error: OSError) -> Problem:
+    """Return the words for an error of a disk or share."""
+    where = error.filename or "a file of the store or the watched folder"
+    return Problem(
+        "medium.error",
+        f"{where}: {error.strerror or error}.",
+        "Ready boot points are not touched.",
+        "Check the disk or share; the work is tried again by itself.",
+        {"errno": error.errno or 0},
+    )
