@@ -46,6 +46,11 @@ def boot_point_id(number: int) -> BootPointId:
     return BootPointId(f"bp{number:06d}")
 
 
+def in_order(point: BootPointId) -> tuple[int, str]:
+    """Return a sort key: the order in which boot points were planned, beyond six digits too."""
+    return len(point), point
+
+
 @dataclass(frozen=True, slots=True)
 class BootPoint:
     """A recovery point made, or being made, bootable on a target.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from engine.model.images import PointId, RecoveryPoint
-from engine.model.points import BootPoint, BootPointId, Stage
+from engine.model.points import BootPoint, BootPointId, Stage, in_order
 from engine.model.work import LIVE, Job, JobId, Run
 
 
@@ -31,12 +31,14 @@ class State:
     def points_of(self, standby: str) -> list[BootPoint]:
         """Return the standby's boot points that are not retired, oldest first (by id)."""
         mine = [p for p in self.boot_points.values() if p.standby == standby]
-        return sorted((p for p in mine if p.stage is not Stage.RETIRED), key=lambda p: p.id)
+        return sorted(
+            (p for p in mine if p.stage is not Stage.RETIRED), key=lambda p: in_order(p.id)
+        )
 
     def ready(self, standby: str) -> list[BootPoint]:
         """Return the standby's READY boot points, oldest data first."""
         ready = [p for p in self.points_of(standby) if p.stage is Stage.READY]
-        return sorted(ready, key=lambda p: (p.taken_at, p.id))
+        return sorted(ready, key=lambda p: (p.taken_at, in_order(p.id)))
 
     def live_jobs(self, standby: str | None = None) -> Iterator[Job]:
         """Yield queued and running jobs, of one standby or of all."""

@@ -1,0 +1,297 @@
+"""Which recovery points a standby follows, and from where it can go on.
+
+    base ─ 1 ─ 2 ─ 3 ─ 4        recovery points, in the order of their parent links
+           │       │
+          bp1     bp2           boot points; 4 goes on from bp2: the way is [4], the anchor bp2
+
+The head is the newest point whose chain is complete down to an anchor or a base. A second child
+of one parent that is newer than our tip is a differential and becomes the line; one that is not
+newer is a fork and is held.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.model.errors import Problem
+from engine.model.images import Arrival, ImageSet, PointId, RecoveryPoint
+from engine.model.points import BootPoint, Stage, in_order
+from engine.model.standby import Standby
+from engine.model.state import State
+from engine.model.text import safe
+
+USABLE = frozenset({Arrival.COMPLETE, Arrival.VERIFIED})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Where a standby's image set stands, seen from what was already made of it.
+
+    Attributes:
+        head: Newest point that can be made.
+        anchor: Boot point whose trunk layer `way` continues; None: `way` begins with a base.
+        way: Points to apply to reach `head`, oldest first; empty when `head` was made already.
+        fresh: Those of `way` that are news, so that boot points of them are of use.
+        siblings: Differentials newer than the tip that have the head's parent, the head included.
+    """
+
+    head: RecoveryPoint
+    anchor: BootPoint | None
+    way: Sequence[RecoveryPoint]
+    fresh: Sequence[RecoveryPoint]
+    siblings: int
+
+
+def is_usable(point: RecoveryPoint) -> bool:
+    """Tell whether a point's own files are all there and readable."""
+    return point.arrival in USABLE and not point.locked
+
+
+def newness(point: RecoveryPoint | BootPoint) -> tuple[datetime, int]:
+    """Return what decides which of two points that do not follow one another is the newer."""
+    return point.taken_at, point.sequence
+
+
+def lies_in(point: RecoveryPoint, folder: str) -> bool:
+    """Tell whether a point belongs to a standby that watches `folder` (absolute).
+
+    The point's root may be the folder, one below it, or one above it with the files inside.
+    """
+    below = folder.rstrip("/") + "/"
+    if (point.root.rstrip("/") + "/").startswith(below):
+        return True
+    return any(
+        f"{point.root.rstrip('/')}/{disk.path}".startswith(below)
+        for disk in point.disks
+        if disk.path
+    )
+
+
+def points_by_machine(state: State) -> dict[str, list[RecoveryPoint]]:
+    """Return all recovery points grouped by machine UUID."""
+    found: dict[str, list[RecoveryPoint]] = defaultdict(list)
+    for point in state.recovery_points.values():
+        found[point.machine_uuid].append(point)
+    return found
+
+
+def follow(points: Iterable[RecoveryPoint], made: Sequence[BootPoint]) -> Line | None:
+    """Return how a standby goes on.
+
+    Args:
+        points: Recovery points of its machine in its folder, in any order.
+        made: Its boot points, retired ones included.
+
+    Returns:
+        None while no point can be made at all.
+    """
+    known = {point.id: point for point in points}
+    anchors = _anchors(made)
+    within = _reachable(known, anchors)
+    head = _newest_leaf(within)
+    if head is None:
+        return None
+    if head.id in anchors:
+        return Line(head, anchors[head.id], (), (), 0)
+    way = _way(head, within, anchors)
+    anchor = anchors.get(way[0].parent) if way[0].parent is not None else None
+    tip = tip_of(made)
+    fresh = _fresh(way, anchor, tip)
+    siblings = [
+        p for p in within.values() if p.parent == head.parent and (not tip or _is_newer(p, tip))
+    ]
+    return Line(head, anchor, way, fresh, len(siblings))
+
+
+def tip_of(made: Sequence[BootPoint]) -> BootPoint | None:
+    """Return the boot point up to which the line was followed: the one made last.
+
+    Boot points are numbered in the order of the line, so a source's wrong clock cannot move the
+    tip. Those given up before they were ready do not count.
+    """
+    return max(counting(made), key=lambda point: in_order(point.id), default=None)
+
+
+def counting(made: Iterable[BootPoint]) -> list[BootPoint]:
+    """Return the boot points that are or once were of use: all but those given up unmade."""
+    return [p for p in made if p.stage is not Stage.RETIRED or p.ready_at is not None]
+
+
+def forks(points: Iterable[RecoveryPoint], made: Sequence[BootPoint]) -> list[RecoveryPoint]:
+    """Return the ends of branches that are held because the line already went another way."""
+    known = {point.id: point for point in points}
+    tip = tip_of(made)
+    if tip is None:
+        return []
+    passed = {boot_point.recovery_point for boot_point in made} | _ancestors(tip, known)
+    within = _reachable(known, _anchors(made))
+    parents = {point.parent for point in within.values()}
+    return [
+        point
+        for point in within.values()
+        if point.id not in parents
+        and point.id not in passed
+        and point.set_id == tip.set_id
+        and point.parent != tip.recovery_point
+        and not _is_newer(point, tip)
+        and not _descends(point, tip, within)
+    ]
+
+
+def path_for(boot_point: BootPoint, state: State) -> Sequence[RecoveryPoint]:
+    """Return the recovery points that make a boot point out of its parent's trunk layer.
+
+    Args:
+        boot_point: Its `parent` says where the path begins; None: at a base.
+        state: The picture that holds parent and recovery points.
+
+    Returns:
+        Oldest first, the last is the boot point's own. Empty when the path is broken: the parent
+        is gone or retired, or a point between is not known any more.
+    """
+    stop: PointId | None = None
+    if boot_point.parent is not None:
+        parent = state.boot_points.get(boot_point.parent)
+        if parent is None or parent.stage is Stage.RETIRED:
+            return ()
+        stop = parent.recovery_point
+    path: list[RecoveryPoint] = []
+    seen: set[PointId] = set()
+    at: PointId | None = boot_point.recovery_point
+    while at is not None and at != stop:
+        point = state.recovery_points.get(at)
+        if point is None or at in seen:
+            return ()
+        seen.add(at)
+        path.append(point)
+        at = point.parent
+    return tuple(reversed(path)) if at == stop else ()
+
+
+def match_source(standby: Standby, sets: Iterable[ImageSet]) -> str | Problem:
+    """Return the UUID of the machine a standby follows, or why that cannot be told."""
+    here: dict[str, str] = {}
+    for one in sets:
+        if any(lies_in(point, standby.images) for point in one.points):
+            here.setdefault(one.machine_uuid, one.machine_name)
+    if standby.machine:
+        wanted = standby.machine.casefold()
+        found = [u for u, name in here.items() if wanted in (u.casefold(), name.casefold())]
+    else:
+        found = list(here) if len(here) == 1 else []
+        found = found or [u for u, name in here.items() if name.casefold() == standby.name]
+    return found[0] if len(found) == 1 else _no_source(standby, here, found)
+
+
+def _no_source(standby: Standby, here: Mapping[str, str], found: Sequence[str]) -> Problem:
+    folder = safe(standby.images)
+    facts: dict[str, str | int] = {"standby": standby.name, "images": folder, "machines": len(here)}
+    unchanged = "Boot points that exist stay as they are."
+    if not here:
+        return Problem(
+            "standby.no-images",
+            f"No image of a machine has been found in {folder} yet.",
+            unchanged,
+            "Nothing to do if replication has not brought one yet; otherwise check the folder.",
+            facts,
+        )
+    listed = ", ".join(sorted(f"{safe(name)} ({safe(uuid)})" for uuid, name in here.items()))
+    if standby.machine:
+        fits = "more than one is" if found else "none is"
+        happened = f"{fits} called {safe(standby.machine)}"
+    else:
+        happened = f"none or more than one is called {standby.name}"
+    return Problem(
+        "standby.ambiguous",
+        f"{folder} holds images of {len(here)} machines: {listed}; {happened}.",
+        unchanged,
+        f"Set `machine` of standby {standby.name} to the name or UUID of one of them.",
+        facts,
+    )
+
+
+def _is_newer(point: RecoveryPoint, tip: BootPoint) -> bool:
+    return newness(point) > newness(tip)
+
+
+def _anchors(made: Iterable[BootPoint]) -> dict[PointId, BootPoint]:
+    """Return recovery point -> the boot point to go on from; ready ones first, then the newest."""
+    alive = [point for point in made if point.stage is not Stage.RETIRED]
+    alive.sort(key=lambda point: (point.stage is Stage.READY, in_order(point.id)))
+    return {point.recovery_point: point for point in alive}
+
+
+def _reachable(
+    known: Mapping[PointId, RecoveryPoint], anchors: Mapping[PointId, BootPoint]
+) -> dict[PointId, RecoveryPoint]:
+    """Return the usable points whose chain is complete down to an anchor or a base."""
+    children: dict[PointId, list[RecoveryPoint]] = defaultdict(list)
+    queue: list[RecoveryPoint] = []
+    for point in known.values():
+        if not is_usable(point):
+            continue
+        if point.parent is None or point.parent in anchors:
+            queue.append(point)
+        else:
+            children[point.parent].append(point)
+    found: dict[PointId, RecoveryPoint] = {}
+    while queue:
+        point = queue.pop()
+        if point.id not in found:
+            found[point.id] = point
+            queue.extend(children[point.id])
+    return found
+
+
+def _newest_leaf(within: Mapping[PointId, RecoveryPoint]) -> RecoveryPoint | None:
+    parents = {point.parent for point in within.values()}
+    leaves = [point for point in within.values() if point.id not in parents]
+    return max(leaves, key=lambda point: (*newness(point), point.id), default=None)
+
+
+def _way(
+    head: RecoveryPoint,
+    within: Mapping[PointId, RecoveryPoint],
+    anchors: Mapping[PointId, BootPoint],
+) -> tuple[RecoveryPoint, ...]:
+    """Return the points from just above an anchor, or from a base, up to `head`."""
+    way = [head]
+    while (parent := way[-1].parent) is not None and parent not in anchors:
+        way.append(within[parent])
+    return tuple(reversed(way))
+
+
+def _fresh(
+    way: Sequence[RecoveryPoint], anchor: BootPoint | None, tip: BootPoint | None
+) -> Sequence[RecoveryPoint]:
+    """Return the points of the way that are news: after the tip, or newer than it."""
+    if tip is None or (anchor is not None and anchor.id == tip.id):
+        return way
+    if not _is_newer(way[-1], tip):
+        return ()
+    return [point for point in way if _is_newer(point, tip)]
+
+
+def _ancestors(tip: BootPoint, known: Mapping[PointId, RecoveryPoint]) -> set[PointId]:
+    found: set[PointId] = set()
+    at = known.get(tip.recovery_point)
+    while at is not None and at.id not in found:
+        found.add(at.id)
+        at = known.get(at.parent) if at.parent is not None else None
+    return found
+
+
+def _descends(
+    point: RecoveryPoint, tip: BootPoint, within: Mapping[PointId, RecoveryPoint]
+) -> bool:
+    seen: set[PointId] = set()
+    at: RecoveryPoint | None = point
+    while at is not None and at.id not in seen:
+        if at.parent == tip.recovery_point:
+            return True
+        seen.add(at.id)
+        at = within.get(at.parent) if at.parent is not None else None
+    return False

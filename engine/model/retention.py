@@ -1,0 +1,83 @@
+"""Which boot points stay. Retention only decides; a RETIRE job folds the others away.
+
+bp1   bp2   bp3   bp4   bp5        keep = 2, a VM runs from bp2
+goes  runs  goes  └ newest 2 ┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.model.points import BootPoint, BootPointId, Stage, in_order
+
+UNFINISHED = frozenset({Stage.PENDING, Stage.APPLYING, Stage.CONVERTING, Stage.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a boot point stays, and why: a phrase for the operator."""
+
+    keep: bool
+    reason: str
+
+
+def retain(
+    points: Sequence[BootPoint], keep: int, running: BootPointId | None
+) -> Mapping[BootPointId, Verdict]:
+    """Judge all boot points of one standby.
+
+    The wall clock has no say: age is the order in which boot points were taken and made.
+
+    Args:
+        points: Boot points of one standby; retired ones are passed over.
+        keep: Ready boot points to keep, at least 1.
+        running: The one a VM was started from; None when no VM runs.
+
+    Returns:
+        A verdict for each that is not retired, oldest first.
+    """
+    alive = sorted((p for p in points if p.stage is not Stage.RETIRED), key=by_age)
+    ready = [point for point in alive if point.stage is Stage.READY]
+    needed = {p.parent: p.id for p in alive if p.stage in UNFINISHED and p.parent is not None}
+    verdicts = {}
+    for point in alive:
+        newer = sum(1 for other in ready if by_age(other) > by_age(point))
+        reason = _held_by(point, ready, running, needed) or _counted(point, newer, max(keep, 1))
+        verdicts[point.id] = Verdict(bool(reason), reason or f"{newer} newer ones are ready")
+    return verdicts
+
+
+def by_age(point: BootPoint) -> tuple[object, ...]:
+    """Return the order of boot points: by what they hold, then by when they were made."""
+    return point.taken_at, in_order(point.id)
+
+
+def _held_by(
+    point: BootPoint,
+    ready: Sequence[BootPoint],
+    running: BootPointId | None,
+    needed: Mapping[BootPointId, BootPointId],
+) -> str:
+    """Return why a boot point must stay whatever the count says; empty when nothing holds it."""
+    if point.stage not in (Stage.READY, Stage.FAILED):
+        return "is being made"
+    if point.id == running:
+        return "a VM runs from it"
+    if point.pin:
+        return f"pinned: {point.pin}"
+    if ready and point is ready[-1]:
+        return "newest ready boot point"
+    if ready and point is max(ready, key=lambda one: in_order(one.id)):
+        return "the next boot point continues it"
+    if point.id in needed:
+        return f"{needed[point.id]} is made from it"
+    return ""
+
+
+def _counted(point: BootPoint, newer: int, keep: int) -> str:
+    if newer >= keep:
+        return ""
+    if point.stage is Stage.FAILED:
+        return "is tried again"
+    return f"one of the newest {keep}"
