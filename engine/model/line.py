@@ -45,6 +45,19 @@ class Line:
     siblings: int
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which machine a standby follows.
+
+    Attributes:
+        machine_uuid: Empty when that cannot be told.
+        problem: Why not, and what to do, a paragraph; empty when it can.
+    """
+
+    machine_uuid: str
+    problem: str = ""
+
+
 def is_usable(point: RecoveryPoint) -> bool:
     """Tell whether a point's own files are all there and readable."""
     return point.arrival in USABLE and not point.locked
@@ -171,8 +184,8 @@ def path_for(boot_point: BootPoint, state: State) -> Sequence[RecoveryPoint]:
     return tuple(reversed(path)) if at == stop else ()
 
 
-def match_source(standby: Standby, sets: Iterable[ImageSet]) -> str | Problem:
-    """Return the UUID of the machine a standby follows, or why that cannot be told."""
+def match_source(standby: Standby, sets: Iterable[ImageSet]) -> Source:
+    """Return the machine a standby follows, or why that cannot be told."""
     here: dict[str, str] = {}
     for one in sets:
         if any(lies_in(point, standby.images) for point in one.points):
@@ -183,7 +196,9 @@ def match_source(standby: Standby, sets: Iterable[ImageSet]) -> str | Problem:
     else:
         found = list(here) if len(here) == 1 else []
         found = found or [u for u, name in here.items() if name.casefold() == standby.name]
-    return found[0] if len(found) == 1 else _no_source(standby, here, found)
+    if len(found) == 1:
+        return Source(found[0])
+    return Source("", str(_no_source(standby, here, found)))
 
 
 def _no_source(standby: Standby, here: Mapping[str, str], found: Sequence[str]) -> Problem:

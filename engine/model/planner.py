@@ -1,8 +1,8 @@
 """The planner: from the stored state and the time to the work that is due. Pure.
 
     directory events, timers, finished jobs ──► only wake it
-    state, now ──► due_points   boot points that are missing   (to be stored as PENDING)
-               ──► next_jobs    jobs that may start            (to be queued)
+    state, now ──► new_boot_points  boot points that are missing   (to be stored as PENDING)
+               ──► next_jobs        jobs that may start            (to be queued)
 
 Nothing is remembered between two calls, so there is no recovery: what an interrupted job left
 undone is simply planned again. The same state and time give the same answer.
@@ -15,21 +15,47 @@ for a held standby; boot points over the limit go, oldest first, as `retention` 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from engine.model.images import PointId, RecoveryPoint
 from engine.model.layers import LayerKind, layer_name
-from engine.model.line import Line, counting, follow, is_usable, lies_in, path_for
+from engine.model.line import (
+    Line,
+    Source,
+    counting,
+    follow,
+    forks,
+    is_usable,
+    lies_in,
+    match_source,
+    path_for,
+)
 from engine.model.line import points_by_machine as by_machine
 from engine.model.points import WORKING, BootPoint, BootPointId, Stage, boot_point_id, in_order
 from engine.model.retention import retain
 from engine.model.standby import Standby, TriggerKind
 from engine.model.state import State
-from engine.model.work import Job, JobKind, JobStatus, WantedJob
+from engine.model.work import JobKind, WantedJob
 
-_QUICK_TRIES = 3
+__all__ = [
+    "Limits",
+    "Source",
+    "build_now",
+    "forks",
+    "interrupted",
+    "is_due",
+    "is_parked",
+    "last_moment",
+    "match_source",
+    "new_boot_points",
+    "next_jobs",
+    "path_for",
+    "retry_at",
+    "try_again",
+]
+
 _SLACK = 1
 
 
@@ -52,7 +78,7 @@ class Limits:
 # --- boot points ----------------------------------------------------------------------------
 
 
-def due_points(
+def new_boot_points(
     standbys: Mapping[str, Standby],
     sources: Mapping[str, str],
     state: State,
@@ -73,18 +99,13 @@ def due_points(
     for name in sorted(standbys.keys() & sources.keys()):
         number = state.next_boot_point + len(found)
         points = machines.get(sources[name], [])
-        found += _due_points(standbys[name], points, made[name], now, zone, number)
+        found += _missing(standbys[name], points, made[name], now, zone, number)
     return found
 
 
-def new_boot_points(
-    standby: Standby, machine: str, state: State, now: datetime, zone: tzinfo
-) -> Sequence[BootPoint]:
-    """Return the boot points to store as PENDING now for one standby (see `due_points`)."""
-    return due_points({standby.name: standby}, {standby.name: machine}, state, now, zone)
-
-
-def build_now(standby: Standby, machine: str, state: State, now: datetime) -> BootPoint | None:
+def build_now(
+    standby: Standby, machine: str | None, state: State, now: datetime
+) -> BootPoint | None:
     """Return a boot point of the newest complete recovery point, whatever the trigger says.
 
     Returns:
@@ -92,7 +113,7 @@ def build_now(standby: Standby, machine: str, state: State, now: datetime) -> Bo
         there is nothing newer to make, or it is on its way already.
     """
     made = _by_standby(state)[standby.name]
-    points = by_machine(state).get(machine, [])
+    points = by_machine(state).get(machine or "", [])
     line = follow([p for p in points if lies_in(p, standby.images)], made)
     if line is None:
         return None
@@ -108,7 +129,7 @@ def try_again(point: BootPoint) -> BootPoint:
     return replace(point, attempts=0, failed_at=None)
 
 
-def _due_points(
+def _missing(
     standby: Standby,
     points: Iterable[RecoveryPoint],
     made: Sequence[BootPoint],
@@ -316,7 +337,7 @@ def _changed_since(point: RecoveryPoint, moment: datetime) -> bool:
 def _given_up(point: BootPoint, state: State, replaced: Mapping[PointId, PointId]) -> str:
     """Return why a boot point that never was ready cannot be made any more; empty if it can.
 
-    It is retired, and `due_points` makes another one of what is there now.
+    It is retired, and `new_boot_points` makes another one of what is there now.
     """
     if point.stage not in (Stage.PENDING, Stage.FAILED) or point.ready_at is not None:
         return ""
@@ -326,8 +347,10 @@ def _given_up(point: BootPoint, state: State, replaced: Mapping[PointId, PointId
     own = state.recovery_points.get(point.recovery_point)
     if own is None:
         return "Its recovery point is not known any more."
-    if not is_usable(own) and own.id in replaced:
+    if own.id in replaced and (point.stage is Stage.FAILED or not is_usable(own)):
         return "The source consolidated its images into a later one."
+    if not path_for(point, state):
+        return "A recovery point between it and the one it continues is gone."
     return ""
 
 
@@ -360,30 +383,26 @@ def _by_standby(state: State) -> defaultdict[str, list[BootPoint]]:
 # --- after a crash --------------------------------------------------------------------------
 
 
-def interrupted(state: State, now: datetime) -> Sequence[BootPoint]:
-    """Return as FAILED the boot points in a working stage that no running job works on.
+def interrupted(
+    state: State, running: Collection[BootPointId] = frozenset()
+) -> Sequence[BootPoint]:
+    """Return as FAILED, and due at once, the boot points that were being made when all ended.
 
-    The first interruptions are made up for at once; from the third try on there is a pause, for
-    the work itself may be what brings the engine down.
+    Args:
+        state: The picture.
+        running: Boot points that this engine's own jobs really work on; none right after a start.
+
+    Returns:
+        The try that was interrupted does not count: being killed is no fault of the images.
     """
-    worked_on = {job.boot_point for job in state.jobs.values() if job.status is JobStatus.RUNNING}
     return [
         replace(
             point,
             stage=Stage.FAILED,
-            reason="The engine stopped while this boot point was being made.",
-            failed_at=now if point.attempts >= _QUICK_TRIES else None,
+            reason="Interrupted: the engine stopped while this boot point was being made.",
+            attempts=max(point.attempts - 1, 0),
+            failed_at=None,
         )
         for point in state.boot_points.values()
-        if point.stage in WORKING and point.id not in worked_on
-    ]
-
-
-def interrupted_jobs(state: State, now: datetime) -> Sequence[Job]:
-    """Return as FAILED the jobs that an earlier engine left RUNNING; for the start only."""
-    reason = "The engine stopped while this job ran."
-    return [
-        replace(job, status=JobStatus.FAILED, ended_at=now, reason=reason)
-        for job in state.jobs.values()
-        if job.status is JobStatus.RUNNING
+        if point.stage in WORKING and point.id not in running
     ]
