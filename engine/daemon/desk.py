@@ -57,7 +57,7 @@ class Desk:
         for name, standby in standbys.items():
             run = state.runs.get(name)
             verdicts = retention.retain(
-                state.points_of(name), standby.keep, run.boot_point if run else None, now
+                state.points_of(name), standby.keep, run.boot_point if run else None
             )
             reasons.update({point: verdict.reason for point, verdict in verdicts.items()})
         return Snapshot(

@@ -31,14 +31,15 @@ from engine.model.errors import Failure, Problem
 from engine.model.images import ImageSet, RootView
 from engine.model.layers import Layer, LayerName
 from engine.model.machine import VMRef
-from engine.model.points import Stage
+from engine.model.points import BootPoint, Stage
 from engine.model.standby import Standby
+from engine.model.state import State
 from engine.model.work import Job, JobId, JobKind, JobStatus, Severity, WantedJob
 from engine.ports import CancelFlag, Clock, ImageSource, Report, StateStore
 
 log = logging.getLogger(__name__)
 
-TURN_S = 1.0
+TURN_S = 5.0
 PULSE_S = 1.0
 IDLE_TURNS = 3
 
@@ -149,6 +150,7 @@ class Engine:
         while not self._stopping.wait(0.2):
             if self._quiet_turns >= IDLE_TURNS:
                 break
+            self.wake()
         stages = {p.stage for p in self.state.read().boot_points.values()}
         return Stage.FAILED not in stages
 
@@ -232,9 +234,7 @@ class Engine:
                 reason = "The engine ended while this job ran."
                 tx.save_job(replace(job, status=JobStatus.FAILED, ended_at=now, reason=reason))
             for point in planner.interrupted(state):
-                tx.save_boot_point(
-                    replace(point, stage=Stage.FAILED, failed_at=None, reason="interrupted")
-                )
+                tx.save_boot_point(point)
             tx.write_journal(now, Severity.INFO, "", "engine.started", "The engine started.")
         for name in self.standbys:
             self.refresh_layers(name)
@@ -294,13 +294,17 @@ class Engine:
         }
 
     def _plan_points(self) -> bool:
-        with self.lock, self.state.write() as tx:
-            fresh = planner.new_boot_points(
-                self.standbys, self.sources, tx.state(), self.clock.now(), self.settings.zone
-            )
-            for point in fresh:
-                tx.save_boot_point(point)
-        return bool(fresh)
+        with self.lock:
+            if not self._due(self.state.read()):
+                return False
+            with self.state.write() as tx:
+                for point in self._due(tx.state()):
+                    tx.save_boot_point(point)
+        return True
+
+    def _due(self, state: State) -> Sequence[BootPoint]:
+        now, zone = self.clock.now(), self.settings.zone
+        return planner.new_boot_points(self.standbys, self.sources, state, now, zone)
 
     def _plan_jobs(self) -> bool:
         with self.lock:
