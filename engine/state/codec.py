@@ -1,0 +1,210 @@
+"""Rows and what they mean: the model on one side, text and numbers on the other.
+
+Bodies are JSON in ASCII: names of files may hold bytes that are no UTF-8 (as surrogates), which
+neither SQLite nor PostgreSQL would take.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from engine.model.images import (
+    Arrival,
+    DiskPart,
+    FileMark,
+    PointDisk,
+    PointId,
+    RecoveryPoint,
+)
+from engine.model.layers import LayerName
+from engine.model.machine import Firmware, Hints, Nic
+from engine.model.points import BootPoint, BootPointId, Stage
+from engine.model.work import Job, JobId, JobKind, JobStatus, JournalLine, Run, Severity
+
+_BIGGEST = 2**63 - 1
+
+
+def time_out(moment: datetime) -> str:
+    """Return an aware moment as text that sorts. ValueError for a naive one."""
+    if moment.tzinfo is None:
+        raise ValueError("a stored time must know its zone")
+    told = moment.astimezone(UTC).replace(tzinfo=None)
+    return told.isoformat(timespec="microseconds") + "Z"
+
+
+def time_in(text: str) -> datetime:
+    """Read what `time_out` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def _maybe_out(moment: datetime | None) -> str | None:
+    return None if moment is None else time_out(moment)
+
+
+def _maybe_in(text: str | None) -> datetime | None:
+    return None if text is None else time_in(text)
+
+
+def plain(text: str) -> str:
+    """Return text that every database takes: what is no Unicode becomes an escape."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _number(value: int) -> int:
+    """Return a number from outside as one that a 64-bit column takes."""
+    return max(-_BIGGEST, min(value, _BIGGEST))
+
+
+# --- recovery points ------------------------------------------------------------------------
+
+
+def frozen(point: RecoveryPoint) -> RecoveryPoint:
+    """Return the point with tuples for all its sequences, as a store gives it back."""
+    nics = tuple(replace(nic, addresses=tuple(nic.addresses)) for nic in point.hints.nics)
+    return replace(
+        point,
+        disks=tuple(point.disks),
+        replaces=tuple(point.replaces),
+        hints=replace(point.hints, nics=nics),
+    )
+
+
+def recovery_point_out(point: RecoveryPoint) -> dict[str, object]:
+    """Return the row of a recovery point."""
+    body = asdict(point)
+    body["taken_at"] = time_out(point.taken_at)
+    body["arrived_at"] = _maybe_out(point.arrived_at)
+    return {
+        "id": point.id,
+        "set_id": point.set_id,
+        "machine_uuid": point.machine_uuid,
+        "sequence": _number(point.sequence),
+        "arrival": str(point.arrival),
+        "body": json.dumps(body, separators=(",", ":")),
+    }
+
+
+def recovery_point_in(body: str) -> RecoveryPoint:
+    """Read the body of a recovery point's row."""
+    told = json.loads(body)
+    told["parent"] = None if told["parent"] is None else PointId(told["parent"])
+    told["taken_at"] = time_in(told["taken_at"])
+    told["arrived_at"] = _maybe_in(told["arrived_at"])
+    told["arrival"] = Arrival(told["arrival"])
+    told["disks"] = tuple(_disk(one) for one in told["disks"])
+    told["replaces"] = tuple(told["replaces"])
+    told["hints"] = _hints(told["hints"])
+    return RecoveryPoint(**told)
+
+
+def _disk(told: dict[str, Any]) -> PointDisk:
+    mark = told["mark"]
+    return PointDisk(
+        DiskPart(**told["part"]), told["path"], None if mark is None else FileMark(**mark)
+    )
+
+
+def _hints(told: dict[str, Any]) -> Hints:
+    nics = told.pop("nics")
+    firmware = told.pop("firmware")
+    return Hints(
+        **told,
+        firmware=None if firmware is None else Firmware(firmware),
+        nics=tuple(Nic(one["name"], one["mac"], tuple(one["addresses"])) for one in nics),
+    )
+
+
+# --- boot points, jobs, runs, journal -------------------------------------------------------
+
+
+def boot_point_out(point: BootPoint) -> dict[str, object]:
+    """Return the row of a boot point."""
+    row: dict[str, object] = asdict(point)
+    return row | {
+        "sequence": _number(point.sequence),
+        "stage": str(point.stage),
+        "taken_at": time_out(point.taken_at),
+        "created_at": time_out(point.created_at),
+        "ready_at": _maybe_out(point.ready_at),
+        "failed_at": _maybe_out(point.failed_at),
+        "reason": plain(point.reason),
+        "pin": plain(point.pin),
+    }
+
+
+def boot_point_in(row: RowMapping) -> BootPoint:
+    """Read the row of a boot point."""
+    told = dict(row)
+    return BootPoint(
+        **told
+        | {
+            "stage": Stage(row["stage"]),
+            "taken_at": time_in(row["taken_at"]),
+            "created_at": time_in(row["created_at"]),
+            "ready_at": _maybe_in(row["ready_at"]),
+            "failed_at": _maybe_in(row["failed_at"]),
+        }
+    )
+
+
+def job_out(job: Job) -> dict[str, object]:
+    """Return the row of a job, without its id."""
+    return {
+        "kind": str(job.kind),
+        "standby": job.standby,
+        "boot_point": job.boot_point,
+        "status": str(job.status),
+        "queued_at": time_out(job.queued_at),
+        "started_at": _maybe_out(job.started_at),
+        "ended_at": _maybe_out(job.ended_at),
+        "reason": plain(job.reason),
+        "cancel": int(job.cancel),
+    }
+
+
+def job_in(row: RowMapping) -> Job:
+    """Read the row of a job."""
+    point = row["boot_point"]
+    return Job(
+        id=JobId(row["id"]),
+        kind=JobKind(row["kind"]),
+        standby=row["standby"],
+        boot_point=None if point is None else BootPointId(point),
+        status=JobStatus(row["status"]),
+        queued_at=time_in(row["queued_at"]),
+        started_at=_maybe_in(row["started_at"]),
+        ended_at=_maybe_in(row["ended_at"]),
+        reason=row["reason"],
+        cancel=bool(row["cancel"]),
+    )
+
+
+def run_out(run: Run) -> dict[str, object]:
+    """Return the row of a run."""
+    return {
+        "standby": run.standby,
+        "boot_point": run.boot_point,
+        "scratch": run.scratch,
+        "started_at": time_out(run.started_at),
+    }
+
+
+def run_in(row: RowMapping) -> Run:
+    """Read the row of a run."""
+    return Run(
+        standby=row["standby"],
+        boot_point=BootPointId(row["boot_point"]),
+        scratch=LayerName(row["scratch"]),
+        started_at=time_in(row["started_at"]),
+    )
+
+
+def line_in(row: RowMapping) -> JournalLine:
+    """Read a row of the journal."""
+    told = dict(row)
+    return JournalLine(**told | {"at": time_in(row["at"]), "severity": Severity(row["severity"])})

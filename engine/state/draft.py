@@ -1,0 +1,165 @@
+"""A picture under change: the rules every state store keeps, whatever it stores in.
+
+A store opens a `Draft` of its newest picture, changes it (and its own medium alike), and shows
+the draft's picture to readers once the medium has it durably. Mappings are copied at the first
+change only, so pictures that were handed out never change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from engine.model.images import PointId, RecoveryPoint
+from engine.model.points import MOVES, BootPoint, BootPointId, Stage, in_order
+from engine.model.state import State
+from engine.model.work import LIVE, Job, JobId, Run
+
+ENDED_JOBS = 200
+"""Ended jobs in a picture; the store itself keeps more."""
+
+RETIRED_POINTS = 48
+"""Retired boot points of each standby in a picture; the store itself keeps all."""
+
+_NUMBERED = re.compile(r"bp(\d+)")
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class _Shelf(Generic[_Key, _Value]):
+    """A mapping that is copied before the first change after each look."""
+
+    def __init__(self, shown: Mapping[_Key, _Value]) -> None:
+        self._shown = shown
+        self._own: dict[_Key, _Value] | None = None
+
+    def look(self) -> Mapping[_Key, _Value]:
+        if self._own is not None:
+            self._shown = MappingProxyType(self._own)
+            self._own = None
+        return self._shown
+
+    def change(self) -> dict[_Key, _Value]:
+        if self._own is None:
+            self._own = dict(self._shown)
+        return self._own
+
+    def now(self) -> Mapping[_Key, _Value]:
+        return self._shown if self._own is None else self._own
+
+
+class Draft:
+    """One transaction's picture."""
+
+    def __init__(self, base: State) -> None:
+        """Begin with `base`, which is not changed."""
+        self._recovery_points = _Shelf(base.recovery_points)
+        self._boot_points = _Shelf(base.boot_points)
+        self._jobs = _Shelf(base.jobs)
+        self._runs = _Shelf(base.runs)
+        self.next_boot_point = base.next_boot_point
+
+    def state(self) -> State:
+        """Return the picture as it is now."""
+        return State(
+            recovery_points=self._recovery_points.look(),
+            boot_points=self._boot_points.look(),
+            jobs=self._jobs.look(),
+            runs=self._runs.look(),
+            next_boot_point=self.next_boot_point,
+        )
+
+    def save_recovery_points(self, points: Sequence[RecoveryPoint]) -> None:
+        """Insert or update by id."""
+        if points:
+            self._recovery_points.change().update((point.id, point) for point in points)
+
+    def forget_recovery_points(self, ids: Sequence[PointId]) -> list[PointId]:
+        """Delete points that no boot point still in use refers to; return those deleted."""
+        used = {
+            point.recovery_point
+            for point in self._boot_points.now().values()
+            if point.stage is not Stage.RETIRED
+        }
+        gone = [one for one in ids if one not in used and one in self._recovery_points.now()]
+        for one in gone:
+            del self._recovery_points.change()[one]
+        return gone
+
+    def save_boot_point(self, point: BootPoint, before: BootPoint | None) -> None:
+        """Insert a boot point, or move the one stored as `before`. ValueError if it may not."""
+        check_move(before, point)
+        points = self._boot_points.change()
+        points[point.id] = point
+        if found := _NUMBERED.fullmatch(point.id):
+            self.next_boot_point = max(self.next_boot_point, int(found[1]) + 1)
+        if point.stage is Stage.RETIRED:
+            retired = [
+                one.id
+                for one in points.values()
+                if one.standby == point.standby and one.stage is Stage.RETIRED
+            ]
+            for old in sorted(retired, key=in_order)[:-RETIRED_POINTS]:
+                del points[old]
+
+    def put_job(self, job: Job) -> None:
+        """Insert or update a job that has its id."""
+        jobs = self._jobs.change()
+        jobs[job.id] = job
+        ended = sorted(number for number, one in jobs.items() if one.status not in LIVE)
+        for old in ended[:-ENDED_JOBS]:
+            del jobs[old]
+
+    def save_run(self, run: Run) -> None:
+        """Insert or update the standby's run. ValueError if its boot point does not exist."""
+        if run.boot_point not in self._boot_points.now():
+            message = f"{run.standby} cannot run {run.boot_point}, which does not exist"
+            raise ValueError(message)
+        self._runs.change()[run.standby] = run
+
+    def remove_run(self, standby: str) -> None:
+        """Delete the standby's run, if there is one."""
+        if standby in self._runs.now():
+            del self._runs.change()[standby]
+
+    def forget_standby(self, standby: str) -> None:
+        """Delete the standby's boot points, jobs and run."""
+        self.remove_run(standby)
+        mine = [p.id for p in self._boot_points.now().values() if p.standby == standby]
+        for point in mine:
+            del self._boot_points.change()[point]
+        for number in [j.id for j in self._jobs.now().values() if j.standby == standby]:
+            del self._jobs.change()[number]
+
+
+def check_move(before: BootPoint | None, after: BootPoint) -> None:
+    """Raise ValueError if a stored boot point may not become `after`."""
+    if before is None or before.stage is after.stage:
+        return
+    if after.stage not in MOVES[before.stage]:
+        message = f"{after.id} cannot go from {before.stage} to {after.stage}"
+        raise ValueError(message)
+
+
+def picture(
+    recovery_points: Sequence[RecoveryPoint],
+    boot_points: Sequence[BootPoint],
+    jobs: Sequence[Job],
+    runs: Sequence[Run],
+    next_boot_point: int,
+) -> State:
+    """Return an immutable picture of rows."""
+    points: dict[PointId, RecoveryPoint] = {point.id: point for point in recovery_points}
+    made: dict[BootPointId, BootPoint] = {point.id: point for point in boot_points}
+    work: dict[JobId, Job] = {job.id: job for job in jobs}
+    started = {run.standby: run for run in runs}
+    return State(
+        recovery_points=MappingProxyType(points),
+        boot_points=MappingProxyType(made),
+        jobs=MappingProxyType(work),
+        runs=MappingProxyType(started),
+        next_boot_point=next_boot_point,
+    )

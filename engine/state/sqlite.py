@@ -1,0 +1,216 @@
+"""The state in SQLite: everything that only SQLite understands is here.
+
+    writer   one connection, BEGIN IMMEDIATE, the only one that checkpoints
+    readers  mode=ro, query_only, BEGIN, so that several SELECTs see one moment
+
+The engine opens the file by no other means: closing a second descriptor would drop SQLite's
+locks of this process.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from engine.model.errors import Failure, Problem
+from engine.model.points import MOVES
+from engine.model.text import safe
+from engine.state import schema
+from engine.state.sql import SqlState
+
+APPLICATION_ID = 0x62707431
+"""`bpt1`: how `file` and we tell our database from any other."""
+
+_READERS = 4
+
+_PRAGMAS = (
+    "foreign_keys = ON",
+    "busy_timeout = 5000",
+    "trusted_schema = OFF",
+    "cell_size_check = ON",
+)
+_WRITER_PRAGMAS = (*_PRAGMAS, "synchronous = FULL")
+_READER_PRAGMAS = (*_PRAGMAS, "wal_autocheckpoint = 0", "query_only = ON")
+
+
+class SqliteState(SqlState):
+    """Remembers in one SQLite file on a local disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it (mode 0600).
+
+        Args:
+            path: Of the database; `-wal` and `-shm` lie beside it.
+
+        Raises:
+            Failure: The file is damaged, of another program, or of a newer version of this one.
+        """
+        self.path = path
+        _make_file(path)
+        writer = _engine(path, "rw", 1, "BEGIN IMMEDIATE", _WRITER_PRAGMAS)
+        readers = _engine(path, "ro", _READERS, "BEGIN", _READER_PRAGMAS)
+        try:
+            with writer.begin() as connection:
+                _check(connection, path)
+            _use_wal(writer)
+            with writer.begin() as connection:
+                _make_tables(connection)
+            super().__init__(writer, readers)
+        except DatabaseError as error:
+            _dispose(readers, writer)
+            raise Failure(_damaged(path, str(error.orig))) from error
+        except BaseException:
+            _dispose(readers, writer)
+            raise
+
+
+def _dispose(*engines: Engine) -> None:
+    for engine in engines:
+        engine.dispose()
+
+
+def _make_file(path: Path) -> None:
+    """Make an empty file that only we may read; SQLite gives its other files the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        path.chmod(0o600)
+
+
+def _engine(path: Path, mode: str, size: int, begin: str, pragmas: tuple[str, ...]) -> Engine:
+    """Return an engine whose every connection has its pragmas and opens real transactions."""
+    engine = create_engine(
+        "sqlite+pysqlite://",
+        creator=_opener(path, mode),
+        poolclass=QueuePool,
+        pool_size=size,
+        max_overflow=0,
+    )
+
+    @event.listens_for(engine, "connect")
+    def set_pragmas(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin_really(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _opener(path: Path, mode: str) -> Callable[[], sqlite3.Connection]:
+    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
+
+    def opened() -> sqlite3.Connection:
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+    return opened
+
+
+# --- the file -------------------------------------------------------------------------------
+
+
+def _check(connection: Connection, path: Path) -> None:
+    """Refuse a file that is not ours, is newer than this program, or is damaged."""
+    owner = _pragma(connection, "application_id")
+    version = _pragma(connection, "user_version")
+    if owner not in (0, APPLICATION_ID) or (owner == 0 and _has_tables(connection)):
+        raise Failure(_foreign(path))
+    if isinstance(version, int) and version > schema.VERSION:
+        raise Failure(_newer(path, version))
+    found = _pragma(connection, "quick_check")
+    if found != "ok":
+        raise Failure(_damaged(path, str(found)))
+
+
+def _pragma(connection: Connection, name: str) -> object:
+    return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+
+
+def _use_wal(writer: Engine) -> None:
+    """Switch the file to WAL, which it remembers; not before we know that it is ours."""
+    connection = writer.raw_connection()
+    try:
+        connection.cursor().execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
+
+
+def _has_tables(connection: Connection) -> bool:
+    return bool(connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar())
+
+
+def _make_tables(connection: Connection) -> None:
+    if _pragma(connection, "user_version") == schema.VERSION:
+        return
+    schema.metadata.create_all(connection)
+    for trigger in (_moves_trigger(), *_journal_triggers()):
+        connection.exec_driver_sql(trigger)
+    connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
+
+
+def _moves_trigger() -> str:
+    """Return the trigger that lets a boot point change its stage only as `MOVES` says."""
+    allowed = " OR ".join(
+        f"(OLD.stage = '{before}' AND NEW.stage = '{after}')"
+        for before, afters in MOVES.items()
+        for after in sorted(afters)
+    )
+    return (
+        "CREATE TRIGGER boot_points_moves BEFORE UPDATE OF stage ON boot_points "
+        f"WHEN OLD.stage <> NEW.stage AND NOT ({allowed}) "
+        "BEGIN SELECT RAISE(ABORT, 'a boot point cannot make this move'); END"
+    )
+
+
+def _journal_triggers() -> list[str]:
+    return [
+        f"CREATE TRIGGER journal_no_{verb.lower()} BEFORE {verb} ON journal "
+        "BEGIN SELECT RAISE(ABORT, 'the journal is only ever appended to'); END"
+        for verb in ("UPDATE", "DELETE")
+    ]
+
+
+# --- words ----------------------------------------------------------------------------------
+
+
+def _foreign(path: Path) -> Problem:
+    return Problem(
+        "state.foreign",
+        f"{safe(str(path), 200)} is a database of another program.",
+        "It was not changed; the engine did not start.",
+        "Give the engine a state folder of its own.",
+    )
+
+
+def _newer(path: Path, version: int) -> Problem:
+    return Problem(
+        "state.newer",
+        f"{safe(str(path), 200)} was written by a newer version of this program (schema "
+        f"{version}; this one knows {schema.VERSION}).",
+        "It was not changed; the engine did not start.",
+        "Install the newer version again, or restore the state of this version from a backup.",
+        {"schema": version, "known": schema.VERSION},
+    )
+
+
+def _damaged(path: Path, found: str) -> Problem:
+    return Problem(
+        "state.damaged",
+        f"The state database {safe(str(path), 200)} is damaged: {safe(found, 300)}.",
+        "It was not changed, and no layer was touched; the engine did not start.",
+        "Move the file away and rebuild the state from the layers on the stores.",
+    )
