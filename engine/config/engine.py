@@ -1,0 +1,252 @@
+"""`engine.toml`: the whole engine's configuration, with defaults that need no file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import tzinfo
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec import Meta, field
+
+from engine.config.reading import Section, convert, read_toml, wrong
+
+LOCAL = "local"
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+_HOST_ZONE = Path("/etc/localtime")
+_LONGEST_SOCKET = 100
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+TargetKind = Literal["libvirt", "simulated"]
+StoreKind = Literal["auto", "reflink", "qcow2", "memory"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """Where a target's layers live. `auto`: reflink where the file system can, else qcow2."""
+
+    path: Path
+    kind: StoreKind = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """One hypervisor. `uri`: of libvirt; empty for a simulated one."""
+
+    name: str
+    kind: TargetKind
+    uri: str
+    store: StoreConfig
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """Everything engine.toml says, defaults filled in, paths absolute.
+
+    Attributes:
+        file: What was read; None when there is no file.
+        site: Shown in every console.
+        state_dir: Holds state.db, the lock, logs of guests, and the stores by default.
+        socket: The door.
+        standbys: Folder of the standbys' files.
+        rescan_s: Seconds between full scans of the watched folders.
+        quiet_s: Seconds a file must be unchanged; None: as its format says.
+        jobs: Boot points made or retired at once.
+        memory, cpus: Of a standby VM whose image and definition say nothing; memory in bytes.
+        zone: Of the times of day in triggers.
+        roots: Folders watched besides those of the standbys.
+        targets: By name.
+    """
+
+    file: Path | None
+    site: str
+    state_dir: Path
+    socket: Path
+    standbys: Path
+    log_level: LogLevel
+    rescan_s: float
+    quiet_s: float | None
+    jobs: int
+    memory: int
+    cpus: int
+    zone: tzinfo
+    roots: tuple[str, ...]
+    targets: Mapping[str, TargetConfig]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things are when nothing is configured."""
+
+    config: Path
+    state: Path
+
+
+def places() -> Places:
+    """Return the usual places: the system's for root, the user's own otherwise."""
+    if os.geteuid() == 0:
+        return Places(Path("/etc/bootpoint/engine.toml"), Path("/var/lib/bootpoint"))
+    home = Path.home()
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+    state = Path(os.environ.get("XDG_STATE_HOME") or home / ".local/state")
+    return Places(config / "bootpoint/engine.toml", state / "bootpoint")
+
+
+# --- the file's shape -----------------------------------------------------------------------
+
+
+class _Limits(Section):
+    jobs: Annotated[int, Meta(ge=1, le=64)] = 2
+
+
+class _Watch(Section):
+    roots: list[Annotated[str, Meta(min_length=1)]] = field(default_factory=list)
+    rescan_s: Annotated[float, Meta(ge=1, le=86400)] = 60.0
+    quiet_s: Annotated[float, Meta(ge=0, le=86400)] | None = None
+
+
+class _VM(Section):
+    memory_mib: Annotated[int, Meta(ge=64, le=16 * 1024 * 1024)] = 1024
+    cpus: Annotated[int, Meta(ge=1, le=1024)] = 2
+
+
+class _Store(Section):
+    path: str = ""
+    kind: StoreKind = "auto"
+
+
+class _Target(Section):
+    kind: TargetKind = "libvirt"
+    uri: str = ""
+    store: _Store = field(default_factory=_Store)
+
+
+class _Engine(Section):
+    site: Annotated[str, Meta(min_length=1, max_length=64)] = "bootpoint"
+    state_dir: str = ""
+    socket: str = ""
+    standbys: str = ""
+    log_level: LogLevel = "info"
+    zone: str = ""
+    limits: _Limits = field(default_factory=_Limits)
+    watch: _Watch = field(default_factory=_Watch)
+    vm: _VM = field(default_factory=_VM)
+    targets: dict[str, Any] = field(default_factory=dict)
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+def load_engine(path: Path | None = None, usual: Places | None = None) -> EngineConfig:
+    """Return the engine's configuration.
+
+    Args:
+        path: The file; None: the usual one, and defaults where there is none.
+        usual: The usual places; None: `places()`.
+
+    Raises:
+        WrongUse: The file cannot be read, or something in it is wrong.
+    """
+    usual = usual or places()
+    if path is None and not usual.config.exists():
+        return _config({}, None, usual)
+    file = (path or usual.config).absolute()
+    return _config(read_toml(file), file, usual)
+
+
+def _config(raw: Mapping[str, Any], file: Path | None, usual: Places) -> EngineConfig:
+    where = file or usual.config
+    told = convert(raw, _Engine, where)
+    state = _path(told.state_dir, where, "state_dir", usual.state)
+    standbys = file.parent / "standbys.d" if file else state / "standbys.d"
+    socket = _path(told.socket, where, "socket", state / "engine.sock")
+    if len(os.fsencode(socket)) > _LONGEST_SOCKET:
+        expected = f"expected a path of at most {_LONGEST_SOCKET} bytes (a limit of Unix sockets)"
+        raise wrong(where, "socket", str(socket), expected)
+    return EngineConfig(
+        file=file,
+        site=told.site,
+        state_dir=state,
+        socket=socket,
+        standbys=_path(told.standbys, where, "standbys", standbys),
+        log_level=told.log_level,
+        rescan_s=told.watch.rescan_s,
+        quiet_s=told.watch.quiet_s,
+        jobs=told.limits.jobs,
+        memory=told.vm.memory_mib * 2**20,
+        cpus=told.vm.cpus,
+        zone=_zone(told.zone, where),
+        roots=tuple(
+            str(_path(root, where, f"watch.roots[{number}]", state))
+            for number, root in enumerate(told.watch.roots)
+        ),
+        targets=_targets(told.targets, where, state),
+    )
+
+
+def _path(text: str, file: Path, key: str, default: Path) -> Path:
+    """Return an absolute path without `..`; a relative one is below the file's folder."""
+    if not text:
+        return default
+    if "\0" in text:
+        raise wrong(file, key, text, "expected a path")
+    told = Path(text).expanduser() if text.startswith("~/") else Path(text)
+    return Path(os.path.normpath(file.parent / told))
+
+
+def _zone(name: str, file: Path) -> tzinfo:
+    if not name:
+        return _host_zone()
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        expected = "expected a time zone's name, such as Europe/Berlin or UTC"
+        raise wrong(file, "zone", name, expected) from None
+
+
+def _host_zone() -> tzinfo:
+    """Return the host's zone with all its rules, UTC where it has none."""
+    try:
+        with _HOST_ZONE.open("rb") as rules:
+            return ZoneInfo.from_file(rules)
+    except (OSError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def _targets(raw: Mapping[str, Any], file: Path, state: Path) -> dict[str, TargetConfig]:
+    found = {}
+    for name, table in (raw or {LOCAL: {}}).items():
+        key = f"targets.{name}"
+        if not _NAME.fullmatch(name):
+            expected = "expected a name of small letters, digits and hyphens, at most 48"
+            raise wrong(file, key, name, expected)
+        if not isinstance(table, dict):
+            raise wrong(file, key, table, "expected a table, such as [targets.local]")
+        found[name] = _target(name, convert(table, _Target, file, f"{key}."), file, state)
+    return found
+
+
+def _target(name: str, told: _Target, file: Path, state: Path) -> TargetConfig:
+    key = f"targets.{name}.store"
+    if told.store.kind == "memory" and told.kind != "simulated":
+        expected = "expected auto, reflink or qcow2: only a simulated target keeps disks in memory"
+        raise wrong(file, f"{key}.kind", told.store.kind, expected)
+    if told.uri and told.kind == "simulated":
+        raise wrong(file, f"targets.{name}.uri", told.uri, "a simulated target has no uri")
+    below = state / "store" if name == LOCAL else state / f"store-{name}"
+    store = StoreConfig(_path(told.store.path, file, f"{key}.path", below), told.store.kind)
+    embedded = f"qemu:///embed?root={state / 'libvirt'}"
+    uri = told.uri or (embedded if told.kind == "libvirt" else "")
+    return TargetConfig(name, told.kind, uri, store)
+
+
+def defaults() -> dict[str, Any]:
+    """Return what engine.toml's keys are when they are not given, for its documentation."""
+    told: dict[str, Any] = msgspec.to_builtins(_Engine())
+    told["targets"] = {LOCAL: msgspec.to_builtins(_Target())}
+    return told

@@ -1,0 +1,120 @@
+"""`standbys.d/NAME.toml`: one file per standby; the file's name is the standby's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import tomli_w
+from msgspec import Meta
+
+from engine.config.reading import Section, convert, read_toml, wrong
+from engine.model.errors import Failure, Problem
+from engine.model.machine import DiskBus, Firmware
+from engine.model.standby import NAME, Standby, parse_trigger
+from engine.model.text import safe
+
+SUFFIX = ".toml"
+
+
+class _Standby(Section):
+    images: Annotated[str, Meta(min_length=1)]
+    machine: Annotated[str, Meta(max_length=255)] = ""
+    target: Annotated[str, Meta(min_length=1)] = "local"
+    trigger: str = "immediate"
+    keep: Annotated[int, Meta(ge=1, le=10000)] = 24
+    rpo_s: Annotated[int, Meta(ge=1)] | None = None
+    memory_mib: Annotated[int, Meta(ge=64, le=16 * 1024 * 1024)] | None = None
+    cpus: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    firmware: Firmware | None = None
+    bus: DiskBus = DiskBus.VIRTIO
+    held: str = ""
+    created_at: datetime | None = None
+
+
+def load_standbys(folder: Path) -> tuple[dict[str, Standby], list[Problem]]:
+    """Read all standbys of a folder; a bad file is a problem and does not stop the others."""
+    found: dict[str, Standby] = {}
+    problems: list[Problem] = []
+    try:
+        files = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return found, problems
+    except OSError as error:
+        happened = f"{safe(str(folder), 200)} cannot be read: {os.strerror(error.errno or 0)}."
+        return found, [Problem("config.unreadable", happened, "", "Check its permissions.")]
+    for file in files:
+        if file.suffix != SUFFIX or file.name.startswith("."):
+            continue
+        try:
+            found[file.stem] = load_standby(file)
+        except Failure as failure:
+            problems.append(failure.problem)
+    return found, problems
+
+
+def load_standby(file: Path) -> Standby:
+    """Read one standby. WrongUse names file, key, the value found and what is expected."""
+    if not NAME.fullmatch(file.stem):
+        expected = "expected small letters, digits and hyphens, at most 48, then .toml"
+        raise wrong(file, "file name", file.name, expected)
+    return _standby(file, convert(read_toml(file), _Standby, file))
+
+
+def _standby(file: Path, told: _Standby) -> Standby:
+    if not Path(told.images).is_absolute() or "\0" in told.images:
+        expected = "expected the absolute path of the folder the images are replicated to"
+        raise wrong(file, "images", told.images, expected)
+    try:
+        trigger = parse_trigger(told.trigger)
+    except ValueError as error:
+        raise wrong(file, "trigger", told.trigger, str(error)) from None
+    if told.created_at is not None and told.created_at.tzinfo is None:
+        expected = "expected a time with its zone, such as 2026-01-31T22:00:00Z"
+        raise wrong(file, "created_at", str(told.created_at), expected)
+    return Standby(
+        name=file.stem,
+        images=os.path.normpath(told.images),
+        machine=told.machine,
+        target=told.target,
+        trigger=trigger,
+        keep=told.keep,
+        rpo_s=told.rpo_s,
+        memory=None if told.memory_mib is None else told.memory_mib * 2**20,
+        cpus=told.cpus,
+        firmware=told.firmware,
+        bus=told.bus,
+        held=told.held,
+        created_at=None if told.created_at is None else told.created_at.astimezone(UTC),
+    )
+
+
+def dump_standby(standby: Standby) -> str:
+    """Return a standby as its file's text; what has its default is left out, but for a few."""
+    memory = None if standby.memory is None else standby.memory // 2**20
+    told: dict[str, Any] = {
+        "images": standby.images,
+        "machine": standby.machine or None,
+        "target": standby.target,
+        "trigger": str(standby.trigger),
+        "keep": standby.keep,
+        "rpo_s": standby.rpo_s,
+        "memory_mib": memory,
+        "cpus": standby.cpus,
+        "firmware": None if standby.firmware is None else str(standby.firmware),
+        "bus": None if standby.bus is DiskBus.VIRTIO else str(standby.bus),
+        "held": standby.held or None,
+        "created_at": standby.created_at,
+    }
+    return tomli_w.dumps({key: value for key, value in told.items() if value is not None})
+
+
+def defaults() -> Mapping[str, Any]:
+    """Return what a standby's keys are when they are not given, for the documentation."""
+    told: dict[str, Any] = msgspec.to_builtins(_Standby(images="-"))
+    del told["images"]
+    return told
