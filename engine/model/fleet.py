@@ -1,0 +1,277 @@
+"""How each standby stands: one code, the lag, the strip, and what is wrong in a sentence. Pure.
+
+    LIVE TEST NONE LOST FAIL HELD LATE BUILD READY      the first that applies is shown
+
+Derived from the state each time, never stored.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from engine.model.images import RecoveryPoint
+from engine.model.line import forks, is_usable, lies_in, points_by_machine
+from engine.model.planner import Limits, is_parked, retry_at
+from engine.model.points import WORKING, BootPoint, BootPointId, Stage, in_order
+from engine.model.standby import Standby
+from engine.model.state import State
+from engine.model.text import safe
+from engine.model.work import Job, JobKind, JobStatus
+
+STRIP = 12
+
+
+class Code(StrEnum):
+    """State of a standby, in the order in which the first that applies is shown."""
+
+    LIVE = "LIVE"
+    TEST = "TEST"
+    NONE = "NONE"
+    LOST = "LOST"
+    FAIL = "FAIL"
+    HELD = "HELD"
+    LATE = "LATE"
+    BUILD = "BUILD"
+    READY = "READY"
+
+
+NEED = (
+    Code.LIVE,
+    Code.NONE,
+    Code.FAIL,
+    Code.LOST,
+    Code.LATE,
+    Code.BUILD,
+    Code.TEST,
+    Code.HELD,
+    Code.READY,
+)
+"""The order of a list sorted by how much a standby needs somebody."""
+
+
+class NextKind(StrEnum):
+    """What happens next on a standby."""
+
+    RUNNING = "running"
+    QUEUED = "queued"
+    DUE = "due"
+    RETRY = "retry"
+    WAITING = "waiting"
+    HELD = "held"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One standby now.
+
+    Attributes:
+        can_start: A ready boot point exists (and its target answers).
+        image_as_of: Of the newest usable recovery point, whether it was made or not.
+        data_as_of: Of the newest ready boot point.
+        lag_s: Age of that data in seconds.
+        points: Ready boot points.
+        strip: Newest boot points, oldest first: `.` on time, `o` late, `X` failed, `>` on its way.
+        running: Boot point a VM runs from.
+        job: The live job, if there is one.
+        alarms: What is wrong, sentences; the gravest first.
+    """
+
+    code: Code
+    can_start: bool
+    image_as_of: datetime | None
+    data_as_of: datetime | None
+    lag_s: float | None
+    points: int
+    strip: str
+    running: BootPointId | None
+    job: Job | None
+    next: NextKind
+    next_text: str
+    alarms: Sequence[str]
+
+
+def survey(
+    standbys: Mapping[str, Standby],
+    sources: Mapping[str, str],
+    state: State,
+    now: datetime,
+    limits: Limits,
+    waiting: Mapping[str, Sequence[str]] | None = None,
+    lost: Mapping[str, str] | None = None,
+) -> dict[str, Standing]:
+    """Return how all standbys stand.
+
+    Args:
+        standbys: By name.
+        sources: Standby -> machine UUID; absent: unknown.
+        state: The picture.
+        now: Aware.
+        limits: Of the planner, for the time of the next try.
+        waiting: Standby -> sentences about what it waits for.
+        lost: Target -> why it does not answer.
+    """
+    made: dict[str, list[BootPoint]] = defaultdict(list)
+    for point in sorted(state.boot_points.values(), key=lambda one: in_order(one.id)):
+        made[point.standby].append(point)
+    machines = points_by_machine(state)
+    jobs = {job.standby: job for job in state.live_jobs()}
+    found = {}
+    for name, standby in standbys.items():
+        images = [
+            point
+            for point in machines.get(sources.get(name, ""), ())
+            if lies_in(point, standby.images)
+        ]
+        around = _Around(
+            images,
+            made.get(name, []),
+            jobs.get(name),
+            (waiting or {}).get(name, ()),
+            (lost or {}).get(standby.target, ""),
+        )
+        found[name] = _standing(standby, around, state, now, limits)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What concerns one standby."""
+
+    images: Sequence[RecoveryPoint]
+    made: Sequence[BootPoint]
+    job: Job | None
+    waiting: Sequence[str]
+    lost: str
+
+    def alive(self) -> list[BootPoint]:
+        return [point for point in self.made if point.stage is not Stage.RETIRED]
+
+
+def _standing(
+    standby: Standby, around: _Around, state: State, now: datetime, limits: Limits
+) -> Standing:
+    alive = around.alive()
+    ready = [point for point in alive if point.stage is Stage.READY]
+    newest = max(ready, key=lambda p: (p.taken_at, in_order(p.id)), default=None)
+    lag = None if newest is None else max(0.0, (now - newest.taken_at).total_seconds())
+    failed = _failed(alive, newest)
+    late = standby.rpo_s is not None and lag is not None and lag > standby.rpo_s
+    run = state.runs.get(standby.name)
+    applies = {
+        Code.TEST: run is not None,
+        Code.NONE: newest is None,
+        Code.LOST: bool(around.lost),
+        Code.FAIL: failed is not None,
+        Code.HELD: bool(standby.held),
+        Code.LATE: late,
+        Code.BUILD: any(point.stage in WORKING for point in alive),
+    }
+    kind, text = _next(standby, around, failed, state, limits)
+    return Standing(
+        code=next((code for code in Code if applies.get(code)), Code.READY),
+        can_start=newest is not None and not around.lost,
+        image_as_of=max((p.taken_at for p in around.images if is_usable(p)), default=None),
+        data_as_of=None if newest is None else newest.taken_at,
+        lag_s=lag,
+        points=len(ready),
+        strip="".join(_mark(point, standby.rpo_s) for point in alive[-STRIP:]),
+        running=None if run is None else run.boot_point,
+        job=around.job,
+        next=kind,
+        next_text=text,
+        alarms=_alarms(standby, around, newest, failed, state, late=late, limits=limits),
+    )
+
+
+def _failed(alive: Sequence[BootPoint], newest: BootPoint | None) -> BootPoint | None:
+    """Return the newest failed boot point that no ready one has made good since."""
+    failed = [
+        point
+        for point in alive
+        if point.stage is Stage.FAILED
+        and (newest is None or in_order(point.id) > in_order(newest.id))
+    ]
+    return failed[-1] if failed else None
+
+
+def _mark(point: BootPoint, rpo_s: int | None) -> str:
+    if point.stage is Stage.FAILED:
+        return "X"
+    if point.stage is not Stage.READY or point.ready_at is None:
+        return ">" if point.stage is not Stage.READY else "."
+    behind = (point.ready_at - point.taken_at).total_seconds()
+    return "o" if rpo_s is not None and behind > rpo_s else "."
+
+
+def _next(
+    standby: Standby,
+    around: _Around,
+    failed: BootPoint | None,
+    state: State,
+    limits: Limits,
+) -> tuple[NextKind, str]:
+    if around.job is not None:
+        running = around.job.status is JobStatus.RUNNING
+        what = _DOES[around.job.kind]
+        return (NextKind.RUNNING if running else NextKind.QUEUED), what
+    if standby.held:
+        return NextKind.HELD, safe(standby.held)
+    if failed is not None and is_parked(failed, state, limits):
+        return NextKind.WAITING, "new images; it was tried often enough"
+    if failed is not None:
+        at = retry_at(failed, limits)
+        return NextKind.RETRY, "" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    if any(point.stage is Stage.PENDING for point in around.made):
+        return NextKind.DUE, "a boot point waits for its turn"
+    if around.waiting:
+        return NextKind.WAITING, around.waiting[0]
+    return NextKind.NONE, ""
+
+
+_DOES = {
+    JobKind.SYNC: "makes a boot point",
+    JobKind.RETIRE: "retires a boot point",
+    JobKind.START: "starts",
+    JobKind.STOP: "stops",
+}
+
+
+def _alarms(
+    standby: Standby,
+    around: _Around,
+    newest: BootPoint | None,
+    failed: BootPoint | None,
+    state: State,
+    *,
+    late: bool,
+    limits: Limits,
+) -> list[str]:
+    told = []
+    if around.lost:
+        told.append(f"Target {standby.target} does not answer: {around.lost}")
+    if failed is not None:
+        again = (
+            f" It was tried {failed.attempts} times and waits until its images change."
+            if is_parked(failed, state, limits)
+            else ""
+        )
+        told.append(f"Boot point {failed.id} could not be made: {failed.reason}{again}")
+    if newest is None and failed is None and not around.waiting:
+        told.append("No boot point is ready yet; this machine cannot be started.")
+    told += around.waiting
+    if late and newest is not None:
+        told.append(
+            f"The newest boot point holds data as of {newest.taken_at:%Y-%m-%d %H:%M:%S} UTC, "
+            f"which is older than the goal of {standby.rpo_s} s."
+        )
+    told += [
+        f"Recovery point {fork.sequence} ({safe(fork.id)}) branches off before the newest boot "
+        "point and is not newer; it is held. Check which backup chain of this machine goes on."
+        for fork in forks(around.images, around.made)
+    ]
+    return told
