@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +15,7 @@ import tomli_w
 from msgspec import Meta
 
 from engine.config.reading import Section, convert, read_toml, wrong
+from engine.local.durable import durable_replace, make_folder, open_folder, publish
 from engine.model.errors import Failure, Problem
 from engine.model.machine import DiskBus, Firmware
 from engine.model.standby import NAME, Standby, parse_trigger
@@ -111,6 +114,78 @@ def dump_standby(standby: Standby) -> str:
         "created_at": standby.created_at,
     }
     return tomli_w.dumps({key: value for key, value in told.items() if value is not None})
+
+
+def write_standby(folder: Path, standby: Standby) -> Path:
+    """Write a standby's file, so that a power cut leaves the old or the new one.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        WrongUse: What would be written could not be read again; nothing was written.
+        Failure: The file could not be written; the old one is left.
+    """
+    file = standby_file(folder, standby.name)
+    text = dump_standby(standby)
+    if not NAME.fullmatch(standby.name):
+        raise wrong(file, "file name", standby.name, "expected small letters, digits and hyphens")
+    _standby(file, convert(tomllib.loads(text), _Standby, file))
+    with _changing(file):
+        make_folder(folder)
+        with open_folder(folder.resolve()) as opened:
+            durable_replace(opened, file.name, text.encode())
+    return file
+
+
+def remove_standby(folder: Path, name: str) -> None:
+    """Move a standby's file aside, to `NAME.toml.removed`; repeatable."""
+    file = standby_file(folder, name)
+    with _changing(file), contextlib.suppress(FileNotFoundError):
+        with open_folder(folder.resolve()) as opened:
+            publish(opened, file.name, f"{file.name}.removed")
+
+
+def standby_file(folder: Path, name: str) -> Path:
+    """Return where a standby's file is, or would be."""
+    return folder / f"{name}{SUFFIX}"
+
+
+@contextlib.contextmanager
+def _changing(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        happened = f"{safe(str(file), 200)} cannot be written: {os.strerror(error.errno or 0)}."
+        unchanged = "The standby was left as it was."
+        problem = Problem("config.write", happened, unchanged, "Check the folder and its disk.")
+        raise Failure(problem) from error
+
+
+class StandbyFolder:
+    """The folder `standbys.d` of one engine."""
+
+    def __init__(self, folder: Path) -> None:
+        """Look at nothing yet."""
+        self._folder = folder
+
+    def load(self) -> tuple[dict[str, Standby], list[Problem]]:
+        """Read all files; a bad one is a problem and does not stop the others."""
+        return load_standbys(self._folder)
+
+    def write(self, standby: Standby) -> str:
+        """Write one file durably; return its path."""
+        return str(write_standby(self._folder, standby))
+
+    def remove(self, name: str) -> None:
+        """Move one file out of the way; repeatable."""
+        remove_standby(self._folder, name)
+
+    def path(self, name: str) -> str:
+        """Return where a standby's file is, or would be."""
+        return str(standby_file(self._folder, name))
 
 
 def defaults() -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from engine.local.durable import make_folder, sync_folder
 from engine.model.errors import Failure, Problem
 from engine.model.points import MOVES
 from engine.model.text import safe
@@ -79,11 +80,13 @@ def _dispose(*engines: Engine) -> None:
 
 def _make_file(path: Path) -> None:
     """Make an empty file that only we may read; SQLite gives its other files the same mode."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     except FileExistsError:
         path.chmod(0o600)
+        return
+    sync_folder(path.parent.resolve())
 
 
 def _engine(path: Path, mode: str, size: int, begin: str, pragmas: tuple[str, ...]) -> Engine:
