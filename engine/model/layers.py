@@ -12,11 +12,14 @@ scratch. Names are made from ids, so a retry finds what an interrupted try left 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType
+
+from engine.model.extents import Kind, Piece
 
 LayerName = NewType("LayerName", str)
 
@@ -28,6 +31,9 @@ class LayerKind(StrEnum):
     CONVERSION = "conversion"
     SCRATCH = "scratch"
 
+
+_PIECE = struct.Struct("<QQB16s")
+_KINDS = (Kind.DATA, Kind.ZERO)
 
 ALLOWED_PARENTS: Mapping[LayerKind, frozenset[LayerKind | None]] = {
     LayerKind.REPLICA: frozenset({None, LayerKind.REPLICA}),
@@ -46,7 +52,7 @@ class DiskManifest:
         image: Name of the image file the bytes came from, empty for twigs.
         image_root: Hex content hash that the image file itself carries, empty if none.
         digest: Hex BLAKE3-256 over `hashes`.
-        hashes: One entry per piece written, packed by `pack_piece`, sorted by start. Kept in a
+        hashes: One entry per piece written, packed by `pack_pieces`, sorted by start. Kept in a
             file beside the manifest, not inside it.
     """
 
@@ -127,3 +133,29 @@ def lineage(layers: Mapping[LayerName, Layer], name: LayerName) -> Iterator[Laye
         layer = layers[at]
         yield layer
         at = layer.parent
+
+
+def pack_pieces(pieces: Iterable[Piece]) -> bytes:
+    """Return pieces as bytes: 33 each, `start u64 | length u64 | kind u8 | hash 16`, little-endian.
+
+    Kind is 0 for DATA and 1 for ZERO; a piece without a digest gets zeros.
+    """
+    packed = bytearray()
+    for piece in pieces:
+        digest = piece.digest or bytes(16)
+        packed += _PIECE.pack(piece.start, piece.length, _KINDS.index(piece.kind), digest)
+    return bytes(packed)
+
+
+def unpack_pieces(packed: bytes) -> Iterator[Piece]:
+    """Yield the pieces that `pack_pieces` packed.
+
+    Raises:
+        ValueError: The bytes are no whole number of pieces, or hold an unknown kind.
+    """
+    if len(packed) % _PIECE.size:
+        raise ValueError(f"{len(packed)} bytes are no whole number of pieces")
+    for start, length, kind, digest in _PIECE.iter_unpack(packed):
+        if kind >= len(_KINDS):
+            raise ValueError(f"unknown kind {kind} of the piece at {start}")
+        yield Piece(start, length, _KINDS[kind], digest)
