@@ -141,9 +141,9 @@ def write_standby(folder: Path, standby: Standby) -> Path:
 def remove_standby(folder: Path, name: str) -> None:
     """Move a standby's file aside, to `NAME.toml.removed`; repeatable."""
     file = standby_file(folder, name)
-    with _changing(file), contextlib.suppress(FileNotFoundError):
-        with open_folder(folder.resolve()) as opened:
-            publish(opened, file.name, f"{file.name}.removed")
+    gone_already = contextlib.suppress(FileNotFoundError)
+    with _changing(file), gone_already, open_folder(folder.resolve()) as opened:
+        publish(opened, file.name, f"{file.name}.removed")
 
 
 def standby_file(folder: Path, name: str) -> Path:
@@ -155,8 +155,6 @@ def standby_file(folder: Path, name: str) -> Path:
 def _changing(file: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
-        raise
     except OSError as error:
         happened = f"{safe(str(file), 200)} cannot be written: {os.strerror(error.errno or 0)}."
         unchanged = "The standby was left as it was."

@@ -204,7 +204,8 @@ class _SqlTransaction:
 
 def _load(connection: Connection) -> State:
     """Read the whole picture; the caller's transaction makes it one moment's."""
-    bodies = connection.execute(select(schema.recovery_points.c.body)).scalars()
+    arrived = schema.recovery_points
+    bodies = connection.execute(select(arrived.c.body).order_by(arrived.c.id)).scalars()
     made = connection.execute(_newest_boot_points()).mappings()
     work = connection.execute(_newest_jobs()).mappings()
     started = connection.execute(select(schema.runs)).mappings()
@@ -226,9 +227,8 @@ def _newest_boot_points() -> Select[tuple[object, ...]]:
     )
     ranked = select(table, place.label("place")).subquery()
     wanted = [column for column in ranked.c if column.name != "place"]
-    return select(*wanted).where(
-        (ranked.c.stage != str(Stage.RETIRED)) | (ranked.c.place <= RETIRED_POINTS)
-    )
+    shown = (ranked.c.stage != str(Stage.RETIRED)) | (ranked.c.place <= RETIRED_POINTS)
+    return select(*wanted).where(shown).order_by(func.length(ranked.c.id), ranked.c.id)
 
 
 def _newest_jobs() -> Select[tuple[object, ...]]:
@@ -236,7 +236,7 @@ def _newest_jobs() -> Select[tuple[object, ...]]:
     table = schema.jobs
     live = table.c.status.in_([str(status) for status in LIVE])
     ended = select(table.c.id).where(~live).order_by(table.c.id.desc()).limit(ENDED_JOBS)
-    return select(table).where(live | table.c.id.in_(ended))
+    return select(table).where(live | table.c.id.in_(ended)).order_by(table.c.id)
 
 
 def _boot_point(connection: Connection, point: BootPointId) -> BootPoint | None:
