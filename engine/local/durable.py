@@ -82,6 +82,14 @@ def move_folder(old: Path, new: Path) -> None:
         sync_folder(old.parent)
 
 
+def move_file(old: Path, new: Path) -> None:
+    """Give a durable file another file's place, replacing it, durably in both folders."""
+    os.rename(old, new)  # noqa: TID251, PTH104 - the one place
+    sync_folder(new.parent)
+    if old.parent != new.parent:
+        sync_folder(old.parent)
+
+
 @contextlib.contextmanager
 def open_folder(path: Path) -> Iterator[int]:
     """Open a folder, not through a symbolic link, and yield its descriptor."""

@@ -1,1 +1,1 @@
-"""Holds layers on local disks."""
+"""Holds: layers on local file systems, and simulated ones."""

@@ -1,0 +1,294 @@
+"""Layers as overlays: any file system.
+
+    seed/disk-0.qcow2 ◄── day1/disk-0.qcow2 ◄── day2/disk-0.qcow2       ◄── backing file
+                                            ◄── boot1/disk-0.qcow2
+
+Made and folded by qemu-img, written and read directly. A fold in the middle copies what the
+layer holds into its children; a fold of the base copies the child down and gives it the place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from engine.local.durable import move_file
+from engine.local.tools import ToolFailed, run_tool
+from engine.model.errors import LayerError, NoSpace, Problem
+from engine.model.extents import Extent, clip
+from engine.model.text import safe
+from engine.ports import Cancel, NeverCancelled
+from engine.stores.folders import FoldedDisk
+from engine.stores.layerfolders import Stack
+from engine.stores.qcow2file import CLUSTER, HERE_NOT, SPAN, ZERO, Qcow2File, read_header
+from engine.stores.rawdisk import ZEROS, changing, fill_zeros, read_all, write_all
+from engine.stores.tree import check_range
+
+SECTOR = 512
+_MEMORY = 2 << 30
+_QUICK_S, _LONG_S = 60, 24 * 3600
+_FULL_WORDS = ("No space left on device", "Disk quota exceeded")
+
+
+class Qcow2:
+    """A disk of a layer as an overlay on its parent's."""
+
+    format = "qcow2"
+    folds_files = True
+
+    def make(self, path: Path, size: int, below: Stack) -> None:
+        """Make an overlay on the file below; bytes past a cut end never come back."""
+        rounded = -(-size // SECTOR) * SECTOR
+        backing = ["-F", "qcow2", "-b", _relative(below[0])] if below else []
+        command = ["create", "-q", "-f", "qcow2", *backing, "--", f"./{path.name}", str(rounded)]
+        _qemu_img(command, path.parent, NeverCancelled(), _QUICK_S)
+        if rounded > size and below:
+            with self.open([path, *below], rounded, writable=True) as device:
+                device.zero(size, rounded - size)
+        _sync_file(path)
+
+    @contextlib.contextmanager
+    def open(self, stack: Stack, size: int, *, writable: bool) -> Iterator[Qcow2Device]:
+        """Open the top of the stack, and what lies below it for reading."""
+        with contextlib.ExitStack() as closing:
+            files = []
+            for number, path in enumerate(stack):
+                files.append(Qcow2File(path, writable=writable and not number))
+                closing.callback(files[-1].close)
+            device = Qcow2Device(files, size, writable=writable)
+            yield device
+            device.settle()
+
+    def changed(self, stack: Stack, size: int) -> Iterator[Extent]:
+        """Yield what the file itself holds, in clusters of 64 KiB."""
+        file = Qcow2File(stack[0], writable=False)
+        try:
+            return iter(list(clip(file.extents(), size)))
+        finally:
+            file.close()
+
+    def used(self, stack: Stack, size: int) -> int:  # noqa: ARG002 - DiskKind's signature
+        """Return the bytes the file takes on the file system."""
+        return stack[0].stat().st_blocks * 512 if stack else 0
+
+    def check(self, stack: Stack, *, loose: bool) -> None:
+        """Walk the chain: each file refers to one of its ancestors in this store, or to none.
+
+        An interrupted fold may have gone past the parent already; nothing else may differ.
+
+        Args:
+            loose: A layer below is being folded, so a file may be independent of it already.
+        """
+        at = 0
+        while at < len(stack):
+            header = read_header(stack[at])
+            names = [_relative(path) for path in stack[at + 1 :]]
+            if not header.backing:
+                if names and not loose:
+                    raise _wrong(stack[at], "nothing", names[0])
+                return
+            if header.backing not in names or header.backing_format != "qcow2":
+                raise _wrong(stack[at], header.backing, names[0] if names else "nothing")
+            at += 1 + names.index(header.backing)
+
+    # --- folding ---------------------------------------------------------------------------
+
+    def fold(self, disk: FoldedDisk, cancel: Cancel) -> None:
+        """Make the children independent of the file, one safe step after the other."""
+        waiting = [path for path in disk.above if read_header(path).backing == _relative(disk.file)]
+        if disk.below:
+            for child in waiting:
+                _rebase(child, _relative(disk.below[0]), cancel)
+            return
+        for child in waiting[1:]:
+            _rebase(child, "", cancel)
+        if waiting:
+            _commit(waiting[0], disk.file, cancel)
+
+
+class Qcow2Device:
+    """A disk as seen through a stack of files; changes meet the first one only."""
+
+    block_size = CLUSTER
+
+    def __init__(self, files: Sequence[Qcow2File], size: int, *, writable: bool) -> None:
+        """Take open files, newest first; the caller closes them."""
+        self._top, self._files, self._writable = files[0], files, writable
+        self._edges = threading.Lock()
+        self.size = size
+        self.broken = False
+
+    def read(self, offset: int, into: memoryview) -> None:
+        """Fill `into` with the bytes at `offset`."""
+        check_range(self.size, offset, len(into))
+        self._fill(0, offset, into)
+
+    def _fill(self, depth: int, offset: int, into: memoryview) -> None:
+        """Fill `into` with what the files from `depth` on show."""
+        if depth == len(self._files) or offset >= self._files[depth].size:
+            fill_zeros(into)
+            return
+        file = self._files[depth]
+        inside = min(len(into), file.size - offset)
+        fill_zeros(into[inside:])
+        at = 0
+        for length, place in file.runs(offset, inside):
+            part = into[at : at + length]
+            if place == HERE_NOT:
+                self._fill(depth + 1, offset + at, part)
+            elif place == ZERO:
+                fill_zeros(part)
+            else:
+                read_all(file.fd, part, place)
+            at += length
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Write all of `data` at `offset`."""
+        with changing(self, self._top.path, writable=self._writable):
+            check_range(self.size, offset, len(data))
+            while data:
+                count = 0 if offset % CLUSTER else len(data) // CLUSTER
+                step = count * CLUSTER or min(len(data), CLUSTER - offset % CLUSTER)
+                if count:
+                    self._write_clusters(offset // CLUSTER, count, data[:step])
+                else:
+                    self._patch(offset, data[:step])
+                offset, data = offset + step, data[step:]
+
+    def _write_clusters(self, first: int, count: int, data: memoryview) -> None:
+        for length, place in self._top.place(first, count):
+            write_all(self._top.fd, data[:length], place)
+            data = data[length:]
+
+    def _patch(self, offset: int, data: memoryview) -> None:
+        """Write less than a cluster; the rest of it stays as it reads now."""
+        with self._edges:
+            [(_, place)] = self._top.runs(offset, len(data))
+            if place > ZERO:
+                write_all(self._top.fd, data, place)
+                return
+            inside = offset % CLUSTER
+            whole = memoryview(bytearray(CLUSTER))
+            self._fill(0, offset - inside, whole)
+            whole[inside : inside + len(data)] = data
+            self._write_clusters(offset // CLUSTER, 1, whole)
+
+    def zero(self, offset: int, length: int) -> None:
+        """Make a range read as zeros; whole clusters cost an entry, or nothing."""
+        with changing(self, self._top.path, writable=self._writable):
+            check_range(self.size, offset, length)
+            end = offset + length
+            if end == self.size:
+                end = -(-end // CLUSTER) * CLUSTER
+            while offset < end:
+                step = min(end - offset, SPAN - offset % SPAN)
+                if offset % CLUSTER or step < CLUSTER:
+                    step = min(step, CLUSTER - offset % CLUSTER)
+                    self._patch_zeros(offset, min(step, self.size - offset))
+                else:
+                    step -= step % CLUSTER
+                    bare = all(file.absent(offset // SPAN) for file in self._files[1:])
+                    self._top.clear(offset // CLUSTER, step // CLUSTER, bare=bare)
+                offset += step
+
+    def _patch_zeros(self, offset: int, length: int) -> None:
+        [(_, place)] = self._top.runs(offset, length)
+        if place > ZERO or (place == HERE_NOT and len(self._files) > 1):
+            self._patch(offset, ZEROS[:length])
+
+    def flush(self) -> None:
+        """Make all writes durable; once it failed, it fails for ever."""
+        if self._writable:
+            with changing(self, self._top.path, writable=True):
+                self._top.store()
+                os.fsync(self._top.fd)
+
+    def evict(self) -> None:
+        """Forget cached tables and pages."""
+        self._top.forget()
+        os.posix_fadvise(self._top.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def settle(self) -> None:
+        """Write tables out, so that whoever opens the file next sees all writes."""
+        if self._writable and not self.broken:
+            with changing(self, self._top.path, writable=True):
+                self._top.store()
+
+
+def _rebase(child: Path, below: str, cancel: Cancel) -> None:
+    """Copy into a child what its old parent holds, then let it lie on `below`."""
+    with _writable(child):
+        where = ["-F", "qcow2", "-b", below] if below else ["-b", ""]
+        command = ["rebase", "-q", "-t", "writeback", "-f", "qcow2", *where, "--"]
+        _qemu_img([*command, f"./{child.name}"], child.parent, cancel, _LONG_S)
+
+
+def _commit(child: Path, base: Path, cancel: Cancel) -> None:
+    """Write a child down into the base, then give the base file the child's place.
+
+    Until the rename the child reads the same: its own clusters hide what changes below. Those who
+    lie on the child refer to it by name, so nothing else changes.
+    """
+    with _writable(base):
+        command = ["commit", "-q", "-d", "-t", "writeback", "-f", "qcow2", "--", f"./{child.name}"]
+        _qemu_img(command, child.parent, cancel, _LONG_S)
+        size = read_header(child).size
+        if read_header(base).size != size:
+            shrink = ["resize", "-q", "-f", "qcow2", "--shrink", "--", f"./{base.name}", str(size)]
+            _qemu_img(shrink, base.parent, NeverCancelled(), _LONG_S)
+    move_file(base, child)
+
+
+@contextlib.contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """Let a sealed file be written for a while, then make it durable and read-only again."""
+    path.chmod(0o600)
+    yield
+    path.chmod(0o440)
+    _sync_file(path)
+
+
+def _sync_file(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _relative(path: Path) -> str:
+    """Return how a file in another layer's folder refers to this one."""
+    return f"../{path.parent.name}/{path.name}"
+
+
+def _qemu_img(command: Sequence[str], cwd: Path, cancel: Cancel, limit_s: int) -> None:
+    try:
+        run_tool(
+            ["qemu-img", *command],
+            cpu_s=limit_s,
+            memory=_MEMORY,
+            timeout_s=limit_s,
+            cwd=cwd,
+            check=cancel.check,
+        )
+    except ToolFailed as failed:
+        said = str(failed.problem.facts.get("said", ""))
+        if any(words in said for words in _FULL_WORDS):
+            raise NoSpace(failed.problem) from failed
+        raise LayerError(failed.problem) from failed
+
+
+def _wrong(path: Path, found: str, wanted: str) -> LayerError:
+    return LayerError(
+        Problem(
+            "layer.chain",
+            f"The disk {safe(path.name)} of {safe(path.parent.name)} continues {safe(found)}, "
+            f"not {safe(wanted)}.",
+            "It was not opened.",
+            "Somebody changed the file. Drop the layer; it is made again from its image files.",
+            {"file": safe(str(path))},
+        )
+    )

@@ -1,0 +1,80 @@
+"""Layers as flat files that share their bytes: XFS and btrfs.
+
+    seed/disk-0.raw   AAAABBBBCCCC
+    day1/disk-0.raw   AAAAbbBBCCCC     starts as a clone; only `bb` takes room
+
+Every layer is a plain disk that any tool can boot; a fold only unlinks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.local.durable import FULL, no_space
+from engine.model.extents import Extent, Kind
+from engine.ports import Cancel
+from engine.stores.folders import FoldedDisk
+from engine.stores.layerfolders import Stack
+from engine.stores.rawdisk import RawDevice, clone, differing, mapped
+
+
+class Reflink:
+    """A disk of a layer as a reflink clone of its parent's."""
+
+    format = "raw"
+    folds_files = False
+
+    def make(self, path: Path, size: int, below: Stack) -> None:
+        """Clone the file below, cut or lengthened to `size`."""
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            if below:
+                source = os.open(below[0], os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    clone(source, fd)
+                finally:
+                    os.close(source)
+            os.ftruncate(fd, size)
+            os.fsync(fd)
+        except OSError as error:
+            if error.errno in FULL:
+                raise no_space(error, path) from error
+            raise
+        finally:
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def open(self, stack: Stack, size: int, *, writable: bool) -> Iterator[RawDevice]:
+        """Open the flat file."""
+        device = RawDevice(stack[0], size, writable=writable)
+        try:
+            yield device
+        finally:
+            device.close()
+
+    def changed(self, stack: Stack, size: int) -> Iterator[Extent]:
+        """Yield where the file does not share its bytes with the one below."""
+        return iter(list(self._differing(stack, size, settle=True)))
+
+    def used(self, stack: Stack, size: int) -> int:
+        """Return the bytes that are not shared with the file below."""
+        own = self._differing(stack, size, settle=False)
+        return sum(extent.length for extent in own if extent.kind is Kind.DATA)
+
+    def _differing(self, stack: Stack, size: int, *, settle: bool) -> Iterator[Extent]:
+        with contextlib.ExitStack() as files:
+            maps = []
+            for file in stack[:2]:
+                fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                files.callback(os.close, fd)
+                maps.append(mapped(fd, settle=settle))
+            yield from differing(maps[0], maps[1] if len(maps) > 1 else iter(()), size)
+
+    def check(self, stack: Stack, *, loose: bool) -> None:
+        """Do nothing: flat files refer to nothing."""
+
+    def fold(self, disk: FoldedDisk, cancel: Cancel) -> None:
+        """Do nothing: the children's bytes are their own."""
