@@ -1,0 +1,50 @@
+# What people type; the work is done by the scripts in .ci/ and by `bootpoint` itself.
+# `make run` and `make test` need nothing but git, make and Python 3.11 or newer on Debian 12 or 13.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run stop test test-nightly lint fix bench lock clean
+SITE ?= sample-site
+BOOTPOINT := .venv/bin/bootpoint
+
+help:
+	@echo "make run           install what is missing, build the sample site, open the console on it"
+	@echo "make stop          end the sample site's engine and its virtual machines"
+	@echo "make test          install what is missing and run every check and every test"
+	@echo "make test-nightly  the same and the tests that are too slow for every commit"
+	@echo "make lint, fix     the checks without the tests; repair what can be repaired by itself"
+	@echo "make bench         measure against zstd and qemu-img on this machine"
+	@echo "make lock          write lock/*.txt anew (UPGRADE=1: newest versions)"
+	@echo "make clean         stop, then remove .venv, the sample site and everything made here"
+
+setup:
+	@.ci/setup
+
+run: setup
+	@$(BOOTPOINT) sample run --site $(SITE)
+
+stop:
+	@if [ -x $(BOOTPOINT) ] && [ -d $(SITE) ]; then $(BOOTPOINT) sample stop --site $(SITE); \
+	else echo "stop: there is no sample site here"; fi
+
+test: setup
+	@.ci/gate
+
+test-nightly: setup
+	@.ci/gate --nightly
+
+lint: setup
+	@.ci/gate --lint
+
+fix: setup
+	@.venv/bin/ruff check --fix --quiet . || true
+	@.venv/bin/ruff format .
+
+bench: setup
+	@.venv/bin/python -m tests.bench $(BENCH)
+
+lock:
+	@.ci/lock $(if $(UPGRADE),--upgrade)
+
+clean: stop
+	rm -rf .venv $(SITE) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find engine tui tests -name __pycache__ -prune -exec rm -rf {} +
