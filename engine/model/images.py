@@ -93,6 +93,8 @@ class ImagePart:
         disks: One entry for a disk file, all of the point's for a manifest.
         locked: Encrypted and no key is known.
         replaces: For consolidated files: ids of the points folded into this one, oldest first.
+        replaced_roots: Of a consolidated disk file: root of each folded file of this disk, in step
+            with `replaces`; empty where unknown, and in manifests.
     """
 
     path: str
@@ -110,6 +112,7 @@ class ImagePart:
     hints: Hints = field(default_factory=Hints)
     locked: bool = False
     replaces: Sequence[PointId] = ()
+    replaced_roots: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
