@@ -145,12 +145,15 @@ class Engine:
         for target in self.targets.values():
             target.close()
 
-    def wait_idle(self) -> bool:
-        """Block until nothing is due any more; True when no boot point is left FAILED."""
+    def wait_idle(self) -> None:
+        """Block until nothing is due any more, or the engine is stopped."""
         while not self._stopping.wait(0.2):
             if self._quiet_turns >= IDLE_TURNS:
                 break
             self.wake()
+
+    def all_ready(self) -> bool:
+        """Tell whether no boot point is left FAILED."""
         stages = {p.stage for p in self.state.read().boot_points.values()}
         return Stage.FAILED not in stages
 

@@ -1,0 +1,88 @@
+"""The engine may be killed at any contact with the outside world, and again while it recovers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+import pytest
+
+from engine.model.images import RecoveryPoint
+from engine.state.memory import MemoryState
+from engine.stores.memory import MemoryStore
+from tests.fuse import Fuse, Fused, PowerCut
+from tests.world import MemoryDisk, MemoryImages, World, data, zero
+
+BLOCK = 4096
+
+
+class Story:
+    """A full, four increments, and retention that keeps two: on parts that outlive the engine."""
+
+    def __init__(self) -> None:
+        """Lay out the images; nothing has arrived."""
+        self.store, self.state, self.images = MemoryStore(), MemoryState(), MemoryImages()
+        parts = [data(0, b"a" * BLOCK), zero(BLOCK, 3 * BLOCK)]
+        disks = [MemoryDisk(4 * BLOCK, parts), MemoryDisk(4 * BLOCK, parts)]
+        point: RecoveryPoint = self.images.add(disks, None, 1)
+        self.points = [point]
+        for number in range(2, 6):
+            change = MemoryDisk(4 * BLOCK, [data((number % 4) * BLOCK, bytes([number]) * BLOCK)])
+            point = self.images.add([change, MemoryDisk(4 * BLOCK, [])], point, number)
+            self.points.append(point)
+
+    def engine(self, fuse: Fuse) -> World:
+        """Return a fresh engine over the same parts."""
+        store, state = Fused(self.store, fuse), Fused(self.state, fuse)
+        return World(cast("Any", store), cast("Any", state), self.images, keep=2)
+
+    def life(self, fuse: Fuse) -> None:
+        """Start an engine, let everything arrive, work to the end."""
+        world = self.engine(fuse)
+        world.restart()
+        world.arrive(*self.points)
+        world.work()
+
+    def check(self, *, clean: bool) -> None:
+        """Assert the promises with whole power."""
+        world = self.engine(Fuse())
+        world.check()
+        if clean:
+            world.check_clean()
+            assert [p.sequence for p in world.state.read().ready("erp")] == [4, 5]
+
+
+def contacts(run: Callable[[Story, Fuse], None]) -> int:
+    """Return how many contacts an undisturbed run has."""
+    fuse = Fuse()
+    run(Story(), fuse)
+    return fuse.count
+
+
+def test_a_cut_at_every_contact_loses_nothing() -> None:
+    """After a cut anywhere, ready points read right; a second life reaches the same end."""
+    total = contacts(Story.life)
+    assert total > 300
+    for at in range(1, total + 1):
+        story = Story()
+        with pytest.raises(PowerCut):
+            story.life(Fuse(at))
+        story.check(clean=False)
+        story.life(Fuse())
+        story.check(clean=True)
+
+
+def test_a_second_cut_during_the_retry_loses_nothing() -> None:
+    """Two cuts, the second one in the life after the first, end at the same place."""
+    total = contacts(Story.life)
+    for first in range(3, total, 61):
+        for second in range(2, total, 53):
+            story = Story()
+            with suppress(PowerCut):
+                story.life(Fuse(first))
+            with suppress(PowerCut):
+                story.life(Fuse(second))
+            story.check(clean=False)
+            story.life(Fuse())
+            story.check(clean=True)

@@ -1,0 +1,213 @@
+"""A whole small world in memory: images, store, state, clock, and one turn of the engine's work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from blake3 import blake3
+
+from engine.daemon.clock import ManualClock
+from engine.daemon.performer import Performer
+from engine.daemon.targets import Target
+from engine.jobs.power import Shape
+from engine.jobs.retire import unfinished
+from engine.model import planner
+from engine.model.errors import Failure, Problem, SourceMissing
+from engine.model.extents import Kind, Piece
+from engine.model.images import Arrival, DiskPart, FileMark, PointDisk, PointId, RecoveryPoint
+from engine.model.layers import LayerKind
+from engine.model.machine import Hints
+from engine.model.standby import Standby
+from engine.model.work import Job, JobId, JobKind, JobStatus, WantedJob
+from engine.ports import Hypervisor, NeverCancelled, PointReader, StateStore, Store
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+MACHINE = "11111111-1111-4111-8111-111111111111"
+
+
+def data(start: int, content: bytes) -> tuple[Piece, bytes]:
+    """Return a DATA piece and its bytes."""
+    return Piece(start, len(content), Kind.DATA, blake3(content).digest(length=16)), content
+
+
+def zero(start: int, length: int) -> tuple[Piece, bytes]:
+    """Return a ZERO piece."""
+    return Piece(start, length, Kind.ZERO, bytes(16)), b""
+
+
+@dataclass
+class MemoryDisk:
+    """A `DiskReader` over pieces in memory."""
+
+    size: int
+    parts: Sequence[tuple[Piece, bytes]]
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the pieces."""
+        return (piece for piece, _ in self.parts)
+
+    def read(self, piece: Piece, into: memoryview) -> None:
+        """Fill `into`."""
+        into[:] = next(content for one, content in self.parts if one == piece)
+
+    def clone(self) -> MemoryDisk:
+        """Return itself: nothing is shared that changes."""
+        return self
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class MemoryPoint:
+    """A `PointReader`."""
+
+    disks: Sequence[MemoryDisk]
+
+    def unchanged(self) -> None:
+        """Memory does not change."""
+
+
+@dataclass
+class MemoryImages:
+    """An `ImageSource`, and what a plain restore of each point gives."""
+
+    points: dict[PointId, tuple[RecoveryPoint, MemoryPoint]] = field(default_factory=dict)
+    truth: dict[PointId, list[bytes]] = field(default_factory=dict)
+
+    @contextmanager
+    def open(self, point: RecoveryPoint) -> Iterator[PointReader]:
+        """Open a point."""
+        if point.id not in self.points:
+            raise SourceMissing(Problem("image.gone", f"{point.id} is gone."))
+        yield self.points[point.id][1]
+
+    def add(
+        self, disks: Sequence[MemoryDisk], parent: RecoveryPoint | None, sequence: int
+    ) -> RecoveryPoint:
+        """Add a recovery point made of these layers on `parent`."""
+        ident = PointId(f"p{sequence:08d}")
+        parts = [
+            PointDisk(
+                DiskPart(n, f"disk-{n}", parent is None, disk.size, "", "", 100),
+                f"{ident}-d{n:02d}.bpi",
+                FileMark(1, sequence * 10 + n, 100, 0, 0),
+            )
+            for n, disk in enumerate(disks)
+        ]
+        point = RecoveryPoint(
+            id=ident,
+            parent=parent.id if parent else None,
+            set_id="set",
+            format="memory",
+            root="/images",
+            machine_uuid=MACHINE,
+            machine_name="erp",
+            sequence=sequence,
+            taken_at=START + timedelta(hours=sequence),
+            arrival=Arrival.COMPLETE,
+            reason="",
+            disks=parts,
+            hints=Hints(),
+            size=100,
+        )
+        below = self.truth[parent.id] if parent else []
+        self.truth[ident] = [_restored(disk, n, below) for n, disk in enumerate(disks)]
+        self.points[ident] = (point, MemoryPoint(disks))
+        return point
+
+
+def _restored(disk: MemoryDisk, number: int, below: Sequence[bytes]) -> bytes:
+    old = below[number] if number < len(below) else b""
+    now = bytearray(old[: disk.size].ljust(disk.size, b"\0"))
+    for piece, content in disk.parts:
+        end = piece.start + piece.length
+        now[piece.start : end] = content if piece.kind is Kind.DATA else bytes(piece.length)
+    return bytes(now[: disk.size])
+
+
+def no_hypervisor() -> Hypervisor:
+    """Refuse: syncs and retirements need none."""
+    raise Failure(Problem("target.closed", "There is no hypervisor here."))
+
+
+class World:
+    """One standby, its images, store and state; `work` does what the engine's loop does."""
+
+    def __init__(
+        self, store: Store, state: StateStore, images: MemoryImages, keep: int = 24
+    ) -> None:
+        """Wire it."""
+        self.standby = Standby(name="erp", images="/images", keep=keep)
+        self.store, self.state, self.images = store, state, images
+        self.clock = ManualClock(START)
+        target = Target("local", "simulated", store, "memory", no_hypervisor)
+        self.performer = Performer(state, self.clock, images, lambda _standby: target, Shape())
+
+    def restart(self) -> None:
+        """Take up what a killed engine left."""
+        with self.state.write() as tx:
+            state = tx.state()
+            for job in state.live_jobs():
+                tx.save_job(replace(job, status=JobStatus.FAILED, ended_at=self.clock.now()))
+            for point in planner.interrupted(state):
+                tx.save_boot_point(point)
+
+    def arrive(self, *points: RecoveryPoint) -> None:
+        """Let recovery points arrive."""
+        with self.state.write() as tx:
+            tx.save_recovery_points([replace(p, arrived_at=self.clock.now()) for p in points])
+
+    def work(self, rounds: int = 200) -> None:
+        """Plan and perform until nothing is due."""
+        for _ in range(rounds):
+            wanted = self._plan()
+            if wanted is None:
+                return
+            self._perform(wanted)
+        raise AssertionError("the work does not end")
+
+    def _plan(self) -> WantedJob | None:
+        standbys, now = {"erp": self.standby}, self.clock.now()
+        fresh = planner.new_boot_points(standbys, {"erp": MACHINE}, self.state.read(), now, UTC)
+        with self.state.write() as tx:
+            for point in fresh:
+                tx.save_boot_point(point)
+        state = self.state.read()
+        wanted = list(planner.next_jobs(standbys, state, now, planner.Limits()))
+        if not wanted:
+            layers = self.store.chain("erp").layers()
+            left = next(unfinished(state, layers, "erp"), None)
+            wanted = [WantedJob(JobKind.RETIRE, "erp", left.id, "again")] if left else []
+        return wanted[0] if wanted else None
+
+    def _perform(self, wanted: WantedJob) -> None:
+        blank = Job(
+            JobId(0), wanted.kind, "erp", wanted.boot_point, JobStatus.QUEUED, self.clock.now()
+        )
+        with self.state.write() as tx:
+            job = tx.add_job(blank)
+        self.performer.perform(job, self.standby, NeverCancelled(), lambda _progress: None)
+
+    def check(self) -> None:
+        """Assert the promises: each READY point exists and reads like its image."""
+        chain = self.store.chain("erp")
+        layers = chain.layers()
+        for point in self.state.read().ready("erp"):
+            for name in (point.replica, point.boot):
+                assert layers[name].sealed, name
+                for number, truth in enumerate(self.images.truth[point.recovery_point]):
+                    with chain.open(name, number) as device:
+                        seen = bytearray(device.size)
+                        device.read(0, memoryview(seen))
+                    assert bytes(seen) == truth, (name, number)
+
+    def check_clean(self) -> None:
+        """Assert that no layer is left that no boot point explains."""
+        state, layers = self.state.read(), self.store.chain("erp").layers()
+        known = {n for p in state.points_of("erp") for n in (p.replica, p.boot)}
+        assert set(layers) <= known
+        assert all(layer.kind is not LayerKind.SCRATCH for layer in layers.values())
