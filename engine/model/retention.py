@@ -39,11 +39,12 @@ def retain(
     """
     alive = sorted((p for p in points if p.stage is not Stage.RETIRED), key=by_age)
     ready = [point for point in alive if point.stage is Stage.READY]
-    needed = {p.parent: p.id for p in alive if p.stage in UNFINISHED and p.parent is not None}
+    held = _held(alive, ready, running)
     verdicts = {}
+    newer = len(ready)
     for point in alive:
-        newer = sum(1 for other in ready if by_age(other) > by_age(point))
-        reason = _held_by(point, ready, running, needed) or _counted(point, newer, max(keep, 1))
+        newer -= point.stage is Stage.READY
+        reason = held.get(point.id) or _counted(point, newer, max(keep, 1))
         verdicts[point.id] = Verdict(bool(reason), reason or f"{newer} newer ones are ready")
     return verdicts
 
@@ -53,26 +54,22 @@ def by_age(point: BootPoint) -> tuple[object, ...]:
     return point.taken_at, in_order(point.id)
 
 
-def _held_by(
-    point: BootPoint,
-    ready: Sequence[BootPoint],
-    running: BootPointId | None,
-    needed: Mapping[BootPointId, BootPointId],
-) -> str:
-    """Return why a boot point must stay whatever the count says; empty when nothing holds it."""
-    if point.stage not in (Stage.READY, Stage.FAILED):
-        return "is being made"
-    if point.id == running:
-        return "a VM runs from it"
-    if point.pin:
-        return f"pinned: {point.pin}"
-    if ready and point is ready[-1]:
-        return "newest ready boot point"
-    if ready and point is max(ready, key=lambda one: in_order(one.id)):
-        return "the next boot point continues it"
-    if point.id in needed:
-        return f"{needed[point.id]} is made from it"
-    return ""
+def _held(
+    alive: Sequence[BootPoint], ready: Sequence[BootPoint], running: BootPointId | None
+) -> Mapping[BootPointId, str]:
+    """Return why boot points must stay whatever the count says; the last reason given shows."""
+    held: dict[BootPointId, str] = {}
+    for point in alive:
+        if point.stage in UNFINISHED and point.parent is not None:
+            held[point.parent] = f"{point.id} is made from it"
+    if ready:
+        held[max(ready, key=lambda one: in_order(one.id)).id] = "the next boot point continues it"
+        held[ready[-1].id] = "newest ready boot point"
+    held |= {point.id: f"pinned: {point.pin}" for point in alive if point.pin}
+    if running is not None:
+        held[running] = "a VM runs from it"
+    unmade = UNFINISHED - {Stage.FAILED}
+    return held | {point.id: "is being made" for point in alive if point.stage in unmade}
 
 
 def _counted(point: BootPoint, newer: int, keep: int) -> str:

@@ -8,7 +8,7 @@ change only, so pictures that were handed out never change.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -71,6 +71,19 @@ class Draft:
             runs=self._runs.look(),
             next_boot_point=self.next_boot_point,
         )
+
+    def boot_point(self, point: BootPointId) -> BootPoint | None:
+        """Return a boot point of the picture as it is now."""
+        return self._boot_points.now().get(point)
+
+    def known_recovery_points(self, ids: Iterable[PointId]) -> set[PointId]:
+        """Return those of `ids` that the picture holds."""
+        held = self._recovery_points.now()
+        return {one for one in ids if one in held}
+
+    def has_run(self, standby: str) -> bool:
+        """Tell whether a VM of the standby was started."""
+        return standby in self._runs.now()
 
     def save_recovery_points(self, points: Sequence[RecoveryPoint]) -> None:
         """Insert or update by id."""

@@ -28,6 +28,7 @@ class MemoryState:
         self._journal: tuple[JournalLine, ...] = ()
         self._boot_points: dict[BootPointId, BootPoint] = {}
         self._jobs: dict[JobId, Job] = {}
+        self._last_job = 0
         self._lock = threading.Lock()
 
     def read(self) -> State:
@@ -38,11 +39,12 @@ class MemoryState:
     def write(self) -> Iterator[Transaction]:
         """Open the one writing transaction; blocks while another is open."""
         with self._gate:
-            tx = _Change(self._shown, self._boot_points, self._jobs, self._journal)
+            tx = _Change(self._shown, self._boot_points, self._jobs, self._journal, self._last_job)
             yield tx
             with self._lock:
                 self._shown, self._journal = tx.state(), tx.journal
                 self._boot_points, self._jobs = tx.boot_points, tx.jobs
+                self._last_job = tx.last_job
 
     def journal(
         self, *, after: int = 0, before: int | None = None, limit: int = 200, standby: str = ""
@@ -78,8 +80,10 @@ class _Change:
         boot_points: dict[BootPointId, BootPoint],
         jobs: dict[JobId, Job],
         journal: tuple[JournalLine, ...],
+        last_job: int,
     ) -> None:
         self._draft = Draft(base)
+        self.last_job = last_job
         self.boot_points, self.jobs, self.journal = dict(boot_points), dict(jobs), journal
 
     def state(self) -> State:
@@ -96,11 +100,16 @@ class _Change:
         self.boot_points[point.id] = point
 
     def add_job(self, job: Job) -> Job:
-        added = replace(job, id=JobId(max(self.jobs, default=0) + 1))
-        self.save_job(added)
+        self.last_job += 1
+        added = replace(job, id=JobId(self.last_job))
+        self._draft.put_job(added)
+        self.jobs[added.id] = added
         return added
 
     def save_job(self, job: Job) -> None:
+        if job.id not in self.jobs:
+            message = f"job {job.id} was never added"
+            raise ValueError(message)
         self._draft.put_job(job)
         self.jobs[job.id] = job
 

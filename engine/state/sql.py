@@ -14,7 +14,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, Select, Table, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from engine.model.errors import Failure, NoSpace, Problem
@@ -131,10 +142,12 @@ class _SqlTransaction:
         return self._draft.state()
 
     def save_recovery_points(self, points: Sequence[RecoveryPoint]) -> None:
-        kept = [codec.frozen(point) for point in points]
-        self._draft.save_recovery_points(kept)
-        for point in kept:
-            self._put(schema.recovery_points, codec.recovery_point_out(point), "id")
+        kept = {point.id: codec.frozen(point) for point in points}
+        known = self._draft.known_recovery_points(kept)
+        rows = {key: codec.recovery_point_out(point) for key, point in kept.items()}
+        self._update(schema.recovery_points, [rows[key] for key in rows if key in known], "id")
+        self._insert(schema.recovery_points, [rows[key] for key in rows if key not in known])
+        self._draft.save_recovery_points(list(kept.values()))
 
     def forget_recovery_points(self, ids: Sequence[PointId]) -> None:
         for gone in self._draft.forget_recovery_points(ids):
@@ -142,8 +155,13 @@ class _SqlTransaction:
             self._connection.execute(delete(table).where(table.c.id == gone))
 
     def save_boot_point(self, point: BootPoint) -> None:
-        self._draft.save_boot_point(point, _boot_point(self._connection, point.id))
-        self._put(schema.boot_points, codec.boot_point_out(point), "id")
+        before = self._draft.boot_point(point.id) or _boot_point(self._connection, point.id)
+        self._draft.save_boot_point(point, before)
+        row = codec.boot_point_out(point)
+        if before is None:
+            self._insert(schema.boot_points, [row])
+        else:
+            self._update(schema.boot_points, [row], "id")
 
     def add_job(self, job: Job) -> Job:
         result = self._connection.execute(insert(schema.jobs), codec.job_out(job))
@@ -153,12 +171,17 @@ class _SqlTransaction:
         return added
 
     def save_job(self, job: Job) -> None:
+        if self._update(schema.jobs, [codec.job_out(job) | {"id": job.id}], "id") == 0:
+            raise ValueError(f"job {job.id} was never added")
         self._draft.put_job(job)
-        self._put(schema.jobs, codec.job_out(job) | {"id": job.id}, "id")
 
     def save_run(self, run: Run) -> None:
+        known = self._draft.has_run(run.standby)
         self._draft.save_run(run)
-        self._put(schema.runs, codec.run_out(run), "standby")
+        if known:
+            self._update(schema.runs, [codec.run_out(run)], "standby")
+        else:
+            self._insert(schema.runs, [codec.run_out(run)])
 
     def remove_run(self, standby: str) -> None:
         self._draft.remove_run(standby)
@@ -190,13 +213,18 @@ class _SqlTransaction:
         }
         self._connection.execute(insert(schema.journal), row)
 
-    def _put(self, table: Table, row: dict[str, object], key: str) -> None:
-        """Update the row with this key, or insert it."""
-        changed = self._connection.execute(
-            update(table).where(table.c[key] == row[key]).values(row)
-        )
-        if changed.rowcount == 0:
-            self._connection.execute(insert(table), row)
+    def _insert(self, table: Table, rows: Sequence[dict[str, object]]) -> None:
+        if rows:
+            self._connection.execute(insert(table), rows)
+
+    def _update(self, table: Table, rows: Sequence[dict[str, object]], key: str) -> int:
+        """Update all other columns of the rows that have these keys; return how many did."""
+        if not rows:
+            return 0
+        columns: dict[str, object] = {name: bindparam(name) for name in rows[0] if name != key}
+        statement = update(table).where(table.c[key] == bindparam("this")).values(columns)
+        told = [row | {"this": row[key]} for row in rows]
+        return self._connection.execute(statement, told).rowcount
 
 
 # --- loading --------------------------------------------------------------------------------

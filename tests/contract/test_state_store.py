@@ -203,10 +203,16 @@ def test_forgetting_a_standby_keeps_others_and_the_journal(store: StateStore) ->
     with store.write() as tx:
         tx.save_boot_point(boot_point(1, Stage.READY))
         tx.save_boot_point(boot_point(2, Stage.READY, "web"))
-        mine, other = tx.add_job(job()), tx.add_job(job(standby="web"))
+        mine, _ = tx.add_job(job()), tx.add_job(job(standby="web"))
         tx.save_run(Run("erp", boot_point_id(1), LayerName("run"), NOW))
         tx.write_journal(NOW, Severity.INFO, "erp", "k", "text")
         tx.forget_standby("erp")
+    with store.write() as tx:
+        tx.forget_standby("web")
+        assert tx.add_job(job()).id == 3
+        tx.forget_standby("erp")
+        tx.save_boot_point(boot_point(2, Stage.READY, "web"))
+        other = tx.add_job(job(standby="web"))
 
     state = store.read()
     assert list(state.boot_points) == [boot_point_id(2)]
@@ -384,6 +390,64 @@ def test_a_second_store_on_the_same_file_sees_and_respects_the_first(tmp_path: P
     assert one.read() == two.read()
     one.close()
     two.close()
+
+
+def test_two_stores_on_one_file_lose_no_step(tmp_path: Path) -> None:
+    """The write lock is taken before the first read, so nobody writes on an old picture."""
+    stores = [SqliteState(tmp_path / "state.db") for _ in range(2)]
+    failed: list[Exception] = []
+
+    def step(store: SqliteState) -> None:
+        try:
+            for _ in range(15):
+                with store.write() as tx:
+                    tx.save_boot_point(boot_point(tx.state().next_boot_point))
+        except Exception as error:  # noqa: BLE001  (handed to the test below)
+            failed.append(error)
+
+    threads = [threading.Thread(target=step, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failed == []
+    assert stores[0].read() == stores[1].read()
+    assert len(stores[0].read().boot_points) == 30
+    for store in stores:
+        store.close()
+
+
+def test_a_picture_loaded_while_another_store_writes_is_whole(tmp_path: Path) -> None:
+    """Loading takes several queries; they all see one moment."""
+    one, two = SqliteState(tmp_path / "state.db"), SqliteState(tmp_path / "state.db")
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            with one.write() as tx:
+                number = tx.state().next_boot_point
+                tx.save_recovery_points([recovery_point(f"r{number}")])
+                tx.save_boot_point(boot_point(number))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    pictures = [two.read() for _ in range(60)]
+    stop.set()
+    writer.join()
+    one.close()
+    two.close()
+
+    assert {len(p.boot_points) - len(p.recovery_points) for p in pictures} == {0}
+    assert all(p.next_boot_point == len(p.boot_points) + 1 for p in pictures)
+    assert len({len(p.boot_points) for p in pictures}) > 1
+
+
+def test_saving_a_job_nobody_added_changes_nothing(store: StateStore) -> None:
+    """Only `add_job` gives numbers; an unknown one is refused."""
+    with pytest.raises(ValueError, match="99"), store.write() as tx:
+        tx.save_job(replace(job(), id=JobId(99)))
+    assert store.read().jobs == {}
 
 
 def test_a_reopened_store_has_the_same_picture(tmp_path: Path) -> None:
