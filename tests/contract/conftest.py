@@ -1,4 +1,5 @@
 """Fixtures that the contract suites share."""
 
-from disk_chains import lab as lab
-from disk_chains import xfs as xfs
+from tests.contract.disk_chains import lab, xfs
+
+__all__ = ["lab", "xfs"]

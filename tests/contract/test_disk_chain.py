@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from disk_chains import MIB, Lab, grow, manifest, picture, put, seen
+from tests.contract.disk_chains import MIB, Lab, grow, manifest, picture, put, seen
 
 from engine.model.errors import Cancelled, LayerError, NoSpace
 from engine.model.extents import Kind, Piece
@@ -522,6 +522,8 @@ def test_a_full_store_fails_cleanly(lab: Lab) -> None:
         chain.add(DAY1, BASE, LayerKind.REPLICA, [64 * MIB])
         with pytest.raises(NoSpace):
             put(chain, "day1", 0, *((at * MIB, b"x" * MIB) for at in range(64)))
+        with pytest.raises(LayerError):
+            chain.seal(DAY1, manifest(chain, "day1"))
         chain.drop(DAY1)
         assert seen(chain, "base") == before
         assert set(chain.layers()) == {"base"}
