@@ -13,7 +13,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -28,9 +27,9 @@ ANSWER = 64 << 20
 WORDS = 600
 """Longest part of a tool's complaints that is shown."""
 
-# The kernel sends the death signal when the *thread* that started a child ends, so children that
-# outlive a call are started by a thread that lives as long as the process.
-_starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
+
+_LEASH = ("setpriv", "--pdeathsig", "KILL", "--")
+"""The kernel kills the program when the thread that waits for it is gone."""
 
 
 class ToolFailed(Failure):
@@ -60,38 +59,25 @@ def run_tool(
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as complaints:
         limits = ["prlimit", f"--as={memory}", f"--cpu={cpu_s}", "--nofile=1024", "--"]
-        process = _start([*limits, *argv], out, complaints, cwd)
+        process = _start([*_LEASH, *limits, *argv], out, complaints, cwd)
         try:
             code = _wait(process, timeout_s, check)
         finally:
-            kill(process)
+            _kill(process)
         if code is None:
-            raise ToolFailed(_problem(argv, f"did not end within {timeout_s:.0f} s", complaints))
+            raise ToolFailed(_problem(argv[0], f"did not end within {timeout_s:.0f} s", complaints))
         if code:
             how = f"ended with code {code}" if code > 0 else f"was ended by signal {-code}"
-            raise ToolFailed(_problem(argv, how, complaints))
+            raise ToolFailed(_problem(argv[0], how, complaints))
         out.seek(0)
         answer = out.read(ANSWER + 1)
         if len(answer) > ANSWER:
-            raise ToolFailed(_problem(argv, "printed more than can be read", complaints))
+            raise ToolFailed(_problem(argv[0], "printed more than can be read", complaints))
         return answer
 
 
-def start_tool(
-    argv: Sequence[str], *, memory: int, log: IO[bytes], cwd: Path | None = None
-) -> subprocess.Popen[bytes]:
-    """Start a program that serves until `kill`; it dies with this process, however that ends.
-
-    Args:
-        log: Open file that takes what it prints.
-        memory: Bytes of address space it may use.
-    """
-    limits = ["prlimit", f"--as={memory}", "--nofile=1024", "--"]
-    return _starter.submit(_start, [*limits, *argv], log, log, cwd).result()
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a program and whatever it started, and wait for the end; repeatable."""
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a program and whatever it started, and wait for the end."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -101,10 +87,9 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 def _start(
     argv: Sequence[str], out: IO[bytes], complaints: IO[bytes], cwd: Path | None
 ) -> subprocess.Popen[bytes]:
-    leash = ["setpriv", "--pdeathsig", "KILL", "--"]
     try:
         return subprocess.Popen(
-            [*leash, *argv],
+            argv,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=complaints,
@@ -113,7 +98,7 @@ def _start(
             start_new_session=True,
         )
     except OSError as error:
-        raise ToolFailed(_problem(argv, f"could not be started: {error}", complaints)) from error
+        raise ToolFailed(_problem(argv[0], f"could not be started: {error}", complaints)) from error
 
 
 def _wait(
@@ -129,10 +114,10 @@ def _wait(
     return None
 
 
-def _problem(argv: Sequence[str], how: str, complaints: IO[bytes]) -> Problem:
+def _problem(program: str, how: str, complaints: IO[bytes]) -> Problem:
     complaints.seek(0)
     words = safe(b" ".join(complaints.read(1 << 16).split()), WORDS)
-    tool = safe(Path(_named(argv)).name)
+    tool = safe(Path(program).name)
     said = f" It said: {words}" if words else ""
     return Problem(
         "tool.failed",
@@ -140,8 +125,3 @@ def _problem(argv: Sequence[str], how: str, complaints: IO[bytes]) -> Problem:
         remedy=f"Check that {tool} is installed and that the file system it works on is healthy.",
         facts={"tool": tool, "said": words},
     )
-
-
-def _named(argv: Sequence[str]) -> str:
-    """Return the program a list of arguments is about, without the leash before it."""
-    return argv[argv.index("--") + 1] if argv[0] == "prlimit" else argv[0]

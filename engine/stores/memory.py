@@ -35,6 +35,7 @@ class _Entry:
     note: str = ""
     manifest: LayerManifest | None = None
     writing: set[int] = field(default_factory=set)
+    broken: bool = False
 
 
 class MemoryStore:
@@ -140,7 +141,7 @@ class MemoryChain:
                     raise tree.refused("in-use", f"Disk {disk} of {layer} is being written.")
                 entry.writing.add(disk)
         try:
-            yield _MemoryDevice(self._store, found, entry.disks[disk], found.disk_sizes[disk])
+            yield _MemoryDevice(self._store, entry, found, disk)
         finally:
             entry.writing.discard(disk)
 
@@ -179,6 +180,8 @@ class MemoryChain:
             entry = self._entries[layer]
             if entry.writing:
                 raise tree.refused("in-use", f"A disk of {layer} is open.")
+            if entry.broken:
+                raise tree.refused("broken", f"An earlier write to {layer} failed.", "Drop it.")
             entry.manifest, entry.note = manifest, ""
 
     def manifest(self, layer: LayerName) -> LayerManifest:
@@ -234,9 +237,10 @@ class _MemoryDevice:
 
     block_size = PAGE
 
-    def __init__(self, store: MemoryStore, layer: Layer, pages: Pages, size: int) -> None:
-        self._store, self._layer, self._pages = store, layer, pages
-        self.size = size
+    def __init__(self, store: MemoryStore, entry: _Entry, layer: Layer, disk: int) -> None:
+        self._store, self._entry, self._layer = store, entry, layer
+        self._pages = entry.disks[disk]
+        self.size = layer.disk_sizes[disk]
 
     def read(self, offset: int, into: memoryview) -> None:
         """Fill `into` with the bytes at `offset`."""
@@ -253,6 +257,7 @@ class _MemoryDevice:
         self._check(offset, len(data))
         with self._store.lock:
             if self._store.capacity < AMPLE and len(data) > self._store.free():
+                self._entry.broken = True
                 raise NoSpace(Problem("store.full", f"{self._store.name} is full."))
             for at in range(offset - offset % PAGE, offset + len(data), PAGE):
                 start, end = max(at, offset), min(at + PAGE, offset + len(data))

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.contract.disk_chains import MIB, Lab, grow, manifest, picture, put, seen
 
 from engine.model.errors import Cancelled, LayerError, NoSpace
 from engine.model.extents import Kind, Piece
 from engine.model.layers import LayerKind, LayerName, pack_pieces, unpack_pieces
 from engine.ports import CancelFlag, NeverCancelled
+from tests.contract.disk_chains import MIB, Lab, grow, manifest, picture, put, seen
 
 BASE, DAY1, DAY2, DAY3 = (LayerName(name) for name in ("base", "day1", "day2", "day3"))
 BOOT1, RUN1 = LayerName("boot1"), LayerName("run1")
