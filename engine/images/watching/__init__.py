@@ -1,0 +1,1 @@
+"""Watches folders and makes image sets of what arrives."""
