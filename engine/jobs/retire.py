@@ -8,7 +8,7 @@ from dataclasses import replace
 from engine.jobs.tools import Tools
 from engine.model.errors import Problem, Refused
 from engine.model.layers import Layer, LayerName, children
-from engine.model.points import BootPoint, Stage
+from engine.model.points import BootPoint, Stage, in_order
 from engine.model.progress import Progress
 from engine.model.state import State
 from engine.model.work import Severity
@@ -65,7 +65,7 @@ def unfinished(
     state: State, layers: Mapping[LayerName, Layer], standby: str
 ) -> Iterator[BootPoint]:
     """Yield retired boot points whose layers are still on the target, oldest first."""
-    for point in sorted(state.boot_points.values(), key=lambda p: p.id):
+    for point in sorted(state.boot_points.values(), key=lambda p: in_order(p.id)):
         mine = point.standby == standby and point.stage is Stage.RETIRED
         if mine and (point.boot in layers or point.replica in layers):
             yield point
