@@ -1,0 +1,1 @@
+"""The imaging tool: disks in, recovery points out."""
