@@ -289,10 +289,13 @@ def _image_set(
 
 
 def _linked(form: _Form, by_id: Mapping[PointId, _Form]) -> _Form:
-    """Return a form whose link to its parent was checked, DAMAGED if it does not fit."""
+    """Return a form whose link to its parent was checked, DAMAGED if it does not fit.
+
+    Nothing is concluded from a parent that is not complete itself.
+    """
     point = form.point
     parent = by_id.get(point.parent) if point.parent is not None else None
-    if parent is None or point.arrival not in USABLE:
+    if parent is None or not {point.arrival, parent.point.arrival} <= USABLE:
         return form
     for disk in point.disks:
         wrong = _misfit(disk.part, point, parent)

@@ -19,9 +19,8 @@ _PRODUCTS = (
     ("Windows Server Backup", r"(^|/)windowsimagebackup/.*\.vhdx?$"),
     ("UrBackup", r"\.vhdz$"),
 )
-_PATTERNS = tuple(
-    (product, re.compile(names, re.IGNORECASE | re.DOTALL)) for product, names in _PRODUCTS
-)
+_FLAGS = re.IGNORECASE | re.DOTALL
+_PATTERNS = tuple((product, re.compile(names, _FLAGS)) for product, names in _PRODUCTS)
 _ANY = re.compile("|".join(f"(?:{names})" for _, names in _PRODUCTS), _FLAGS)
 _SIDECAR = re.compile(r"\.(md5|sha1|sha256)$", re.IGNORECASE)
 
