@@ -1,1 +1,1 @@
-"""Builds and grows the sample site: a real guest, imaged and replicated."""
+"""Makes a small real site to look at: a guest, its images, their replication."""
