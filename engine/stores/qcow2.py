@@ -3,8 +3,11 @@
     seed/disk-0.qcow2 ◄── day1/disk-0.qcow2 ◄── day2/disk-0.qcow2       ◄── backing file
                                             ◄── boot1/disk-0.qcow2
 
-Made and folded by qemu-img, written and read directly. A fold in the middle copies what the
-layer holds into its children; a fold of the base copies the child down and gives it the place.
+Made by qemu-img, written and read directly. A fold in the middle copies what the layer holds
+into its children; a fold of the base commits the child down and gives the base its place.
+
+The middle is not left to `qemu-img rebase`: killed at its end it may have changed the header
+before the clusters it copied were referred to, and the child then read its grandparent's bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from pathlib import Path
 
 from engine.local.durable import move_file
 from engine.local.tools import ToolFailed, run_tool
-from engine.model.errors import LayerError, NoSpace, Problem
+from engine.model.errors import Cancelled, LayerError, NoSpace, Problem
 from engine.model.extents import Extent, clip
 from engine.model.text import safe
 from engine.ports import Cancel, NeverCancelled
@@ -99,14 +102,13 @@ class Qcow2:
     def fold(self, disk: FoldedDisk, cancel: Cancel) -> None:
         """Make the children independent of the file, one safe step after the other."""
         waiting = [path for path in disk.above if read_header(path).backing == _relative(disk.file)]
-        if disk.below:
-            for child in waiting:
-                _rebase(child, _relative(disk.below[0]), cancel)
-            return
-        for child in waiting[1:]:
-            _rebase(child, "", cancel)
-        if waiting:
-            _commit(waiting[0], disk.file, cancel)
+        down = waiting[:1] if not disk.below else []
+        for child in waiting[len(down) :]:
+            with _writable(child):
+                _absorb(child, [disk.file, *disk.below], cancel)
+                _repoint(child, disk.below)
+        for child in down:
+            _commit(child, disk.file, cancel)
 
 
 class Qcow2Device:
@@ -199,6 +201,37 @@ class Qcow2Device:
         if place > ZERO or (place == HERE_NOT and len(self._files) > 1):
             self._patch(offset, ZEROS[:length])
 
+    def absorb(self, cancel: Cancel) -> None:
+        """Take over what the file below the first one holds, as far as it shows through.
+
+        A cancel keeps what was copied so far; the next call goes on from there.
+        """
+        with changing(self, self._top.path, writable=self._writable):
+            try:
+                for start, end in _seen_through(self._files[1], self._top.size):
+                    for step, place in self._top.runs(start, end - start):
+                        if place == HERE_NOT:
+                            self._take_over(start, start + step, cancel)
+                        start += step
+            except Cancelled:
+                self._top.store()
+                raise
+            self._top.store()
+
+    def _take_over(self, start: int, end: int, cancel: Cancel) -> None:
+        """Copy whole clusters from below, in steps that stay within one table."""
+        buffer = memoryview(bytearray(len(ZEROS)))
+        while start < end:
+            cancel.check()
+            step = min(len(buffer), -(-(end - start) // CLUSTER) * CLUSTER, SPAN - start % SPAN)
+            whole = buffer[:step]
+            self._fill(1, start, whole)
+            if whole == ZEROS[:step]:
+                self._top.clear(start // CLUSTER, step // CLUSTER, bare=False)
+            else:
+                self._write_clusters(start // CLUSTER, step // CLUSTER, whole)
+            start += step
+
     def flush(self) -> None:
         """Make all writes durable; once it failed, it fails for ever."""
         if self._writable:
@@ -218,12 +251,35 @@ class Qcow2Device:
                 self._top.store()
 
 
-def _rebase(child: Path, below: str, cancel: Cancel) -> None:
-    """Copy into a child what its old parent holds, then let it lie on `below`."""
-    with _writable(child):
-        where = ["-F", "qcow2", "-b", below] if below else ["-b", ""]
-        command = ["rebase", "-q", "-t", "writeback", "-f", "qcow2", *where, "--"]
-        _qemu_img([*command, f"./{child.name}"], child.parent, cancel, _LONG_S)
+def _absorb(child: Path, below: Stack, cancel: Cancel) -> None:
+    """Copy into a child what it sees of the file below it; it reads the same at any moment."""
+    with contextlib.ExitStack() as closing:
+        files = [Qcow2File(child, writable=True, careful=True)]
+        closing.callback(files[0].close)
+        for path in below:
+            files.append(Qcow2File(path, writable=False))
+            closing.callback(files[-1].close)
+        device = Qcow2Device(files, files[0].size, writable=True)
+        try:
+            device.absorb(cancel)
+        finally:
+            files[0].abandon()
+
+
+def _seen_through(below: Qcow2File, size: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of what the file below holds, its end included: zeros lie past it."""
+    for start, length, _ in below.extents():
+        if start < size:
+            yield start, min(start + length, size)
+    if below.size < size:
+        yield below.size - below.size % CLUSTER, size
+
+
+def _repoint(child: Path, below: Stack) -> None:
+    """Let a child that holds all it sees of its parent lie on what is below that."""
+    where = ["-F", "qcow2", "-b", _relative(below[0])] if below else ["-b", ""]
+    command = ["rebase", "-u", "-q", "-t", "writeback", "-f", "qcow2", *where, "--"]
+    _qemu_img([*command, f"./{child.name}"], child.parent, NeverCancelled(), _QUICK_S)
 
 
 def _commit(child: Path, base: Path, cancel: Cancel) -> None:

@@ -51,6 +51,7 @@ _COUNTED = CLUSTER // 2
 _NAME_LIMIT = 1023
 _L1_LIMIT = 1 << 20
 _REFCOUNT_LIMIT = 1 << 10
+_FAR = 1 << 56
 _CACHED = 32
 """L2 tables held in memory: 2 MiB for 16 GiB of disk."""
 
@@ -94,6 +95,8 @@ def _parse(head: bytes, path: Path) -> Header:
         raise _odd(path, "its header points outside the header")
     if not -(-size // SPAN) <= l1_entries <= _L1_LIMIT or refcount_clusters > _REFCOUNT_LIMIT:
         raise _odd(path, "its tables do not fit its size")
+    if any(not CLUSTER <= place < _FAR or place % CLUSTER for place in (l1_place, refcount_place)):
+        raise _odd(path, "its tables do not lie in the file")
     name = head[name_at : name_at + name_length] if name_at else b""
     return Header(
         size,
@@ -121,9 +124,14 @@ def _backing_format(head: bytes, at: int) -> str:
 class Qcow2File:
     """An open qcow2 file without the files below it. Thread-safe."""
 
-    def __init__(self, path: Path, *, writable: bool) -> None:
-        """Open the file and read its L1 table."""
-        self.path, self._writable = path, writable
+    def __init__(self, path: Path, *, writable: bool, careful: bool = False) -> None:
+        """Open the file and read its L1 table.
+
+        Args:
+            careful: Order all writes, so that a power cut at any moment leaves a whole file.
+                Not needed while a layer is unsealed: then it is made again.
+        """
+        self.path, self._careful = path, careful
         flags = os.O_RDWR if writable else os.O_RDONLY
         self.fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
@@ -137,6 +145,7 @@ class Qcow2File:
             self._end = _up(os.fstat(self.fd).st_size)
             self._counted = 0
             self._stale = False
+            self._kept = self._end
         except BaseException:
             os.close(self.fd)
             raise
@@ -200,7 +209,7 @@ class Qcow2File:
         while len(self._tables) > _CACHED:
             old = next(iter(self._tables))
             if old in self._changed:
-                self._store_table(old)
+                self._evict(old)
             del self._tables[old]
         return table
 
@@ -266,17 +275,35 @@ class Qcow2File:
     # --- storing ---------------------------------------------------------------------------
 
     def store(self) -> None:
-        """Write changed tables out; durable only after `os.fsync` of `fd`."""
+        """Write changed tables out; durable only after `os.fsync` of `fd`, unless careful.
+
+        Counts before references, clusters before what points at them: whatever a power cut
+        leaves out, nothing refers to bytes that are not there.
+        """
         with self._lock:
             if not self._stale:
                 return
+            for index in self._changed:
+                self._give_place(index)
+            self._kept = self._end
+            self._store_refcounts()
+            self._barrier()
             for index in sorted(self._changed):
                 self._store_table(index)
-            self._store_refcounts()
+            self._barrier()
             write_all(self.fd, _foreign(self._l1), self.header.l1_place)
             if os.fstat(self.fd).st_size < self._end:
                 os.ftruncate(self.fd, self._end)
-            self._stale = False
+            self._barrier()
+            self._stale, self._kept = False, self._end
+
+    def abandon(self) -> None:
+        """Give back the room of clusters added since `store` began last, before `close`."""
+        os.ftruncate(self.fd, self._kept)
+
+    def _barrier(self) -> None:
+        if self._careful:
+            os.fsync(self.fd)
 
     def forget(self) -> None:
         """Forget tables that are stored, so that the next look comes from the file."""
@@ -290,10 +317,18 @@ class Qcow2File:
         """Close the file; nothing is stored."""
         os.close(self.fd)
 
+    def _evict(self, index: int) -> None:
+        if self._careful:
+            self.store()
+        else:
+            self._give_place(index)
+            self._store_table(index)
+
+    def _give_place(self, index: int) -> None:
+        self._l1[index] = (self._l1[index] & _PLACE or self._append_cluster()) | _COPIED
+
     def _store_table(self, index: int) -> None:
-        place = self._l1[index] & _PLACE or self._append_cluster()
-        self._l1[index] = place | _COPIED
-        write_all(self.fd, _foreign(self._tables[index]), place)
+        write_all(self.fd, _foreign(self._tables[index]), self._l1[index] & _PLACE)
         self._changed.discard(index)
 
     def _store_refcounts(self) -> None:
