@@ -1,1 +1,199 @@
-"""Pure: snapshots into views."""
+"""Pure: snapshots into views.
+
+    Snapshot ─► Presenter.views ─► fleet, jobs, sets, findings, targets
+             └► Presenter.machine ─► one MachineView
+
+A presenter remembers what it made of parts that did not change; it belongs to one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from engine.api.findings import findings
+from engine.api.fleet import FleetPresenter
+from engine.api.machines import machine_view
+from engine.api.sets import set_views
+from engine.api.views import (
+    FindingView,
+    FleetView,
+    JobView,
+    JournalView,
+    LastView,
+    MachineView,
+    SetView,
+    StandbyView,
+    TargetView,
+)
+from engine.daemon.service import Snapshot, TargetStatus
+from engine.model.images import RootView
+from engine.model.progress import Progress
+from engine.model.standby import Standby
+from engine.model.text import safe
+from engine.model.work import Job, JobId, JournalLine
+
+REASON = 400
+"""Characters shown of a reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """All objects of the topics that everybody may subscribe to."""
+
+    fleet: Sequence[FleetView]
+    jobs: Sequence[JobView]
+    sets: Sequence[SetView]
+    findings: Sequence[FindingView]
+    targets: Sequence[TargetView]
+    journal: int
+
+
+class Presenter:
+    """Makes views of snapshots, again only of what changed."""
+
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        self._fleet = FleetPresenter()
+        self._roots: dict[str, tuple[RootView, Mapping[str, str], Sequence[SetView]]] = {}
+        self._jobs: dict[JobId, tuple[Job, Progress | None, str, JobView]] = {}
+
+    def views(self, snapshot: Snapshot) -> Views:
+        """Return the views of one moment."""
+        return Views(
+            fleet=self._fleet.views(snapshot),
+            jobs=self._job_views(snapshot),
+            sets=self._set_views(snapshot),
+            findings=findings(snapshot),
+            targets=[_target(target, snapshot) for target in snapshot.targets],
+            journal=snapshot.journal_end,
+        )
+
+    def machine(self, snapshot: Snapshot, name: str) -> MachineView | None:
+        """Return one standby's view; None without such a standby."""
+        standby = snapshot.standbys.get(name)
+        if standby is None:
+            return None
+        fleet = next(view for view in self._fleet.views(snapshot) if view.id == name)
+        return machine_view(snapshot, standby, fleet)
+
+    def _job_views(self, snapshot: Snapshot) -> list[JobView]:
+        found: list[JobView] = []
+        kept: dict[JobId, tuple[Job, Progress | None, str, JobView]] = {}
+        for number, job in snapshot.state.jobs.items():
+            standby = snapshot.standbys.get(job.standby)
+            target = standby.target if standby else ""
+            progress = snapshot.progress.get(number)
+            old = self._jobs.get(number)
+            if old is None or old[0] is not job or old[1] is not progress or old[2] != target:
+                old = (job, progress, target, job_view(job, progress, target))
+            kept[number] = old
+            found.append(old[3])
+        self._jobs = kept
+        return found
+
+    def _set_views(self, snapshot: Snapshot) -> list[SetView]:
+        owners = {uuid: name for name, uuid in snapshot.sources.items()}
+        found: dict[str, SetView] = {}
+        for root, view in snapshot.roots.items():
+            mine = {s.id: owners.get(s.machine_uuid, "") for s in view.sets}
+            old = self._roots.get(root)
+            if old is None or old[0] is not view or old[1] != mine:
+                old = self._roots[root] = (view, mine, set_views(view, mine))
+            for each in old[2]:
+                where = f"{each.id} in {each.root}"
+                found[where if each.id in found else each.id] = each
+        self._roots = {root: kept for root, kept in self._roots.items() if root in snapshot.roots}
+        return [each if each.id == key else _renamed(each, key) for key, each in found.items()]
+
+
+def _renamed(view: SetView, own: str) -> SetView:
+
+    return replace(view, id=own)
+
+
+# --- jobs, targets, journal, standbys -------------------------------------------------------
+
+
+def job_view(job: Job, progress: Progress | None, target: str) -> JobView:
+    """Return the view of a job."""
+    return JobView(
+        id=str(job.id),
+        kind=job.kind.value,
+        machine=job.standby,
+        point=job.boot_point or "",
+        status=job.status.value,
+        step=progress.step if progress else "",
+        done=progress.done if progress else 0,
+        total=progress.total if progress else None,
+        rate=progress.rate if progress else None,
+        eta_s=progress.eta_s if progress else None,
+        queued_at=job.queued_at,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        reason=safe(job.reason, REASON),
+        target=target,
+    )
+
+
+def _target(target: TargetStatus, snapshot: Snapshot) -> TargetView:
+    able = target.capabilities
+    state = "lost" if target.problem else ("ready" if able is not None else "opening")
+    return TargetView(
+        id=target.name,
+        kind=target.kind,
+        state=state,
+        accelerator=able.accelerator if able else "",
+        store=target.store,
+        store_path=safe(target.store_path, REASON),
+        free=target.free,
+        standbys=sum(1 for s in snapshot.standbys.values() if s.target == target.name),
+        findings=[
+            *([safe(target.problem, REASON)] if target.problem else []),
+            *(" ".join(part for part in (f.text, f.remedy) if part) for f in target.findings),
+        ],
+    )
+
+
+def journal_view(line: JournalLine) -> JournalView:
+    """Return the view of a journal line."""
+    return JournalView(
+        id=str(line.number),
+        at=line.at,
+        severity=line.severity.value,
+        machine=line.standby,
+        key=line.key,
+        text=line.text,
+        unchanged=line.unchanged,
+        remedy=line.remedy,
+    )
+
+
+def standby_view(standby: Standby, file: str) -> StandbyView:
+    """Return the view of a definition."""
+    return StandbyView(
+        id=standby.name,
+        images=safe(standby.images, REASON),
+        machine=safe(standby.machine),
+        target=standby.target,
+        trigger=str(standby.trigger),
+        keep=standby.keep,
+        rpo_s=standby.rpo_s,
+        held=safe(standby.held, REASON),
+        file=safe(file, REASON),
+    )
+
+
+def last_view(views: Views, site: str, epoch: str, as_of: datetime) -> LastView:
+    """Return what `view/last.json` holds."""
+    return LastView(
+        site=site,
+        epoch=epoch,
+        as_of=as_of,
+        fleet=list(views.fleet),
+        targets=list(views.targets),
+        jobs=list(views.jobs),
+    )

@@ -1,1 +1,373 @@
-"""The engine's side of the door."""
+"""The engine's side of the door: a Unix socket in a thread of its own.
+
+    service ─wait_change─► snapshot ─► Presenter ─► Ledger ─► sessions
+                                               └► view/last.json
+
+Everything asyncio lives in the door's thread; the engine is asked from pools of threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from engine import __version__
+from engine.api import asks, problems
+from engine.api.calls import CALLS, Calls, read_ask
+from engine.api.last import write_last
+from engine.api.ledger import MACHINE, Ledger
+from engine.api.plans import Actor
+from engine.api.present import Presenter, Views, last_view
+from engine.api.roles import GROUPS, Peer, known_groups, lowered, peer_of, role_of
+from engine.api.session import Session
+from engine.api.views import PROTO, TOPICS, Hello, MachineView
+from engine.api.wire import raw
+from engine.daemon.service import Service, Snapshot
+from engine.local.durable import make_folder
+from engine.model.errors import NotFound, Problem, Refused, WrongUse
+from engine.model.text import safe
+
+log = logging.getLogger(__name__)
+
+MOST_CLIENTS = 32
+THREADS = 8
+PRESENT_S = 0.1
+WATCHED_S, LAST_S, IDLE_S = 5.0, 10.0, 60.0
+WAIT_S = 0.5
+START_S, STOP_S = 10.0, 10.0
+
+T = TypeVar("T")
+
+
+class Door:
+    """The door of one engine. `start` and `stop` may be called from any thread."""
+
+    def __init__(self, service: Service, path: Path, *, view: Path | None = None) -> None:
+        """Know everything, open nothing.
+
+        Args:
+            service: The running engine.
+            path: The socket.
+            view: Folder of `last.json`; None: it is not written.
+        """
+        self._service, self._path, self._view = service, path, view
+        self._hall: _House | None = None
+        self._thread: threading.Thread | None = None
+        self._own: os.stat_result | None = None
+
+    def start(self) -> None:
+        """Open the door; it answers once this returns.
+
+        Raises:
+            Refused: Another engine answers there, or something else lies in the place.
+            OSError: The socket cannot be made.
+        """
+        listener = listen(self._path)
+        self._own = self._path.lstat()
+        house = self._hall = _House(self._service, self._view)
+        opened = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(house.serve(listener, opened.set)), name="door", daemon=True
+        )
+        self._thread.start()
+        opened.wait(START_S)
+
+    def stop(self) -> None:
+        """Close the door and all connections; repeatable."""
+        if self._hall is None or self._thread is None:
+            return
+        self._hall.close()
+        self._thread.join(STOP_S)
+        self._thread = None
+        with contextlib.suppress(OSError):
+            now = self._path.lstat()
+            if self._own is not None and now.st_ino == self._own.st_ino:
+                self._path.unlink()
+
+
+def listen(path: Path) -> socket.socket:
+    """Return a listening socket, mode 0660, of the group bootpoint where that can be.
+
+    A socket that nobody answers is replaced.
+
+    Raises:
+        Refused: Somebody answers there, or it is no socket.
+    """
+    make_folder(path.parent, 0o750)
+    _clear(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o117)
+    try:
+        listener.bind(str(path))
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(before)
+    group = known_groups().get(GROUPS[0])
+    if group is not None and os.geteuid() == 0:
+        os.chown(path, -1, group, follow_symlinks=False)
+    listener.listen(MOST_CLIENTS)
+    return listener
+
+
+def _clear(path: Path) -> None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise Refused(
+            Problem(
+                "door.taken",
+                f"{safe(str(path), 200)} is there already, and is no socket.",
+                "It was left as it is.",
+                "Move it away, or give the engine another socket.",
+            )
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+            return
+        except OSError as error:
+            log.warning("probing %s: %s", path, error)
+    raise Refused(
+        Problem(
+            "door.answered",
+            f"Another engine answers at {safe(str(path), 200)}.",
+            "It goes on undisturbed.",
+            "Use that one, or stop it first.",
+        )
+    )
+
+
+class _House:
+    """What is behind the door: sessions, ledger, pools. Lives in the door's loop."""
+
+    def __init__(self, service: Service, view: Path | None) -> None:
+        self.ledger = Ledger(service.epoch)
+        self._service, self._view = service, view
+        self._calls = Calls(service, time.monotonic)
+        self._presenter = Presenter()
+        self._sessions: set[Session] = set()
+        self._groups = known_groups()
+        self._pool = ThreadPoolExecutor(THREADS, "door-call")
+        self._present = ThreadPoolExecutor(1, "door-present")
+        self._wait = ThreadPoolExecutor(1, "door-wait")
+        self._presented = self._written = float("-inf")
+        self._dirty = True
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = asyncio.Event()
+
+    # --- life
+
+    async def serve(self, listener: socket.socket, opened: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        server = await self._loop.create_unix_server(lambda: Session(self), sock=listener)
+        watch = self._loop.create_task(self._watch())
+        opened()
+        await self._closing.wait()
+        server.close()
+        for session in list(self._sessions):
+            session.close()
+        await watch
+        await self._say_goodbye()
+        for pool in (self._pool, self._present, self._wait):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._closing.set)
+
+    async def _say_goodbye(self) -> None:
+        self._written = float("-inf")
+        try:
+            await self._refresh()
+        except Exception:
+            log.exception("last picture")
+
+    async def _watch(self) -> None:
+        seq = -1
+        while not self._closing.is_set():
+            try:
+                seq = await self._look(seq)
+            except Exception:
+                log.exception("door")
+                await self._pause(1.0)
+
+    async def _look(self, seq: int) -> int:
+        new = await self._in(self._wait, lambda: self._service.wait_change(seq, WAIT_S))
+        self._dirty = self._dirty or new != seq
+        age = time.monotonic() - self._presented
+        watched = any(session.topics for session in self._sessions)
+        patience = (PRESENT_S, WATCHED_S) if watched else (LAST_S, IDLE_S)
+        if age >= patience[0 if self._dirty else 1] and (watched or self._view):
+            await self._refresh()
+        elif new != seq:
+            await self._pause(PRESENT_S)
+        return new
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), seconds)
+
+    async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+    # --- pictures
+
+    def _watched(self) -> set[str]:
+        topics = {topic for session in self._sessions for topic in session.topics}
+        return {topic.removeprefix(MACHINE) for topic in topics if topic.startswith(MACHINE)}
+
+    async def _refresh(self, topics: Collection[str] = ()) -> None:
+        self._dirty = False
+        names = {topic.removeprefix(MACHINE) for topic in topics if topic.startswith(MACHINE)}
+        asked = names | self._watched()
+        views, machines = await self._in(self._present, lambda: self._look_at(asked))
+        self._presented = time.monotonic()
+        if self.ledger.take(views, machines, names | self._watched()):
+            for session in self._sessions:
+                session.kick()
+
+    def _look_at(self, names: set[str]) -> tuple[Views, dict[str, MachineView | None]]:
+        snapshot = self._service.snapshot()
+        views = self._presenter.views(snapshot)
+        self._write(snapshot, views)
+        return views, {name: self._presenter.machine(snapshot, name) for name in names}
+
+    def _write(self, snapshot: Snapshot, views: Views) -> None:
+        if self._view is None or time.monotonic() - self._written < LAST_S:
+            return
+        told = last_view(views, self._service.site, self._service.epoch, snapshot.now)
+        try:
+            write_last(self._view, told)
+            self._written = time.monotonic()
+        except OSError as error:
+            log.warning("last picture: %s", error)
+
+    # --- sessions
+
+    def enter(self, session: Session) -> Peer:
+        if len(self._sessions) >= MOST_CLIENTS:
+            raise problems.Busy(
+                Problem(
+                    "door.full",
+                    f"{MOST_CLIENTS} clients are connected already.",
+                    "",
+                    "Close one of them.",
+                )
+            )
+        peer = peer_of(session.transport.get_extra_info("socket"))
+        role = role_of(peer, os.geteuid(), self._groups)
+        if role is None:
+            raise problems.Denied(
+                Problem(
+                    "role.none",
+                    f"{peer.user} may not look at this engine.",
+                    "",
+                    f"Ask for membership in the group {GROUPS[0]}.",
+                )
+            )
+        session.role = role
+        self._sessions.add(session)
+        return peer
+
+    def leave(self, session: Session) -> None:
+        self._sessions.discard(session)
+
+    async def call(self, session: Session, method: str, params: bytes) -> msgspec.Raw:
+        match method:
+            case "hello":
+                return raw(await self._hello(session, read_ask(params, asks.HelloAsk)))
+            case "ping":
+                return raw({})
+            case "subscribe":
+                return await self._subscribe(session, read_ask(params, asks.SubscribeAsk))
+            case "machine":
+                return raw(await self._machine(read_ask(params, asks.MachineAsk)))
+            case topic if topic in TOPICS:
+                views, _machines = await self._in(self._present, lambda: self._look_at(set()))
+                return raw(getattr(views, topic))
+            case _:
+                return raw(await self._answer(session, method, params))
+
+    async def _answer(self, session: Session, method: str, params: bytes) -> Any:  # noqa: ANN401 - any view
+        actor = session.actor
+        if actor is None:
+            raise problems.hello_first()
+        if method in CALLS and CALLS[method].role > 0:
+            log.info("call=%s user=%s uid=%d", method, actor.name, session.peer.uid)
+        return await self._in(self._pool, lambda: self._calls.answer(method, params, actor))
+
+    async def _hello(self, session: Session, ask: asks.HelloAsk) -> Hello:
+        if ask.proto != PROTO:
+            raise problems.other_protocol(ask.proto, PROTO)
+        snapshot = await self._in(self._pool, self._service.snapshot)
+        role = lowered(session.role, ask.want)
+        session.actor = Actor(session.peer.user, role)
+        log.info(
+            "hello user=%s uid=%d role=%s client=%s tty=%s ssh=%s",
+            session.peer.user,
+            session.peer.uid,
+            role.word,
+            safe(ask.client),
+            safe(ask.tty),
+            safe(ask.ssh),
+        )
+        return Hello(
+            proto=PROTO,
+            engine=__version__,
+            epoch=self._service.epoch,
+            role=role.word,
+            user=session.peer.user,
+            site=self._service.site,
+            now=snapshot.now,
+            up_s=max(0.0, (snapshot.now - self._service.started_at).total_seconds()),
+        )
+
+    async def _subscribe(self, session: Session, ask: asks.SubscribeAsk) -> msgspec.Raw:
+        for topic in ask.topics:
+            if topic not in TOPICS and not topic.startswith(MACHINE):
+                raise WrongUse(
+                    Problem(
+                        "wire.topic",
+                        f"There is no topic {safe(topic)}.",
+                        "",
+                        f"Known: {', '.join(TOPICS)}, {MACHINE}NAME.",
+                    )
+                )
+        await self._refresh(ask.topics)
+        return raw(session.subscribe(frozenset(ask.topics), ask.max_hz, ask.since))
+
+    async def _machine(self, ask: asks.MachineAsk) -> MachineView:
+        views, machines = await self._in(self._present, lambda: self._look_at({ask.machine}))
+        found = machines[ask.machine]
+        if found is None:
+            known = ", ".join(view.id for view in views.fleet[:8]) or "none yet"
+            raise NotFound(
+                Problem(
+                    "standby.unknown",
+                    f"There is no standby {safe(ask.machine)}.",
+                    "",
+                    f"Known: {known}.",
+                )
+            )
+        return found

@@ -34,14 +34,17 @@ class FleetView(View, kw_only=True):
     """Topic `fleet`: one small object per standby; `id` is its name.
 
     `state`: READY LATE BUILD FAIL NONE TEST LIVE HELD LOST. `strip`: the newest twelve boot
-    points, oldest first: `.` ready, `X` failed, `>` being made. `alarm`: sentences, newest
-    problem first.
+    points, oldest first: `.` ready, `o` ready late, `X` failed, `>` being made. `alarm`:
+    sentences, gravest first. `point` is the newest ready boot point, `data_as_of` its moment;
+    `lag_s` was its age when this was sent: count on from `data_as_of`, for a lag that only grew
+    is not sent again.
     """
 
     state: str
     can_start: bool
     image_as_of: datetime | None = None
     data_as_of: datetime | None = None
+    point: str = ""
     lag_s: float | None = None
     rpo_s: int | None = None
     next: Next
@@ -89,7 +92,10 @@ class RunView(msgspec.Struct, kw_only=True):
 
 
 class MachineView(View, kw_only=True):
-    """Topic `machine:NAME`: everything about one standby."""
+    """Topic `machine:NAME`: everything about one standby.
+
+    `points` are oldest first; `hidden` older ones were left out. `memory` in bytes.
+    """
 
     fleet: FleetView
     images: str
@@ -106,6 +112,7 @@ class MachineView(View, kw_only=True):
     points: list[PointView]
     run: RunView | None = None
     waiting: list[str] = []
+    hidden: int = 0
 
 
 class JobView(View, kw_only=True):
@@ -141,7 +148,11 @@ class SetPointView(msgspec.Struct, kw_only=True):
 
 
 class SetView(View, kw_only=True):
-    """Topic `sets`: one image set; `id` is the set's id. `missing`: sentences."""
+    """Topic `sets`: one image set; `id` is the set's id. `missing`: sentences.
+
+    `points` are parents first; `hidden` older ones were left out. An id that lies in several
+    watched folders is followed by ` in FOLDER`.
+    """
 
     machine: str
     machine_uuid: str
@@ -152,6 +163,7 @@ class SetView(View, kw_only=True):
     size: int
     newest: datetime | None = None
     missing: list[str] = []
+    hidden: int = 0
 
 
 class FindingView(View, kw_only=True):
@@ -205,6 +217,43 @@ class StandbyView(View, kw_only=True):
     file: str = ""
 
 
+class SerialView(msgspec.Struct, kw_only=True):
+    """Answer to `serial`: whole safe lines, the unfinished last one, and where to go on.
+
+    `data`: the raw bytes instead, base64, when they were asked for.
+    """
+
+    lines: list[str] = []
+    tail: str = ""
+    next: int
+    data: str = ""
+
+
+class ScreenView(msgspec.Struct, kw_only=True):
+    """Answer to `screen`: a picture, base64."""
+
+    png: str
+
+
+class Since(msgspec.Struct, kw_only=True):
+    """Where a console was when it lost the line: `epoch` and `seq` of its last picture."""
+
+    epoch: str
+    seq: int
+
+
+class LastView(msgspec.Struct, kw_only=True):
+    """What `view/last.json` holds: the last known picture, for when no engine answers."""
+
+    schema: int = 1
+    site: str
+    epoch: str
+    as_of: datetime
+    fleet: list[FleetView]
+    targets: list[TargetView] = []
+    jobs: list[JobView] = []
+
+
 class Hello(msgspec.Struct, kw_only=True):
     """Answer to `hello`. `epoch` differs after each start of the engine."""
 
@@ -254,12 +303,14 @@ class Picture(msgspec.Struct, kw_only=True):
     """Answer to `subscribe`, and the params of a `changes` notification.
 
     `full` True: everything of the topics, forget what you had. Lists hold whole objects; `gone`
-    holds `topic/id`.
+    holds `topic/id`. `more`: the rest follows at once in `changes`. `journal`: number of the
+    newest journal line, 0 where it did not change.
     """
 
     epoch: str
     seq: int
     full: bool = False
+    more: bool = False
     fleet: list[FleetView] = []
     jobs: list[JobView] = []
     sets: list[SetView] = []

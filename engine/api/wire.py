@@ -2,7 +2,7 @@
 
 Methods and their params (all objects) and results:
 
-    hello            {proto, client, want}                 Hello
+    hello            {proto, client, want, tty?, ssh?}     Hello
     subscribe        {topics, max_hz, since?}              Picture; then `changes`
     ping             {}                                    {}
     fleet            {}                                    [FleetView]
@@ -13,13 +13,14 @@ Methods and their params (all objects) and results:
     standby.list     {}                                    [StandbyView]
     standby.add      {name, images, …as StandbyView}       Done
     standby.remove   {name, confirm}                       Done
-    plan             {action, machine, point?}             Plan
+    plan             {action, machine, point?, job?, reason?}   Plan
     run              {plan, confirm, key}                  Done
-    serial           {machine, after}                      {lines, next}
-    screen           {machine}                             {png}          base64
+    serial           {machine, after, raw?}                SerialView
+    screen           {machine}                             ScreenView
 
 `changes` is a notification with a Picture. `plan` knows the actions start, stop, build, cancel
-(with `job`), hold (with `reason`), resume. `serial` gives safe text lines from byte offset `after` on.
+(with `job`), hold (with `reason`), resume. `serial` gives safe text lines from byte offset `after`
+on. A `run` or `standby.*` call with a `key` that was used before gives the answer of that time.
 """
 
 from __future__ import annotations
@@ -62,13 +63,16 @@ class WireError(msgspec.Struct, kw_only=True):
 
 
 class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A request, notification or response; which one follows from what is set."""
+    """A request, notification or response; which one follows from what is set.
+
+    `params` and `result` are empty bytes when they are not there.
+    """
 
     jsonrpc: str = "2.0"
     id: int | None = None
     method: str | None = None
-    params: msgspec.Raw | None = None
-    result: msgspec.Raw | None = None
+    params: msgspec.Raw = msgspec.Raw()
+    result: msgspec.Raw = msgspec.Raw()
     error: WireError | None = None
 
 

@@ -1,0 +1,302 @@
+"""The actions that go through plan and run: who may, what it means, how it is done."""
+
+from __future__ import annotations
+
+import statistics
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from engine.api.roles import Role
+from engine.api.views import Done, Step
+from engine.daemon.service import Service, Snapshot
+from engine.model.errors import NotFound, Problem, Refused, WrongUse
+from engine.model.points import BootPoint, BootPointId
+from engine.model.standby import Standby
+from engine.model.text import safe
+from engine.model.work import Job, JobId, JobKind, JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants done."""
+
+    action: str
+    machine: str = ""
+    point: str = ""
+    job: JobId | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a wish means at one moment."""
+
+    steps: list[Step]
+    checks: list[str] = field(default_factory=list)
+    lost_s: float | None = None
+    expected_s: float | None = None
+
+
+class Action(ABC):
+    """One action. `role`: the lowest that may."""
+
+    role = Role.OPERATOR
+
+    def settle(self, snapshot: Snapshot, wish: Wish) -> Wish:
+        """Return the wish with what it left open filled in, so that `run` does just that."""
+        standby_of(snapshot, wish.machine)
+        return wish
+
+    @abstractmethod
+    def describe(self, snapshot: Snapshot, wish: Wish) -> Described:
+        """Return steps and checks. Refused when it cannot be done now."""
+
+    @abstractmethod
+    def run(self, service: Service, wish: Wish, actor: str) -> Done:
+        """Do it."""
+
+
+class Start(Action):
+    """Run a boot point on scratch, isolated."""
+
+    def settle(self, snapshot: Snapshot, wish: Wish) -> Wish:
+        """Choose the newest ready boot point where none was named."""
+        standby_of(snapshot, wish.machine)
+        return replace(wish, point=_ready(snapshot, wish).id)
+
+    def describe(self, snapshot: Snapshot, wish: Wish) -> Described:
+        """Say what starts, how old it is, and that it is isolated."""
+        point = snapshot.state.boot_points[BootPointId(wish.point)]
+        run = snapshot.state.runs.get(wish.machine)
+        if run is not None:
+            raise Refused(
+                Problem(
+                    "vm.running",
+                    f"{wish.machine} runs already, from boot point {run.boot_point}.",
+                    "Nothing was changed.",
+                    "Stop it first.",
+                )
+            )
+        target = snapshot.standbys[wish.machine].target
+        newest = snapshot.state.ready(wish.machine)[-1].id == point.id
+        which = "is the newest ready one" if newest else "is not the newest ready one"
+        return Described(
+            steps=[
+                Step(text=f"make a scratch layer on boot point {point.id}"),
+                Step(text=f"start the VM on target {target}, on an isolated network"),
+            ],
+            checks=[
+                f"Boot point {point.id} {which}.",
+                "What the VM writes goes to the scratch layer; the boot point stays as it is.",
+                "The VM reaches no other network.",
+            ],
+            lost_s=max(0.0, (snapshot.now - point.taken_at).total_seconds()),
+            expected_s=_usual(snapshot, JobKind.START, wish.machine),
+        )
+
+    def run(self, service: Service, wish: Wish, actor: str) -> Done:
+        """Queue the start."""
+        job = service.start(wish.machine, BootPointId(wish.point), actor)
+        return Done(text=f"Starting {wish.machine} from {wish.point}.", job=str(job.id))
+
+
+class Stop(Action):
+    """Power off and drop scratch."""
+
+    def describe(self, snapshot: Snapshot, wish: Wish) -> Described:
+        """Say what is lost."""
+        run = snapshot.state.runs.get(wish.machine)
+        starting = [
+            job for job in snapshot.state.live_jobs(wish.machine) if job.kind is JobKind.START
+        ]
+        if run is None and not starting:
+            raise Refused(
+                Problem("vm.not-running", f"{wish.machine} does not run.", "Nothing was changed.")
+            )
+        since = run.started_at if run else starting[0].queued_at
+        return Described(
+            steps=[
+                Step(text=f"power off the VM of {wish.machine}"),
+                Step(text="drop its scratch layer: what the VM wrote since its start is gone"),
+            ],
+            checks=["All boot points stay as they are."],
+            lost_s=max(0.0, (snapshot.now - since).total_seconds()),
+            expected_s=_usual(snapshot, JobKind.STOP, wish.machine),
+        )
+
+    def run(self, service: Service, wish: Wish, actor: str) -> Done:
+        """Queue the stop."""
+        job = service.stop(wish.machine, actor)
+        return Done(text=f"Stopping {wish.machine}.", job=str(job.id))
+
+
+class Build(Action):
+    """Make a boot point now."""
+
+    def describe(self, snapshot: Snapshot, wish: Wish) -> Described:
+        """Say what is made, and why now."""
+        trigger = snapshot.standbys[wish.machine].trigger
+        return Described(
+            steps=[Step(text="make a boot point of the newest complete recovery point")],
+            checks=[f"The trigger of {wish.machine} ({trigger}) stays as it is."],
+            expected_s=_usual(snapshot, JobKind.SYNC, wish.machine),
+        )
+
+    def run(self, service: Service, wish: Wish, actor: str) -> Done:
+        """Ask for it."""
+        service.build(wish.machine, actor)
+        return Done(text=f"A boot point of {wish.machine} is made as soon as a slot is free.")
+
+
+class Cancel(Action):
+    """End a job."""
+
+    def settle(self, snapshot: Snapshot, wish: Wish) -> Wish:
+        """Find the job's machine."""
+        job = _job(snapshot, wish)
+        return replace(wish, machine=job.standby, point=job.boot_point or "")
+
+    def describe(self, snapshot: Snapshot, wish: Wish) -> Described:
+        """Say what is left undone."""
+        job = _job(snapshot, wish)
+        return Described(
+            steps=[Step(text=f"ask job {job.id} ({job.kind.value} of {job.standby}) to end")],
+            checks=[
+                "Ready boot points stay as they are.",
+                "What was half done is cleared, and planned again later.",
+            ],
+        )
+
+    def run(self, service: Service, wish: Wish, actor: str) -> Done:
+        """Ask the job to end."""
+        if wish.job is None:
+            raise _no_job("")
+        service.cancel(wish.job, actor)
+        return Done(text=f"Job {wish.job} was asked to end.", job=str(wish.job))
+
+
+class Hold(Action):
+    """Stop making boot points."""
+
+    def describe(self, snapshot: Snapshot, wish: Wish) -> Described:
+        """Say what rests and what does not."""
+        ready = len(snapshot.state.ready(wish.machine))
+        return Described(
+            steps=[Step(text=f"make no further boot points of {wish.machine} until it is resumed")],
+            checks=[f"Its {ready} ready boot points stay, and can be started."],
+        )
+
+    def run(self, service: Service, wish: Wish, actor: str) -> Done:
+        """Hold it."""
+        service.hold(wish.machine, wish.reason, actor)
+        return Done(text=f"{wish.machine} is on hold.")
+
+
+class Resume(Action):
+    """Undo a hold."""
+
+    def describe(self, snapshot: Snapshot, wish: Wish) -> Described:
+        """Say what goes on."""
+        if not snapshot.standbys[wish.machine].held:
+            raise Refused(
+                Problem(
+                    "standby.not-held", f"{wish.machine} is not on hold.", "Nothing was changed."
+                )
+            )
+        return Described(steps=[Step(text=f"make boot points of {wish.machine} again")])
+
+    def run(self, service: Service, wish: Wish, actor: str) -> Done:
+        """Resume it."""
+        service.resume(wish.machine, actor)
+        return Done(text=f"{wish.machine} is resumed.")
+
+
+ACTIONS: Mapping[str, Action] = {
+    "start": Start(),
+    "stop": Stop(),
+    "build": Build(),
+    "cancel": Cancel(),
+    "hold": Hold(),
+    "resume": Resume(),
+}
+
+
+def fingerprint(snapshot: Snapshot, wish: Wish) -> tuple[object, ...]:
+    """Return what must be the same when a plan is run: all that its words depend on."""
+    state = snapshot.state
+    standby = snapshot.standbys.get(wish.machine)
+    point = state.boot_points.get(BootPointId(wish.point)) if wish.point else None
+    powering = [
+        job.id for job in state.live_jobs(wish.machine) if job.kind in (JobKind.START, JobKind.STOP)
+    ]
+    job = state.jobs.get(wish.job) if wish.job is not None else None
+    return (
+        None if standby is None else (standby.target, standby.held),
+        None if point is None else (point.id, point.stage),
+        state.runs.get(wish.machine),
+        powering,
+        None if job is None else job.status in (JobStatus.QUEUED, JobStatus.RUNNING),
+    )
+
+
+def standby_of(snapshot: Snapshot, name: str) -> Standby:
+    """Return a standby. NotFound, naming those there are, without it."""
+    found = snapshot.standbys.get(name)
+    if found is not None:
+        return found
+    known = ", ".join(sorted(snapshot.standbys)[:8]) or "none yet"
+    raise NotFound(
+        Problem("standby.unknown", f"There is no standby {safe(name)}.", "", f"Known: {known}.")
+    )
+
+
+def _ready(snapshot: Snapshot, wish: Wish) -> BootPoint:
+    ready: Sequence[BootPoint] = snapshot.state.ready(wish.machine)
+    chosen = [point for point in ready if point.id == wish.point] if wish.point else ready[-1:]
+    if chosen:
+        return chosen[0]
+    known = snapshot.state.boot_points.get(BootPointId(wish.point))
+    if not wish.point:
+        happened = f"{wish.machine} has no boot point that is ready."
+    elif known is None or known.standby != wish.machine:
+        happened = f"{wish.machine} has no boot point {safe(wish.point)}."
+    else:
+        happened = f"Boot point {known.id} of {wish.machine} is not ready: it is {known.stage}."
+    listed = ", ".join(point.id for point in ready[-6:])
+    remedy = f"Ready are: {listed}." if listed else "Wait until one is ready."
+    problem = Problem("point.not-ready", happened, "Nothing was started.", remedy)
+    if wish.point and known is None:
+        raise NotFound(problem)
+    raise Refused(problem)
+
+
+def _job(snapshot: Snapshot, wish: Wish) -> Job:
+    job = snapshot.state.jobs.get(wish.job) if wish.job is not None else None
+    if job is None:
+        raise _no_job(wish.job)
+    if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING):
+        raise Refused(
+            Problem(
+                "job.ended",
+                f"Job {job.id} has ended already ({job.status}).",
+                "Nothing was changed.",
+            )
+        )
+    return job
+
+
+def _no_job(number: object) -> WrongUse:
+    return NotFound(Problem("job.unknown", f"There is no job {number}."))
+
+
+def _usual(snapshot: Snapshot, kind: JobKind, machine: str) -> float | None:
+    """Return how long such jobs took: the median of this machine's, else of all; None: never."""
+    took = [
+        (job.standby, (job.ended_at - job.started_at).total_seconds())
+        for job in snapshot.state.jobs.values()
+        if job.kind is kind and job.status is JobStatus.DONE and job.ended_at and job.started_at
+    ]
+    own = [seconds for standby, seconds in took if standby == machine]
+    every = own or [seconds for _standby, seconds in took]
+    return statistics.median(every) if every else None

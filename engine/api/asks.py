@@ -1,0 +1,106 @@
+"""Params of the door's calls. Unknown fields are ignored, wrong ones are named."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from engine.api.views import Since
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Words = Annotated[str, Meta(max_length=1000)]
+
+
+class Ask(msgspec.Struct, kw_only=True):
+    """Base of all params; enough for calls without any."""
+
+
+class HelloAsk(Ask, kw_only=True):
+    """Params of `hello`; `tty` and `ssh` are claims, kept in the log."""
+
+    proto: int
+    client: Words = ""
+    want: Words = "admin"
+    tty: Words = ""
+    ssh: Words = ""
+
+
+class SubscribeAsk(Ask, kw_only=True):
+    """Params of `subscribe`."""
+
+    topics: Annotated[list[Name], Meta(max_length=64)]
+    max_hz: Annotated[float, Meta(gt=0, le=1000)] = 4.0
+    since: Since | None = None
+
+
+class MachineAsk(Ask, kw_only=True):
+    """Params of `machine` and `screen`."""
+
+    machine: Name
+
+
+class JobAsk(Ask, kw_only=True):
+    """Params of `job`."""
+
+    job: int | str
+
+
+class JournalAsk(Ask, kw_only=True):
+    """Params of `journal.read`."""
+
+    after: Annotated[int, Meta(ge=0)] = 0
+    before: int | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 200
+    machine: Words = ""
+
+
+class StandbyAsk(Ask, kw_only=True):
+    """Params of `standby.add`; memory in bytes."""
+
+    name: Name
+    images: Annotated[str, Meta(min_length=1, max_length=4096)]
+    machine: Words = ""
+    target: Name = "local"
+    trigger: Words = "immediate"
+    keep: Annotated[int, Meta(ge=1, le=10000)] = 24
+    rpo_s: Annotated[int, Meta(ge=1)] | None = None
+    memory: Annotated[int, Meta(ge=1 << 26)] | None = None
+    cpus: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    firmware: Words = ""
+    key: Words = ""
+
+
+class RemoveAsk(Ask, kw_only=True):
+    """Params of `standby.remove`; `confirm` is the name, typed."""
+
+    name: Name
+    confirm: Words = ""
+    key: Words = ""
+
+
+class PlanAsk(Ask, kw_only=True):
+    """Params of `plan`."""
+
+    action: Name
+    machine: Words = ""
+    point: Words = ""
+    job: int | str | None = None
+    reason: Words = ""
+
+
+class RunAsk(Ask, kw_only=True):
+    """Params of `run`; `key` is chosen by the client, the same for each try of one wish."""
+
+    plan: Name
+    confirm: Words = ""
+    key: Words = ""
+
+
+class SerialAsk(Ask, kw_only=True):
+    """Params of `serial`."""
+
+    machine: Name
+    after: Annotated[int, Meta(ge=0)] = 0
+    raw: bool = False

@@ -1,0 +1,213 @@
+"""The calls of the door, each in one short function; `wire.py` lists them.
+
+Those that ask the engine run in a pool of threads: it may block.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from engine.api import asks, problems
+from engine.api.actions import Wish, standby_of
+from engine.api.plans import Actor, Plans, check_name, require
+from engine.api.present import job_view, journal_view, standby_view
+from engine.api.roles import Role
+from engine.api.serial import read_serial
+from engine.api.views import (
+    Done,
+    JobView,
+    JournalView,
+    Plan,
+    ScreenView,
+    SerialView,
+    StandbyView,
+)
+from engine.daemon.service import Service
+from engine.model.errors import NotFound, Problem, WrongUse
+from engine.model.machine import Firmware
+from engine.model.standby import Standby, parse_trigger
+from engine.model.text import safe
+from engine.model.work import JobId
+
+log = logging.getLogger(__name__)
+
+A = TypeVar("A", bound=asks.Ask)
+
+
+def read_ask(params: bytes, kind: type[A]) -> A:
+    """Return params as a struct. WrongUse names the field and what is expected."""
+    try:
+        return msgspec.json.decode(params, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WrongUse(
+            Problem(
+                "wire.params",
+                f"The call's parameters are wrong: {safe(str(error), 300)}.",
+                "Nothing was changed.",
+            )
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[A]):
+    """One call: its params, the lowest role, and what answers it."""
+
+    ask: type[A]
+    role: Role
+    answer: Callable[[Calls, A, Actor], Any]
+
+    def run(self, calls: Calls, params: bytes, actor: Actor, method: str) -> Any:  # noqa: ANN401 - any view
+        """Check params and role, then answer."""
+        ask = read_ask(params, self.ask)
+        require(actor, self.role, method)
+        return self.answer(calls, ask, actor)
+
+
+class Calls:
+    """Answers calls that need only the engine. Thread-safe."""
+
+    def __init__(self, service: Service, monotonic: Callable[[], float]) -> None:
+        """Answer for one engine."""
+        self.service = service
+        self.plans = Plans(service, monotonic)
+
+    def answer(self, method: str, params: bytes, actor: Actor) -> Any:  # noqa: ANN401 - any view
+        """Answer a call. Failure with the reason when it cannot be."""
+        call = CALLS.get(method)
+        if call is None:
+            raise problems.no_method(safe(method))
+        return call.run(self, params, actor, method)
+
+    # --- looking
+
+    def job(self, ask: asks.JobAsk, _actor: Actor) -> JobView:
+        """Return a job, ended ones included."""
+        number = job_number(ask.job)
+        job = self.service.job(number)
+        snapshot = self.service.snapshot()
+        standby = snapshot.standbys.get(job.standby)
+        return job_view(job, snapshot.progress.get(number), standby.target if standby else "")
+
+    def journal(self, ask: asks.JournalAsk, _actor: Actor) -> list[JournalView]:
+        """Return journal lines, oldest first."""
+        lines = self.service.journal(
+            after=ask.after, before=ask.before, limit=ask.limit, standby=ask.machine
+        )
+        return [journal_view(line) for line in lines]
+
+    def standbys(self, _ask: asks.Ask, _actor: Actor) -> list[StandbyView]:
+        """Return all definitions, by name."""
+        found = self.service.snapshot().standbys
+        return [
+            standby_view(found[name], self.service.standby_file(name)) for name in sorted(found)
+        ]
+
+    def serial(self, ask: asks.SerialAsk, _actor: Actor) -> SerialView:
+        """Return serial text from an offset on."""
+        data, end = self.service.serial(ask.machine, ask.after)
+        if ask.raw:
+            return SerialView(next=end, data=base64.b64encode(data).decode())
+        told = read_serial(data)
+        at = end - len(data) + told.used
+        return SerialView(lines=told.lines, tail=told.tail, next=at)
+
+    def screen(self, ask: asks.MachineAsk, _actor: Actor) -> ScreenView:
+        """Return the guest's screen."""
+        return ScreenView(png=base64.b64encode(self.service.screen(ask.machine)).decode())
+
+    # --- changing
+
+    def add(self, ask: asks.StandbyAsk, actor: Actor) -> Done:
+        """Define a standby."""
+        standby = read_standby(ask)
+
+        def do() -> Done:
+            file = self.service.add_standby(standby, actor.name)
+            return Done(text=f"Standby {standby.name} was added, in {safe(file, 400)}.")
+
+        return self.plans.answers.once(actor.name, ask.key, do)
+
+    def remove(self, ask: asks.RemoveAsk, actor: Actor) -> Done:
+        """Remove a standby."""
+        standby_of(self.service.snapshot(), ask.name)
+        check_name(ask.confirm, ask.name)
+
+        def do() -> Done:
+            self.service.remove_standby(ask.name, actor.name)
+            return Done(
+                text=f"Standby {ask.name} was removed; its layers lie in the store's quarantine."
+            )
+
+        return self.plans.answers.once(actor.name, ask.key, do)
+
+    def plan(self, ask: asks.PlanAsk, actor: Actor) -> Plan:
+        """Say what an action would do."""
+        job = None if ask.job is None else job_number(ask.job)
+        return self.plans.plan(Wish(ask.action, ask.machine, ask.point, job, ask.reason), actor)
+
+    def run(self, ask: asks.RunAsk, actor: Actor) -> Done:
+        """Do what a plan says."""
+        return self.plans.answers.once(
+            actor.name, ask.key, lambda: self.plans.run(ask.plan, ask.confirm, actor)
+        )
+
+
+CALLS: Mapping[str, Call[Any]] = {
+    "job": Call(asks.JobAsk, Role.VIEWER, Calls.job),
+    "journal.read": Call(asks.JournalAsk, Role.VIEWER, Calls.journal),
+    "standby.list": Call(asks.Ask, Role.VIEWER, Calls.standbys),
+    "standby.add": Call(asks.StandbyAsk, Role.OPERATOR, Calls.add),
+    "standby.remove": Call(asks.RemoveAsk, Role.ADMIN, Calls.remove),
+    "plan": Call(asks.PlanAsk, Role.OPERATOR, Calls.plan),
+    "run": Call(asks.RunAsk, Role.OPERATOR, Calls.run),
+    "serial": Call(asks.SerialAsk, Role.VIEWER, Calls.serial),
+    "screen": Call(asks.MachineAsk, Role.VIEWER, Calls.screen),
+}
+
+
+def job_number(told: int | str) -> JobId:
+    """Return a job's number. NotFound for what is none."""
+    try:
+        return JobId(int(told))
+    except ValueError:
+        raise NotFound(Problem("job.unknown", f"There is no job {safe(str(told))}.")) from None
+
+
+def read_standby(ask: asks.StandbyAsk) -> Standby:
+    """Return a definition. WrongUse names the value and what is expected."""
+    try:
+        trigger = parse_trigger(ask.trigger)
+    except ValueError as error:
+        raise WrongUse(
+            Problem(
+                "standby.trigger",
+                f"The trigger {safe(ask.trigger)} cannot be read: {error}.",
+                "No standby was added.",
+            )
+        ) from None
+    if ask.firmware not in ("", *Firmware):
+        raise WrongUse(
+            Problem(
+                "standby.firmware",
+                f"The firmware {safe(ask.firmware)} is not known: expected bios or uefi.",
+                "No standby was added.",
+            )
+        )
+    return Standby(
+        name=ask.name,
+        images=ask.images,
+        machine=ask.machine,
+        target=ask.target,
+        trigger=trigger,
+        keep=ask.keep,
+        rpo_s=ask.rpo_s,
+        memory=ask.memory,
+        cpus=ask.cpus,
+        firmware=Firmware(ask.firmware) if ask.firmware else None,
+    )

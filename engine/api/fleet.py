@@ -1,0 +1,178 @@
+"""Pure: one small object per standby, made anew only where something about it changed.
+
+state ─ grouped by standby ─► same parts as before? ─► old standing, lag counted on
+                                                   └─► `survey` of this standby alone
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from engine.api.views import FleetView, Next
+from engine.daemon.service import Snapshot
+from engine.model.fleet import Code, Standing, survey
+from engine.model.images import PointId, RecoveryPoint
+from engine.model.planner import Limits
+from engine.model.points import BootPoint, BootPointId, Stage
+from engine.model.retention import by_age
+from engine.model.standby import Standby
+from engine.model.state import State
+from engine.model.work import Job, Run
+
+_Key = TypeVar("_Key", BootPointId, PointId)
+_Item = TypeVar("_Item", BootPoint, RecoveryPoint)
+LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """All that the standing of one standby follows from, but for the time."""
+
+    standby: Standby
+    source: str
+    made: Mapping[BootPointId, BootPoint]
+    images: Mapping[PointId, RecoveryPoint]
+    jobs: Sequence[Job]
+    run: Run | None
+    waiting: Sequence[str]
+    lost: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    parts: _Parts
+    late: bool
+    standing: Standing
+    newest: str
+
+
+class _Groups(Generic[_Key, _Item]):
+    """A mapping split by an owner; split again only when it is another object."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._whole: Mapping[_Key, _Item] = {}
+        self._groups: dict[str, dict[_Key, _Item]] = {}
+
+    def of(self, whole: Mapping[_Key, _Item]) -> Mapping[str, Mapping[_Key, _Item]]:
+        if whole is not self._whole:
+            groups: dict[str, dict[_Key, _Item]] = defaultdict(dict)
+            for key, item in whole.items():
+                groups[getattr(item, self._owner)][key] = item
+            self._whole, self._groups = whole, dict(groups)
+        return self._groups
+
+
+class FleetPresenter:
+    """Makes the topic `fleet`; belongs to one thread."""
+
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        self._known: dict[str, _Known] = {}
+        self._made: _Groups[BootPointId, BootPoint] = _Groups("standby")
+        self._images: _Groups[PointId, RecoveryPoint] = _Groups("machine_uuid")
+
+    def views(self, snapshot: Snapshot) -> list[FleetView]:
+        """Return all standbys, by name."""
+        lost = {target.name: target.problem for target in snapshot.targets if target.problem}
+        made = self._made.of(snapshot.state.boot_points)
+        images = self._images.of(snapshot.state.recovery_points)
+        jobs: dict[str, list[Job]] = defaultdict(list)
+        for job in snapshot.state.live_jobs():
+            jobs[job.standby].append(job)
+        known, found = {}, []
+        for name, standby in sorted(snapshot.standbys.items()):
+            source = snapshot.sources.get(name, "")
+            parts = _Parts(
+                standby=standby,
+                source=source,
+                made=made.get(name, {}),
+                images=images.get(source, {}),
+                jobs=jobs.get(name, ()),
+                run=snapshot.state.runs.get(name),
+                waiting=tuple(snapshot.waiting.get(name, ())),
+                lost=lost.get(standby.target, ""),
+            )
+            known[name] = self._stand(snapshot, parts)
+            found.append(_view(snapshot, standby, known[name].standing, known[name].newest))
+        self._known = known
+        return found
+
+    def _stand(self, snapshot: Snapshot, parts: _Parts) -> _Known:
+        old = self._known.get(parts.standby.name)
+        if old is None or old.parts != parts:
+            return _survey(snapshot, parts)
+        data = old.standing.data_as_of
+        lag = None if data is None else max(0.0, (snapshot.now - data).total_seconds())
+        if old.late != _is_late(lag, parts.standby):
+            return _survey(snapshot, parts)
+        return replace(old, standing=replace(old.standing, lag_s=lag))
+
+
+def _survey(snapshot: Snapshot, parts: _Parts) -> _Known:
+    name = parts.standby.name
+    state = State(
+        recovery_points=parts.images,
+        boot_points=parts.made,
+        jobs={job.id: job for job in parts.jobs},
+        runs={name: parts.run} if parts.run else {},
+        next_boot_point=snapshot.state.next_boot_point,
+    )
+    standing = survey(
+        {name: parts.standby},
+        {name: parts.source} if parts.source else {},
+        state,
+        snapshot.now,
+        LIMITS,
+        {name: parts.waiting},
+        {parts.standby.target: parts.lost} if parts.lost else {},
+    )[name]
+    ready = [point for point in parts.made.values() if point.stage is Stage.READY]
+    newest = max(ready, key=by_age, default=None)
+    late = _is_late(standing.lag_s, parts.standby)
+    return _Known(parts, late, standing, newest.id if newest else "")
+
+
+def _is_late(lag: float | None, standby: Standby) -> bool:
+    return standby.rpo_s is not None and lag is not None and lag > standby.rpo_s
+
+
+def _view(snapshot: Snapshot, standby: Standby, standing: Standing, newest: str) -> FleetView:
+    return FleetView(
+        id=standby.name,
+        state=standing.code.value,
+        can_start=standing.can_start,
+        image_as_of=standing.image_as_of,
+        data_as_of=standing.data_as_of,
+        point=newest,
+        lag_s=standing.lag_s,
+        rpo_s=standby.rpo_s,
+        next=_next(snapshot, standing),
+        points=standing.points,
+        keep=standby.keep,
+        target=standby.target,
+        strip=standing.strip,
+        running=standing.running or "",
+        alarm=" ".join(standing.alarms),
+        remedy=_remedy(standing, standby),
+    )
+
+
+def _next(snapshot: Snapshot, standing: Standing) -> Next:
+    progress = snapshot.progress.get(standing.job.id) if standing.job else None
+    if progress is None:
+        return Next(kind=standing.next.value, text=standing.next_text)
+    done = progress.done / progress.total if progress.total else None
+    return Next(kind=standing.next.value, text=standing.next_text, done=done, eta_s=progress.eta_s)
+
+
+def _remedy(standing: Standing, standby: Standby) -> str:
+    """Return what to do about the code, where the alarms do not say it themselves."""
+    if standing.code is Code.LATE:
+        return "Check that the backup ran and that replication brings its files."
+    if standing.code is Code.LOST:
+        return f"Check the target {standby.target}; work on it goes on by itself once it answers."
+    return ""

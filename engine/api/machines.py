@@ -1,0 +1,112 @@
+"""Pure: everything about one standby in one view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from engine.api.serial import last_lines
+from engine.api.views import DiskView, FleetView, MachineView, PointView, RunView
+from engine.daemon.service import Snapshot
+from engine.model.images import RecoveryPoint
+from engine.model.layers import Layer, LayerName
+from engine.model.line import lies_in
+from engine.model.machine import Firmware, Hints, Power
+from engine.model.points import BootPoint
+from engine.model.standby import Standby
+from engine.model.text import safe
+
+MOST_POINTS = 1000
+"""Boot points shown of one machine."""
+SERIAL_LINES = 40
+REASON = 400
+MEMORY, CPUS = 1 << 30, 2
+"""Of a standby VM whose image and definition say nothing."""
+
+
+def machine_view(snapshot: Snapshot, standby: Standby, fleet: FleetView) -> MachineView:
+    """Return the view of one standby, given its fleet line."""
+    name = standby.name
+    source = snapshot.sources.get(name, "")
+    newest = _newest_image(snapshot, standby, source)
+    hints = newest.hints if newest else Hints()
+    target = next((t for t in snapshot.targets if t.name == standby.target), None)
+    points = snapshot.state.points_of(name)
+    layers = snapshot.layers.get(name, {})
+    shown = points[-MOST_POINTS:]
+    return MachineView(
+        id=name,
+        fleet=fleet,
+        images=safe(standby.images, REASON),
+        source=safe(newest.machine_name if newest else standby.machine),
+        set_id=safe(newest.set_id if newest else ""),
+        trigger=str(standby.trigger),
+        keep=standby.keep,
+        target=standby.target,
+        store=target.store if target else "",
+        memory=standby.memory or hints.memory or MEMORY,
+        cpus=standby.cpus or hints.cpus or CPUS,
+        firmware=(standby.firmware or hints.firmware or Firmware.BIOS).value,
+        disks=_disks(newest),
+        points=[_point(point, snapshot, layers) for point in shown],
+        run=_run(snapshot, standby),
+        waiting=[safe(text, REASON) for text in snapshot.waiting.get(name, ())],
+        hidden=len(points) - len(shown),
+    )
+
+
+def _newest_image(snapshot: Snapshot, standby: Standby, source: str) -> RecoveryPoint | None:
+    mine = [
+        point
+        for point in snapshot.state.recovery_points.values()
+        if point.machine_uuid == source and lies_in(point, standby.images)
+    ]
+    return max(mine, key=lambda point: (point.taken_at, point.sequence), default=None)
+
+
+def _disks(point: RecoveryPoint | None) -> list[DiskView]:
+    if point is None:
+        return []
+    return [
+        DiskView(number=disk.part.number, size=disk.part.size, uuid=safe(disk.part.uuid))
+        for disk in point.disks
+    ]
+
+
+def _point(point: BootPoint, snapshot: Snapshot, layers: Mapping[LayerName, Layer]) -> PointView:
+    image = snapshot.state.recovery_points.get(point.recovery_point)
+    own = [layers[name] for name in {point.replica, point.boot} if name in layers]
+    return PointView(
+        id=point.id,
+        sequence=point.sequence,
+        data_as_of=point.taken_at,
+        stage=point.stage.value,
+        recovery_point=safe(point.recovery_point),
+        bytes=point.bytes,
+        used=sum(layer.used for layer in own),
+        ready_at=point.ready_at,
+        reason=safe(point.reason, REASON),
+        kept=safe(snapshot.reasons.get(point.id, ""), REASON),
+        pin=safe(point.pin),
+        images=_files(image),
+    )
+
+
+def _files(image: RecoveryPoint | None) -> list[str]:
+    disks: Sequence[str] = [disk.path for disk in image.disks] if image else ()
+    return [safe(path.rsplit("/", 1)[-1]) for path in disks if path]
+
+
+def _run(snapshot: Snapshot, standby: Standby) -> RunView | None:
+    run = snapshot.state.runs.get(standby.name)
+    if run is None:
+        return None
+    signs = snapshot.signs.get(standby.name)
+    target = next((t for t in snapshot.targets if t.name == standby.target), None)
+    able = target.capabilities if target else None
+    return RunView(
+        point=run.boot_point,
+        since=run.started_at,
+        power=(signs.power if signs else Power.OFF).value,
+        serial=last_lines(signs.serial_tail, SERIAL_LINES) if signs else [],
+        accelerator=able.accelerator if able else "",
+    )
