@@ -29,7 +29,7 @@ from engine.model.layers import Layer, LayerKind, LayerManifest, LayerName
 from engine.model.text import safe
 from engine.ports import BlockDevice, Cancel, DiskFile
 from engine.stores import tree
-from engine.stores.layerfolders import NOTE, PLACE, SEAL, LayerFolders, Stack
+from engine.stores.layerfolders import NOTE, PLACE, SEAL, LayerFolders, Stack, there
 from engine.stores.manifests import (
     Place,
     attach,
@@ -281,7 +281,7 @@ class FolderChain:
         for number in range(len(layer.disk_sizes)):
             key = layer.name, number
             file = self._folders.file(*key)
-            if key in self._writing or (file.is_file() and open_in_hypervisor(file)):
+            if key in self._writing or (there(file) and open_in_hypervisor(file)):
                 raise tree.refused("in-use", f"Disk {number} of {layer.name} is open.")
 
     def _harden(self, layer: LayerName, disk: int) -> None:
@@ -343,7 +343,7 @@ class FolderChain:
         below = self._folders.stack(layers, layer.parent, disk) if layer.parent else ()
         files = [self._folders.file(child.name, disk) for child in above]
         return FoldedDisk(
-            self._folders.file(layer.name, disk), below, [file for file in files if file.is_file()]
+            self._folders.file(layer.name, disk), below, [file for file in files if there(file)]
         )
 
     def _repoint(self, child: Layer, parent: LayerName | None) -> None:

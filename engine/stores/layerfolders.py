@@ -32,7 +32,11 @@ class LayerFolders:
     def found(self) -> Iterator[Layer]:
         """Yield each layer as its folder tells it; `used` only of sealed ones."""
         try:
-            names = sorted(entry.name for entry in os.scandir(self._path) if entry.is_dir())
+            names = sorted(
+                entry.name
+                for entry in os.scandir(self._path)
+                if entry.is_dir(follow_symlinks=False)
+            )
         except FileNotFoundError:
             return
         for name in names:
@@ -90,7 +94,7 @@ class LayerFolders:
         files = []
         for one in tree.ancestry(layers, layer):
             file = self.file(one.name, disk)
-            if not file.is_file():
+            if not there(file):
                 break
             files.append(file)
         return files
@@ -112,6 +116,11 @@ class LayerFolders:
             return durable.read_bounded(self._path / layer / f"disk-{disk}.hashes", HASHES_LIMIT)
         except FileNotFoundError:
             return b""
+
+
+def there(file: Path) -> bool:
+    """Tell whether a disk's file exists; a link in its place does not count."""
+    return file.is_file() and not file.is_symlink()
 
 
 def _kind_of(name: LayerName) -> LayerKind:
