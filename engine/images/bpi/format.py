@@ -97,7 +97,8 @@ def _disk_part(opened: OpenedFile, path: str, mark: FileMark) -> ImagePart:
         ),
         hints=machine[1],
         locked=header.encrypted,
-        replaces=tuple(PointId(str(point)) for point, _ in opened.replaces[:-1]),
+        replaces=tuple(PointId(str(point)) for point, _ in opened.replaces),
+        replaced_roots=tuple(root.hex() for _, root in opened.replaces),
     )
 
 
@@ -142,5 +143,5 @@ def _manifest_part(manifest: Manifest, path: str, mark: FileMark) -> ImagePart:
         ),
         hints=manifest.hints,
         locked=manifest.encrypted,
-        replaces=tuple(PointId(str(one.point)) for one in manifest.replaces[:-1]),
+        replaces=tuple(PointId(str(one.point)) for one in manifest.replaces),
     )

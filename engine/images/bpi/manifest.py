@@ -133,7 +133,7 @@ def digest_of(told: Mapping[str, object]) -> str:
 
 def _manifest(told: Values) -> Manifest:
     machine = told.inner("machine")
-    disks = tuple(_disk(line) for line in told.objects("disks", most=64))
+    disks = tuple(_disk(line) for line in told.inners("disks", 64))
     if not disks or len({line.number for line in disks}) < len(disks):
         raise ValueError("it lists no disks, or one twice")
     if len({line.uuid for line in disks}) < len(disks):
@@ -185,7 +185,7 @@ def _replaces(told: Values, point: UUID) -> tuple[Replaced, ...]:
             one.integer("sequence", 1, (1 << 32) - 1),
             one.hexes("roots", 64),
         )
-        for one in told.objects("replaces", most=layout.REPLACES_MOST)
+        for one in told.inners("replaces", most=layout.REPLACES_MOST)
     )
     if found and found[-1].point != point:
         raise ValueError("its list of replaced points does not end with its own point")
@@ -211,7 +211,7 @@ def hints_of(machine: Values) -> Hints:
                 safe(nic.text_or("mac", ""), 32),
                 tuple(safe(address, 64) for address in nic.texts("addresses", most=64)),
             )
-            for nic in machine.objects("nics", most=64)
+            for nic in machine.inners("nics", most=64)
         ),
     )
 

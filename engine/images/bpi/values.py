@@ -23,7 +23,11 @@ class Values:
     def hexes(self, key: str, digits: int) -> dict[str, str]:
         """Return an object whose values are all hex strings of so many digits."""
         found = self.inner(key)
-        return {name: found.hex(name, digits) for name in found._told}
+        return {name: found.hex(name, digits) for name in found.names()}
+
+    def names(self) -> Sequence[str]:
+        """Return the keys."""
+        return tuple(self._told)
 
     def has(self, key: str) -> bool:
         """Tell whether there is a value that is not null."""
@@ -95,7 +99,7 @@ class Values:
             raise _wrong(key)
         return Values(value)
 
-    def objects(self, key: str, most: int) -> Iterator[Values]:
+    def inners(self, key: str, most: int) -> Iterator[Values]:
         """Yield a list of objects; nothing when there is none."""
         for value in self._values(key, most):
             if not isinstance(value, dict):

@@ -95,6 +95,8 @@ class BpiWriter:
             replaces: (point, root) folded into this file, oldest first, its own point last.
         """
         self._flush_zero()
+        if self._header.is_base and sum(self._bytes.values()) != self._header.disk_size:
+            raise ValueError("a full image must cover its whole disk")
         self._write_index()
         if replaces:
             self._write_replaces(replaces)
