@@ -1,0 +1,367 @@
+"""What each key does. Every change of a machine goes through a plan page first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from engine.api.views import Done, Plan, SerialView
+from tui import keys
+from tui.feed import Refusal
+from tui.look import Draft, Menu, Parts, Serial
+from tui.places import CONTENT
+from tui.screens import new
+from tui.state import unprotected
+from tui.widgets.prompt import Question
+
+if TYPE_CHECKING:
+    from tui.app import Console
+
+SERIAL_KEPT = 400
+TRIGGERS = ("immediate", "daily@22:00", "every:4")
+SWITCHES = ("fleet", "jobs", "journal", "targets", "sets", "settings")
+
+
+class Actions:
+    """The operator's verbs, over one console."""
+
+    def __init__(self, console: Console) -> None:
+        """Serve this console."""
+        self._console = console
+        self._verbs: dict[str, Callable[[], None]] = {
+            "up": lambda: self._move(-1),
+            "down": lambda: self._move(1),
+            "page_up": lambda: self._move(-console.spot.page),
+            "page_down": lambda: self._move(console.spot.page),
+            "first": lambda: self._move(-1_000_000),
+            "last": lambda: self._move(1_000_000),
+            "open": self._open,
+            "back": self._back,
+            "filter": self._filter,
+            "worst": self._worst,
+            "command": self._command,
+            "menu": self._menu,
+            "start": lambda: self._plan("start"),
+            "stop": lambda: self._plan("stop"),
+            "build": lambda: self._plan("build"),
+            "resume": lambda: self._plan("resume"),
+            "hold": self._hold,
+            "cancel": lambda: self._plan("cancel", job=console.spot.chosen),
+            "serial": lambda: console.go("run", console.look().machine, subject=Serial()),
+            "new": self._new,
+            "redraw": self._redraw,
+            "retry": self._retry,
+            "help": lambda: console.go("help", console.spot.place),
+            "quit": lambda: console.exit(0),
+        }
+        for place in SWITCHES:
+            self._verbs[place] = lambda place=place: console.switch(place)  # type: ignore[misc]  # bound at once
+        self._openers: dict[str, Callable[[str], None]] = {
+            "fleet": lambda name: console.go("machine", name),
+            "machine": self._open_point,
+            "sets": self._open_set,
+            "jobs": self._open_job,
+            "menu": self._open_menu,
+            "plan": self._decide,
+            "new": self._draft,
+            "form": self._fill,
+            "refused": lambda _name: console.back(),
+            "help": lambda _name: console.back(),
+        }
+        self._asking = self._running = self._following = False
+
+    def do(self, name: str) -> None:
+        """Do what the row of this id in the table of keys says."""
+        self._verbs[name]()
+
+    # --- moving -----------------------------------------------------------------------------
+
+    def _move(self, rows: int) -> None:
+        console, spot = self._console, self._console.spot
+        look = console.look()
+        content = CONTENT[spot.place](console.fleet, look)
+        ids = list(content.ids)
+        if content.pager:
+            spot.top = max(0, min(spot.top + rows, len(ids) - spot.page))
+        elif ids:
+            at = ids.index(spot.chosen) if spot.chosen in ids else 0
+            spot.chosen = ids[max(0, min(at + rows, len(ids) - 1))]
+
+    def _back(self) -> None:
+        spot = self._console.spot
+        if spot.query or spot.worst:
+            spot.query, spot.worst = "", False
+        elif len(self._console.spots) > 1:
+            self._console.back()
+
+    def _open(self) -> None:
+        spot = self._console.spot
+        opener = self._openers.get(spot.place)
+        if opener is not None and (spot.chosen or spot.place in ("refused", "help")):
+            opener(spot.chosen)
+
+    def _open_point(self, name: str) -> None:
+        self._console.go("point", f"{self._console.spot.arg}/{name}")
+
+    def _open_set(self, name: str) -> None:
+        if name in self._console.fleet.sets:
+            self._console.go("set", name)
+
+    def _open_job(self, name: str) -> None:
+        job = self._console.fleet.jobs.get(name)
+        if job is not None and job.machine in self._console.fleet.machines:
+            self._console.go("machine", job.machine)
+
+    def _open_menu(self, name: str) -> None:
+        self._console.back()
+        self._console.action_act(name)
+
+    def _filter(self) -> None:
+        console, spot = self._console, self._console.spot
+        before = spot.query
+
+        def typing(text: str) -> None:
+            spot.query = text
+            console.paint()
+
+        def left() -> None:
+            spot.query = before
+
+        console.ask(Question("/", done=typing, value=spot.query, typing=typing, left=left))
+
+    def _worst(self) -> None:
+        self._console.spot.worst = not self._console.spot.worst
+
+    def _menu(self) -> None:
+        console = self._console
+        rows = tuple(
+            (key.id, key.sign, key.words, key.says)
+            for key in keys.working(console.fleet, console.look())
+            if key.rank and key.id not in ("open", "back", "menu", "command")
+        )
+        console.go("menu", console.spot.arg, subject=Menu(rows))
+
+    def _redraw(self) -> None:
+        self._console.refresh(repaint=True, layout=True)
+
+    def _retry(self) -> None:
+        self._console.feed.hurry()
+        self._redraw()
+
+    # --- commands by name -------------------------------------------------------------------
+
+    def _command(self) -> None:
+        console = self._console
+        look = console.look()
+        verbs = [key.id for key in keys.working(console.fleet, look)]
+        names = list(console.fleet.machines)
+        answers = [*verbs, *names, *(f"{v} {n}" for v in ("start", "stop", "build") for n in names)]
+        console.ask(Question(":", done=self._obey, answers=answers))
+
+    def _obey(self, text: str) -> None:
+        console = self._console
+        verb, _, name = text.partition(" ")
+        name = name.strip()
+        if text in console.fleet.machines:
+            console.go("machine", text)
+        elif verb not in keys.BY_ID:
+            if text:
+                console.note(f"There is no command {text}. Press ? for what works here.")
+        elif name and name not in console.fleet.machines:
+            console.note(f"There is no machine {name}.")
+        else:
+            if name:
+                console.go("machine", name)
+            key = keys.BY_ID[verb]
+            look = console.look()
+            if look.place in key.places and key.when(console.fleet, look):
+                console.action_act(verb)
+            else:
+                console.note(f"{verb} does not work here now.")
+
+    # --- changes: plan, decide, run ---------------------------------------------------------
+
+    def _hold(self) -> None:
+        console = self._console
+        console.ask(
+            Question(
+                f"Why hold {console.look().machine}? (one line, for the others)",
+                done=lambda text: self._plan("hold", reason=text),
+            )
+        )
+
+    def _plan(self, action: str, **more: str) -> None:
+        if self._asking:
+            return
+        console = self._console
+        look = console.look()
+        params: dict[str, Any] = {"action": action, "machine": look.machine, **more}
+        if action == "cancel":
+            params["machine"] = console.fleet.jobs[look.chosen].machine
+        point = keys.point_of(look)
+        if action == "start" and point:
+            params["point"] = point
+        self._asking = True
+        console.spawn(self._show_plan(params))
+
+    async def _show_plan(self, params: dict[str, Any]) -> None:
+        console = self._console
+        try:
+            plan = await console.feed.call("plan", params, Plan)
+        except Refusal as refusal:
+            self.refused(refusal)
+            return
+        finally:
+            self._asking = False
+        console.go("plan", str(params["machine"]), subject=plan, token=uuid4().hex, chosen="no")
+
+    def _decide(self, answer: str) -> None:
+        console, spot = self._console, self._console.spot
+        if answer != "yes":
+            console.back()
+            console.note("Nothing was changed.")
+            return
+        plan = spot.subject
+        if not isinstance(plan, Plan) or self._running:
+            return
+        if plan.confirm:
+            console.ask(
+                Question(
+                    f"Type {plan.confirm} to go on:",
+                    done=lambda text: self._run(plan, text),
+                )
+            )
+        else:
+            self._run(plan, "")
+
+    def _run(self, plan: Plan, confirm: str) -> None:
+        self._running = True
+        self._console.spawn(self._run_plan(plan, confirm, self._console.spot.token))
+
+    async def _run_plan(self, plan: Plan, confirm: str, token: str) -> None:
+        console = self._console
+        console.note("Asked the engine ..")
+        try:
+            params = {"plan": plan.plan, "confirm": confirm, "key": token}
+            done = await console.feed.call("run", params, Done)
+        except Refusal as refusal:
+            self._leave_plan()
+            self.refused(refusal)
+            return
+        finally:
+            self._running = False
+        self._leave_plan()
+        if plan.action == "start" and console.spot.place != "run":
+            console.go("run", plan.machine, subject=Serial())
+        console.note(done.text)
+
+    def _leave_plan(self) -> None:
+        if self._console.spot.place == "plan":
+            self._console.back()
+
+    def refused(self, refusal: Refusal) -> None:
+        """Show a refusal in its three parts."""
+        parts = Parts(refusal.happened, refusal.unchanged, refusal.remedy)
+        self._console.go("refused", self._console.spot.arg, subject=parts)
+
+    # --- a new standby ----------------------------------------------------------------------
+
+    def _new(self) -> None:
+        console, spot = self._console, self._console.spot
+        chosen = spot.chosen if spot.place == "sets" else spot.arg if spot.place == "set" else ""
+        found = console.fleet.sets.get(chosen)
+        if found is not None and not found.standby:
+            self._draft(chosen)
+        else:
+            console.go("new")
+
+    def _draft(self, chosen: str) -> None:
+        console = self._console
+        found = console.fleet.sets[chosen]
+        alike = [
+            one
+            for one in unprotected(console.fleet)
+            if (one.root, one.machine) == (found.root, found.machine)
+        ]
+        machine = found.machine if len(alike) == 1 else found.machine_uuid
+        name = new.free_name(found.machine, console.fleet.machines)
+        console.go("form", chosen, subject=Draft(found.root, machine, name), token=uuid4().hex)
+
+    def _fill(self, field: str) -> None:
+        console, spot = self._console, self._console.spot
+        draft = spot.subject
+        if not isinstance(draft, Draft):
+            return
+        if field == "no":
+            console.back()
+            console.note("Nothing was changed.")
+        elif field == "yes":
+            if not self._running:
+                console.spawn(self._add(draft))
+        else:
+
+            def done(text: str) -> None:
+                if text:
+                    spot.subject = replace(draft, **{field: text})
+
+            label, answers = {
+                "name": ("Name:", ()),
+                "trigger": ("Trigger (immediate, daily@HH:MM, every:N):", TRIGGERS),
+                "keep": ("Boot points to keep:", ()),
+            }[field]
+            console.ask(Question(label, done=done, value=getattr(draft, field), answers=answers))
+
+    async def _add(self, draft: Draft) -> None:
+        console = self._console
+        why = new.wrong(draft)
+        if why:
+            console.note(why)
+            return
+        params = {
+            "name": draft.name,
+            "images": draft.images,
+            "machine": draft.machine,
+            "trigger": draft.trigger,
+            "keep": int(draft.keep),
+            "key": console.spot.token,
+        }
+        self._running = True
+        try:
+            done = await console.feed.call("standby.add", params, Done)
+        except Refusal as refusal:
+            self.refused(refusal)
+            return
+        finally:
+            self._running = False
+        console.switch("fleet")
+        console.spot.chosen = draft.name
+        console.note(done.text)
+
+    # --- the serial line --------------------------------------------------------------------
+
+    def follow_serial(self) -> None:
+        """Ask for new lines of the guest while they are being looked at."""
+        spot = self._console.spot
+        if spot.place == "run" and isinstance(spot.subject, Serial) and not self._following:
+            self._following = True
+            self._console.spawn(self._read_serial())
+
+    async def _read_serial(self) -> None:
+        console, spot = self._console, self._console.spot
+        try:
+            while isinstance(spot.subject, Serial) and console.spot is spot:
+                serial = spot.subject
+                params = {"machine": spot.arg, "after": serial.next}
+                told = await asyncio.wait_for(console.feed.call("serial", params, SerialView), 5)
+                lines = (*serial.lines, *told.lines)[-SERIAL_KEPT:]
+                spot.subject = Serial(lines, told.next, told.tail)
+                if told.next == serial.next:
+                    break
+        except (Refusal, TimeoutError):
+            pass  # the page says how the machine stands; the next second asks again
+        finally:
+            self._following = False
+        console.repaint_soon()

@@ -1,0 +1,274 @@
+"""The one table of keys: what each does, in which words, for whom, on which screens.
+
+Bindings, the line of keys, the help and the `:` line come from it. No key here changes a machine
+without a second screen; `f` is kept free, with its neighbours, for the failover to come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tui.look import Look
+from tui.state import LIVE_JOBS, Fleet
+
+ROLES = ("viewer", "operator", "admin")
+FORBIDDEN = frozenset(
+    {"left_square_bracket", "right_square_bracket", "tilde", "semicolon", "upper_o"}
+    | {f"ctrl+{letter}" for letter in ("a", "b", "s", "q", "z", "h", "right_square_bracket")}
+)
+"""Parts of cut escape sequences, and keys that terminals, screen, tmux and virsh take."""
+NEIGHBOURS_OF_F = frozenset("rtdgcv")
+LISTS = frozenset({"fleet", "jobs", "journal", "targets", "sets"})
+MACHINES = frozenset({"fleet", "machine", "point", "run"})
+EVERYWHERE = frozenset(
+    {"fleet", "machine", "point", "run", "jobs", "journal", "targets", "sets", "set", "settings"}
+    | {"help", "menu", "plan", "new", "form", "refused"}
+)
+CALM = EVERYWHERE - {"plan", "form", "new", "refused"}
+"""Everywhere but where something is being decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One row of the table.
+
+    Attributes:
+        id: Name of the action; users remap keys by it.
+        keys: As Textual names them; `sign`: as the operator reads them.
+        words: For the line of keys, short; `says`: for the help, a sentence.
+        role: The least role that may, empty: anybody.
+        changes: True when it leads to a change (always over a second screen).
+        why_not: A sentence when it does not work now, else empty.
+        when: False hides the row, such as `stop` where nothing runs.
+        command: The same on the command line.
+        rank: Place in the line of keys, low first; 0: not shown there.
+    """
+
+    id: str
+    keys: tuple[str, ...]
+    sign: str
+    words: str
+    says: str
+    places: frozenset[str]
+    role: str = ""
+    changes: bool = False
+    why_not: Callable[[Fleet, Look], str] = lambda _fleet, _look: ""
+    when: Callable[[Fleet, Look], bool] = lambda _fleet, _look: True
+    command: str = ""
+    rank: int = 0
+
+
+def _runs(fleet: Fleet, look: Look) -> bool:
+    detail = fleet.details.get(look.machine)
+    if look.place != "fleet" and detail is not None:
+        return detail.run is not None or bool(detail.fleet.running)
+    machine = fleet.machines.get(look.machine)
+    return machine is not None and bool(machine.running)
+
+
+def _held(fleet: Fleet, look: Look) -> bool:
+    machine = fleet.machines.get(look.machine)
+    return machine is not None and (machine.state == "HELD" or machine.next.kind == "held")
+
+
+def _no_machine(fleet: Fleet, look: Look) -> str:
+    return "" if look.machine in fleet.machines else "Choose a machine first."
+
+
+def _no_start(fleet: Fleet, look: Look) -> str:
+    machine = fleet.machines.get(look.machine)
+    if machine is None:
+        return "Choose a machine first."
+    point = point_of(look)
+    detail = fleet.details.get(machine.id)
+    if point and detail is not None:
+        found = next((one for one in detail.points if one.id == point), None)
+        if found is not None and found.stage != "ready":
+            return f"{point} is {found.stage} and cannot start. Choose one marked +."
+    if not machine.can_start:
+        return f"{machine.id} has no boot point that can start."
+    return ""
+
+
+def _no_job(fleet: Fleet, look: Look) -> str:
+    job = fleet.jobs.get(look.chosen)
+    if job is None or job.status not in LIVE_JOBS:
+        return "Choose a job that runs or waits."
+    return ""
+
+
+def point_of(look: Look) -> str:
+    """Return the boot point a look is about, empty when it is about none."""
+    if look.place == "point":
+        return look.arg.partition("/")[2]
+    return look.chosen if look.place == "machine" else ""
+
+
+def _key(name: str, keys: str, sign: str, words: str, says: str, **more: object) -> Key:
+    places = more.pop("places", EVERYWHERE)
+    return Key(name, tuple(keys.split()), sign, words, says, places, **more)  # type: ignore[arg-type]  # a table is read better without six repeated field names
+
+
+TABLE: tuple[Key, ...] = (
+    _key("up", "up k", "Up k", "up", "one row up"),
+    _key("down", "down j", "Down j", "down", "one row down"),
+    _key("page_up", "pageup", "PgUp", "page up", "one screen up"),
+    _key("page_down", "pagedown space", "PgDn", "page down", "one screen down"),
+    _key("first", "home", "Home", "first", "to the first row"),
+    _key("last", "end", "End", "last", "to the last row"),
+    _key("open", "enter", "Enter", "open", "open what the cursor is on", rank=1),
+    _key("back", "escape", "Esc", "back", "back; takes the filter away first", rank=2),
+    _key("fleet", "1", "1", "fleet", "all machines", places=CALM),
+    _key("jobs", "2", "2", "jobs", "work that runs, waits or has ended", places=CALM),
+    _key("journal", "3", "3", "journal", "what has happened", places=CALM),
+    _key("targets", "4", "4", "targets", "where standby VMs run", places=CALM),
+    _key("sets", "5", "5", "sets", "image sets that were found", places=CALM),
+    _key("settings", "6", "6", "settings", "engine, console, versions", places=CALM),
+    _key("filter", "slash", "/", "find", "show only some rows", places=LISTS, rank=9),
+    _key(
+        "worst",
+        "w",
+        "w",
+        "worst only",
+        "hide what is READY, or show all again",
+        places=frozenset({"fleet"}),
+        rank=8,
+    ),
+    _key("command", "colon", ":", "cmd", "any action by name", places=CALM, rank=11),
+    _key("menu", "a", "a", "actions", "the actions that work here", places=CALM, rank=10),
+    _key(
+        "start",
+        "s",
+        "s",
+        "start",
+        "start a boot point, isolated; asks first",
+        places=frozenset({"fleet", "machine", "point"}),
+        role="operator",
+        changes=True,
+        why_not=_no_start,
+        when=lambda fleet, look: not _runs(fleet, look),
+        command="bootpoint start MACHINE [--point ID]",
+        rank=3,
+    ),
+    _key(
+        "stop",
+        "s",
+        "s",
+        "stop",
+        "power off and drop what it wrote; asks first",
+        places=MACHINES,
+        role="operator",
+        changes=True,
+        why_not=_no_machine,
+        when=_runs,
+        command="bootpoint stop MACHINE",
+        rank=3,
+    ),
+    _key(
+        "serial",
+        "i",
+        "i",
+        "serial",
+        "the serial line of the VM that runs",
+        places=frozenset({"fleet", "machine", "point"}),
+        why_not=lambda fleet, look: "" if _runs(fleet, look) else "No VM of it runs now.",
+        when=_runs,
+        rank=4,
+    ),
+    _key(
+        "build",
+        "b",
+        "b",
+        "build now",
+        "make a boot point now; asks first",
+        places=frozenset({"fleet", "machine"}),
+        role="operator",
+        changes=True,
+        why_not=_no_machine,
+        rank=5,
+    ),
+    _key(
+        "hold",
+        "h",
+        "h",
+        "hold",
+        "make no more boot points until resumed; asks first",
+        places=frozenset({"fleet", "machine"}),
+        role="operator",
+        changes=True,
+        why_not=_no_machine,
+        when=lambda fleet, look: not _held(fleet, look),
+        rank=6,
+    ),
+    _key(
+        "resume",
+        "h",
+        "h",
+        "resume",
+        "make boot points again; asks first",
+        places=frozenset({"fleet", "machine"}),
+        role="operator",
+        changes=True,
+        why_not=_no_machine,
+        when=_held,
+        rank=6,
+    ),
+    _key(
+        "new",
+        "n",
+        "n",
+        "new standby",
+        "protect a machine whose images were found; asks first",
+        places=frozenset({"fleet", "sets", "set"}),
+        role="operator",
+        changes=True,
+        command="bootpoint standby add NAME --images DIR",
+        rank=7,
+    ),
+    _key(
+        "cancel",
+        "x",
+        "x",
+        "cancel job",
+        "end the chosen job; asks first",
+        places=frozenset({"jobs"}),
+        role="operator",
+        changes=True,
+        why_not=_no_job,
+        rank=3,
+    ),
+    _key("redraw", "ctrl+l", "Ctrl+L", "redraw", "draw the screen again"),
+    _key("retry", "ctrl+r", "Ctrl+R", "retry", "try the engine again now; find the window's size"),
+    _key("help", "question_mark", "?", "help", "this help", places=EVERYWHERE - {"help"}, rank=20),
+    _key("quit", "q", "q", "leave", "leave the console; the engine goes on", places=CALM, rank=19),
+)
+BY_ID = {key.id: key for key in TABLE}
+
+
+def here(fleet: Fleet, look: Look) -> list[Key]:
+    """Return the rows that belong to this screen now, whether they work or not."""
+    return [key for key in TABLE if look.place in key.places and key.when(fleet, look)]
+
+
+def refusal(key: Key, fleet: Fleet, look: Look) -> str:
+    """Return why a key does not work now, a sentence; empty when it does."""
+    if key.role and ROLES.index(key.role) > _rank(fleet.role):
+        if look.read_only:
+            return "This console was opened read-only: it only looks."
+        return (
+            f"You are {fleet.role}; this needs {key.role}, "
+            f"which the group bootpoint-{key.role}s gives."
+        )
+    if key.changes and fleet.link.is_lost:
+        return "The engine does not answer, so nothing can be asked of it."
+    return key.why_not(fleet, look)
+
+
+def _rank(role: str) -> int:
+    return ROLES.index(role) if role in ROLES else 0
+
+
+def working(fleet: Fleet, look: Look) -> list[Key]:
+    """Return the rows that work on this screen now."""
+    return [key for key in here(fleet, look) if not refusal(key, fleet, look)]

@@ -1,0 +1,111 @@
+"""What a screen is drawn for: its size, the time, where the operator stands. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+
+from engine.api.views import Plan
+from tui.format import clock, when
+from tui.glyphs import ASCII, Glyphs
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A new standby on its way: what was chosen so far, as text."""
+
+    images: str
+    machine: str
+    name: str
+    trigger: str = "immediate"
+    keep: str = "24"
+
+
+@dataclass(frozen=True, slots=True)
+class Serial:
+    """Lines a guest wrote on its serial line, the newest last.
+
+    Attributes:
+        next: Offset to go on at.
+        tail: The unfinished last line, such as a prompt.
+    """
+
+    lines: tuple[str, ...] = ()
+    next: int = 0
+    tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """Actions to choose from: id, sign, words and sentence of each."""
+
+    rows: tuple[tuple[str, str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A refusal in its three parts."""
+
+    happened: str
+    unchanged: str = ""
+    remedy: str = ""
+
+
+Subject = Plan | Draft | Serial | Menu | Parts | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at one screen.
+
+    Attributes:
+        width, height: Of the terminal in cells; the last column stays empty, terminals wrap there.
+        now: By the engine's clock.
+        zone: Of the operator; None is the host's.
+        place: Name of the screen; `arg`: what it is about, such as a machine's name.
+        chosen: Id of the row under the cursor; `top`: first row shown.
+        query: The filter; `worst`: only what is not READY.
+        subject: What else the screen shows: a plan, a draft, a serial tail.
+        notice: One line for the operator, shown above the keys.
+        read_only: The operator asked to look only.
+    """
+
+    width: int
+    height: int
+    now: datetime
+    place: str = "fleet"
+    arg: str = ""
+    zone: tzinfo | None = None
+    glyphs: Glyphs = field(default=ASCII)
+    chosen: str = ""
+    top: int = 0
+    query: str = ""
+    worst: bool = False
+    subject: Subject = None
+    notice: str = ""
+    read_only: bool = False
+    socket: str = ""
+
+    @property
+    def usable(self) -> int:
+        """Return the cells a line may fill."""
+        return self.width - 1
+
+    @property
+    def machine(self) -> str:
+        """Return the machine this look is about, empty when it is about none."""
+        if self.place in ("fleet", "jobs"):
+            return self.chosen if self.place == "fleet" else ""
+        return self.arg.partition("/")[0]
+
+    def when(self, at: datetime | None) -> str:
+        """Return a moment in the operator's words."""
+        return when(at, self.now, self.zone)
+
+    def clock(self) -> str:
+        """Return the time of day with its zone."""
+        return clock(self.now, self.zone)
+
+    def age(self, at: datetime | None) -> float | None:
+        """Return how many seconds ago something was."""
+        return None if at is None else (self.now - at).total_seconds()

@@ -1,0 +1,114 @@
+"""The stock driver without the faults that end the program or leave the terminal broken.
+
+It repairs only what is fatal: one byte that is not UTF-8, a terminal that went away, signals, and
+answers to queries that arrive late and look like keys. The cells are still sent as Textual sends
+them; sending only their difference is the work to come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+from codecs import getincrementaldecoder
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+from textual._xterm_parser import XTermParser
+from textual.drivers.linux_driver import LinuxDriver
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+WAKE_S = 0.1
+GONE = 129
+"""Exit code when the terminal went away, as after SIGHUP."""
+_UNWANTED = frozenset({"\x1b[?1004h", "\x1b[?1004l"})
+"""Focus reports: nothing here uses them, and a slow line shows them as keys."""
+
+
+class _SteadyFile:
+    """A terminal that may be gone: what cannot be written is dropped, never raised.
+
+    The stock writer thread dies of the first error, and the event loop then waits for it for ever.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._encoding = file.encoding or "utf-8"
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._file.write(text.encode(self._encoding, "replace").decode(self._encoding))
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._file.flush()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def isatty(self) -> bool:
+        return self._file.isatty()
+
+
+class SteadyDriver(LinuxDriver):
+    """Textual's driver for Linux, made steady."""
+
+    def __init__(self, app: App[Any], **more: Any) -> None:  # noqa: ANN401  (as the stock driver)
+        """Stand before the terminal."""
+        super().__init__(app, **more)
+        self._file: Any = _SteadyFile(self._file)
+
+    def write(self, data: str) -> None:
+        """Write to the terminal, without modes nobody asked for."""
+        if data not in _UNWANTED:
+            super().write(data)
+
+    def _request_terminal_sync_mode_support(self) -> None:
+        """Ask nothing: a late answer is typed as keys."""
+
+    def _query_in_band_window_resize(self) -> None:
+        """Ask nothing, as above; SIGWINCH tells of a new size."""
+
+    @classmethod
+    def _patch_iflag(cls, attrs: int) -> int:
+        """Leave XON/XOFF as it was: a serial line may depend on it."""
+        import termios
+
+        return attrs & ~(termios.ICRNL | termios.INLCR | termios.IGNCR)
+
+    def run_input_thread(self) -> None:
+        """Read keys until the end; a bad byte is dropped, the end of input ends the program."""
+        parser = XTermParser(self._debug)
+        decode = getincrementaldecoder("utf-8")(errors="replace").decode
+        while not self.exit_event.is_set():
+            try:
+                ready, _, _ = select.select([self.fileno], [], [], WAKE_S)
+                data = os.read(self.fileno, 4096) if ready else None
+            except OSError:
+                data = b""
+            if data == b"":
+                self._hang_up()
+                return
+            text = decode(data).replace("\ufffd", "") if data else ""
+            parser = self._feed(parser, text)
+
+    def _feed(self, parser: XTermParser, text: str) -> XTermParser:
+        """Hand text to the parser; one that cannot go on is replaced by a fresh one."""
+        try:
+            for event in self._events(parser, text):
+                self.process_message(event)
+        except Exception:  # noqa: BLE001  (line noise must not end the program)
+            return XTermParser(self._debug)
+        return parser
+
+    @staticmethod
+    def _events(parser: XTermParser, text: str) -> Iterator[Any]:
+        if text:
+            yield from parser.feed(text)
+        yield from parser.tick()
+
+    def _hang_up(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._app.exit, GONE, GONE)

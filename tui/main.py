@@ -1,0 +1,70 @@
+"""The way in: look at the terminal, set what Textual reads at import, then open the console."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tui import terminal
+
+if TYPE_CHECKING:
+    from tui.state import Fleet
+
+NO_TERMINAL = 1
+
+
+def main(
+    socket: Path,
+    *,
+    read_only: bool = False,
+    offline: Path | None = None,
+    driver: str = "steady",
+) -> int:
+    """Open the console and return its exit code.
+
+    Args:
+        socket: Of the engine; it need not be there yet, the console waits for it.
+        read_only: Ask for no more than the role of a viewer.
+        offline: Picture to show until the engine answers (JSON of `views.LastView`), if it exists.
+        driver: `stock` takes Textual's own driver, anything else ours, which survives bad bytes,
+            a lost terminal and signals.
+
+    Returns:
+        0 when the operator left, 1 when no full screen is possible here, 128 + N after signal N.
+    """
+    # Textual draws on standard error, so that is what must be a terminal.
+    kind = terminal.look(sys.stdin, sys.stderr, os.environ)
+    if kind.is_plain:
+        sys.stdout.write(terminal.advice(kind) + "\n")
+        return NO_TERMINAL
+    os.environ.update(terminal.settings(kind))
+    from tui.app import Console, Setup
+    from tui.lowband import SteadyDriver
+
+    first = _last_known(offline)
+    chosen = None if driver == "stock" else SteadyDriver
+    console = Console(Setup(socket, kind, read_only=read_only, first=first), chosen)
+    left = console.run(mouse=False)
+    return left if left is not None else (console.return_code or 0)
+
+
+def _last_known(path: Path | None) -> Fleet | None:
+    """Return the picture an engine left in a file; None when there is none that can be read."""
+    if path is None:
+        return None
+    import msgspec
+
+    from engine.api.views import LastView, Picture
+    from tui.state import Fleet, Link, Told, apply
+
+    try:
+        last = msgspec.json.decode(path.read_bytes(), type=LastView)
+    except (OSError, msgspec.DecodeError):
+        return None
+    lost = Link(since=last.as_of, why="not asked yet", ever=True)
+    picture = Picture(
+        epoch="", seq=0, full=True, fleet=last.fleet, targets=last.targets, jobs=last.jobs
+    )
+    return apply(Fleet(link=lost), Told(picture))

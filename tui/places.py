@@ -1,0 +1,41 @@
+"""Every place of the console and the pure function that says what stands on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tui.look import Look
+from tui.screens import (
+    fleet,
+    help,  # noqa: A004  (the screen's name)
+    jobs,
+    journal,
+    machine,
+    new,
+    plan,
+    run,
+    sets,
+    settings,
+    targets,
+)
+from tui.screens.frame import Content
+from tui.state import Fleet
+
+CONTENT: Mapping[str, Callable[[Fleet, Look], Content]] = {
+    "fleet": fleet.content,
+    "machine": machine.content,
+    "point": machine.point_content,
+    "run": run.content,
+    "jobs": jobs.content,
+    "journal": journal.content,
+    "targets": targets.content,
+    "sets": sets.content,
+    "set": sets.set_content,
+    "settings": settings.content,
+    "help": help.content,
+    "menu": help.menu_content,
+    "plan": plan.content,
+    "refused": plan.refused_content,
+    "new": new.content,
+    "form": new.form_content,
+}

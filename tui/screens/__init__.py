@@ -1,0 +1,1 @@
+"""One module per screen; each says with a pure function what stands on it."""

@@ -1,0 +1,271 @@
+"""All machines, those that need somebody on top: can it start now, with data from when?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+
+from engine.api.views import FleetView, JobView, JournalView, SetView
+from tui.format import age, bar, count, duration, goal, pad, percent, rate, retry_time, size
+from tui.look import Look
+from tui.rows import BLANK, Column, Line, Span, paragraph, prose, spread, table, text
+from tui.screens import frame
+from tui.state import Fleet, counts, live_jobs, matching, unprotected
+from tui.tones import SEVERITIES, Tone, state_sign
+
+
+def columns(width: int) -> list[Column]:
+    """Return the columns of the fleet for a screen of `width` usable cells."""
+    return [
+        Column("MACHINE", 0),
+        Column("STATE", 5),
+        Column("DATA AS OF", 12),
+        Column("AGE", 6, right=True),
+        Column("GOAL", 4, right=True, least=70),
+        Column("NEXT", 14 if width < 100 else 24, least=70),
+        Column("POINTS", 6, right=True, least=100),
+        Column("TARGET", 10, least=110),
+        Column("NEWEST IMAGE", 12, least=118),
+        Column("LAST 12", 12, least=78),
+    ]
+
+
+MORE_JOBS = 40
+"""From this height on more than two jobs are shown."""
+
+
+def content(fleet: Fleet, look: Look) -> frame.Content:
+    """Return what stands on the fleet screen."""
+    if not fleet.link.ever:
+        return frame.Content(
+            head=[text(" NO ENGINE YET", Tone.STRONG)], empty=_waiting(fleet, look)
+        )
+    if not fleet.machines:
+        head = [text(" NOTHING IS PROTECTED YET", Tone.STRONG)]
+        tail = [*_jobs(fleet, look), *_journal(fleet, look, 4)]
+        return frame.Content(head=head, empty=_first_steps(fleet, look), tail=tail)
+    shown = matching(fleet, look.query, worst=look.worst)
+    grid = table(columns(look.usable), look.usable)
+    machines = {one.id: one for one in shown}
+    chosen = machines.get(look.chosen) or (shown[0] if shown else None)
+    return frame.Content(
+        head=_answer(fleet, look, len(shown)),
+        columns=grid.head(),
+        ids=list(machines),
+        row=lambda name: (grid.row(*_row(fleet, look, machines[name])),),
+        empty=[text(" No machine fits this filter."), text(" Esc shows all of them again.")],
+        tail=_tail(fleet, look, chosen),
+    )
+
+
+def lines(fleet: Fleet, look: Look) -> list[Line]:
+    """Return the fleet screen, line by line."""
+    return list(frame.draw(content(fleet, look), fleet, look).lines)
+
+
+def _answer(fleet: Fleet, look: Look, shown: int) -> list[Line]:
+    machines = fleet.machines.values()
+    can = sum(one.can_start for one in machines)
+    states = counts(fleet)
+    quiet = [] if look.usable >= 100 else ["READY", "BUILD"]
+    told = "  ".join(f"{code} {many}" for code, many in states.items() if code not in quiet)
+    running = sum(job.status == "running" for job in fleet.jobs.values())
+    waiting = sum(job.status == "queued" for job in fleet.jobs.values())
+    work = "no job runs" if not running else "1 job runs" if running == 1 else f"{running} jobs run"
+    work += f", {waiting} wait" + "s" * (waiting == 1) if waiting else ""
+    asked = "CAN START" if fleet.link.is_lost else "CAN START NOW"
+    left = text(f" {asked}: {can} of {len(fleet.machines)}", Tone.STRONG)
+    answer = [spread(left, text(f"{told}   {work}"), look.usable)]
+    if look.query or look.worst:
+        what = " ".join(part for part in (look.query, "worst only" if look.worst else "") if part)
+        hidden = frame.hidden(shown, len(fleet.machines), "machine") or "nothing hidden"
+        answer.append(text(f" Filter: {what}   {hidden}   Esc shows all", Tone.NOTE))
+    return answer
+
+
+def _row(fleet: Fleet, look: Look, one: FleetView) -> tuple[Span, Sequence[str | Span]]:
+    sign = state_sign(one.state)
+    mark = "?" if fleet.link.is_lost else sign.mark
+    return (mark, sign.tone), (
+        one.id,
+        (one.state, sign.tone),
+        look.when(one.data_as_of) if one.data_as_of else "no data yet",
+        age(look.age(one.data_as_of)),
+        goal(one.rpo_s),
+        next_words(one, look),
+        f"{one.points}/{one.keep}",
+        one.target,
+        look.when(one.image_as_of),
+        one.strip,
+    )
+
+
+def next_words(one: FleetView, look: Look) -> str:
+    """Return what happens next on a machine, in a few words."""
+    coming = one.next
+    match coming.kind:
+        case "running" if coming.done is not None:
+            return f"{min(99, int(coming.done * 100))}%  {duration(coming.eta_s)}"
+        case "retry":
+            at = retry_time(coming.text)
+            return f"retry {look.when(at)}" if at else "tries again"
+        case "none":
+            return "on arrival"
+        case "held":
+            return f"by {coming.text}" if coming.text else "held"
+        case "queued":
+            return "waits its turn"
+        case kind:
+            return coming.text or kind
+
+
+def _tail(fleet: Fleet, look: Look, chosen: FleetView | None) -> list[Line]:
+    parts = [_about(look, chosen), _jobs(fleet, look), _journal(fleet, look, 3)]
+    rule = text(look.glyphs.rule * look.usable)
+    told: list[Line] = []
+    for part in parts:
+        if part:
+            told += ([rule] if told else []) + part
+    return told
+
+
+def _about(look: Look, one: FleetView | None) -> list[Line]:
+    if one is None or not (one.alarm or look.height >= 34):
+        return []
+    sign = state_sign(one.state)
+    now = "yes" if one.can_start else "NO"
+    data = f", data as of {look.when(one.data_as_of)}" if one.data_as_of else ""
+    spoken = f" {one.id}  {sign.mark} {one.state}   can start now: {now}{data}"
+    told = [text(spoken, Tone.STRONG)] if look.height >= 34 else []
+    width = look.usable
+    most = 2 if look.height < 34 else 6
+    alarm = paragraph("Happened", one.alarm, width) if one.alarm else []
+    return told + (alarm + paragraph("What now", one.remedy, width))[:most]
+
+
+def _jobs(fleet: Fleet, look: Look) -> list[Line]:
+    live = live_jobs(fleet)
+    most = 2 if look.height < MORE_JOBS else 8
+    if look.height < 20:
+        most = 1
+    told: list[Line] = []
+    for job in live[:most]:
+        told += job_lines(job, look)
+    if len(live) > most:
+        told.append(text(f"   {count(len(live) - most, 'more job')}, press 2"))
+    return told
+
+
+def job_lines(job: JobView, look: Look) -> list[Line]:
+    """Return a live job with its bar: one line on wide screens, else two."""
+    what = f"{job_words(job)}" + (f"  {job.step}" if job.step else "")
+    if job.status == "queued":
+        why = f"  ({job.reason})" if job.reason else ""
+        return [text(f" . {job.machine}  {job_words(job)} waits for its turn{why}")]
+    share = percent(job.done, job.total)
+    figures = f"{size(job.done)} of {size(job.total)}" if job.total else size(job.done)
+    pace = f"{rate(job.rate)}  {duration(job.eta_s)} left"
+    name: Line = ((" > ", Tone.NOTE), (job.machine, Tone.STRONG), (f"  {what}", Tone.PLAIN))
+    if look.usable >= 110:
+        drawn = bar(job.done, job.total, 30, look.glyphs) if job.total else ""
+        return [spread(name, text(f"{drawn} {share:>4}  {figures}  {pace}"), look.usable)]
+    if not (job.total or job.done):
+        return [name]
+    cells = max(10, look.usable - 49)
+    drawn = bar(job.done, job.total, cells, look.glyphs) if job.total else ""
+    return [name, text(f"   {drawn} {share:>4}  {figures}  {pace}")]
+
+
+def job_words(job: JobView) -> str:
+    """Return what a job does, in words."""
+    does = {"sync": "boot point", "retire": "retires", "start": "starts", "stop": "stops"}
+    return f"{does.get(job.kind, job.kind)} {job.point}".rstrip()
+
+
+def journal_lines(entries: Sequence[JournalView], look: Look) -> list[Line]:
+    """Return journal entries, one a line: when, how grave, about whom, what."""
+    times = max((len(look.when(entry.at)) for entry in entries), default=0)
+    names = min(16, max((cell_len(entry.machine or "engine") for entry in entries), default=0))
+    told: list[Line] = []
+    for entry in entries:
+        sign = SEVERITIES.get(entry.severity, SEVERITIES["info"])
+        line: Line = (
+            (f" {pad(look.when(entry.at), times)} ", Tone.PLAIN),
+            (f"{sign.mark} ", sign.tone),
+            (f"{pad(entry.machine or 'engine', names)}  ", Tone.PLAIN),
+            (entry.text, Tone.PLAIN),
+        )
+        told.append(line)
+    return told
+
+
+def _journal(fleet: Fleet, look: Look, most: int) -> list[Line]:
+    if look.height >= 40:
+        most *= 2
+    return journal_lines(fleet.journal[: -most - 1 : -1], look)
+
+
+def _first_steps(fleet: Fleet, look: Look) -> list[Line]:
+    width = look.usable
+    free = unprotected(fleet)
+    ready = [one for one in fleet.targets.values() if not one.state or one.state == "ok"]
+    up = f"up {age(fleet.hello.up_s)}" if fleet.hello else ""
+    steps = [
+        _step(bool(fleet.hello and not fleet.link.is_lost), "1. Engine runs", up),
+        _step(
+            bool(fleet.targets),
+            "2. Target",
+            ", ".join(
+                f"{one.id}: {one.kind} {one.accelerator} {one.state}".replace("  ", " ")
+                for one in (ready or list(fleet.targets.values()))
+            )
+            or "none is configured",
+        ),
+        _step(bool(free), "3. Images", f"{count(len(free), 'image set')} found"),
+    ]
+    found = [text(f"        {one.machine}  {_much(one)}  {one.root}") for one in free[:6]]
+    if free:
+        then = "Next: press n to protect one of them."
+        example = f"bootpoint standby add {free[0].machine} --images {free[0].root}"
+    else:
+        then = (
+            "No image files were found yet. Replicate them into a watched folder; what is found "
+            "appears here by itself. Press 5 for files that cannot be used, with the reason."
+        )
+        example = "bootpoint standby add NAME --images /mnt/replica/NAME"
+    return [
+        BLANK,
+        *steps,
+        *found,
+        BLANK,
+        *prose(then, width, Tone.STRONG, 3),
+        BLANK,
+        text("   As a command:"),
+        text(f"     {example}"),
+    ]
+
+
+def _much(one: SetView) -> str:
+    return f"{count(len(one.points), 'point')}, {size(one.size)}"
+
+
+def _step(done: bool, what: str, words: str) -> Line:
+    return ((f"   [{'x' if done else ' '}] {what:<16}", Tone.STRONG), (words, Tone.PLAIN))
+
+
+def _waiting(fleet: Fleet, look: Look) -> list[Line]:
+    if fleet.link.since is None:
+        return [BLANK, text(f" Connecting to {look.socket} .."), BLANK]
+    wait = frame.wait_words(fleet, look)
+    return [
+        BLANK,
+        *prose(f"No engine answers: {fleet.link.why}", look.usable, Tone.WARN),
+        text(f" Next try in {wait} (try {fleet.link.tries + 1}); Ctrl+R tries now."),
+        BLANK,
+        text(" Start one:"),
+        text("   systemctl start bootpoint        on an installed appliance"),
+        text("   bootpoint engine                 by hand, in another terminal"),
+        BLANK,
+        *prose("This screen goes on by itself as soon as the engine answers.", look.usable),
+    ]

@@ -1,0 +1,194 @@
+"""The common frame: title, answer, list, details, keys; and which rows fit. Pure.
+
+title          bootpoint  site > where                   who (role)  13:42 JST
+banner         only while the engine does not answer
+head           the answer of this screen
+------------
+columns
+rows           the cursor is reverse video, and `=` in the first cell
+------------
+tail           about the chosen row, jobs, journal
+notice
+keys           only those that work now
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tui import keys
+from tui.format import count, cut, duration, moment
+from tui.look import Look
+from tui.rows import BLANK, Line, Span, cells, fit, spread, text
+from tui.state import Fleet
+from tui.tones import Tone
+
+LEAST_ROWS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What stands on a screen, before it is known what fits.
+
+    Attributes:
+        title: Where this is, for the first line.
+        head: Answer lines; the last ones are cut when the screen is low.
+        ids: Rows, top to bottom; `row` gives the lines of one (always `tall` many).
+        columns: Titles of the rows.
+        empty: Shown instead of rows when there are none.
+        tail: Lines below the rows; the last ones are cut when the screen is low.
+        pager: True when there is no cursor and the arrows move the text.
+    """
+
+    title: str = ""
+    head: Sequence[Line] = ()
+    ids: Sequence[str] = ()
+    row: Callable[[str], Sequence[Line]] = lambda _name: (BLANK,)
+    tall: int = 1
+    columns: Line | None = None
+    empty: Sequence[Line] = ()
+    tail: Sequence[Line] = ()
+    pager: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Lines for the board, exactly as many as the screen is high.
+
+    Attributes:
+        cursor: Number of the line under the cursor; None without one.
+        chosen, top: As they came out: the chosen row may have gone.
+        page: Rows that fit, for moving by screens.
+    """
+
+    lines: tuple[Line, ...]
+    cursor: int | None
+    chosen: str
+    top: int
+    page: int
+
+
+def pages(lines: Sequence[Line], **more: object) -> Content:
+    """Return the content of a screen that is only text to read."""
+    ids = [str(number) for number in range(len(lines))]
+    return Content(ids=ids, row=lambda name: (lines[int(name)],), pager=True, **more)  # type: ignore[arg-type]  # fields of Content, passed on
+
+
+def draw(content: Content, fleet: Fleet, look: Look) -> Drawing:
+    """Return the screen: what fits of the content, in the common frame."""
+    width, rule = look.usable, text(look.glyphs.rule * look.usable)
+    above = [title(content.title, fleet, look), *banner(fleet, look)]
+    below = [*([_notice(look)] if look.notice else []), footer(fleet, look)]
+    columns = [content.columns] if content.columns and content.ids else []
+    head, tail = list(content.head), list(content.tail)
+    room = look.height - len(above) - len(below) - len(columns) - 1
+    wanted = len(content.ids) * content.tall or len(content.empty)
+    least = min(wanted, max(LEAST_ROWS, content.tall))
+    tail = tail[: max(0, room - len(head) - least - 1)]
+    head = head[: max(0, room - least - (len(tail) + 1 if tail else 0))]
+    body_room = room - len(head) - (len(tail) + 1 if tail else 0)
+    body, cursor, chosen, top, page = _body(content, look, max(1, body_room))
+    lines = [*above, *head, rule, *columns]
+    start = len(lines)
+    lines += body + ([rule, *tail] if tail else [])
+    lines = [*lines[: look.height - len(below)], *below]
+    return Drawing(
+        tuple(fit(line, width) for line in lines),
+        None if cursor is None else start + cursor,
+        chosen,
+        top,
+        page,
+    )
+
+
+def _body(content: Content, look: Look, room: int) -> tuple[list[Line], int | None, str, int, int]:
+    ids, tall = content.ids, content.tall
+    if not ids:
+        lines = list(content.empty)[:room]
+        return lines + [BLANK] * (room - len(lines)), None, "", 0, 1
+    fits = max(1, room // tall)
+    page = fits if len(ids) <= fits else max(1, (room - 1) // tall)
+    at = ids.index(look.chosen) if look.chosen in ids else 0
+    top = min(look.top, max(0, len(ids) - page))
+    if not content.pager:
+        top = min(max(top, at - page + 1), at)
+    shown = ids[top : top + page]
+    lines = [line for name in shown for line in content.row(name)]
+    if len(ids) > page:
+        lines = lines[: room - 1]
+        lines += [BLANK] * (room - 1 - len(lines)) + [_more(top, page, len(ids))]
+    lines = (lines + [BLANK] * room)[:room]
+    cursor = None if content.pager else (at - top) * tall
+    return lines, cursor, "" if content.pager else ids[at], top, page
+
+
+def _more(top: int, page: int, total: int) -> Line:
+    above, below = top, total - top - page
+    parts = [
+        f"{below} more below, PgDn" if below else "",
+        f"{above} more above, PgUp" * bool(above),
+    ]
+    return text("   " + "   ".join(part for part in parts if part))
+
+
+def title(where: str, fleet: Fleet, look: Look) -> Line:
+    """Return the first line: what this is, who looks, and the time with its zone."""
+    hello = fleet.hello
+    who = f"{hello.user} ({hello.role})  " if hello else ""
+    place = f" > {where}" if where else ""
+    left: Line = ((" bootpoint  ", Tone.HEAD), ((hello.site if hello else "") + place, Tone.PLAIN))
+    return spread(left, text(who + look.clock()), look.usable)
+
+
+def banner(fleet: Fleet, look: Look) -> list[Line]:
+    """Return what stands on top while the engine does not answer, nothing while it does."""
+    link = fleet.link
+    if link.since is None or not link.ever:
+        return []
+    # Times of the link are by the console's clock, `look.now` by the engine's.
+    here = look.now - fleet.skew
+    tries = f"Next try in {wait_words(fleet, look)} (try {link.tries + 1})."
+    since = moment(link.since, look.zone).split()[-1]
+    long = duration((here - link.since).total_seconds())
+    what = f" ENGINE NOT ANSWERING since {since} ({long}). LAST KNOWN STATE, nothing is live."
+    return [text(line, Tone.WARN) for line in (what, f" {tries} {link.why}")]
+
+
+def wait_words(fleet: Fleet, look: Look) -> str:
+    """Return how long until the engine is tried again."""
+    link = fleet.link
+    here = look.now - fleet.skew
+    return "0s" if link.next_at is None else duration((link.next_at - here).total_seconds())
+
+
+def _notice(look: Look) -> Line:
+    return text(" " + cut(look.notice, look.usable - 1), Tone.STRONG)
+
+
+def footer(fleet: Fleet, look: Look) -> Line:
+    """Return the line of keys: those that work now, as many as fit, help and leave always."""
+    ranked = sorted(
+        (key for key in keys.working(fleet, look) if key.rank), key=lambda key: key.rank
+    )
+    if look.place == "fleet":
+        ranked = [key for key in ranked if key.id != "back" or look.query or look.worst]
+    fixed = [key for key in ranked if key.rank >= keys.BY_ID["quit"].rank]
+    left: list[Span] = []
+    room = look.usable - sum(cells(_shown(key)) for key in fixed) - 1
+    for key in ranked:
+        words = _shown(key)
+        if key in fixed or cells(words) > room:
+            continue
+        room -= cells(words)
+        left += words
+    return (*left, *(span for key in fixed for span in _shown(key)))
+
+
+def _shown(key: keys.Key) -> Line:
+    return ((f" {key.sign}", Tone.HEAD), (f" {key.words} ", Tone.PLAIN))
+
+
+def hidden(shown: int, total: int, what: str) -> str:
+    """Return how many rows a filter hides."""
+    return f"{count(total - shown, what)} hidden" if shown < total else ""

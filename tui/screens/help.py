@@ -1,0 +1,83 @@
+"""Help for each screen, from the table of keys; and the menu of the actions that work here."""
+
+from __future__ import annotations
+
+from tui import keys
+from tui.format import pad
+from tui.look import Look, Menu
+from tui.rows import BLANK, Line, prose, text
+from tui.screens import frame
+from tui.state import Fleet
+from tui.tones import STATES, Tone
+
+SAFE = (
+    "No key on this console changes a machine without a second screen that says what will "
+    "happen. Leaving is always safe: the engine does the work, the console looks and asks."
+)
+PLACES = {
+    "fleet": "All machines, those that need somebody on top. The first line answers: how many can "
+    "start now? DATA AS OF and AGE say which data you would get.",
+    "machine": "One machine and its boot points, the newest on top. A row marked + can start.",
+    "point": "One boot point: a moment of the machine that can be started.",
+    "run": "A VM that was started, isolated from the network, and its serial line.",
+    "jobs": "The work of the engine. A bar grows with bytes; LEFT is an estimate.",
+    "journal": "What has happened, the newest on top; the chosen entry in full below.",
+    "targets": "Where standby VMs run, and where their disks lie.",
+    "sets": "Image files found in watched folders, put together to chains; below them files that "
+    "cannot be used, with the reason.",
+    "set": "One image set and its recovery points.",
+    "settings": "What is set, to read.",
+    "plan": "What will happen, before it happens. Nothing has changed yet.",
+    "new": "Image sets that no standby follows yet.",
+    "form": "A new standby: what to protect, when, and how many boot points to keep.",
+}
+
+
+def content(_fleet: Fleet, look: Look) -> frame.Content:
+    """Return the help of the screen named by `look.arg`."""
+    width = look.usable
+    place = look.arg or "fleet"
+    told = [*prose(PLACES.get(place, ""), width), BLANK, text(" KEYS HERE", Tone.HEAD)]
+    told += [_key(key) for key in keys.TABLE if place in key.places]
+    told += [BLANK, text(" STATES", Tone.HEAD)]
+    told += [
+        ((f"   {sign.mark} {code:<6} ", sign.tone), (sign.words, Tone.PLAIN))
+        for code, sign in STATES.items()
+    ]
+    told += [BLANK, text(" LAST 12   the newest boot points, the newest on the right", Tone.HEAD)]
+    told += [text("   . ready   o late   X failed   > being made")]
+    told += [
+        BLANK,
+        text(" FILTER", Tone.HEAD),
+        text("   part of a name   state:late,fail   on:TARGET"),
+    ]
+    told += [BLANK, *prose(SAFE, width, Tone.STRONG)]
+    return frame.pages(told, title=f"help: {place}")
+
+
+def lines(fleet: Fleet, look: Look) -> list[Line]:
+    """Return the help, line by line."""
+    return list(frame.draw(content(fleet, look), fleet, look).lines)
+
+
+def _key(key: keys.Key) -> Line:
+    role = f"  ({key.role})" if key.role else ""
+    return ((f"   {pad(key.sign, 8)}", Tone.STRONG), (f" {key.says}{role}", Tone.PLAIN))
+
+
+def menu_content(_fleet: Fleet, look: Look) -> frame.Content:
+    """Return the menu of actions."""
+    rows = look.subject.rows if isinstance(look.subject, Menu) else ()
+    by_id = {name: (sign, words, says) for name, sign, words, says in rows}
+
+    def row(name: str) -> tuple[Line]:
+        sign, words, says = by_id[name]
+        return (((f"   {pad(sign, 6)}", Tone.STRONG), (f"{pad(words, 14)} {says}", Tone.PLAIN)),)
+
+    head = [text(" What can be done here; Enter does it, Esc leaves", Tone.STRONG)]
+    return frame.Content(title="actions", head=head, ids=list(by_id), row=row)
+
+
+def menu_lines(fleet: Fleet, look: Look) -> list[Line]:
+    """Return the menu, line by line."""
+    return list(frame.draw(menu_content(fleet, look), fleet, look).lines)

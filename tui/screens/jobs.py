@@ -1,0 +1,115 @@
+"""All work: what runs with its bar, what waits and for what, what has ended and how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.api.views import JobView
+from tui.format import bar, count, duration, percent, rate, size
+from tui.look import Look
+from tui.rows import BLANK, Column, Line, paragraph, spread, table, text
+from tui.screens import frame
+from tui.screens.fleet import job_words
+from tui.state import LIVE_JOBS, Fleet, all_jobs
+from tui.tones import JOBS, UNKNOWN
+
+COLUMNS = (
+    Column("JOB", 6),
+    Column("MACHINE", 14),
+    Column("WHAT", 0),
+    Column("DONE", 9),
+    Column("RATE", 10, right=True, least=70),
+    Column("LEFT", 7, right=True),
+    Column("TARGET", 10, least=100),
+)
+
+
+def content(fleet: Fleet, look: Look) -> frame.Content:
+    """Return what stands on the jobs screen."""
+    jobs = {job.id: job for job in all_jobs(fleet) if _fits(job, look.query)}
+    grid = table(COLUMNS, look.usable)
+
+    def row(name: str) -> Sequence[Line]:
+        job = jobs[name]
+        sign = JOBS.get(job.status, UNKNOWN)
+        return (
+            grid.row(
+                (sign.mark, sign.tone),
+                (
+                    job.id,
+                    job.machine,
+                    job_words(job),
+                    _done(job),
+                    rate(job.rate) if job.status in LIVE_JOBS else "",
+                    _left(job),
+                    job.target,
+                ),
+            ),
+            _second(job, look),
+        )
+
+    chosen = jobs.get(look.chosen) or next(iter(jobs.values()), None)
+    return frame.Content(
+        title="jobs",
+        head=_head(fleet, look, len(jobs)),
+        columns=grid.head(),
+        ids=list(jobs),
+        row=row,
+        tall=2,
+        empty=[
+            BLANK,
+            text(
+                " No job fits this filter." if look.query else " No work now, and none has ended."
+            ),
+        ],
+        tail=paragraph("Why", chosen.reason, look.usable)[:6] if chosen else [],
+    )
+
+
+def lines(fleet: Fleet, look: Look) -> list[Line]:
+    """Return the jobs screen, line by line."""
+    return list(frame.draw(content(fleet, look), fleet, look).lines)
+
+
+def _fits(job: JobView, query: str) -> bool:
+    spoken = f"{job.id} {job.machine} {job.kind} {job.status} {job.point}".lower()
+    return all(word.removeprefix("state:") in spoken for word in query.lower().split())
+
+
+def _head(fleet: Fleet, look: Look, shown: int) -> list[Line]:
+    running = [job for job in fleet.jobs.values() if job.status == "running"]
+    waiting = sum(job.status == "queued" for job in fleet.jobs.values())
+    pace = sum(job.rate or 0 for job in running)
+    left = f" {count(len(running), 'job')} in work, {waiting} waiting"
+    told = [spread(text(left), text(f"{rate(pace)} now" if running else ""), look.usable)]
+    if look.query:
+        hidden = frame.hidden(shown, len(fleet.jobs), "job") or "nothing hidden"
+        told.append(text(f" Filter: {look.query}   {hidden}   Esc shows all"))
+    return told
+
+
+def _done(job: JobView) -> str:
+    if job.status == "running":
+        return percent(job.done, job.total) or "runs"
+    return {"queued": "waits"}.get(job.status, job.status)
+
+
+def _left(job: JobView) -> str:
+    if job.status == "running":
+        return duration(job.eta_s)
+    if job.started_at and job.ended_at:
+        return duration((job.ended_at - job.started_at).total_seconds())
+    return "-"
+
+
+def _second(job: JobView, look: Look) -> Line:
+    if job.status == "queued":
+        return text(f"          waits for its turn   {job.reason}")
+    if job.status == "running":
+        step = f"   {job.step}" if job.step else ""
+        if not job.total:
+            return text(f"          {size(job.done) if job.done else ''}{step}")
+        drawn = bar(job.done, job.total, 30 if look.usable >= 79 else 16, look.glyphs)
+        return text(f"          {drawn}  {size(job.done)} of {size(job.total)}{step}")
+    ended = f"ended {look.when(job.ended_at)}"
+    return text(f"          {ended}   {job.reason}")

@@ -1,0 +1,202 @@
+"""One machine: can it start now, from which boot points, and why each of them is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.api.views import JobView, MachineView, PointView
+from tui.format import age, count, duration, goal, moment, percent, size
+from tui.look import Look
+from tui.rows import BLANK, Column, Line, Span, paragraph, spread, table, text
+from tui.screens import frame
+from tui.screens.fleet import job_lines, journal_lines, next_words
+from tui.state import LIVE_JOBS, Fleet
+from tui.tones import STAGES, UNKNOWN, Tone, state_sign
+
+COLUMNS = (
+    Column("POINT", 9),
+    Column("DATA AS OF", 19),
+    Column("AGE", 6, right=True),
+    Column("SIZE", 8, right=True, least=70),
+    Column("STATE", 10),
+    Column("KEPT BECAUSE", 0, least=70),
+    Column("IMAGE FILE", 34, least=110),
+)
+JOURNAL_LINES = 3
+
+
+def content(fleet: Fleet, look: Look) -> frame.Content:
+    """Return what stands on a machine's screen."""
+    name = look.arg
+    detail = fleet.details.get(name)
+    if detail is None:
+        return frame.Content(title=name, empty=_not_there(fleet, name))
+    points = _points(detail)
+    by_id = {point.id: point for point in points}
+    grid = table(COLUMNS, look.usable)
+    return frame.Content(
+        title=name,
+        head=_head(fleet, look, detail),
+        columns=grid.head(),
+        ids=list(by_id),
+        row=lambda point: (grid.row(*_row(fleet, look, by_id[point])),),
+        empty=[
+            BLANK,
+            text(" No boot point yet. The first one is made from the full image."),
+            *[text(f" It waits: {why}") for why in detail.waiting],
+        ],
+        tail=_tail(fleet, look, detail),
+    )
+
+
+def lines(fleet: Fleet, look: Look) -> list[Line]:
+    """Return a machine's screen, line by line."""
+    return list(frame.draw(content(fleet, look), fleet, look).lines)
+
+
+def _not_there(fleet: Fleet, name: str) -> list[Line]:
+    if name in fleet.machines:
+        return [BLANK, text(" Asking the engine about this machine ..")]
+    return [
+        BLANK,
+        text(f" {name} is no longer protected: the standby was removed.", Tone.WARN),
+        text(" The journal tells when, and by whom."),
+    ]
+
+
+def _points(detail: MachineView) -> list[PointView]:
+    """Return the boot points, newest data first."""
+    return sorted(
+        detail.points, key=lambda one: (one.data_as_of, len(one.id), one.id), reverse=True
+    )
+
+
+def answer(fleet: Fleet, look: Look, detail: MachineView) -> Line:
+    """Return the line that answers: can it start now, with data from when?"""
+    one = fleet.machines.get(detail.id, detail.fleet)
+    sign = state_sign(one.state)
+    asked = "CAN START" if fleet.link.is_lost else "CAN START NOW"
+    if one.can_start:
+        data = f"yes, data as of {look.when(one.data_as_of)} ({age(look.age(one.data_as_of))})"
+    else:
+        data = "NO"
+    goals = f"   goal {goal(one.rpo_s)}" if one.rpo_s else ""
+    return (
+        (f" {sign.mark} {one.state}", sign.tone),
+        (f"  {asked}: {data}{goals}", Tone.STRONG),
+    )
+
+
+def _head(fleet: Fleet, look: Look, detail: MachineView) -> list[Line]:
+    one = fleet.machines.get(detail.id, detail.fleet)
+    width = look.usable
+    run = f"RUNS from {detail.run.point} since {look.when(detail.run.since)}" if detail.run else ""
+    power = run or "power off"
+    source = f" Source   {detail.source or 'machine not known yet'}   {detail.images}"
+    shape = f"{count(detail.cpus, 'cpu')}  {size(detail.memory)}  {detail.firmware}"
+    disks = ", ".join(size(disk.size) for disk in detail.disks) or "not known yet"
+    told = [
+        answer(fleet, look, detail),
+        spread(text(source), text(f"newest image {look.when(one.image_as_of)}"), width),
+        spread(
+            text(f" Standby  on {detail.target} / {detail.store}   {shape}"),
+            text(power, Tone.TEST if run else Tone.PLAIN),
+            width,
+        ),
+        spread(
+            text(f" Disks    {disks}"),
+            text(f"trigger {detail.trigger}   keeps {detail.keep}"),
+            width,
+        ),
+    ]
+    next_text = next_words(one, look)
+    if one.next.kind in ("retry", "waiting", "held", "queued", "due"):
+        told.append(text(f" Next     {next_text}"))
+    alarm = paragraph("Happened", one.alarm, width, tone=Tone.PLAIN)
+    most = 2 if look.height < 30 else 5
+    return told + (alarm + paragraph("What now", one.remedy, width))[:most]
+
+
+def _row(fleet: Fleet, look: Look, point: PointView) -> tuple[Span, Sequence[str | Span]]:
+    sign = STAGES.get(point.stage, UNKNOWN)
+    kept = point.reason or (f'pin: "{point.pin}"' if point.pin else point.kept)
+    working = _job_of(fleet, point)
+    if working is not None:
+        share = percent(working.done, working.total)
+        kept = f"in work, {share} {duration(working.eta_s)} left" if share else "in work"
+    mark = "?" if fleet.link.is_lost else sign.mark
+    return (mark, sign.tone), (
+        point.id,
+        moment(point.data_as_of, look.zone),
+        age(look.age(point.data_as_of)),
+        size(point.used or point.bytes),
+        (point.stage, sign.tone),
+        kept,
+        point.images[0].rpartition("/")[2] if point.images else "",
+    )
+
+
+def _job_of(fleet: Fleet, point: PointView) -> JobView | None:
+    return next(
+        (job for job in fleet.jobs.values() if job.point == point.id and job.status == "running"),
+        None,
+    )
+
+
+def _tail(fleet: Fleet, look: Look, detail: MachineView) -> list[Line]:
+    rule = text(look.glyphs.rule * look.usable)
+    jobs = [
+        job for job in fleet.jobs.values() if job.machine == detail.id and job.status in LIVE_JOBS
+    ]
+    told = [line for job in jobs for line in job_lines(job, look)]
+    mine = [entry for entry in reversed(fleet.journal) if entry.machine == detail.id]
+    most = JOURNAL_LINES if look.height < 34 else 8
+    journal = journal_lines(mine[:most], look)
+    return told + ([rule] if told and journal else []) + journal
+
+
+def point_content(fleet: Fleet, look: Look) -> frame.Content:
+    """Return what stands on a boot point's screen."""
+    name, _, wanted = look.arg.partition("/")
+    detail = fleet.details.get(name)
+    point = next((one for one in detail.points if one.id == wanted), None) if detail else None
+    title = f"{name} > {wanted}"
+    if detail is None or point is None:
+        gone = [BLANK, text(f" Boot point {wanted} is not there (any more).", Tone.WARN)]
+        return frame.Content(title=title, empty=gone)
+    return frame.pages(_facts(look, detail, point), title=title, head=[_stands(point)])
+
+
+def _stands(point: PointView) -> Line:
+    sign = STAGES.get(point.stage, UNKNOWN)
+    return ((f" {sign.mark} {point.stage.upper()}", sign.tone), (f"  {sign.words}", Tone.STRONG))
+
+
+def _facts(look: Look, detail: MachineView, point: PointView) -> list[Line]:
+    width = look.usable
+    passed = duration(look.age(point.data_as_of))
+    data = f"{moment(point.data_as_of, look.zone)}, {age(look.age(point.data_as_of))} ago"
+    told = paragraph("Data as of", data, width, tone=Tone.STRONG)
+    if point.stage == "ready":
+        told += paragraph("You lose", f"what was written in the last {passed}", width)
+    images = ", ".join(name.rpartition("/")[2] for name in point.images) or point.recovery_point
+    told += paragraph("Made from", f"point {point.sequence} of the image set: {images}", width)
+    told += paragraph("Copied", f"{size(point.bytes)}, uses {size(point.used)} on disk", width)
+    ready = moment(point.ready_at, look.zone) if point.ready_at else "not yet"
+    told += paragraph("Ready since", ready, width)
+    told += paragraph("Lies on", f"{detail.target} / {detail.store}", width)
+    told += paragraph("Kept", f'pin: "{point.pin}"' if point.pin else point.kept, width)
+    told += paragraph("Failed", point.reason, width, tone=Tone.BAD)
+    told += paragraph("Proven", "no test boot was made of it yet", width)
+    if detail.run is not None and detail.run.point == point.id:
+        since = f"since {look.when(detail.run.since)}, power {detail.run.power}"
+        told += paragraph("Runs", since, width, tone=Tone.TEST)
+    told.append(BLANK)
+    for disk in detail.disks:
+        told += paragraph(f"Disk {disk.number}", f"{size(disk.size)}  {disk.uuid}", width)
+    return told
+
+
+def point_lines(fleet: Fleet, look: Look) -> list[Line]:
+    """Return a boot point's screen, line by line."""
+    return list(frame.draw(point_content(fleet, look), fleet, look).lines)

@@ -1,0 +1,120 @@
+"""A VM that was started: how far the start is, what it writes on its serial line, what next."""
+
+from __future__ import annotations
+
+from engine.api.views import JobView, MachineView, RunView
+from tui.format import age, duration, moment
+from tui.look import Look, Serial
+from tui.rows import BLANK, Line, paragraph, text
+from tui.screens import frame
+from tui.screens.fleet import job_lines
+from tui.state import Fleet
+from tui.tones import Tone
+
+PROMPTS = ("login:", "password:")
+
+
+def content(fleet: Fleet, look: Look) -> frame.Content:
+    """Return what stands on the run screen: facts above, the newest serial lines below."""
+    name = look.arg
+    detail = fleet.details.get(name)
+    job = _job(fleet, name)
+    run = detail.run if detail else None
+    told = tail(look, run)
+    head = [_state(look, name, run, job), *_about(look, detail, job)]
+    head += _next(look, run, job, told)
+    head.append(text(" Serial line, the newest below:" if told else "", Tone.HEAD))
+    room = max(3, look.height - len(head) - 4 - len(frame.banner(fleet, look)))
+    shown = [text(f" {look.glyphs.bar} {line}") for line in told[-room:]]
+    if not shown:
+        shown = [BLANK, text(_silent(run, job))]
+    return frame.Content(title=f"{name} > run", head=head, empty=shown)
+
+
+def lines(fleet: Fleet, look: Look) -> list[Line]:
+    """Return the run screen, line by line."""
+    return list(frame.draw(content(fleet, look), fleet, look).lines)
+
+
+def tail(look: Look, run: RunView | None) -> list[str]:
+    """Return the serial lines known: what was read, else what came with the machine."""
+    serial = look.subject if isinstance(look.subject, Serial) else Serial()
+    read = [*serial.lines, *([serial.tail] if serial.tail else [])]
+    return read or (list(run.serial) if run else [])
+
+
+def _job(fleet: Fleet, name: str) -> JobView | None:
+    mine = [
+        job for job in fleet.jobs.values() if job.machine == name and job.kind in ("start", "stop")
+    ]
+    return max(mine, key=lambda job: (job.queued_at, len(job.id), job.id), default=None)
+
+
+def _state(look: Look, name: str, run: RunView | None, job: JobView | None) -> Line:
+    if run is not None:
+        clock = moment(run.since, look.zone).split()[-1]
+        ran = duration(look.age(run.since))
+        return text(
+            f" * RUNS ISOLATED   {name} since {clock} ({ran}), power {run.power}", Tone.TEST
+        )
+    if job is not None and job.kind == "start":
+        if job.status in ("queued", "running"):
+            return text(f" > STARTING   {name} from {job.point}", Tone.NOTE)
+        if job.status == "failed":
+            return text(f" X DID NOT START   {name} from {job.point}", Tone.BAD)
+        if job.status == "cancelled":
+            return text(f" - NOT STARTED   {name}: the start was cancelled", Tone.WARN)
+    return text(f" - POWER OFF   {name} does not run", Tone.STRONG)
+
+
+def _about(look: Look, detail: MachineView | None, job: JobView | None) -> list[Line]:
+    run = detail.run if detail else None
+    point_id = run.point if run else (job.point if job else "")
+    point = next((one for one in detail.points if one.id == point_id), None) if detail else None
+    told: list[Line] = []
+    if point is not None:
+        data = moment(point.data_as_of, look.zone)
+        old = age(look.age(point.data_as_of))
+        told += paragraph("Data as of", f"{data} ({old} ago), boot point {point.id}", look.usable)
+    if run is not None and run.accelerator:
+        slow = ", much slower than on the real machine" if run.accelerator == "tcg" else ""
+        told += paragraph(
+            "Runs on", f"{detail.target if detail else ''}, {run.accelerator}{slow}", look.usable
+        )
+    if job is not None and job.status in ("queued", "running"):
+        told += job_lines(job, look)
+    if job is not None and job.status == "failed":
+        told += paragraph("Happened", job.reason, look.usable)
+    return told
+
+
+def _next(look: Look, run: RunView | None, job: JobView | None, told: list[str]) -> list[Line]:
+    words = _advice(run, job, told)
+    return paragraph("What next", words, look.usable) if look.height >= 20 else []
+
+
+def _advice(run: RunView | None, job: JobView | None, told: list[str]) -> str:
+    if run is not None and run.power == "crashed":
+        return (
+            "The VM has crashed. Read the last lines below, stop it with s, and start an older "
+            "boot point of this machine."
+        )
+    if run is not None:
+        ready = any(prompt in line.lower() for line in told[-5:] for prompt in PROMPTS)
+        here = "The guest shows its login prompt. " if ready else "Wait for the login prompt. "
+        return here + (
+            "The network is isolated and the boot point itself is not touched. s stops it and "
+            "drops what it wrote. It is safe to leave: it runs on."
+        )
+    if job is not None and job.kind == "start" and job.status in ("queued", "running"):
+        return "Nothing to do now. It is safe to leave: the engine goes on."
+    if job is not None and job.status == "failed":
+        return "The boot points were not touched. Start another one, or see the journal."
+    return "Nothing runs. What it wrote is dropped; the boot points are as they were."
+
+
+def _silent(run: RunView | None, job: JobView | None) -> str:
+    if run is not None:
+        return " The guest has written nothing on its serial line yet."
+    starting = job is not None and job.kind == "start" and job.status in ("queued", "running")
+    return " The serial line appears here as soon as the VM has power." if starting else ""

@@ -1,0 +1,182 @@
+"""Image sets as drawings of their chains, and every file that cannot be used, with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.api.views import FindingView, SetPointView, SetView
+from tui.format import count, moment, pad, size
+from tui.look import Look
+from tui.rows import BLANK, Column, Line, Span, paragraph, prose, table, text
+from tui.screens import frame
+from tui.state import Fleet, unprotected
+from tui.tones import ARRIVALS, SEVERITIES, UNKNOWN, Tone
+
+COLUMNS = (
+    Column("MACHINE", 16),
+    Column("POINTS", 14),
+    Column("SIZE", 8, right=True),
+    Column("NEWEST", 12),
+    Column("PROTECTED BY", 0),
+    Column("FOLDER", 34, least=110),
+)
+FILE = "file:"
+
+
+def content(fleet: Fleet, look: Look) -> frame.Content:
+    """Return what stands on the image sets screen: sets, then files with a problem."""
+    query = look.query.lower()
+    sets = {
+        one.id: one
+        for one in sorted(fleet.sets.values(), key=lambda one: (one.machine, one.id))
+        if query in f"{one.machine} {one.root} {one.standby}".lower()
+    }
+    bad = {
+        FILE + one.id: one
+        for one in sorted(fleet.findings.values(), key=lambda one: (one.gravity, one.subject))
+        if query in f"{one.subject} {one.text}".lower()
+    }
+    grid = table(COLUMNS, look.usable)
+
+    def row(name: str) -> Sequence[Line]:
+        if name in sets:
+            return (grid.row(*_row(fleet, look, sets[name])),)
+        return (_bad_row(bad[name]),)
+
+    return frame.Content(
+        title="image sets",
+        head=[_answer(fleet)],
+        columns=grid.head(),
+        ids=[*sets, *bad],
+        row=row,
+        empty=[
+            BLANK,
+            *prose(
+                "No image files were found. Replicate them into a folder named in engine.toml "
+                "([watch] folders) or in a standby; what is found appears here by itself.",
+                look.usable,
+            ),
+        ],
+        tail=_tail(look, sets, bad),
+    )
+
+
+def lines(fleet: Fleet, look: Look) -> list[Line]:
+    """Return the image sets screen, line by line."""
+    return list(frame.draw(content(fleet, look), fleet, look).lines)
+
+
+def _answer(fleet: Fleet) -> Line:
+    free = len(unprotected(fleet))
+    bad = len(fleet.findings)
+    told = f" {count(len(fleet.sets), 'image set')}, {free} not protected"
+    return text(told + (f"   {count(bad, 'problem')}, see below" if bad else ""), Tone.STRONG)
+
+
+def _row(fleet: Fleet, look: Look, one: SetView) -> tuple[Span, Sequence[str | Span]]:
+    damaged = any(point.arrival == "damaged" for point in one.points)
+    mark: Span = ("+", Tone.PLAIN) if one.standby else (" ", Tone.PLAIN)
+    if one.missing or damaged:
+        mark = ("X", Tone.BAD)
+    if not one.online or fleet.link.is_lost:
+        mark = ("?", Tone.WARN)
+    fulls = sum(point.base for point in one.points)
+    by: Span = (one.standby, Tone.PLAIN) if one.standby else ("nobody, n protects", Tone.WARN)
+    if not one.online:
+        by = ("folder offline", Tone.WARN)
+    return mark, (
+        one.machine or "-",
+        f"{fulls} full + {len(one.points) - fulls}",
+        size(one.size),
+        look.when(one.newest),
+        by,
+        one.root,
+    )
+
+
+def _bad_row(one: FindingView) -> Line:
+    sign = SEVERITIES.get(one.gravity, UNKNOWN)
+    return (
+        (f" {sign.mark} ", sign.tone),
+        (f"{pad(one.subject, 30)}  ", Tone.PLAIN),
+        (one.text, Tone.PLAIN),
+    )
+
+
+def _tail(look: Look, sets: dict[str, SetView], bad: dict[str, FindingView]) -> list[Line]:
+    chosen = look.chosen or next(iter([*sets, *bad]), "")
+    if chosen in bad:
+        one = bad[chosen]
+        told = paragraph("File", one.subject, look.usable, tone=Tone.STRONG)
+        told += paragraph("Happened", one.text, look.usable)
+        told += paragraph("What now", one.remedy, look.usable)
+        if one.since:
+            told += paragraph("Since", moment(one.since, look.zone), look.usable)
+        return told
+    if chosen in sets:
+        one_set = sets[chosen]
+        told = [text(f" {chain(one_set.points, look.usable - 2)}")]
+        for why in one_set.missing:
+            told += prose(why, look.usable, Tone.WARN, 3)
+        if not one_set.online:
+            told += prose(f"{one_set.root} cannot be read now.", look.usable, Tone.WARN, 3)
+        return told
+    return []
+
+
+def chain(points: Sequence[SetPointView], width: int) -> str:
+    """Return a chain as a drawing, the newest points: `F--1--2  [3 missing]  4--5`.
+
+    `F` is a full, a number an increment, `(5)` one that is damaged, `5?` one still arriving.
+    """
+    ordered = sorted(points, key=lambda one: (one.sequence, one.id))
+    known = {one.id for one in ordered}
+    parts: list[str] = []
+    for point in ordered:
+        name = "F" if point.base else str(point.sequence)
+        name = {"damaged": f"({name})", "arriving": f"{name}?"}.get(point.arrival, name)
+        if not parts:
+            parts.append(name)
+        elif not point.base and point.parent and point.parent not in known:
+            parts.append(f"  [parent missing]  {name}")
+        else:
+            parts.append(f"   {name}" if point.base else f"--{name}")
+    if not points:
+        return "empty"
+    shown = ""
+    for number, part in enumerate(reversed(parts)):
+        if len(part) + len(shown) > width - 6:
+            return f"{len(parts) - number} more: {shown}"[:width] if width > 20 else shown[-width:]
+        shown = part + shown
+    return shown
+
+
+def set_content(fleet: Fleet, look: Look) -> frame.Content:
+    """Return what stands on the screen of one image set: its recovery points, newest first."""
+    one = fleet.sets.get(look.arg)
+    if one is None:
+        gone = [BLANK, text(" This image set is no longer there.", Tone.WARN)]
+        return frame.Content(title="image sets", empty=gone)
+    width = look.usable
+    told = paragraph("Folder", one.root + ("" if one.online else " (offline)"), width)
+    told += paragraph("Protected", one.standby or "by nobody yet", width)
+    told += paragraph("Chain", chain(one.points, width - 16), width)
+    for why in one.missing:
+        told += paragraph("Missing", why, width, tone=Tone.WARN)
+    told.append(BLANK)
+    for point in sorted(one.points, key=lambda p: (p.taken_at, p.sequence), reverse=True):
+        sign = ARRIVALS.get(point.arrival, UNKNOWN)
+        kind = "full" if point.base else "increment"
+        at = moment(point.taken_at, look.zone)
+        spoken = f"{point.sequence:>6}  {at}  {size(point.size):>8}  {kind}"
+        told.append(((f" {sign.mark} ", sign.tone), (f"{spoken}, {sign.words}", Tone.PLAIN)))
+        told += prose(point.reason, width, Tone.WARN, 12) if point.reason else []
+    head = [
+        text(f" {one.machine}   {count(len(one.points), 'point')}, {size(one.size)}", Tone.STRONG)
+    ]
+    return frame.pages(told, title=f"image sets > {one.machine}", head=head)
+
+
+def set_lines(fleet: Fleet, look: Look) -> list[Line]:
+    """Return the screen of one image set, line by line."""
+    return list(frame.draw(set_content(fleet, look), fleet, look).lines)

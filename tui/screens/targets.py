@@ -1,0 +1,87 @@
+"""Where standby VMs run and where their disks lie, with everything that was found wrong there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.api.views import TargetView
+from tui.format import size
+from tui.look import Look
+from tui.rows import BLANK, Column, Line, Span, paragraph, table, text
+from tui.screens import frame
+from tui.state import Fleet
+from tui.tones import Tone
+
+COLUMNS = (
+    Column("TARGET", 14),
+    Column("KIND", 10),
+    Column("STATE", 12),
+    Column("CPU BY", 6),
+    Column("STANDBYS", 8, right=True, least=70),
+    Column("STORE", 8, least=70),
+    Column("FREE", 8, right=True),
+    Column("WHERE", 0, least=100),
+)
+GOOD = ("", "ok", "ready")
+
+
+def content(fleet: Fleet, look: Look) -> frame.Content:
+    """Return what stands on the targets screen."""
+    targets = {
+        one.id: one
+        for one in sorted(fleet.targets.values(), key=lambda one: one.id)
+        if look.query.lower() in f"{one.id} {one.kind} {one.state}".lower()
+    }
+    grid = table(COLUMNS, look.usable)
+    chosen = targets.get(look.chosen) or next(iter(targets.values()), None)
+    return frame.Content(
+        title="targets",
+        head=[text(_answer(fleet), Tone.STRONG)],
+        columns=grid.head(),
+        ids=list(targets),
+        row=lambda name: (grid.row(*_row(fleet, targets[name])),),
+        empty=[BLANK, text(" No target is configured (engine.toml, [[targets]]).")],
+        tail=_about(look, chosen) if chosen else (),
+    )
+
+
+def lines(fleet: Fleet, look: Look) -> list[Line]:
+    """Return the targets screen, line by line."""
+    return list(frame.draw(content(fleet, look), fleet, look).lines)
+
+
+def _answer(fleet: Fleet) -> str:
+    good = sum(one.state in GOOD for one in fleet.targets.values())
+    return f" TARGETS THAT ANSWER: {good} of {len(fleet.targets)}"
+
+
+def _row(fleet: Fleet, one: TargetView) -> tuple[Span, Sequence[str | Span]]:
+    good = one.state in GOOD
+    mark: Span = (" ", Tone.PLAIN) if good and not one.findings else ("!", Tone.WARN)
+    if not good:
+        mark = ("X", Tone.BAD)
+    if fleet.link.is_lost:
+        mark = ("?", Tone.WARN)
+    return mark, (
+        one.id,
+        one.kind,
+        (one.state or "ok", Tone.PLAIN if good else Tone.BAD),
+        one.accelerator or "-",
+        str(one.standbys),
+        one.store or "-",
+        size(one.free),
+        one.store_path,
+    )
+
+
+def _about(look: Look, one: TargetView) -> list[Line]:
+    width = look.usable
+    told = paragraph("Disks on", f"{one.store_path or 'not known'} ({one.store or '?'})", width)
+    told += paragraph("Free", size(one.free), width)
+    if one.accelerator == "tcg":
+        told += paragraph(
+            "Slow", "no usable KVM here: VMs run emulated, many times slower than hardware", width
+        )
+    for finding in one.findings:
+        told += paragraph("Found", finding, width, tone=Tone.WARN)
+    return told if one.findings else [*told, *paragraph("Found", "nothing wrong", width)]

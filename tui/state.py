@@ -1,0 +1,236 @@
+"""What the console knows: one frozen picture, and how messages change it. Pure.
+
+wire line ─► Feed ─► event ─► apply(fleet, event) ─► Fleet ─► lines(fleet, look)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from engine.api.views import (
+    FindingView,
+    FleetView,
+    Hello,
+    JobView,
+    JournalView,
+    MachineView,
+    Picture,
+    SetView,
+    TargetView,
+    View,
+)
+from tui.tones import STATES
+
+JOURNAL_KEPT = 1000
+LIVE_JOBS = ("running", "queued")
+V = TypeVar("V", bound=View)
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """The engine answered; `at` is the console's own clock."""
+
+    hello: Hello
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A picture or changes to it arrived."""
+
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Journal lines arrived, oldest first."""
+
+    lines: Sequence[JournalView]
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """The engine does not answer; `next_at` is when it is tried again."""
+
+    why: str
+    at: datetime
+    tries: int
+    next_at: datetime
+
+
+Event = Up | Told | Read | Down
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How the line to the engine is.
+
+    Attributes:
+        since: When the engine stopped answering, by the console's clock; None while it does.
+        ever: True once it has answered, or a last picture was read from a file.
+    """
+
+    since: datetime | None = None
+    why: str = ""
+    tries: int = 0
+    next_at: datetime | None = None
+    ever: bool = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Tell whether what is shown is the last known state."""
+        return self.since is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The whole picture.
+
+    Attributes:
+        skew: Engine's clock minus the console's; ages go by the engine's clock.
+        machines, jobs, sets, findings, targets: Whole objects by id.
+        details: Machine -> everything about it, for the machines that were opened.
+        journal: Newest lines, oldest first; `journal_end`: number of the newest there is.
+    """
+
+    hello: Hello | None = None
+    link: Link = field(default_factory=Link)
+    skew: timedelta = timedelta(0)
+    epoch: str = ""
+    seq: int = 0
+    machines: Mapping[str, FleetView] = field(default_factory=dict)
+    jobs: Mapping[str, JobView] = field(default_factory=dict)
+    sets: Mapping[str, SetView] = field(default_factory=dict)
+    findings: Mapping[str, FindingView] = field(default_factory=dict)
+    targets: Mapping[str, TargetView] = field(default_factory=dict)
+    details: Mapping[str, MachineView] = field(default_factory=dict)
+    journal: tuple[JournalView, ...] = ()
+    journal_end: int = 0
+
+    @property
+    def role(self) -> str:
+        """Return the role the engine gave us; `viewer` until it has."""
+        return self.hello.role if self.hello else "viewer"
+
+
+def apply(fleet: Fleet, event: Event) -> Fleet:
+    """Return the picture after an event."""
+    match event:
+        case Up(hello, at):
+            if fleet.hello and fleet.hello.epoch != hello.epoch:
+                fleet = replace(fleet, journal=(), journal_end=0)
+            return replace(fleet, hello=hello, link=Link(ever=True), skew=hello.now - at)
+        case Told(picture):
+            return _told(fleet, picture)
+        case Read(lines):
+            return _read(fleet, lines)
+        case Down(why, at, tries, next_at):
+            since = fleet.link.since or at
+            return replace(fleet, link=Link(since, why, tries, next_at, fleet.link.ever))
+
+
+def _told(fleet: Fleet, picture: Picture) -> Fleet:
+    gone = _gone(picture.gone)
+    full = picture.full
+    return replace(
+        fleet,
+        epoch=picture.epoch or fleet.epoch,
+        seq=picture.seq,
+        machines=_merged({} if full else fleet.machines, picture.fleet, gone.get("fleet", ())),
+        jobs=_merged({} if full else fleet.jobs, picture.jobs, gone.get("jobs", ())),
+        sets=_merged({} if full else fleet.sets, picture.sets, gone.get("sets", ())),
+        findings=_merged(
+            {} if full else fleet.findings, picture.findings, gone.get("findings", ())
+        ),
+        targets=_merged({} if full else fleet.targets, picture.targets, gone.get("targets", ())),
+        details=_merged({} if full else fleet.details, picture.machines, gone.get("machine", ())),
+        journal_end=max(fleet.journal_end, picture.journal),
+    )
+
+
+def _gone(ids: Iterable[str]) -> dict[str, list[str]]:
+    by_topic: dict[str, list[str]] = {}
+    for entry in ids:
+        topic, _, name = entry.partition("/")
+        by_topic.setdefault(topic.partition(":")[0], []).append(name)
+    return by_topic
+
+
+def _merged(old: Mapping[str, V], new: Sequence[V], gone: Iterable[str]) -> Mapping[str, V]:
+    if not new and not gone:
+        return old
+    merged = {**old, **{view.id: view for view in new}}
+    for name in gone:
+        merged.pop(name, None)
+    return merged
+
+
+def _read(fleet: Fleet, lines: Sequence[JournalView]) -> Fleet:
+    known = {int(line.id): line for line in fleet.journal}
+    known |= {int(line.id): line for line in lines}
+    kept = sorted(known)[-JOURNAL_KEPT:]
+    end = max([fleet.journal_end, *kept[-1:]])
+    return replace(fleet, journal=tuple(known[number] for number in kept), journal_end=end)
+
+
+_NEED = {code: place for place, code in enumerate(STATES)}
+
+
+def by_need(fleet: Fleet) -> list[FleetView]:
+    """Return all machines, those that need somebody first, then by name."""
+    return sorted(fleet.machines.values(), key=lambda one: (_NEED.get(one.state, 0), one.id))
+
+
+def matching(fleet: Fleet, query: str, *, worst: bool = False) -> list[FleetView]:
+    """Return the machines a filter leaves, by need.
+
+    Args:
+        query: Words that must all fit: `state:late,fail`, `on:kvm-01`, else part of the name.
+        worst: Leave out what is READY.
+    """
+    words = query.lower().split()
+    return [
+        one
+        for one in by_need(fleet)
+        if all(_fits(one, word) for word in words) and not (worst and one.state == "READY")
+    ]
+
+
+def _fits(machine: FleetView, word: str) -> bool:
+    kind, found, wanted = word.partition(":")
+    if found and kind == "state":
+        return any(machine.state.lower().startswith(part) for part in wanted.split(",") if part)
+    if found and kind == "on":
+        return wanted in machine.target.lower()
+    return word in machine.id.lower()
+
+
+def counts(fleet: Fleet) -> dict[str, int]:
+    """Return how many machines are in each state, only the states that occur, by need."""
+    states = [machine.state for machine in fleet.machines.values()]
+    return {code: states.count(code) for code in STATES if code in states}
+
+
+def live_jobs(fleet: Fleet) -> list[JobView]:
+    """Return running jobs, then waiting ones, each in the order they were queued."""
+    jobs = [job for job in fleet.jobs.values() if job.status in LIVE_JOBS]
+    return sorted(jobs, key=lambda job: (LIVE_JOBS.index(job.status), _number(job.id)))
+
+
+def all_jobs(fleet: Fleet) -> list[JobView]:
+    """Return live jobs, then ended ones, the newest first."""
+    ended = [job for job in fleet.jobs.values() if job.status not in LIVE_JOBS]
+    return live_jobs(fleet) + sorted(ended, key=lambda job: _number(job.id), reverse=True)
+
+
+def unprotected(fleet: Fleet) -> list[SetView]:
+    """Return the image sets no standby follows, by machine."""
+    free = [one for one in fleet.sets.values() if not one.standby]
+    return sorted(free, key=lambda one: (one.machine, one.id))
+
+
+def _number(text: str) -> tuple[int, str]:
+    return (int(text) if text.isdigit() else 0, text)

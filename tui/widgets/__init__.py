@@ -1,0 +1,1 @@
+"""Parts of the screen that Textual draws: the board, the prompt."""

@@ -1,0 +1,105 @@
+"""The one line an operator types in: filter, command, name, reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.suggester import SuggestFromList
+from textual.widgets import Input, Static
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked on the line.
+
+    Attributes:
+        label: Stands before the text.
+        value: Already typed.
+        answers: To complete from, with the right arrow.
+        done: Called with the text on Enter.
+        typing: Called with the text on each change, such as for a filter.
+        left: Called on Esc.
+    """
+
+    label: str
+    done: Callable[[str], object]
+    value: str = ""
+    answers: Sequence[str] = ()
+    typing: Callable[[str], object] | None = None
+    left: Callable[[], object] | None = None
+
+
+class Prompt(Horizontal):
+    """A line over the last line of the screen; hidden while nothing is asked."""
+
+    DEFAULT_CSS = """
+    Prompt { dock: bottom; layer: over; height: 1; width: 100%; display: none;
+             background: ansi_default; }
+    Prompt Static { width: auto; height: 1; text-style: bold; background: ansi_default; }
+    Prompt Input { width: 1fr; height: 1; border: none; padding: 0; margin: 0;
+                   background: ansi_default; color: ansi_default; }
+    Prompt Input:focus { border: none; background: ansi_default; background-tint: ansi_default; }
+    Prompt Input > .input--cursor { text-style: reverse; }
+    Prompt Input > .input--suggestion { color: ansi_default; text-style: none; }
+    """
+
+    def __init__(self) -> None:
+        """Begin hidden."""
+        super().__init__(id="prompt")
+        self._question: Question | None = None
+
+    def compose(self) -> ComposeResult:
+        """Lay out label and input."""
+        yield Static("", markup=False)
+        line = Input(select_on_focus=False, max_length=200)
+        line.cursor_blink = False
+        line.can_focus = False
+        yield line
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether something is being asked."""
+        return self._question is not None
+
+    def ask(self, question: Question) -> None:
+        """Show the line and take the keys."""
+        self._question = question
+        line = self.query_one(Input)
+        self.query_one(Static).update(f" {question.label} ")
+        answers = list(question.answers)
+        line.suggester = SuggestFromList(answers, case_sensitive=False) if answers else None
+        line.value = question.value
+        line.cursor_position = len(question.value)
+        line.can_focus = True
+        self.display = True
+        line.focus()
+
+    def close(self) -> Question | None:
+        """Hide the line; return what was asked."""
+        question, self._question = self._question, None
+        line = self.query_one(Input)
+        line.can_focus = False
+        self.display = False
+        return question
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Tell who asked while it is typed."""
+        event.stop()
+        if self._question is not None and self._question.typing is not None:
+            self._question.typing(event.value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Give the answer."""
+        event.stop()
+        question = self.close()
+        if question is not None:
+            question.done(event.value.strip())
+
+    def key_escape(self) -> None:
+        """Leave without an answer."""
+        question = self.close()
+        if question is not None and question.left is not None:
+            question.left()
