@@ -11,6 +11,7 @@ from engine.images.bpi.opening import OpenedFile, open_file
 from engine.images.bpi.problems import damaged, unsupported
 from engine.images.bpi.reader import BpiReader
 from engine.images.bpi.values import Values
+from engine.model.errors import FormatError
 from engine.model.images import DiskPart, FileMark, ImagePart, PartKind, PointId
 from engine.model.machine import Hints
 from engine.model.text import safe
@@ -51,12 +52,17 @@ class BpiFormat:
         """
         opened = open_file(fd, path)
         if opened.header.encrypted:
-            raise unsupported(
-                path,
-                "it is encrypted and no key is known here",
-                "Write the images without encryption, or read them where the key is.",
-            )
+            raise encrypted(path)
         return BpiReader(fd, opened)
+
+
+def encrypted(path: str) -> FormatError:
+    """Return the error for a file whose frames cannot be decoded without a key."""
+    return unsupported(
+        path,
+        "it is encrypted and no key is known here",
+        "Write the images without encryption, or read them where the key is.",
+    )
 
 
 def mark_of(fd: int) -> FileMark:

@@ -100,6 +100,11 @@ class Index:
         at = bisect_right(columns.starts, start) - 1
         return columns.entry(at) if at >= 0 and columns.starts[at] == start else None
 
+    def release(self) -> None:
+        """Let go of the memory; what is asked for later is read again."""
+        with self._lock:
+            self._held.clear()
+
     def _segment(self, fd: int, number: int) -> Columns:
         with self._lock:
             if number in self._held:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from typing import Self
 
 from engine.images.bpi import layout
 from engine.images.bpi.frames import Frames
@@ -37,13 +39,14 @@ class BpiReader:
             ImageCorrupt: The stored bytes do not match the image's own checksum.
             OSError: The medium failed.
         """
+        into[:] = self.plain(piece)
+
+    def plain(self, piece: Piece) -> bytes:
+        """Return what `read` fills in, without a further copy."""
         entry = self.opened.index.find(self._fd, piece.start)
         if entry is None or (entry.length, _KINDS[entry.kind]) != (piece.length, piece.kind):
             raise ValueError("not a piece of this reader")
-        if entry.kind == layout.ZERO:
-            into[:] = bytes(entry.length)
-        else:
-            into[:] = self._frames.plain(entry)
+        return bytes(entry.length) if entry.kind == layout.ZERO else self._frames.plain(entry)
 
     def clone(self) -> BpiReader:
         """Return an independent reader of the same disk for another thread."""
@@ -54,3 +57,31 @@ class BpiReader:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class Readers:
+    """A reader for each thread of a pipeline; all are released when the `with` block ends."""
+
+    def __init__(self, fd: int, opened: OpenedFile) -> None:
+        """Duplicate `fd`; the caller keeps its own."""
+        self._first = BpiReader(fd, opened)
+        self._opened: list[BpiReader] = [self._first]
+        self._threads = threading.local()
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the layer's units; for one thread."""
+        return self._first.pieces()
+
+    def plain(self, piece: Piece) -> bytes:
+        """Return the checked bytes of a piece; for any thread."""
+        if not hasattr(self._threads, "own"):
+            self._threads.own = self._first.clone()
+            self._opened.append(self._threads.own)
+        return self._threads.own.plain(piece)  # type: ignore[no-any-return]  # a thread-local
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self._opened:
+            one.close()

@@ -13,7 +13,7 @@ from engine.images.bpi import layout
 from engine.images.bpi.chains import ChainBroken, in_order
 from engine.images.bpi.manifest import DiskLine
 from engine.images.bpi.opening import OpenedFile, open_file
-from engine.images.bpi.reader import BpiReader
+from engine.images.bpi.reader import Readers
 from engine.images.imaging.folder import Published
 from engine.images.imaging.hashmap import MapDraft, digests_of
 from engine.images.tally import Tally
@@ -100,11 +100,8 @@ def _take(fd: int, opened: OpenedFile, draft: MapDraft, cancel: Cancel, tally: T
         if piece.kind is Kind.ZERO:
             draft.write(piece.start, bytes(16 * -(-length // GRAIN)))
             return
-        with contextlib.closing(reader.clone()) as own:
-            buffer = bytearray(piece.length)
-            own.read(piece, memoryview(buffer))
-            draft.write(piece.start, digests_of(memoryview(buffer)[:length]))
+        draft.write(piece.start, digests_of(memoryview(readers.plain(piece))[:length]))
         tally.add(piece.length)
 
-    with contextlib.closing(BpiReader(fd, opened)) as reader:
-        run((p for p in reader.pieces() if p.start < size), work, cancel=cancel)
+    with Readers(fd, opened) as readers:
+        run((p for p in readers.pieces() if p.start < size), work, cancel=cancel)
