@@ -1,1 +1,133 @@
 """The one place that knows every class: configuration in, wired engine out."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from engine.api.server import Door
+from engine.config.engine import EngineConfig, TargetConfig, load_engine
+from engine.config.standby import StandbyFolder
+from engine.daemon.clock import SystemClock
+from engine.daemon.desk import Desk
+from engine.daemon.engine import Engine, Settings
+from engine.daemon.rebuild import rebuild
+from engine.daemon.targets import Target
+from engine.hypervisors.libvirt import LibvirtHypervisor
+from engine.hypervisors.simulated import SimulatedHypervisor
+from engine.images.bpi import BpiFormat
+from engine.images.watching.inbox import Inbox
+from engine.images.watching.source import FolderSource
+from engine.jobs.power import Shape
+from engine.local.durable import file_lock, make_folder, move_folder
+from engine.ports import Hypervisor, Store
+from engine.state.sqlite import SqliteState
+from engine.stores.probe import open_store
+
+log = logging.getLogger(__name__)
+
+FORMATS = (BpiFormat(),)
+
+
+def run_engine(
+    config: Path | None, *, until_idle: bool, rebuild_state: bool, socket: Path | None
+) -> int:
+    """Run the engine until it is told to stop, or until nothing is due; return the exit code.
+
+    Raises:
+        Failure: It could not start; nothing was changed.
+    """
+    told = load_engine(config)
+    _log_to_stderr(told.log_level)
+    with ExitStack() as stack:
+        make_folder(told.state_dir)
+        stack.enter_context(file_lock(told.state_dir / "engine.lock"))
+        clock = SystemClock()
+        targets = {name: _target(one, told) for name, one in told.targets.items()}
+        state = _state(told, targets, clock, rebuild_state=rebuild_state)
+        stack.callback(state.close)
+        settings = Settings(
+            site=told.site,
+            roots=told.roots,
+            zone=told.zone,
+            jobs_at_once=told.jobs,
+            shape=Shape(told.memory, told.cpus),
+        )
+        engine = Engine(
+            settings, state, clock, FolderSource(FORMATS), targets, StandbyFolder(told.standbys)
+        )
+        inbox = Inbox(
+            FORMATS,
+            on_view=engine.on_view,
+            now=clock.now,
+            monotonic=clock.monotonic,
+            rescan_s=told.rescan_s,
+            quiet_s=told.quiet_s,
+        )
+        engine.start(inbox)
+        stack.callback(engine.stop)
+        door = Door(Desk(engine), socket or told.socket, view=told.state_dir / "view")
+        door.start()
+        stack.callback(door.stop)
+        return _serve(engine, until_idle=until_idle)
+
+
+def _serve(engine: Engine, *, until_idle: bool) -> int:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: stop.set())
+
+    def wait() -> None:
+        engine.wait_idle()
+        stop.set()
+
+    if until_idle:
+        threading.Thread(target=wait, name="idle", daemon=True).start()
+    stop.wait()
+    log.info("stopping")
+    return 0 if not until_idle or engine.all_ready() else 1
+
+
+def _state(
+    told: EngineConfig, targets: Mapping[str, Target], clock: SystemClock, *, rebuild_state: bool
+) -> SqliteState:
+    path = told.state_dir / "state.db"
+    if not rebuild_state:
+        return SqliteState(path)
+    stamp = clock.now().strftime("%Y%m%dT%H%M%SZ")
+    for old in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        if old.exists():
+            move_folder(old, old.with_name(f"{old.name}.before-{stamp}"))
+    state = SqliteState(path)
+    found = rebuild(state, [target.store for target in targets.values()], clock.now())
+    for odd in found.odd:
+        log.warning("%s", odd)
+    log.info("state rebuilt: %d ready, %d unfinished", found.ready, found.unfinished)
+    return state
+
+
+def _target(one: TargetConfig, told: EngineConfig) -> Target:
+    make_folder(one.store.path)
+    store = open_store(one.store.path, one.store.kind, one.name)
+    folder = told.state_dir / "targets" / one.name
+    return Target(one.name, one.kind, store, store.kind, partial(_hypervisor, one, store, folder))
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=level.upper(),
+        format="%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s",
+    )
+
+
+def _hypervisor(one: TargetConfig, store: Store, folder: Path) -> Hypervisor:
+    if one.kind == "simulated":
+        return SimulatedHypervisor(one.name, store.chain, folder)
+    return LibvirtHypervisor(one.name, one.uri, folder, store.chain)
