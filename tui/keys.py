@@ -25,6 +25,11 @@ EVERYWHERE = frozenset(
     {"fleet", "machine", "point", "run", "jobs", "journal", "targets", "sets", "set", "settings"}
     | {"help", "menu", "plan", "new", "form", "refused"}
 )
+OPENING = frozenset(
+    {"fleet", "machine", "jobs", "sets", "menu", "plan", "new", "form", "refused", "help"}
+)
+OPENS = {"plan": "choose", "new": "choose", "form": "change", "menu": "do it", "refused": "back"}
+"""What Enter does, where it does not open something."""
 CALM = EVERYWHERE - {"plan", "form", "new", "refused"}
 """Everywhere but where something is being decided."""
 
@@ -91,6 +96,22 @@ def _no_start(fleet: Fleet, look: Look) -> str:
     return ""
 
 
+def _no_row(fleet: Fleet, look: Look) -> str:
+    there = {"fleet": fleet.machines, "sets": fleet.sets, "new": fleet.sets}.get(look.place)
+    return "There is nothing to open." if there is not None and look.chosen not in there else ""
+
+
+def _has_rows(fleet: Fleet, look: Look) -> bool:
+    rows = {
+        "fleet": fleet.machines,
+        "jobs": fleet.jobs,
+        "journal": fleet.journal,
+        "targets": fleet.targets,
+        "sets": fleet.sets or fleet.findings,
+    }
+    return bool(rows.get(look.place))
+
+
 def _no_job(fleet: Fleet, look: Look) -> str:
     job = fleet.jobs.get(look.chosen)
     if job is None or job.status not in LIVE_JOBS:
@@ -117,7 +138,16 @@ TABLE: tuple[Key, ...] = (
     _key("page_down", "pagedown space", "PgDn", "page down", "one screen down"),
     _key("first", "home", "Home", "first", "to the first row"),
     _key("last", "end", "End", "last", "to the last row"),
-    _key("open", "enter", "Enter", "open", "open what the cursor is on", rank=1),
+    _key(
+        "open",
+        "enter",
+        "Enter",
+        "open",
+        "open what the cursor is on",
+        places=OPENING,
+        why_not=_no_row,
+        rank=1,
+    ),
     _key("back", "escape", "Esc", "back", "back; takes the filter away first", rank=2),
     _key("fleet", "1", "1", "fleet", "all machines", places=CALM),
     _key("jobs", "2", "2", "jobs", "work that runs, waits or has ended", places=CALM),
@@ -125,7 +155,16 @@ TABLE: tuple[Key, ...] = (
     _key("targets", "4", "4", "targets", "where standby VMs run", places=CALM),
     _key("sets", "5", "5", "sets", "image sets that were found", places=CALM),
     _key("settings", "6", "6", "settings", "engine, console, versions", places=CALM),
-    _key("filter", "slash", "/", "find", "show only some rows", places=LISTS, rank=9),
+    _key(
+        "filter",
+        "slash",
+        "/",
+        "find",
+        "show only some rows",
+        places=LISTS,
+        when=_has_rows,
+        rank=9,
+    ),
     _key(
         "worst",
         "w",
@@ -133,6 +172,7 @@ TABLE: tuple[Key, ...] = (
         "worst only",
         "hide what is READY, or show all again",
         places=frozenset({"fleet"}),
+        when=_has_rows,
         rank=8,
     ),
     _key("command", "colon", ":", "cmd", "any action by name", places=CALM, rank=11),

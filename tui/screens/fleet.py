@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from engine.api.views import FleetView, JobView, JournalView, SetView
 from tui.format import age, bar, count, duration, goal, pad, percent, rate, retry_time, size
 from tui.look import Look
-from tui.rows import BLANK, Column, Line, Span, paragraph, prose, spread, table, text
+from tui.rows import BLANK, Column, Line, Span, cells, paragraph, prose, spread, table, text
 from tui.screens import frame
 from tui.state import Fleet, counts, live_jobs, matching, unprotected
 from tui.tones import SEVERITIES, Tone, state_sign
@@ -23,7 +23,7 @@ def columns(width: int) -> list[Column]:
         Column("DATA AS OF", 12),
         Column("AGE", 6, right=True),
         Column("GOAL", 4, right=True, least=70),
-        Column("NEXT", 14 if width < 100 else 24, least=70),
+        Column("NEXT", 13 if width < 70 else 14 if width < 100 else 24),
         Column("POINTS", 6, right=True, least=100),
         Column("TARGET", 10, least=110),
         Column("NEWEST IMAGE", 12, least=118),
@@ -72,16 +72,23 @@ def _answer(fleet: Fleet, look: Look, shown: int) -> list[Line]:
     told = "  ".join(f"{code} {many}" for code, many in states.items() if code not in quiet)
     running = sum(job.status == "running" for job in fleet.jobs.values())
     waiting = sum(job.status == "queued" for job in fleet.jobs.values())
-    work = "no job runs" if not running else "1 job runs" if running == 1 else f"{running} jobs run"
-    work += f", {waiting} wait" + "s" * (waiting == 1) if waiting else ""
     asked = "CAN START" if fleet.link.is_lost else "CAN START NOW"
     left = text(f" {asked}: {can} of {len(fleet.machines)}", Tone.STRONG)
-    answer = [spread(left, text(f"{told}   {work}"), look.usable)]
+    room = look.usable - cells(left) - 2
+    works = (_work(running, waiting), count(running + waiting, "job"), "")
+    right = next((full for work in works if cell_len(full := f"{told}   {work}") <= room), told)
+    answer = [spread(left, text(right.strip()), look.usable)]
     if look.query or look.worst:
         what = " ".join(part for part in (look.query, "worst only" if look.worst else "") if part)
         hidden = frame.hidden(shown, len(fleet.machines), "machine") or "nothing hidden"
         answer.append(text(f" Filter: {what}   {hidden}   Esc shows all", Tone.NOTE))
     return answer
+
+
+def _work(running: int, waiting: int) -> str:
+    runs = {0: "no job runs", 1: "1 job runs"}.get(running, f"{running} jobs run")
+    waits = {0: "", 1: ", 1 waits"}.get(waiting, f", {waiting} wait")
+    return runs + waits
 
 
 def _row(fleet: Fleet, look: Look, one: FleetView) -> tuple[Span, Sequence[str | Span]]:
@@ -139,7 +146,7 @@ def _about(look: Look, one: FleetView | None) -> list[Line]:
     spoken = f" {one.id}  {sign.mark} {one.state}   can start now: {now}{data}"
     told = [text(spoken, Tone.STRONG)] if look.height >= 34 else []
     width = look.usable
-    most = 2 if look.height < 34 else 6
+    most = 1 if look.height < 20 else 2 if look.height < 34 else 6
     alarm = paragraph("Happened", one.alarm, width) if one.alarm else []
     return told + (alarm + paragraph("What now", one.remedy, width))[:most]
 
@@ -152,7 +159,7 @@ def _jobs(fleet: Fleet, look: Look) -> list[Line]:
     told: list[Line] = []
     for job in live[:most]:
         told += job_lines(job, look)
-    if len(live) > most:
+    if len(live) > most and look.height >= 20:
         told.append(text(f"   {count(len(live) - most, 'more job')}, press 2"))
     return told
 
@@ -162,7 +169,7 @@ def job_lines(job: JobView, look: Look) -> list[Line]:
     what = f"{job_words(job)}" + (f"  {job.step}" if job.step else "")
     if job.status == "queued":
         why = f"  ({job.reason})" if job.reason else ""
-        return [text(f" . {job.machine}  {job_words(job)} waits for its turn{why}")]
+        return [text(f" . {job.machine}  {job_words(job)}: waits for its turn{why}")]
     share = percent(job.done, job.total)
     figures = f"{size(job.done)} of {size(job.total)}" if job.total else size(job.done)
     pace = f"{rate(job.rate)}  {duration(job.eta_s)} left"
@@ -172,14 +179,13 @@ def job_lines(job: JobView, look: Look) -> list[Line]:
         return [spread(name, text(f"{drawn} {share:>4}  {figures}  {pace}"), look.usable)]
     if not (job.total or job.done):
         return [name]
-    cells = max(10, look.usable - 49)
-    drawn = bar(job.done, job.total, cells, look.glyphs) if job.total else ""
+    drawn = bar(job.done, job.total, max(10, look.usable - 49), look.glyphs) if job.total else ""
     return [name, text(f"   {drawn} {share:>4}  {figures}  {pace}")]
 
 
 def job_words(job: JobView) -> str:
     """Return what a job does, in words."""
-    does = {"sync": "boot point", "retire": "retires", "start": "starts", "stop": "stops"}
+    does = {"sync": "boot point", "retire": "retire", "start": "start", "stop": "stop"}
     return f"{does.get(job.kind, job.kind)} {job.point}".rstrip()
 
 

@@ -24,7 +24,7 @@ from tui.rows import BLANK, Line, Span, cells, fit, spread, text
 from tui.state import Fleet
 from tui.tones import Tone
 
-LEAST_ROWS = 4
+LEAST_ROWS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,10 @@ def banner(fleet: Fleet, look: Look) -> list[Line]:
     since = moment(link.since, look.zone).split()[-1]
     long = duration((here - link.since).total_seconds())
     what = f" ENGINE NOT ANSWERING since {since} ({long}). LAST KNOWN STATE, nothing is live."
-    return [text(line, Tone.WARN) for line in (what, f" {tries} {link.why}")]
+    told = [what, f" {tries} {link.why}"]
+    if look.height >= 20:
+        told.append(" Try: systemctl status bootpoint   VMs that run go on; nothing is undone.")
+    return [text(line, Tone.WARN) for line in told]
 
 
 def wait_words(fleet: Fleet, look: Look) -> str:
@@ -175,18 +178,19 @@ def footer(fleet: Fleet, look: Look) -> Line:
         ranked = [key for key in ranked if key.id != "back" or look.query or look.worst]
     fixed = [key for key in ranked if key.rank >= keys.BY_ID["quit"].rank]
     left: list[Span] = []
-    room = look.usable - sum(cells(_shown(key)) for key in fixed) - 1
+    room = look.usable - sum(cells(_shown(key, look)) for key in fixed) - 1
     for key in ranked:
-        words = _shown(key)
+        words = _shown(key, look)
         if key in fixed or cells(words) > room:
             continue
         room -= cells(words)
         left += words
-    return (*left, *(span for key in fixed for span in _shown(key)))
+    return (*left, *(span for key in fixed for span in _shown(key, look)))
 
 
-def _shown(key: keys.Key) -> Line:
-    return ((f" {key.sign}", Tone.HEAD), (f" {key.words} ", Tone.PLAIN))
+def _shown(key: keys.Key, look: Look) -> Line:
+    words = keys.OPENS.get(look.place, key.words) if key.id == "open" else key.words
+    return ((f" {key.sign}", Tone.HEAD), (f" {words} ", Tone.PLAIN))
 
 
 def hidden(shown: int, total: int, what: str) -> str:

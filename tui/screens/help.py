@@ -14,6 +14,15 @@ SAFE = (
     "No key on this console changes a machine without a second screen that says what will "
     "happen. Leaving is always safe: the engine does the work, the console looks and asks."
 )
+MOVES = (
+    ("1 to 6", "fleet, jobs, journal, targets, image sets, settings"),
+    ("arrows", "or k and j: one row; PgUp PgDn: one screen; Home End: first, last"),
+)
+FOLDED = frozenset(
+    {"up", "down", "page_up", "page_down", "first", "last"}
+    | {"fleet", "jobs", "journal", "targets", "sets", "settings"}
+)
+"""Keys that have no line of their own in the help."""
 PLACES = {
     "fleet": "All machines, those that need somebody on top. The first line answers: how many can "
     "start now? DATA AS OF and AGE say which data you would get.",
@@ -38,7 +47,9 @@ def content(_fleet: Fleet, look: Look) -> frame.Content:
     width = look.usable
     place = look.arg or "fleet"
     told = [*prose(PLACES.get(place, ""), width), BLANK, text(" KEYS HERE", Tone.HEAD)]
-    told += [_key(key) for key in keys.TABLE if place in key.places]
+    here = [key for key in keys.TABLE if place in key.places and key.id not in FOLDED]
+    told += [_key(key) for key in sorted(here, key=lambda key: (not key.changes, key.rank or 99))]
+    told += [_row(sign, says) for sign, says in MOVES]
     told += [BLANK, text(" STATES", Tone.HEAD)]
     told += [
         ((f"   {sign.mark} {code:<6} ", sign.tone), (sign.words, Tone.PLAIN))
@@ -62,7 +73,11 @@ def lines(fleet: Fleet, look: Look) -> list[Line]:
 
 def _key(key: keys.Key) -> Line:
     role = f"  ({key.role})" if key.role else ""
-    return ((f"   {pad(key.sign, 8)}", Tone.STRONG), (f" {key.says}{role}", Tone.PLAIN))
+    return _row(key.sign, f"{key.says}{role}")
+
+
+def _row(sign: str, says: str) -> Line:
+    return ((f"   {pad(sign, 8)}", Tone.STRONG), (f" {says}", Tone.PLAIN))
 
 
 def menu_content(_fleet: Fleet, look: Look) -> frame.Content:

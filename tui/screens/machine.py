@@ -14,10 +14,10 @@ from tui.state import LIVE_JOBS, Fleet
 from tui.tones import STAGES, UNKNOWN, Tone, state_sign
 
 COLUMNS = (
-    Column("POINT", 9),
+    Column("POINT", 8),
     Column("DATA AS OF", 19),
     Column("AGE", 6, right=True),
-    Column("SIZE", 8, right=True, least=70),
+    Column("SIZE", 8, right=True, least=95),
     Column("STATE", 10),
     Column("KEPT BECAUSE", 0, least=70),
     Column("IMAGE FILE", 34, least=110),

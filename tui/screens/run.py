@@ -99,6 +99,8 @@ def _advice(run: RunView | None, job: JobView | None, told: list[str]) -> str:
             "The VM has crashed. Read the last lines below, stop it with s, and start an older "
             "boot point of this machine."
         )
+    if job is not None and job.kind == "stop" and job.status in ("queued", "running"):
+        return "It is being stopped; what it wrote is dropped. Nothing to do now."
     if run is not None:
         ready = any(prompt in line.lower() for line in told[-5:] for prompt in PROMPTS)
         here = "The guest shows its login prompt. " if ready else "Wait for the login prompt. "

@@ -107,7 +107,7 @@ def _tail(look: Look, sets: dict[str, SetView], bad: dict[str, FindingView]) -> 
     chosen = look.chosen or next(iter([*sets, *bad]), "")
     if chosen in bad:
         one = bad[chosen]
-        told = paragraph("File", one.subject, look.usable, tone=Tone.STRONG)
+        told = paragraph("About", one.subject, look.usable, tone=Tone.STRONG)
         told += paragraph("Happened", one.text, look.usable)
         told += paragraph("What now", one.remedy, look.usable)
         if one.since:

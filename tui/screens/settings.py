@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.api.views import PROTO
-from tui.format import age
+from tui.format import age, duration
 from tui.look import Look
 from tui.rows import BLANK, Line, paragraph, text
 from tui.screens import frame
@@ -22,7 +22,9 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         told += paragraph("Protocol", f"{hello.proto} (this console speaks {PROTO})", width)
         skew = fleet.skew.total_seconds()
         if abs(skew) >= 2:
-            told += paragraph("Clocks", f"engine and console differ by {skew:.0f} s", width)
+            told += paragraph(
+                "Clocks", f"engine and console differ by {duration(abs(skew))}", width
+            )
     told += paragraph("Socket", look.socket, width)
     told.append(BLANK)
     signs = "ASCII" if look.glyphs.ascii else "ASCII and lines"
