@@ -8,6 +8,7 @@ already written is touched again, so the SHA-256 of the whole file comes for fre
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import tempfile
@@ -21,6 +22,12 @@ from engine.images.bpi.index import IndexBuilder
 from engine.images.bpi.layout import Entry, Footer, Header, Span
 
 _COPY = 1 << 20
+_BEHIND = 16 << 20
+"""Bytes after which the system is asked to start writing them out: else fsync waits for all."""
+_START_WRITING = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ class BpiWriter:
             folder: Where an unnamed file may be made; on the same kind of medium as the image.
         """
         self._fd, self._header = fd, header
-        self._at = 0
+        self._at = self._flushed = 0
         self._whole: _Hash = hashlib.sha256()
         self._index = IndexBuilder()
         self._spill: IO[bytes] | None = None
@@ -182,3 +189,7 @@ class BpiWriter:
         while rest:
             rest = rest[os.write(self._fd, rest) :]
         self._at += length
+        if self._at - self._flushed >= _BEHIND:
+            # Only a hint: what it cannot do, the fsync at the end does.
+            _libc.sync_file_range(self._fd, self._flushed, self._at - self._flushed, _START_WRITING)
+            self._flushed = self._at
