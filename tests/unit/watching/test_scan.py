@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import random
 import shutil
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -361,3 +364,47 @@ def test_a_scan_ends_when_asked(folder: Folder) -> None:
     with pytest.raises(Cancelled):
         folder.scanner.scan(scanning.datetime.now().astimezone(), flag)
     assert said(points(folder.settle())) == [("set-1-000001", "complete")]
+
+
+def test_a_folder_without_rights_hides_nothing_that_was_known(folder: Folder) -> None:
+    """What cannot be read now is told, and the points below stay as they were."""
+    shot(1).write(folder.path / "sub")
+    before = folder.settle()
+    with forbidden(folder.path / "sub"):
+        view = folder.scan(60)
+        again = folder.scan(60)
+    assert view.online
+    assert told(view) == [("sub", "image.unreadable", False)]
+    assert "the right to read it" in view.bad[0].remedy
+    assert said(points(view)) == said(points(before)) == [("set-1-000001", "complete")]
+    assert again.sets is view.sets
+    assert told(folder.scan(60)) == []
+
+
+def test_a_file_without_rights_is_tried_again(folder: Folder) -> None:
+    """A file that cannot be opened is told, and read as soon as it can be."""
+    one = shot(1)
+    paths = one.write(folder.path)
+    with forbidden(paths[0]):
+        view = folder.settle()
+        assert told(view) == [(paths[0].name, "image.unreadable", False)]
+        assert said(points(view)) == [(one.id, "arriving")]
+    assert said(points(folder.settle())) == [(one.id, "complete")]
+
+
+@contextlib.contextmanager
+def forbidden(path: Path) -> Iterator[None]:
+    """Have this thread not read a path, even as root: it looks with another user's eyes."""
+    libc = ctypes.CDLL(None)
+    closed = [p for p in path.parents if p.stat().st_mode & 0o005 != 0o005]
+    modes = {p: p.stat().st_mode for p in (path, *closed)}
+    for parent in closed:
+        parent.chmod(modes[parent] | 0o005)
+    path.chmod(0)
+    user = libc.setfsuid(65534 if os.geteuid() == 0 else os.geteuid())
+    try:
+        yield
+    finally:
+        libc.setfsuid(user)
+        for one, mode in modes.items():
+            one.chmod(mode)
