@@ -100,8 +100,11 @@ def test_more_tables_than_memory_holds_lose_nothing(tmp_path: Path) -> None:
     "options",
     ["cluster_size=4096", "compat=0.10", "extended_l2=on", "refcount_bits=64", "data_file=./x.raw"],
 )
-def test_features_we_never_ask_for_are_refused(tmp_path: Path, options: str) -> None:
+def test_features_we_never_ask_for_are_refused(
+    tmp_path: Path, options: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file that is qcow2 but not of our kind is refused by its header."""
+    monkeypatch.chdir(tmp_path)  # qemu-img makes the data file there
     file = tmp_path / "odd.qcow2"
     qemu_img("create", "-q", "-f", "qcow2", "-o", options, "--", file, "4M")
     with pytest.raises(LayerError):
