@@ -396,10 +396,10 @@ def test_a_file_without_rights_is_tried_again(folder: Folder) -> None:
 def forbidden(path: Path) -> Iterator[None]:
     """Have this thread not read a path, even as root: it looks with another user's eyes."""
     libc = ctypes.CDLL(None)
-    closed = [p for p in path.parents if p.stat().st_mode & 0o005 != 0o005]
+    closed = [p for p in path.parents if p.stat().st_mode & 0o055 != 0o055]
     modes = {p: p.stat().st_mode for p in (path, *closed)}
     for parent in closed:
-        parent.chmod(modes[parent] | 0o005)
+        parent.chmod(modes[parent] | 0o055)
     path.chmod(0)
     user = libc.setfsuid(65534 if os.geteuid() == 0 else os.geteuid())
     try:
