@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.config.standby import write_standby
-from engine.images.imaging.create import create_point
-from engine.images.imaging.plan import ImagingOptions, PointMade
+from engine.images.imaging.create import PointMade, create_point
+from engine.images.imaging.plan import ImagingOptions
 from engine.local.durable import durable_replace, make_folder, open_folder
 from engine.model.errors import NotFound, Problem
 from engine.model.machine import Firmware, Hints, Nic
