@@ -1,0 +1,266 @@
+"""A picture with everything in it, for the pure screens; names may be as hostile as you like."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from engine.api.views import (
+    DiskView,
+    FindingView,
+    FleetView,
+    Hello,
+    JobView,
+    JournalView,
+    MachineView,
+    Next,
+    Picture,
+    Plan,
+    PointView,
+    RunView,
+    SetPointView,
+    SetView,
+    Step,
+    TargetView,
+)
+from tui.feed import Down
+from tui.look import Draft, Look, Menu, Parts, Serial, Subject
+from tui.state import Fleet, Read, Told, Up, apply
+from tui.tones import STATES
+
+NOW = datetime(2026, 11, 22, 4, 42, 7, tzinfo=UTC)
+SIZES = ((60, 16), (80, 24), (100, 34), (120, 40), (200, 60))
+HOSTILE = (
+    "erp-db01",
+    "日本語のサーバー名がとても長い場合でも列は揃う",
+    "web01[/nope][@click=app.quit]",
+    "e" + "\u0301" * 1000,
+    "x" * 5000,
+    "\x1b[2J\x1b]52;c;aGk=\x07\r\n\t\x00",
+    "\u202egnp.exe\u2066",
+    "ｅｒｐ－ｄｂ０１",
+    "\ud800lone",
+    "",
+)
+
+
+def hello(role: str = "admin", epoch: str = "k3f9") -> Hello:
+    """Return what an engine says first."""
+    return Hello(
+        proto=1,
+        engine="0.1.0",
+        epoch=epoch,
+        role=role,
+        user="ops1",
+        site="osaka-dr",
+        now=NOW,
+        up_s=3600.0,
+    )
+
+
+def machine(name: str, state: str = "READY", **more: object) -> FleetView:
+    """Return one machine of the fleet."""
+    told: dict[str, object] = {
+        "can_start": state != "NONE",
+        "image_as_of": NOW - timedelta(minutes=2),
+        "data_as_of": NOW - timedelta(minutes=47),
+        "rpo_s": 3600,
+        "next": Next(kind="none"),
+        "points": 14,
+        "target": "kvm-01",
+        "strip": "......oX..>.",
+    }
+    return FleetView(id=name, state=state, **(told | more))  # type: ignore[arg-type]
+
+
+def point(number: int, stage: str = "ready", **more: object) -> PointView:
+    """Return one boot point."""
+    told: dict[str, object] = {
+        "sequence": number,
+        "data_as_of": NOW - timedelta(hours=40 - number),
+        "recovery_point": f"rp{number}",
+        "bytes": 3 << 30,
+        "used": 1 << 30,
+        "ready_at": NOW,
+        "kept": "one of the newest 24",
+        "images": [f"erp/erp-{number:06d}-d00.bpi"],
+    }
+    return PointView(id=f"bp{number:06d}", stage=stage, **(told | more))  # type: ignore[arg-type]
+
+
+def job(number: int, name: str, status: str = "running", **more: object) -> JobView:
+    """Return one job."""
+    told: dict[str, object] = {
+        "kind": "sync",
+        "point": "bp000040",
+        "step": "apply",
+        "done": 3_328_599_654,
+        "total": 5_368_709_120,
+        "rate": 43e6,
+        "eta_s": 100.0,
+        "queued_at": NOW,
+        "started_at": NOW,
+        "target": "kvm-01",
+    }
+    return JobView(id=str(number), machine=name, status=status, **(told | more))  # type: ignore[arg-type]
+
+
+def entry(number: int, name: str, text: str, severity: str = "info") -> JournalView:
+    """Return one journal entry."""
+    return JournalView(
+        id=str(number),
+        at=NOW - timedelta(hours=40) + timedelta(minutes=number),
+        severity=severity,
+        machine=name,
+        key="point.ready",
+        text=text,
+        unchanged="Nothing on the host.",
+        remedy="Free 21 GiB on ds-02.",
+    )
+
+
+def detail(one: FleetView, points: int = 30) -> MachineView:
+    """Return everything about a machine."""
+    return MachineView(
+        id=one.id,
+        fleet=one,
+        images=f"/mnt/replica/{one.id}",
+        source=one.id,
+        set_id="7F3A",
+        trigger="immediate",
+        keep=24,
+        target="kvm-01",
+        store="reflink",
+        memory=1 << 30,
+        cpus=2,
+        firmware="bios",
+        disks=[DiskView(number=0, size=40 << 30, uuid=one.id)],
+        points=[
+            point(n, "failed" if n == 3 else "ready", reason=one.id * (n == 3))
+            for n in range(points)
+        ],
+        run=RunView(
+            point="bp000002", since=NOW - timedelta(minutes=3), power="on", serial=[one.id] * 40
+        ),
+        waiting=[f"{one.id} waits"],
+    )
+
+
+def image_set(name: str, standby: str = "") -> SetView:
+    """Return an image set of six points; 4 is missing, 6 is damaged."""
+    return SetView(
+        id=f"set-{name}",
+        machine=name,
+        machine_uuid=f"uuid-{name}",
+        root=f"/mnt/replica/{name}",
+        standby=standby,
+        points=[
+            SetPointView(
+                sequence=n,
+                id=f"rp{n}",
+                parent="" if n == 1 else f"rp{n - 1}",
+                arrival="damaged" if n == 6 else "complete",
+                taken_at=NOW - timedelta(days=9 - n),
+                size=1 << 30,
+                base=n == 1,
+                reason=name * (n == 6),
+            )
+            for n in (1, 2, 3, 5, 6)
+        ],
+        size=5 << 30,
+        newest=NOW,
+        missing=[f"{name}-i004.bpi is missing."],
+    )
+
+
+def fleet(names: tuple[str, ...] = HOSTILE, *, role: str = "admin", lost: bool = False) -> Fleet:
+    """Return a fleet with one machine per name, in every state, and all else there can be."""
+    states = list(STATES)
+    machines = [
+        machine(
+            name or "empty",
+            states[at % len(states)],
+            alarm=f"{name} could not be made.",
+            remedy=name,
+            next=Next(kind="waiting", text=name),
+            running="bp000002" if states[at % len(states)] == "TEST" else "",
+        )
+        for at, name in enumerate(names)
+    ]
+    kinds = ("running", "queued", "failed", "done", "cancelled")
+    picture = Picture(
+        epoch="k3f9",
+        seq=7,
+        full=True,
+        fleet=machines,
+        jobs=[
+            job(n, name, kinds[n % len(kinds)], reason=name, step=name)
+            for n, name in enumerate(names)
+        ],
+        sets=[image_set(name, name if n % 2 else "") for n, name in enumerate(names)],
+        findings=[
+            FindingView(
+                id=f"f{n}", gravity="error", subject=name, text=name, remedy=name, since=NOW
+            )
+            for n, name in enumerate(names)
+        ],
+        targets=[
+            TargetView(
+                id=name or "t",
+                kind="libvirt",
+                state=name[:20],
+                accelerator="tcg",
+                store="reflink",
+                store_path=name,
+                free=1 << 40,
+                standbys=4,
+                findings=[name],
+            )
+            for name in names
+        ],
+        machines=[detail(one) for one in machines],
+        journal=len(names),
+    )
+    told = apply(Fleet(), Up(hello(role), NOW))
+    told = apply(told, Told(picture))
+    lines = [entry(n + 1, name, name, "error") for n, name in enumerate(names)]
+    told = apply(told, Read(lines))
+    if lost:
+        why = names[-2] if len(names) > 1 else "gone"
+        told = apply(told, Down(why, NOW, 4, NOW + timedelta(seconds=4)))
+    return told
+
+
+def plan(name: str) -> Plan:
+    """Return a plan of a start."""
+    return Plan(
+        plan="p1",
+        action="start",
+        machine=name,
+        point="bp000029",
+        steps=[Step(text=f"make a layer for {name}", expected_s=12.0), Step(text=name)],
+        checks=[name, "All well."],
+        lost_s=2827.0,
+        expected_s=190.0,
+        confirm=name,
+        expires=NOW,
+    )
+
+
+def subjects(name: str) -> dict[str, Subject]:
+    """Return what each place is about, for one name."""
+    return {
+        "plan": plan(name),
+        "form": Draft(f"/mnt/{name}", name, name, "daily@22:00", "24"),
+        "run": Serial((name,) * 80, 9, name),
+        "menu": Menu((("start", "s", name, name), ("stop", "s", "stop", "stops"))),
+        "refused": Parts(name, name, name),
+    }
+
+
+def look(
+    place: str, name: str = "erp-db01", size: tuple[int, int] = (80, 24), **more: object
+) -> Look:
+    """Return a look at a place that is about `name`."""
+    arg = {"set": f"set-{name}", "point": f"{name}/bp000029", "help": "fleet"}.get(place, name)
+    told: dict[str, object] = {"subject": subjects(name).get(place), "zone": UTC, "socket": name}
+    return Look(size[0], size[1], NOW, place, arg, **(told | more))  # type: ignore[arg-type]
