@@ -9,6 +9,7 @@ Every layer is a plain disk that any tool can boot; a fold only unlinks.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ from engine.ports import Cancel
 from engine.stores.folders import FoldedDisk
 from engine.stores.layerfolders import Stack
 from engine.stores.rawdisk import RawDevice, clone, differing, mapped
+
+_NO_MAP = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL})
+"""What a file system answers that does not tell where a file lies (NFS)."""
 
 
 class Reflink:
@@ -57,21 +61,31 @@ class Reflink:
 
     def changed(self, stack: Stack, size: int) -> Iterator[Extent]:
         """Yield where the file does not share its bytes with the one below."""
-        return iter(list(self._differing(stack, size, settle=True)))
+        try:
+            return iter(self._differing(stack, size, settle=True))
+        except OSError as error:
+            if error.errno not in _NO_MAP:
+                raise
+            return iter([Extent(0, size, Kind.DATA)] if size else [])
 
     def used(self, stack: Stack, size: int) -> int:
         """Return the bytes that are not shared with the file below."""
-        own = self._differing(stack, size, settle=False)
+        try:
+            own = self._differing(stack, size, settle=False)
+        except OSError as error:
+            if error.errno not in _NO_MAP:
+                raise
+            return stack[0].stat().st_blocks * 512
         return sum(extent.length for extent in own if extent.kind is Kind.DATA)
 
-    def _differing(self, stack: Stack, size: int, *, settle: bool) -> Iterator[Extent]:
+    def _differing(self, stack: Stack, size: int, *, settle: bool) -> list[Extent]:
         with contextlib.ExitStack() as files:
             maps = []
             for file in stack[:2]:
                 fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
                 files.callback(os.close, fd)
                 maps.append(mapped(fd, settle=settle))
-            yield from differing(maps[0], maps[1] if len(maps) > 1 else iter(()), size)
+            return list(differing(maps[0], maps[1] if len(maps) > 1 else iter(()), size))
 
     def check(self, stack: Stack, *, loose: bool) -> None:
         """Do nothing: flat files refer to nothing."""

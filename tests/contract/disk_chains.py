@@ -195,9 +195,9 @@ def put(chain: DiskChain, name: str, disk: int, *parts: tuple[int, bytes]) -> No
 
 
 def seen(chain: DiskChain, name: str, disk: int = 0) -> bytes:
-    """Return all bytes of a disk, read in odd steps."""
+    """Return all bytes of a disk, read in odd steps over old bytes."""
     with chain.open(LayerName(name), disk) as device:
-        data = bytearray(device.size)
+        data = bytearray(b"\xaa") * device.size
         view = memoryview(data)
         for at in range(0, device.size, 77_777):
             device.read(at, view[at : at + 77_777])

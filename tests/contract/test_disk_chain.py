@@ -482,6 +482,29 @@ def test_several_threads_write_one_disk(lab: Lab) -> None:
     assert seen(lab.chain, "day1") == want + bytes(400_000) + b"p" * (MIB - 400_000)
 
 
+def test_threads_that_meet_in_one_fresh_block_lose_nothing(lab: Lab) -> None:
+    """Four threads write a quarter each of the same untouched 64 KiB at the same moment."""
+    quarter, blocks, meet = 16_384, 48, threading.Barrier(4)
+    size = 4 * quarter * blocks
+    grow(lab.chain, "base", None, {0: [(0, b"p" * size)]}, sizes=(size,))
+    grow(lab.chain, "day1", "base", sizes=(size,), seal=False)
+    with lab.chain.open(DAY1, 0) as device:
+
+        def work(number: int) -> None:
+            for block in range(blocks):
+                meet.wait()
+                at = (block * 4 + number) * quarter
+                device.write(at + 1, memoryview(b"1234"[number : number + 1] * (quarter - 1)))
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    parts = [b"p" + mark * (quarter - 1) for mark in (b"1", b"2", b"3", b"4")]
+    assert seen(lab.chain, "day1") == b"".join(parts) * blocks
+
+
 def test_what_was_flushed_comes_from_the_medium(lab: Lab) -> None:
     """After flush and evict the same bytes are read again."""
     grow(lab.chain, "base", seal=False)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from engine.local.durable import LockHeld
 from engine.model.errors import LayerError, WrongUse
+from engine.model.extents import Extent, Kind
 from engine.model.layers import LayerKind, LayerName
 from engine.ports import NeverCancelled
 from engine.stores.folderstore import FolderStore
 from engine.stores.probe import open_store, probe
+from engine.stores.reflink import Reflink
 from tests.contract.disk_chains import MIB, Lab, grow, manifest, picture, put, seen
 
 BASE, DAY1, RUN1 = LayerName("base"), LayerName("day1"), LayerName("run1")
@@ -190,6 +193,16 @@ def test_what_a_folder_can_be_is_found_by_trying(xfs: Path, tmp_path: Path) -> N
     assert probe(xfs) == "reflink"
     assert not list(xfs.glob(".probe*"))
     assert probe(Path("/dev/shm")) == "qcow2"
+
+
+def test_where_no_map_is_to_be_had_all_counts_as_changed(tmp_path: Path) -> None:
+    """A file system that does not tell where files lie makes answers coarse, not wrong."""
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
+        file.write(b"x" * 10_000)
+        file.flush()
+        stack = [Path(file.name)]
+        assert list(Reflink().changed(stack, 10_000)) == [Extent(0, 10_000, Kind.DATA)]
+        assert Reflink().used(stack, 10_000) == 12_288
 
 
 def test_a_store_stays_what_it_was(xfs: Path, tmp_path: Path) -> None:

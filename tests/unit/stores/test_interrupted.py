@@ -197,3 +197,22 @@ def test_killing_qemu_img_in_the_middle_loses_nothing(tmp_path: Path, layer: Lay
     assert seen(chain, "day2") == want
     assert threading.active_count() < 10
     store.close()
+
+
+def test_a_cancelled_copy_goes_on_where_it_was(tmp_path: Path) -> None:
+    """What a cancelled fold copied is not copied again, and the file is whole at that moment."""
+    store = open_store(tmp_path / "store", "qcow2", "local")
+    chain, size = store.chain("web01"), 16 * MIB
+    grow(chain, "base", sizes=(size,))
+    grow(chain, "day1", "base", {0: [(0, b"1" * (12 * MIB))]}, sizes=(size,))
+    grow(chain, "day2", "day1", {0: [(5 * MIB, b"2" * MIB)]}, sizes=(size,))
+    want, file = seen(chain, "day2"), chain.disk_files(DAY2)[0].path
+    for done in (4, 8):
+        with pytest.raises(Cancelled):
+            chain.fold(DAY1, _Soon(6))
+        assert sum(extent.length for extent in chain.changed(DAY2, 0)) > done * MIB
+        subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", "--", file], check=True)
+        assert seen(chain, "day2") == want
+    chain.fold(DAY1, NeverCancelled())
+    assert seen(chain, "day2") == want
+    store.close()
