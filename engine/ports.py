@@ -310,6 +310,13 @@ class Hypervisor(Protocol):
     def signs_of_life(self, vm: VMRef) -> Signs:
         """Return power, agent, addresses, serial tail; power is OFF for an unknown VM."""
 
+    def serial(self, vm: VMRef, after: int) -> tuple[bytes, int]:
+        """Return raw bytes of the serial console from offset `after` on, and the offset after them.
+
+        At most 64 KiB; an offset whose text is gone, or of an earlier run, is moved to text that
+        is there.
+        """
+
     def screen(self, vm: VMRef) -> bytes:
         """Return the console picture as PNG. HypervisorError when the VM is off."""
 

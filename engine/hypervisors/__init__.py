@@ -1,1 +1,1 @@
-"""Hosts standby VMs."""
+"""Hosts: targets that run standby VMs."""

@@ -64,9 +64,9 @@ tty1::respawn:/bin/getty 38400 tty1 linux
 ::shutdown:/bin/umount -a -r
 """
 _MOTD = "This is Bootpoint's sample guest. Whatever you change here is gone after a stop.\n"
-_APPLETS = ("acpid", "ash", "cat", "date", "df", "dmesg", "echo", "free", "getty", "grep", "hostname",
-            "httpd", "ip", "kill", "less", "ln", "login", "ls", "mkdir", "mount", "mv", "ping",
-            "ps", "rm", "sh", "sleep", "sync", "tail", "top", "umount", "uptime", "vi",
+_APPLETS = ("acpid", "ash", "cat", "date", "df", "dmesg", "echo", "free", "getty", "grep",
+            "hostname", "httpd", "ip", "kill", "less", "ln", "login", "ls", "mkdir", "mount", "mv",
+            "ping", "ps", "rm", "sh", "sleep", "sync", "tail", "top", "umount", "uptime", "vi",
             "wget")  # fmt: skip
 
 
@@ -182,8 +182,8 @@ def check_guest(disk: Path) -> None:
 
 def _lay_out(root: Path, packages: Packages) -> None:
     """Fill a folder with what the guest's root file system shall hold."""
-    for folder in ("bin", "boot/grub", "dev", "etc/init.d", "etc/acpi/PWRF", "proc", "root", "run", "sbin", "srv",
-                   "sys", "tmp", "var/log", _DATA[1:]):  # fmt: skip
+    for folder in ("bin", "boot/grub", "dev", "etc/init.d", "etc/acpi/PWRF", "proc", "root",
+                   "run", "sbin", "srv", "sys", "tmp", "var/log", _DATA[1:]):  # fmt: skip
         (root / folder).mkdir(parents=True)
     shutil.copyfile(packages.shell, root / "bin/busybox")
     (root / "bin/busybox").chmod(0o755)

@@ -12,7 +12,7 @@ from engine.sample.packages import Packages
 
 WANTED = ("virtio_pci", "virtio_blk", "sd_mod", "virtio_scsi", "ahci", "ata_piix", "ext4",
           "virtio_net", "button", "evdev")  # fmt: skip
-"""Modules for the disks, cards and power button of standby VMs; those the kernel has built in are absent."""
+"""Modules for the disks, cards and power button of standby VMs; those built in are absent."""
 
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 _INIT = """#!/bin/sh

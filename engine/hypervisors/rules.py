@@ -1,0 +1,83 @@
+"""What every target demands before it touches anything, and the words it refuses with."""
+
+from __future__ import annotations
+
+import re
+
+from engine.model.errors import HypervisorError, LayerError, Problem, Refused
+from engine.model.layers import LayerKind, LayerName
+from engine.model.machine import Network
+from engine.model.text import safe
+from engine.ports import DiskChain
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}")
+
+
+def check_name(name: str) -> None:
+    """Raise `HypervisorError` unless a VM may be called so; the name becomes a folder's, too."""
+    if not _NAME.fullmatch(name):
+        raise HypervisorError(
+            Problem(
+                "vm.name",
+                f"{safe(name)!r} cannot be the name of a VM.",
+                "Nothing was created.",
+                "Use letters, digits, points, hyphens and underscores, at most 63.",
+            )
+        )
+
+
+def check_scratch(chain: DiskChain, layer: LayerName) -> None:
+    """Raise `LayerError` unless the layer exists and a running VM may write to it."""
+    found = chain.layers().get(layer)
+    if found is not None and found.kind is LayerKind.SCRATCH and not found.sealed:
+        return
+    what = "does not exist" if found is None else f"is a {found.kind} layer"
+    raise LayerError(
+        Problem(
+            "vm.not-scratch",
+            f"No VM was started: layer {safe(layer)} {what}, and a VM writes to scratch only.",
+            "No layer was touched.",
+            "Start the boot point again; it gets a scratch layer of its own.",
+            {"layer": safe(layer)},
+        )
+    )
+
+
+def no_network(name: str, network: Network) -> Refused:
+    """Return the refusal to connect a VM to a network that the target has not."""
+    return Refused(
+        Problem(
+            "vm.no-network",
+            f"Target {safe(name)} has no {network} network.",
+            "No VM was started.",
+            "Start the boot point on an isolated network.",
+        )
+    )
+
+
+def runs_already(vm: str, layer: str) -> Refused:
+    """Return the refusal to start a VM that runs on another layer."""
+    return Refused(
+        Problem(
+            "vm.running",
+            f"VM {safe(vm)} runs already, on layer {safe(layer)}.",
+            "It was left alone.",
+            "Stop it first.",
+        )
+    )
+
+
+def unknown(vm: str) -> HypervisorError:
+    """Return the error for a VM that was never created here."""
+    return HypervisorError(
+        Problem(
+            "vm.unknown", f"VM {safe(vm)} does not exist on this target.", "Nothing was changed."
+        )
+    )
+
+
+def is_off(vm: str) -> HypervisorError:
+    """Return the error for asking a VM that is off for its screen."""
+    return HypervisorError(
+        Problem("vm.off", f"VM {safe(vm)} is off, so its console shows nothing.")
+    )
