@@ -143,7 +143,7 @@ class Ledger:
             seq: Last number that was sent; 0 for everything.
             full: Say that the receiver shall forget what it had; what is gone is left out.
         """
-        page = RawPicture(epoch=self.epoch, seq=self.seq, full=full)
+        page = RawPicture(epoch=self.epoch, seq=self.seq, full=full, journal=self._journal)
         room, last = PAGE, seq
         for key, entry in self._after(topics, seq):
             if entry.encoded is None and full:
@@ -168,8 +168,8 @@ class Ledger:
     def _add(self, page: RawPicture, key: Key, entry: _Entry) -> None:
         topic, own = key
         if key == JOURNAL:
-            page.journal = self._journal
-        elif entry.encoded is None:
+            return
+        if entry.encoded is None:
             page.gone.append(f"{topic}/{own}")
         else:
             field = "machines" if topic.startswith(MACHINE) else topic

@@ -25,7 +25,7 @@ import msgspec
 
 from engine import __version__
 from engine.api import asks, problems
-from engine.api.calls import CALLS, Calls, read_ask
+from engine.api.calls import Calls, read_ask
 from engine.api.last import write_last
 from engine.api.ledger import MACHINE, Ledger
 from engine.api.plans import Actor
@@ -47,6 +47,8 @@ PRESENT_S = 0.1
 WATCHED_S, LAST_S, IDLE_S = 5.0, 10.0, 60.0
 WAIT_S = 0.5
 START_S, STOP_S = 10.0, 10.0
+
+_LOGGED = frozenset({"run", "standby.add", "standby.remove"})
 
 T = TypeVar("T")
 
@@ -313,7 +315,7 @@ class _House:
         actor = session.actor
         if actor is None:
             raise problems.hello_first()
-        if method in CALLS and CALLS[method].role > 0:
+        if method in _LOGGED:
             log.info("call=%s user=%s uid=%d", method, actor.name, session.peer.uid)
         return await self._in(self._pool, lambda: self._calls.answer(method, params, actor))
 

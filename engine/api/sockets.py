@@ -57,7 +57,8 @@ def find(
     state = told.state if told else usual_state(environ)
     named = socket or (Path(text) if (text := environ.get("BOOTPOINT_SOCKET", "")) else None)
     if named is not None:
-        return Place(named.absolute(), state)
+        beside = named.absolute().parent
+        return Place(named.absolute(), beside if (beside / "view").is_dir() else state)
     if config is not None and told is not None:
         return told
     places = [*([told] if told else []), Place(SYSTEM, usual_state(environ))]

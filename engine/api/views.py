@@ -304,7 +304,7 @@ class Picture(msgspec.Struct, kw_only=True):
 
     `full` True: everything of the topics, forget what you had. Lists hold whole objects; `gone`
     holds `topic/id`. `more`: the rest follows at once in `changes`. `journal`: number of the
-    newest journal line, 0 where it did not change.
+    newest journal line.
     """
 
     epoch: str

@@ -17,6 +17,8 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEK = 7
 NOTHING = "-"
+NEED = ("LIVE", "NONE", "FAIL", "LOST", "LATE", "BUILD", "TEST", "HELD", "READY")
+"""States in the order of a list sorted by how much a machine needs somebody."""
 
 
 def age(seconds: float | None) -> str:

@@ -1,0 +1,1 @@
+"""The commands, one module for each kind; imported only when used."""

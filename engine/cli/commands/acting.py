@@ -1,0 +1,158 @@
+"""Commands that change something: plan first, then run, then follow the job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.api.errors import EngineAway
+from engine.api.views import Done, JobView, Plan
+from engine.api.words import duration
+from engine.cli.context import Context, wish_key
+from engine.cli.output import note
+from engine.cli.progress import ProgressLine
+from engine.model.errors import Failure, Problem
+from engine.model.progress import Progress
+
+if TYPE_CHECKING:
+    from engine.api.client import Client
+
+ENDED = ("done", "failed", "cancelled")
+TICK_S = 1.0
+
+
+def act(
+    context: Context,
+    action: str,
+    *,
+    machine: str = "",
+    point: str = "",
+    job: str | None = None,
+    reason: str = "",
+    wait: bool = False,
+    dry_run: bool = False,
+) -> int:
+    """Plan an action and do it; with `wait` follow its job to the end."""
+    with context.client() as client:
+        plan = client.call(
+            "plan", Plan, action=action, machine=machine, point=point, job=job, reason=reason
+        )
+        if dry_run:
+            return _show_plan(context, plan)
+        done = client.call("run", Done, plan=plan.plan, confirm="", key=wish_key())
+        if not (wait and done.job):
+            _told(context, done, plan)
+            return 0
+        if not context.output.as_json:
+            note(done.text)
+        ended = follow_job(client, done.job)
+    return _ended(context, ended, done)
+
+
+def _show_plan(context: Context, plan: Plan) -> int:
+    if context.output.as_json:
+        context.output.object(dry_run=True, plan=plan)
+        return 0
+    for number, step in enumerate(plan.steps, 1):
+        context.output.say(f"{number}. {step.text}")
+    context.output.say(*plan.checks)
+    if plan.lost_s is not None:
+        context.output.say(f"Lost: {duration(plan.lost_s)}.")
+    context.output.say("Nothing was changed: this was a dry run.")
+    return 0
+
+
+def _told(context: Context, done: Done, plan: Plan) -> None:
+    if context.output.as_json:
+        context.output.object(
+            text=done.text, job=done.job or None, machine=plan.machine, point=plan.point or None
+        )
+        return
+    context.output.say(done.text + (f" Job {done.job}." if done.job else ""))
+
+
+def follow_job(client: Client, number: str) -> JobView:
+    """Show a job's progress until it ended, and return how it ended.
+
+    Raises:
+        EngineAway: The line was lost; the job goes on.
+    """
+    line = ProgressLine(f"job {number}")
+    try:
+        for picture in client.follow(["jobs"], tick_s=TICK_S):
+            found = [job for job in picture.jobs if job.id == number]
+            job = found[0] if found else client.call("job", JobView, job=number)
+            if job.status in ENDED:
+                return job
+            if job.total or job.done:
+                line(Progress(job.step, job.done, job.total, job.rate, job.eta_s))
+    except EngineAway as error:
+        problem = error.problem
+        raise EngineAway(
+            Problem(
+                problem.key,
+                problem.happened,
+                f"Job {number} goes on if the engine runs.",
+                problem.remedy,
+                problem.facts,
+            )
+        ) from error
+    except KeyboardInterrupt:
+        line.end()
+        note(f"Stopped waiting; job {number} goes on.")
+        raise
+    finally:
+        line.end()
+    raise AssertionError("a client follows for ever")
+
+
+def _ended(context: Context, job: JobView, done: Done) -> int:
+    began, ended = job.started_at or job.queued_at, job.ended_at
+    took = (ended - began).total_seconds() if ended else None
+    if job.status != "done":
+        raise Failure(
+            Problem(
+                f"job.{job.status}",
+                f"Job {job.id} ({job.kind} of {job.machine}) {job.status}: "
+                f"{job.reason or 'no reason was given'}",
+                "",
+                f"See: bootpoint journal --machine {job.machine}",
+                {"job": int(job.id), "status": job.status},
+            )
+        )
+    if context.output.as_json:
+        context.output.object(text=done.text, job=job.id, status=job.status, details=job)
+        return 0
+    words = {"start": f"{job.machine} runs from {job.point}", "stop": f"{job.machine} is off"}
+    context.output.say(f"{words.get(job.kind, f'Job {job.id} is done')} ({duration(took)}).")
+    return 0
+
+
+def start(context: Context, *, machine: str, point: str, wait: bool, dry_run: bool) -> int:
+    """Run a boot point on a scratch layer, isolated."""
+    named = f"bp{int(point):06d}" if point.isdigit() else point
+    return act(context, "start", machine=machine, point=named, wait=wait, dry_run=dry_run)
+
+
+def stop(context: Context, *, machine: str, wait: bool, dry_run: bool) -> int:
+    """Power off and drop the scratch layer."""
+    return act(context, "stop", machine=machine, wait=wait, dry_run=dry_run)
+
+
+def build(context: Context, *, machine: str) -> int:
+    """Make a boot point now."""
+    return act(context, "build", machine=machine)
+
+
+def hold(context: Context, *, machine: str, reason: str) -> int:
+    """Stop making boot points."""
+    return act(context, "hold", machine=machine, reason=reason)
+
+
+def resume(context: Context, *, machine: str) -> int:
+    """Undo a hold."""
+    return act(context, "resume", machine=machine)
+
+
+def cancel(context: Context, *, job: str) -> int:
+    """End a job."""
+    return act(context, "cancel", job=job)

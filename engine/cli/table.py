@@ -1,0 +1,523 @@
+"""The table of commands: parser, help, completion and tests come from it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+_SPAN = re.compile(r"([1-9]\d*)([smhd])")
+_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZE = re.compile(r"([1-9]\d*)([KMGT])(?:iB)?", re.IGNORECASE)
+_SIZES = {"K": 10, "M": 20, "G": 30, "T": 40}
+
+
+def span(text: str) -> int:
+    """Read a time span such as 90s, 30m, 4h or 1d; return seconds."""
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a time such as 30m, 4h or 1d")
+    return int(found[1]) * _SPANS[found[2]]
+
+
+def memory(text: str) -> int:
+    """Read a size such as 512M or 4G; return bytes."""
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a size such as 512M or 4G")
+    return int(found[1]) << _SIZES[found[2].upper()]
+
+
+def count(text: str) -> int:
+    """Read a number of at least 1."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of at least 1")
+    return int(text)
+
+
+def moment(text: str) -> datetime:
+    """Read a time such as 2026-11-22T13:40:00Z; one without a zone is the host's own."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected a time such as 2026-11-22T13:40:00Z"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One argument or option; `kind` names what completion offers for it."""
+
+    names: Sequence[str]
+    help: str
+    metavar: str = ""
+    type: Callable[[str], Any] | None = None
+    default: Any = None
+    choices: Sequence[str] = ()
+    nargs: str = ""
+    flag: bool = False
+    required: bool = False
+    kind: str = ""
+
+    def how(self) -> dict[str, Any]:
+        """Return the keyword arguments of `add_argument`."""
+        if self.flag:
+            return {"action": "store_true", "help": self.help}
+        told: dict[str, Any] = {"help": self.help, "default": self.default}
+        for key in ("metavar", "type", "choices", "nargs"):
+            if getattr(self, key):
+                told[key] = getattr(self, key)
+        if self.required:
+            told["required"] = True
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    Attributes:
+        run: `module:function` below `engine.cli.commands`; it gets the context and the options.
+        examples: Three real ones.
+    """
+
+    name: str
+    about: str
+    run: str
+    examples: tuple[str, str, str]
+    options: Sequence[Option] = ()
+    hidden: bool = False
+
+
+MACHINE = Option(("machine",), "the standby's name", "MACHINE", kind="machine")
+WAIT = Option(("--wait",), "follow the job to its end", flag=True)
+DRY = Option(("--dry-run",), "only say what would be done", flag=True)
+FULL_NAME = Option(("name",), "the standby's name", "NAME", kind="machine")
+
+GROUPS = {
+    "job": "Deal with one job.",
+    "standby": "Define standbys.",
+    "image": "Make and check image files.",
+    "sample": "A small site to try everything with.",
+}
+
+_ENGINE = (
+    Command(
+        "engine",
+        "Run the engine (the daemon).",
+        "running:engine",
+        (
+            "bootpoint engine",
+            "bootpoint engine --config /etc/bootpoint/engine.toml",
+            "bootpoint engine --until-idle",
+        ),
+        (
+            Option(("--until-idle",), "do all work that is due, then exit", flag=True),
+            Option(("--rebuild-state",), "make the state anew from the stores", flag=True),
+        ),
+    ),
+)
+
+_LOOKING = (
+    Command(
+        "status",
+        "Say how each machine stands: one line each, worst first.",
+        "looking:status",
+        (
+            "bootpoint status",
+            "bootpoint status --json",
+            "bootpoint status --fail-on late",
+        ),
+        (
+            Option(("--offline",), "the last known state, without asking the engine", flag=True),
+            Option(
+                ("--fail-on",),
+                "exit 1 if a machine is that bad (late: or worse)",
+                choices=("late", "fail"),
+                default="",
+            ),
+        ),
+    ),
+    Command(
+        "show",
+        "Say everything about one machine.",
+        "looking:show",
+        ("bootpoint show erp", "bootpoint show erp --json", "bootpoint --read-only show web"),
+        (MACHINE,),
+    ),
+    Command(
+        "sets",
+        "List the image sets found in the watched folders.",
+        "looking:sets",
+        ("bootpoint sets", "bootpoint sets --json", "bootpoint sets --color never"),
+    ),
+    Command(
+        "points",
+        "List a machine's boot points, newest first.",
+        "looking:points",
+        ("bootpoint points erp", "bootpoint points erp --json", "bootpoint points web"),
+        (MACHINE,),
+    ),
+    Command(
+        "jobs",
+        "List the jobs that run, wait, or ended lately.",
+        "looking:jobs",
+        ("bootpoint jobs", "bootpoint jobs --json", "bootpoint jobs --read-only"),
+    ),
+    Command(
+        "journal",
+        "Show the history: what happened, and what was to do.",
+        "looking:journal",
+        (
+            "bootpoint journal",
+            "bootpoint journal --follow",
+            "bootpoint journal --machine erp --limit 50",
+        ),
+        (
+            Option(("--follow",), "go on with each new line", flag=True),
+            Option(("--limit",), "lines to begin with (default 50)", "N", count, 50),
+            Option(("--machine",), "only of this machine", "MACHINE", default="", kind="machine"),
+        ),
+    ),
+    Command(
+        "findings",
+        "List what is wrong with files, folders and targets.",
+        "looking:findings",
+        ("bootpoint findings", "bootpoint findings --json", "bootpoint findings --read-only"),
+    ),
+    Command(
+        "targets",
+        "List the targets and the room they have.",
+        "looking:targets",
+        ("bootpoint targets", "bootpoint targets --json", "bootpoint targets --read-only"),
+    ),
+)
+
+_ACTING = (
+    Command(
+        "start",
+        "Run a boot point on a scratch layer, on an isolated network.",
+        "acting:start",
+        (
+            "bootpoint start erp",
+            "bootpoint start erp --point bp000042 --wait",
+            "bootpoint start erp --dry-run",
+        ),
+        (
+            MACHINE,
+            Option(("--point",), "which one (default: the newest)", "ID", default="", kind="point"),
+            WAIT,
+            DRY,
+        ),
+    ),
+    Command(
+        "stop",
+        "Power off a machine's VM and drop what it wrote.",
+        "acting:stop",
+        ("bootpoint stop erp", "bootpoint stop erp --wait", "bootpoint stop erp --dry-run"),
+        (MACHINE, WAIT, DRY),
+    ),
+    Command(
+        "build",
+        "Make a boot point of the newest images now.",
+        "acting:build",
+        ("bootpoint build erp", "bootpoint build erp --json", "bootpoint build web"),
+        (MACHINE,),
+    ),
+    Command(
+        "hold",
+        "Make no further boot points of a machine until it is resumed.",
+        "acting:hold",
+        (
+            "bootpoint hold erp",
+            "bootpoint hold erp --reason 'moving to a new server'",
+            "bootpoint hold erp --json",
+        ),
+        (MACHINE, Option(("--reason",), "why, for the others", "TEXT", default="")),
+    ),
+    Command(
+        "resume",
+        "Make boot points of a held machine again.",
+        "acting:resume",
+        ("bootpoint resume erp", "bootpoint resume erp --json", "bootpoint resume web"),
+        (MACHINE,),
+    ),
+    Command(
+        "job cancel",
+        "Ask a job to end; it does within a second.",
+        "acting:cancel",
+        ("bootpoint job cancel 12", "bootpoint job cancel 12 --json", "bootpoint job cancel 7"),
+        (Option(("job",), "the job's number", "N", kind="job"),),
+    ),
+    Command(
+        "serial",
+        "Show a running machine's serial line.",
+        "guest:serial",
+        (
+            "bootpoint serial erp",
+            "bootpoint serial erp --follow",
+            "bootpoint serial erp --raw",
+        ),
+        (
+            MACHINE,
+            Option(("--follow",), "go on with each new line", flag=True),
+            Option(("--raw",), "the bytes as they are (may steer a terminal)", flag=True),
+            Option(("--lines",), "lines to begin with (default 200)", "N", count, 200),
+        ),
+    ),
+    Command(
+        "screen",
+        "Save a running machine's screen as a picture.",
+        "guest:screen",
+        (
+            "bootpoint screen erp --to erp.png",
+            "bootpoint screen erp --to /tmp/erp.png",
+            "bootpoint screen web --to web.png --json",
+        ),
+        (MACHINE, Option(("--to",), "the PNG file", "FILE", Path, required=True, kind="file")),
+    ),
+)
+
+_STANDBY = (
+    Command(
+        "standby add",
+        "Define a standby for the images in a folder.",
+        "defining:add",
+        (
+            "bootpoint standby add erp --images /mnt/replica/erp",
+            "bootpoint standby add web --images /mnt/replica/web --trigger daily@22:00 --keep 14",
+            "bootpoint standby add dc --images /mnt/replica --machine DC01 --rpo 4h",
+        ),
+        (
+            Option(("name",), "small letters, digits, hyphens", "NAME"),
+            Option(
+                ("--images",),
+                "the folder the images come to",
+                "DIR",
+                Path,
+                required=True,
+                kind="file",
+            ),
+            Option(("--machine",), "name or UUID, if the folder holds several", "TEXT"),
+            Option(("--target",), "where the VM is kept (default local)", "TARGET"),
+            Option(("--trigger",), "immediate, daily@HH:MM or every:N", "WHEN"),
+            Option(("--keep",), "boot points to keep (default 24)", "N", count),
+            Option(("--rpo",), "goal for the age of the data, such as 4h", "TIME", span),
+            Option(("--memory",), "of the VM, such as 4G", "SIZE", memory),
+            Option(("--cpus",), "of the VM", "N", count),
+            Option(("--firmware",), "of the VM", choices=("bios", "uefi")),
+        ),
+    ),
+    Command(
+        "standby list",
+        "List all standbys.",
+        "looking:standby_list",
+        (
+            "bootpoint standby list",
+            "bootpoint standby list --json",
+            "bootpoint --json standby list",
+        ),
+    ),
+    Command(
+        "standby show",
+        "Show one standby's definition.",
+        "looking:standby_show",
+        (
+            "bootpoint standby show erp",
+            "bootpoint standby show erp --json",
+            "bootpoint standby show web",
+        ),
+        (FULL_NAME,),
+    ),
+    Command(
+        "standby remove",
+        "Forget a standby; its layers are set aside, not deleted.",
+        "defining:remove",
+        (
+            "bootpoint standby remove erp",
+            "bootpoint standby remove erp --yes-i-mean erp",
+            "bootpoint standby remove erp --yes-i-mean erp --json",
+        ),
+        (
+            FULL_NAME,
+            Option(("--yes-i-mean",), "the name again", "NAME", default="", kind="machine"),
+        ),
+    ),
+)
+
+_IMAGE = (
+    Command(
+        "image create",
+        "Make a recovery point of a machine's disks: full, then what changed.",
+        "imaging:create",
+        (
+            "bootpoint image create --machine ERP01 --to /mnt/images /dev/vda",
+            "bootpoint image create --machine ERP01 --to /mnt/images disk0.raw disk1.raw",
+            "bootpoint image create --machine ERP01 --to /mnt/images --full /dev/vda",
+        ),
+        (
+            Option(("--machine",), "the machine's name", "NAME", required=True),
+            Option(("--to",), "the folder of all images", "DIR", Path, required=True, kind="file"),
+            Option(("--full",), "begin a new set", flag=True),
+            Option(("--taken-at",), "time of the snapshot (default now)", "TIME", moment),
+            Option(("--memory",), "hint for the VM, such as 4G", "SIZE", memory),
+            Option(("--cpus",), "hint for the VM", "N", count),
+            Option(("--firmware",), "hint for the VM", choices=("bios", "uefi")),
+            Option(("--os",), "hint for the VM", "TEXT", default=""),
+            Option(
+                ("disks",),
+                "raw files or block devices, boot disk first",
+                "DISK",
+                Path,
+                nargs="+",
+                kind="file",
+            ),
+        ),
+    ),
+    Command(
+        "image info",
+        "Say what an image file or a manifest says about itself.",
+        "imaging:info",
+        (
+            "bootpoint image info /mnt/images/erp/erp-000001-d00.bpi",
+            "bootpoint image info /mnt/images/erp/erp-000001.json",
+            "bootpoint image info --json erp-000002-d00.bpi",
+        ),
+        (Option(("file",), "a .bpi file or a manifest", "FILE", Path, kind="file"),),
+    ),
+    Command(
+        "image verify",
+        "Check every hash of image files and the links between them.",
+        "imaging:verify",
+        (
+            "bootpoint image verify /mnt/images/erp",
+            "bootpoint image verify erp-000001-d00.bpi",
+            "bootpoint image verify /mnt/images --json",
+        ),
+        (Option(("path",), "a file, a manifest or a folder", "PATH", Path, kind="file"),),
+    ),
+    Command(
+        "image export",
+        "Write the disk of a chain of image files as qcow2 or raw.",
+        "imaging:export",
+        (
+            "bootpoint image export full.bpi --qcow2 disk.qcow2",
+            "bootpoint image export full.bpi inc1.bpi inc2.bpi --qcow2 disk.qcow2",
+            "bootpoint image export full.bpi inc1.bpi --raw disk.raw",
+        ),
+        (
+            Option(
+                ("files",),
+                "full and increments of one disk",
+                "FILE",
+                Path,
+                nargs="+",
+                kind="file",
+            ),
+            Option(("--qcow2",), "the qcow2 file to write", "OUT", Path, kind="file"),
+            Option(("--raw",), "the raw file to write", "OUT", Path, kind="file"),
+        ),
+    ),
+)
+
+_SITE = Option(
+    ("--site",), "its folder (default sample-site)", "DIR", Path, Path("sample-site"), kind="file"
+)
+
+_SAMPLE = (
+    Command(
+        "sample build",
+        "Build the sample site: a real guest and its first full image.",
+        "sampling:build",
+        (
+            "bootpoint sample build",
+            "bootpoint sample build --site /srv/sample",
+            "bootpoint sample build --json",
+        ),
+        (_SITE,),
+    ),
+    Command(
+        "sample grow",
+        "Let the sample machine change, and replicate one more increment.",
+        "sampling:grow",
+        (
+            "bootpoint sample grow",
+            "bootpoint sample grow --site /srv/sample",
+            "bootpoint sample grow --json",
+        ),
+        (_SITE,),
+    ),
+    Command(
+        "sample live",
+        "Replicate at a visible pace, and grow until all increments are there.",
+        "sampling:live",
+        (
+            "bootpoint sample live",
+            "bootpoint sample live --increments 10 --pause 20s",
+            "bootpoint sample live --site /srv/sample",
+        ),
+        (
+            _SITE,
+            Option(("--increments",), "how many there shall be (default 5)", "N", count, 5),
+            Option(("--pause",), "time between two (default 40s)", "TIME", span, 40),
+        ),
+    ),
+    Command(
+        "sample run",
+        "Build the sample site if there is none, start its engine, open the console.",
+        "sampling:run",
+        (
+            "bootpoint sample run",
+            "bootpoint sample run --site /srv/sample",
+            "bootpoint --read-only sample run",
+        ),
+        (_SITE,),
+    ),
+    Command(
+        "sample stop",
+        "Stop the sample site's virtual machines and its engine.",
+        "sampling:stop",
+        (
+            "bootpoint sample stop",
+            "bootpoint sample stop --site /srv/sample",
+            "bootpoint sample stop --json",
+        ),
+        (_SITE,),
+    ),
+)
+
+_REST = (
+    Command(
+        "completion",
+        "Print the completion script of a shell.",
+        "completing:script",
+        (
+            "bootpoint completion bash > /etc/bash_completion.d/bootpoint",
+            "bootpoint completion zsh > ~/.zfunc/_bootpoint",
+            "bootpoint completion fish > ~/.config/fish/completions/bootpoint.fish",
+        ),
+        (Option(("shell",), "the shell", choices=("bash", "zsh", "fish")),),
+    ),
+    Command(
+        "complete",
+        "Print the names that may stand at a place (for completion scripts).",
+        "completing:names",
+        (
+            "bootpoint complete machine",
+            "bootpoint complete point erp",
+            "bootpoint complete job",
+        ),
+        (
+            Option(("what",), "what to name", choices=("machine", "point", "job")),
+            Option(("machine",), "of which machine", "MACHINE", nargs="?", default=""),
+        ),
+        hidden=True,
+    ),
+)
+
+COMMANDS: Sequence[Command] = (*_ENGINE, *_LOOKING, *_ACTING, *_STANDBY, *_IMAGE, *_SAMPLE, *_REST)
