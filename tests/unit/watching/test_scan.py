@@ -408,3 +408,15 @@ def forbidden(path: Path) -> Iterator[None]:
         libc.setfsuid(user)
         for one, mode in modes.items():
             one.chmod(mode)
+
+
+def test_content_that_hides_its_change_is_noticed(folder: Folder) -> None:
+    """A file rewritten in place, same size and with its old time put back, settles again."""
+    one, other = shot(1), shot(1, tag="x")
+    paths = one.write(folder.path)
+    folder.settle()
+    old = paths[0].stat()
+    with paths[0].open("r+b") as file:
+        file.write(encode(other.disks[0]))
+    os.utime(paths[0], ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert said(points(folder.scan(1)))[0] == (one.id, "arriving")
