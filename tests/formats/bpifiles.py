@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,14 +62,14 @@ def write_file(
     compressor = zstandard.ZstdCompressor(level=1, write_checksum=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
-        writer = BpiWriter(fd, head, str(path.parent))
-        for start, what in pieces:
-            if isinstance(what, int):
-                writer.zero(start, what)
-            else:
-                digest = layout.h16(head.hash_alg, what)
-                writer.data(start, len(what), compressor.compress(what), digest)
-        return writer.finish(head.taken_ns, replaces).root
+        with closing(BpiWriter(fd, head, str(path.parent))) as writer:
+            for start, what in pieces:
+                if isinstance(what, int):
+                    writer.zero(start, what)
+                else:
+                    digest = layout.h16(head.hash_alg, what)
+                    writer.data(start, len(what), compressor.compress(what), digest)
+            return writer.finish(head.taken_ns, replaces).root
     finally:
         os.close(fd)
 
