@@ -24,7 +24,6 @@ from engine.sample.initrd import build_initrd
 from engine.sample.packages import Packages, Say, fetch
 
 SIZE = 192 << 20
-DATA_SIZE = 64 << 20
 FIRST = 2048
 """First sector of the partition: a gap of 1 MiB for the boot loader."""
 COUNTER = "/var/lib/sample/counter"
@@ -98,17 +97,6 @@ def build_guest(out: Path, cache: Path, report: Say, size: int = SIZE) -> None:
             os.close(fd)
         check_guest(disk)
         move_file(disk, out)
-
-
-def build_data_disk(out: Path, size: int = DATA_SIZE) -> None:
-    """Make a second disk for the guest: an ext4 file system without a partition table."""
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as made:
-        work = Path(made)
-        (work / "root").mkdir()
-        (work / "root/README").write_text("Data of the sample guest.\n")
-        _sparse(work / "disk", size)
-        _file_system(work / "disk", work / "root", "sample-data", 0)
-        move_file(work / "disk", out)
 
 
 def counter_of(disk: Path) -> int:
