@@ -135,10 +135,10 @@ class Calls:
 
     def remove(self, ask: asks.RemoveAsk, actor: Actor) -> Done:
         """Remove a standby."""
-        standby_of(self.service.snapshot(), ask.name)
         check_name(ask.confirm, ask.name)
 
         def do() -> Done:
+            standby_of(self.service.snapshot(), ask.name)
             self.service.remove_standby(ask.name, actor.name)
             return Done(
                 text=f"Standby {ask.name} was removed; its layers lie in the store's quarantine."

@@ -31,7 +31,7 @@ from engine.api.ledger import MACHINE, Ledger
 from engine.api.plans import Actor
 from engine.api.present import Presenter, Views, last_view
 from engine.api.roles import GROUPS, Peer, known_groups, lowered, peer_of, role_of
-from engine.api.session import Session
+from engine.api.session import FRAME_S, Session
 from engine.api.views import PROTO, TOPICS, Hello, MachineView
 from engine.api.wire import raw
 from engine.daemon.service import Service, Snapshot
@@ -45,7 +45,7 @@ MOST_CLIENTS = 32
 THREADS = 8
 PRESENT_S = 0.1
 WATCHED_S, LAST_S, IDLE_S = 5.0, 10.0, 60.0
-WAIT_S = 0.5
+WAIT_S = 0.2
 START_S, STOP_S = 10.0, 10.0
 
 _LOGGED = frozenset({"run", "standby.add", "standby.remove"})
@@ -56,15 +56,24 @@ T = TypeVar("T")
 class Door:
     """The door of one engine. `start` and `stop` may be called from any thread."""
 
-    def __init__(self, service: Service, path: Path, *, view: Path | None = None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        path: Path,
+        *,
+        view: Path | None = None,
+        frame_s: float = FRAME_S,
+    ) -> None:
         """Know everything, open nothing.
 
         Args:
             service: The running engine.
             path: The socket.
             view: Folder of `last.json`; None: it is not written.
+            frame_s: Seconds within which a client must greet, or end a line it began.
         """
         self._service, self._path, self._view = service, path, view
+        self._frame_s = frame_s
         self._hall: _House | None = None
         self._thread: threading.Thread | None = None
         self._own: os.stat_result | None = None
@@ -78,7 +87,7 @@ class Door:
         """
         listener = listen(self._path)
         self._own = self._path.lstat()
-        house = self._hall = _House(self._service, self._view)
+        house = self._hall = _House(self._service, self._view, self._frame_s)
         opened = threading.Event()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(house.serve(listener, opened.set)), name="door", daemon=True
@@ -97,6 +106,10 @@ class Door:
             now = self._path.lstat()
             if self._own is not None and now.st_ino == self._own.st_ino:
                 self._path.unlink()
+
+    def unsent(self) -> int:
+        """Return how many bytes wait for clients that do not read; bounded for each client."""
+        return 0 if self._hall is None else self._hall.unsent()
 
 
 def listen(path: Path) -> socket.socket:
@@ -161,9 +174,9 @@ def _clear(path: Path) -> None:
 class _House:
     """What is behind the door: sessions, ledger, pools. Lives in the door's loop."""
 
-    def __init__(self, service: Service, view: Path | None) -> None:
+    def __init__(self, service: Service, view: Path | None, frame_s: float) -> None:
         self.ledger = Ledger(service.epoch)
-        self._service, self._view = service, view
+        self._service, self._view, self._frame_s = service, view, frame_s
         self._calls = Calls(service, time.monotonic)
         self._presenter = Presenter()
         self._sessions: set[Session] = set()
@@ -180,7 +193,9 @@ class _House:
 
     async def serve(self, listener: socket.socket, opened: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        server = await self._loop.create_unix_server(lambda: Session(self), sock=listener)
+        server = await self._loop.create_unix_server(
+            lambda: Session(self, self._frame_s), sock=listener
+        )
         watch = self._loop.create_task(self._watch())
         opened()
         await self._closing.wait()
@@ -266,6 +281,9 @@ class _House:
             log.warning("last picture: %s", error)
 
     # --- sessions
+
+    def unsent(self) -> int:
+        return sum(session.transport.get_write_buffer_size() for session in list(self._sessions))
 
     def enter(self, session: Session) -> Peer:
         if len(self._sessions) >= MOST_CLIENTS:

@@ -55,9 +55,9 @@ class Session(asyncio.Protocol):
     transport: asyncio.Transport
     peer: Peer
 
-    def __init__(self, hall: Hall) -> None:
-        """Wait for the connection."""
-        self._hall = hall
+    def __init__(self, hall: Hall, frame_s: float = FRAME_S) -> None:
+        """Wait for the connection; a begun line must be complete within `frame_s`."""
+        self._hall, self._frame_s = hall, frame_s
         self.actor: Actor | None = None
         self.role: Role = Role.VIEWER
         self.topics: frozenset[str] = frozenset()
@@ -84,7 +84,7 @@ class Session(asyncio.Protocol):
         except (Failure, OSError) as error:
             self.refuse(error)
             return
-        self._frame_timer = self._loop.call_later(FRAME_S, self._too_slow)
+        self._frame_timer = self._loop.call_later(self._frame_s, self._too_slow)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Forget the client."""
@@ -146,9 +146,11 @@ class Session(asyncio.Protocol):
 
     def _wait_for_more(self) -> None:
         self.transport.resume_reading()
-        begun = bool(self._buffer) or self.actor is None
-        if begun and self._frame_timer is None:
-            self._frame_timer = self._loop.call_later(FRAME_S, self._too_slow)
+        begun = bool(self._buffer) or not (self.actor or self._open)
+        if not begun:
+            self._stop_timer()
+        elif self._frame_timer is None:
+            self._frame_timer = self._loop.call_later(self._frame_s, self._too_slow)
 
     def _stop_timer(self) -> None:
         if self._frame_timer is not None:
@@ -156,7 +158,7 @@ class Session(asyncio.Protocol):
             self._frame_timer = None
 
     def _too_slow(self) -> None:
-        self.refuse(problems.too_slow(FRAME_S))
+        self.refuse(problems.too_slow(self._frame_s))
 
     def _take(self, line: bytes) -> None:
         try:
