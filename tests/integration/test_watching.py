@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import stat
+import subprocess
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -238,6 +239,33 @@ def test_a_share_mounted_on_another_device_is_the_same(site: Path, tmp_path: Pat
         fill_and_scan()
     assert devices[0] != devices[1]
     assert found[0] == found[1]
+
+
+def test_a_disk_plugged_in_again_is_taken_up_at_once(site: Path, tmp_path: Path) -> None:
+    """The same file system under another device number needs no quiet time and no second look."""
+    image, other, root, at = tmp_path / "disk", tmp_path / "other", tmp_path / "mnt", [0.0]
+    for path in (image, other):
+        with path.open("wb") as file:
+            file.truncate(32 * MIB)
+        subprocess.run(["mkfs.ext4", "-q", "-F", path], check=True)
+    scanner = make_scanner(root, at)
+    with mounted(["-o", "loop", str(image)], root):
+        for path in files_of(site):
+            shutil.copy(path, root)
+        scanner.scan(START)
+        at[0] += 60
+        before, device = scanner.scan(START), root.stat().st_dev
+    at[0] += 60
+    assert not scanner.scan(START).online
+    root.rmdir()
+    loop = ["-o", "loop"]
+    with mounted([*loop, str(other)], tmp_path / "first"), mounted([*loop, str(image)], root):
+        at[0] += 60
+        view = scanner.scan(START)
+        assert root.stat().st_dev != device
+    assert view.online
+    assert said(points(view)) == said(points(before))
+    assert {p.arrival for p in points(view)} == {"complete"}
 
 
 def test_a_device_is_never_opened(tmp_path: Path) -> None:

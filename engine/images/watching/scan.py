@@ -146,7 +146,7 @@ class Scanner:
         moment = self._monotonic()
         self._number += 1
         same = self._is_same(identity, sentinel)
-        before = self._tree if same else self._stranger
+        before = self._tree if same or not self._stranger.files else self._stranger
         tree = self._walk(folder, before, moment, cancel)
         changed = self._look(folder, tree, identity, moment, cancel)
         if not same and not self._is_known(tree, sentinel):
@@ -324,12 +324,12 @@ def _is_skipped(cancel: Cancel) -> Callable[[str], bool]:
 
 
 def _is_unchanged(mark: FileMark, found: os.stat_result) -> bool:
+    """Compare all but the device: its number is another one each time a share is mounted."""
     return (
         mark.mtime_ns == found.st_mtime_ns
         and mark.size == found.st_size
         and mark.inode == found.st_ino
         and mark.ctime_ns == found.st_ctime_ns
-        and mark.device == found.st_dev
     )
 
 

@@ -240,9 +240,9 @@ def test_a_sentinel_decides(folder: Folder) -> None:
 def test_foreign_images_are_named_and_never_read(folder: Folder) -> None:
     """Each product is told once per folder, with number, newest date and what to do."""
     for name in ("sql.vbk", "sql1.vib", "sql2.vib"):
-        (folder.path / name).write_bytes(b"foreign")
+        (folder.path / name).write_bytes(b'{"test-image"')
     (folder.path / "aip").mkdir()
-    (folder.path / "aip/0f3b_1.aii").write_bytes(b"foreign")
+    (folder.path / "aip/0f3b_1.aii").write_bytes(b'{"test-image"')
     os.utime(folder.path / "sql2.vib", (0, 1767225600 + 86400))
     for path in ("sql.vbk", "sql1.vib"):
         os.utime(folder.path / path, (0, 1767225600))
