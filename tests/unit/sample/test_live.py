@@ -48,7 +48,7 @@ def site(tmp_path: Path) -> Site:
 
 def sequences(folder: Path) -> list[int]:
     """Return the numbers of the recovery points whose manifests are in a folder."""
-    return sorted(json.loads(path.read_bytes())["sequence"] for path in folder.rglob("*.json"))
+    return sorted(json.loads(path.read_bytes())["sequence"] for path in folder.rglob("p0*.json"))
 
 
 def test_the_site_grows_as_far_as_it_was_told(site: Site) -> None:
@@ -74,7 +74,7 @@ def test_a_site_that_is_done_rests(site: Site) -> None:
 def test_what_was_not_replicated_is_replicated_first(site: Site) -> None:
     """Ended between imaging and replicating, the next run catches up."""
     live(site, ManualClock(START), NeverCancelled(), str, FAST)
-    for path in site.watched.rglob("*.json"):
+    for path in site.watched.rglob("p0*.json"):
         path.unlink()
     live(site, ManualClock(START), NeverCancelled(), str, FAST)
     assert sequences(site.watched) == [1, 2, 3]
