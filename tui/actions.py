@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SERIAL_KEPT = 400
 TRIGGERS = ("immediate", "daily@22:00", "every:4")
+SURE = "yes"
 SWITCHES = ("fleet", "jobs", "journal", "targets", "sets", "settings")
 
 
@@ -140,7 +142,7 @@ class Actions:
         rows = tuple(
             (key.id, key.sign, key.words, key.says)
             for key in keys.working(console.fleet, console.look())
-            if key.rank and key.id not in ("open", "back", "menu", "command")
+            if key.rank and key.id not in ("open", "back", "menu", "command", "help", "quit")
         )
         console.go("menu", console.spot.arg, subject=Menu(rows))
 
@@ -228,14 +230,21 @@ class Actions:
         if not isinstance(plan, Plan) or self._running:
             return
         if plan.confirm:
-            console.ask(
-                Question(
-                    f"Type {plan.confirm} to go on:",
-                    done=lambda text: self._run(plan, text),
-                )
-            )
+            label = f"Type {plan.confirm} to go on:"
+            console.ask(Question(label, done=lambda text: self._run(plan, text)))
         else:
-            self._run(plan, "")
+            self._sure(lambda: self._run(plan, ""))
+
+    def _sure(self, then: Callable[[], None]) -> None:
+        """Let the operator type a word: no slip of a finger and no line noise spells it."""
+
+        def done(text: str) -> None:
+            if unicodedata.normalize("NFKC", text).strip().lower() == SURE:
+                then()
+            else:
+                self._console.note("Nothing was changed.")
+
+        self._console.ask(Question(f"Type {SURE}, then Enter:", done=done))
 
     def _run(self, plan: Plan, confirm: str) -> None:
         self._running = True
@@ -299,8 +308,11 @@ class Actions:
             console.back()
             console.note("Nothing was changed.")
         elif field == "yes":
-            if not self._running:
-                console.spawn(self._add(draft))
+            why = new.wrong(draft)
+            if why:
+                console.note(why)
+            elif not self._running:
+                self._sure(lambda: console.spawn(self._add(draft)))
         else:
 
             def done(text: str) -> None:
@@ -316,10 +328,6 @@ class Actions:
 
     async def _add(self, draft: Draft) -> None:
         console = self._console
-        why = new.wrong(draft)
-        if why:
-            console.note(why)
-            return
         params = {
             "name": draft.name,
             "images": draft.images,

@@ -121,10 +121,11 @@ class Console(App[int], inherit_bindings=False):
         self.spawn(self.feed.run())
         self.set_interval(1.0, self._tick)
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
         """Let go of the engine."""
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _signalled(self, number: int) -> None:
         self.exit(128 + number, return_code=128 + number)

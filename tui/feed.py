@@ -132,7 +132,10 @@ class Feed:
         finally:
             for task in tasks:
                 task.cancel()
+            self._writer.close()
             await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(OSError):
+                await self._writer.wait_closed()
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while True:
@@ -226,9 +229,7 @@ class Feed:
 
     def _drop(self, why: str) -> None:
         self._ready = False
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        self._writer = None
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(

@@ -171,7 +171,7 @@ def job_lines(job: JobView, look: Look) -> list[Line]:
         why = f"  ({job.reason})" if job.reason else ""
         return [text(f" . {job.machine}  {job_words(job)}: waits for its turn{why}")]
     share = percent(job.done, job.total)
-    figures = f"{size(job.done)} of {size(job.total)}" if job.total else size(job.done)
+    figures = amount(job)
     pace = f"{rate(job.rate)}  {duration(job.eta_s)} left"
     name: Line = ((" > ", Tone.NOTE), (job.machine, Tone.STRONG), (f"  {what}", Tone.PLAIN))
     if look.usable >= 110:
@@ -179,8 +179,19 @@ def job_lines(job: JobView, look: Look) -> list[Line]:
         return [spread(name, text(f"{drawn} {share:>4}  {figures}  {pace}"), look.usable)]
     if not (job.total or job.done):
         return [name]
-    drawn = bar(job.done, job.total, max(10, look.usable - 49), look.glyphs) if job.total else ""
-    return [name, text(f"   {drawn} {share:>4}  {figures}  {pace}")]
+    rest = f" {share:>4}  {figures}  {pace}"
+    room = min(40, look.usable - 3 - cell_len(rest))
+    drawn = bar(job.done, job.total, room, look.glyphs) if job.total and room >= 6 else ""
+    return [name, text(f"   {drawn}{rest}")]
+
+
+def amount(job: JobView) -> str:
+    """Return how much is done of how much: `3.1 of 5.0 GiB`."""
+    done, total = size(job.done), size(job.total)
+    if not job.total:
+        return done
+    same = done.split()[-1] == total.split()[-1]
+    return f"{done.split()[0] if same else done} of {total}"
 
 
 def job_words(job: JobView) -> str:

@@ -9,7 +9,7 @@ from tui.format import bar, count, duration, percent, rate, size
 from tui.look import Look
 from tui.rows import BLANK, Column, Line, paragraph, spread, table, text
 from tui.screens import frame
-from tui.screens.fleet import job_words
+from tui.screens.fleet import amount, job_words
 from tui.state import LIVE_JOBS, Fleet, all_jobs
 from tui.tones import JOBS, UNKNOWN
 
@@ -110,6 +110,6 @@ def _second(job: JobView, look: Look) -> Line:
         if not job.total:
             return text(f"          {size(job.done) if job.done else ''}{step}")
         drawn = bar(job.done, job.total, 30 if look.usable >= 79 else 16, look.glyphs)
-        return text(f"          {drawn}  {size(job.done)} of {size(job.total)}{step}")
+        return text(f"          {drawn}  {amount(job)}{step}")
     ended = f"ended {look.when(job.ended_at)}"
     return text(f"          {ended}   {job.reason}")

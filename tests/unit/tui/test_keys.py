@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from sample import fleet, look
-
+from tests.unit.tui.sample import fleet, look
 from tui import keys
 from tui.places import CONTENT
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from rich.cells import cell_len
-from sample import HOSTILE, NOW, SIZES, fleet, look
 
+from tests.unit.tui.sample import HOSTILE, NOW, SIZES, fleet, look
 from tui.glyphs import ASCII, BOX
 from tui.places import CONTENT
 from tui.screens import frame
@@ -157,8 +157,7 @@ def test_the_keys_offered_are_those_that_work() -> None:
 
 def test_a_chain_shows_its_gap_and_its_damage() -> None:
     """The drawing of an image set has the full, the gap, and the damaged increment in brackets."""
-    from sample import image_set
-
+    from tests.unit.tui.sample import image_set
     from tui.screens.sets import chain
 
     assert chain(image_set("x").points, 60) == "F--2--3  [parent missing]  5--(6)"

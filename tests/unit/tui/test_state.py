@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
-from sample import NOW, entry, fleet, hello, job, machine
 
 from engine.api.views import Picture
+from tests.unit.tui.sample import NOW, entry, fleet, hello, job, machine
 from tui.state import (
     Down,
     Fleet,
