@@ -8,6 +8,7 @@ from typing import NoReturn
 
 LONGEST = 1 << 20
 DEEPEST = 8
+_DIGITS = 20
 
 
 def parse(data: bytes) -> dict[str, object]:
@@ -22,6 +23,7 @@ def parse(data: bytes) -> dict[str, object]:
         told = json.loads(
             data.decode("utf-8"),
             object_pairs_hook=_once,
+            parse_int=_integer,
             parse_float=_refuse,
             parse_constant=_refuse,
         )
@@ -47,6 +49,12 @@ def _once(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
             raise ValueError("a key stands twice in its JSON")
         found[key] = value
     return found
+
+
+def _integer(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError("its JSON holds a number that is too long")
+    return int(text)
 
 
 def _refuse(_text: str) -> NoReturn:
