@@ -13,12 +13,11 @@ import sys
 from datetime import UTC
 from pathlib import Path
 
-from engine.images.watching.source import FolderSource
-
 from engine.daemon.clock import SystemClock
 from engine.daemon.rebuild import rebuild
 from engine.images.bpi import BpiFormat
 from engine.images.watching.scan import Scanner
+from engine.images.watching.source import FolderSource
 from engine.jobs.sync import sync
 from engine.jobs.tools import Tools
 from engine.model import planner
