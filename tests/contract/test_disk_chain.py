@@ -418,6 +418,21 @@ def test_a_fold_refuses_what_would_be_lost(lab: Lab) -> None:
     assert set(lab.chain.layers()) == {"base", "day1", "day2", "half"}
 
 
+def test_a_fold_below_scratch_is_refused_or_harmless(lab: Lab) -> None:
+    """Files that a running VM reads from never change; a store of flat files may fold anyway."""
+    trunk(lab)
+    grow(lab.chain, "boot2", "day2", kind=LayerKind.CONVERSION)
+    grow(lab.chain, "run2", "boot2", {0: [(7, C)]}, kind=LayerKind.SCRATCH)
+    before = seen(lab.chain, "run2")
+    for layer in (BASE, DAY1):
+        if lab.kind == "qcow2":
+            with pytest.raises(LayerError):
+                lab.chain.fold(layer, NeverCancelled())
+        else:
+            lab.chain.fold(layer, NeverCancelled())
+    assert seen(lab.chain, "run2") == before
+
+
 def test_a_cancelled_fold_changes_nothing_and_runs_again(lab: Lab) -> None:
     """Cancel leaves every layer readable; the next fold finishes."""
     trunk(lab)

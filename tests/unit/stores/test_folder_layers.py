@@ -90,6 +90,7 @@ def test_a_layer_that_lost_its_place_is_sealed_by_its_manifest(store: FolderStor
 def test_doubt_stops_deleting(store: FolderStore) -> None:
     """While a layer cannot say what it lies on, nothing below it is taken away."""
     chain, folder = store.chain("web01"), store.path / "web01" / "day1"
+    grow(chain, "fork", "base")
     (folder / "place.json").unlink()
     (folder / "layer.json").unlink()
     found = chain.layers()[DAY1]
@@ -99,7 +100,8 @@ def test_doubt_stops_deleting(store: FolderStore) -> None:
     with pytest.raises(LayerError):
         chain.fold(BASE, NeverCancelled())
     chain.drop(DAY1)
-    chain.drop(BASE)
+    chain.fold(BASE, NeverCancelled())
+    assert list(chain.layers()) == ["fork"]
 
 
 def test_a_missing_disk_is_refused_not_invented(store: FolderStore) -> None:
