@@ -308,14 +308,14 @@ def _misfit(disk: DiskPart, child: RecoveryPoint, parent: _Form) -> str:
     """Return why a disk's increment does not continue its parent; empty when it does (C1, C2)."""
     if disk.base:
         return ""
-    below = label(parent.point)
     roots = parent.roots.get(disk.uuid)
     if roots is None:
-        wrong = f"is an increment, but {below} has no such disk"
+        wrong = f"is an increment, but {label(parent.point)} has no such disk"
     elif not disk.parent_root or disk.parent_root in roots or "" in roots:
         return ""
     else:
         told = ", ".join(sorted(_short(root) for root in roots))
+        below = label(parent.point)
         wrong = f"continues content {_short(disk.parent_root)}, but {below} here holds {told}"
     return (
         f"{label(child)} does not fit the point it continues: disk {disk.number} {wrong}. "

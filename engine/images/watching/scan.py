@@ -20,7 +20,7 @@ from datetime import datetime
 from engine.images.watching import notes
 from engine.images.watching.foreign import is_sidecar, product_of
 from engine.local.safedir import Identity, SafeDir, mark_of
-from engine.model.chains import assemble
+from engine.model.chains import Assembly, assemble
 from engine.model.errors import FormatError, Problem
 from engine.model.images import BadFile, FileMark, ImagePart, RootView
 from engine.model.settling import NETWORK_QUIET_S, Seen, is_settled, is_temporary, settles_at
@@ -117,6 +117,7 @@ class Scanner:
         self._sentinel = b""
         self._number = 0
         self._tree = self._stranger = _Tree({}, [], {})
+        self._made: dict[str, tuple[list[tuple[ImagePart, bool]], Assembly]] = {}
         self._view: RootView | None = None
 
     def scan(self, now: datetime, cancel: Cancel | None = None) -> RootView:
@@ -283,10 +284,26 @@ class Scanner:
 
     def _assemble(self, now: datetime) -> RootView:
         files = self._tree.files
-        parts = [f.outcome for f in files.values() if isinstance(f.outcome, ImagePart)]
-        made = assemble(self.root, parts, lambda path: files[path].final)
-        bad = notes.bounded([*self._bad(files), *made.odd])
-        return RootView(self.root, True, "", made.sets, tuple(bad), now, len(files))
+        parts: dict[str, list[tuple[ImagePart, bool]]] = defaultdict(list)
+        for file in files.values():
+            if isinstance(file.outcome, ImagePart):
+                parts[file.outcome.set_id].append((file.outcome, file.final))
+        self._made = {set_id: self._assembled(set_id, own) for set_id, own in parts.items()}
+        sets = [one for _, made in self._made.values() for one in made.sets]
+        sets.sort(key=lambda one: (one.machine_name, one.id))
+        odd = [one for _, made in self._made.values() for one in made.odd]
+        bad = notes.bounded([*self._bad(files), *odd])
+        return RootView(self.root, True, "", tuple(sets), tuple(bad), now, len(files))
+
+    def _assembled(
+        self, set_id: str, own: list[tuple[ImagePart, bool]]
+    ) -> tuple[list[tuple[ImagePart, bool]], Assembly]:
+        """Return one set's files and what they add up to; a set that did not change is kept."""
+        before = self._made.get(set_id)
+        if before is not None and before[0] == own:
+            return before
+        settled = {part.path for part, final in own if final}
+        return own, assemble(self.root, (part for part, _ in own), settled.__contains__)
 
     def _bad(self, files: Mapping[str, _File]) -> Iterator[BadFile]:
         products: dict[str, list[tuple[str, FileMark]]] = defaultdict(list)

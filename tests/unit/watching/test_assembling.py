@@ -95,6 +95,18 @@ def test_a_link_that_does_not_fit_is_damage() -> None:
     assert "does not fit the point it continues: disk 0 continues content" in found[1].reason
 
 
+def test_nobody_is_judged_by_what_has_not_arrived() -> None:
+    """A half parent, or a half child, is no reason to call the link between them damaged."""
+    one = shot(1, disks=2)
+    two = shot(2, one, disks=2)
+    assert said(made([one.disks[0], *two.parts])) == [(one.id, "arriving"), (two.id, "complete")]
+    other = shot(1, disks=2, tag="x")
+    forged = [replace(part, point=one.id) for part in other.parts]
+    half = [two.disks[0], two.manifest]
+    assert said(made([*forged, *half])) == [(one.id, "complete"), (two.id, "arriving")]
+    assert said(made([*forged, *two.parts])) == [(one.id, "complete"), (two.id, "damaged")]
+
+
 def test_a_new_disk_may_join_but_not_as_an_increment() -> None:
     """A disk that is new in a point must come in full."""
     one = shot(1)
@@ -157,6 +169,25 @@ def test_a_merged_file_may_be_laid_on_any_point_it_replaces() -> None:
     lost = path_to(PointId("nowhere"), {one.id}, found)
     assert isinstance(lost, Missing)
     assert lost.point == "nowhere"
+
+
+def test_a_file_that_continues_another_point_is_not_the_manifests() -> None:
+    """File and manifest must name the same parent."""
+    one, two = chain(2)
+    astray = replace(two.disks[0], parent=PointId("elsewhere"))
+    found = made([*one.parts, astray, two.manifest])
+    assert said(found)[-1] == (two.id, "damaged")
+    assert "it continues point elsewhere instead of set-1-000001" in found[1].reason
+
+
+def test_only_the_folded_end_may_be_named_by_children() -> None:
+    """A child of the folded point fits by that point's content, not by an earlier one's."""
+    one, two, three, four = chain(4)
+    merged = shot(3, one, replaces=[two, three])
+    disk = four.disks[0].disks[0]
+    wrong = replace(disk, parent_root=two.disks[0].disks[0].root)
+    found = made([*one.parts, *merged.parts, replace(four.disks[0], disks=(wrong,)), four.manifest])
+    assert said(found)[-1] == (four.id, "damaged")
 
 
 def test_a_circle_of_parents_ends() -> None:

@@ -161,6 +161,23 @@ def test_only_new_files_are_opened(folder: Folder) -> None:
     assert folder.format.described == looked + 2
 
 
+def test_only_a_changed_set_is_put_together_again(folder: Folder) -> None:
+    """A point that joins one machine's set leaves the other machine's as it is."""
+    erp, web = chain(3), chain(2, set_id="set-2", machine="web")
+    for one in erp[:-1]:
+        one.write(folder.path)
+    for one in web:
+        one.write(folder.path / "web")
+    before = folder.settle()
+    erp[-1].write(folder.path)
+    after = folder.settle()
+    assert [(s.machine_name, len(s.points)) for s in after.sets] == [("erp", 3), ("web", 2)]
+    assert after.sets[1] is before.sets[1]
+    (folder.path / "web" / web[1].disks[0].path).unlink()
+    assert said(after.sets[0].points) == said(folder.scan(1).sets[0].points)
+    assert [p.arrival for p in folder.scan(1).sets[1].points] == ["complete", "arriving"]
+
+
 def test_an_unplugged_folder_keeps_its_view(folder: Folder) -> None:
     """A folder that goes away takes no point with it, and comes back as it was."""
     for one in chain(3):
