@@ -92,7 +92,7 @@ def emulators(folder: Path) -> list[int]:
 @pytest.fixture(scope="session")
 def libvirt_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the one embedded driver that a process can have."""
-    return tmp_path_factory.mktemp("libvirt")
+    return tmp_path_factory.getbasetemp() / "libvirt"
 
 
 @pytest.fixture(params=KINDS[:2])

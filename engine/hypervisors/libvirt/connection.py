@@ -8,6 +8,7 @@ only, the system user its package expects.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import pwd
@@ -25,6 +26,7 @@ from engine.model.text import safe
 log = logging.getLogger(__name__)
 
 EMBED_USER = "libvirt-qemu"
+LONGEST_ROOT = 48
 _SETTINGS = """# Written by Bootpoint at each start.
 security_driver = "none"
 cgroup_controllers = []
@@ -117,7 +119,7 @@ def _open_embedded(uri: str, root: Path) -> libvirt.virConnect:
                     held.enter_context(file_lock(root / "bootpoint.lock"))
                 except LockHeld as error:
                     raise HypervisorError(_in_use(uri)) from error
-                _embedded[root] = _open(uri)
+                _embedded[root] = _open(embedded_uri(_short(root)))
                 _holding.push(held.pop_all())
         return _embedded[root]
 
@@ -142,6 +144,35 @@ def in_our_words(vm: str, doing: str) -> Iterator[None]:
                 {"vm": safe(vm), "said": said},
             )
         ) from error
+
+
+def _short(root: Path) -> Path:
+    """Return a path of the folder that leaves room for the names of sockets below it.
+
+    QEMU's monitor is a Unix socket `lib/qemu/domain-ID-NAME/monitor.sock`, whose path must stay
+    below 108 bytes. A link in the runtime folder stands for a folder that lies too deep.
+    """
+    if len(os.fsencode(root)) <= LONGEST_ROOT:
+        return root
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/run")
+    place = next(one for one in (runtime, Path("/tmp")) if os.access(one, os.W_OK))  # noqa: S108 - judged below
+    for old in place.glob("bootpoint-????????????"):
+        if old.is_symlink() and old.lstat().st_uid == os.geteuid() and not old.exists():
+            old.unlink(missing_ok=True)  # its folder is gone
+    link = place / f"bootpoint-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
+    with contextlib.suppress(FileExistsError):
+        link.symlink_to(root)
+    if link.lstat().st_uid != os.geteuid() or not link.is_symlink() or link.readlink() != root:
+        raise HypervisorError(
+            Problem(
+                "target.too-deep",
+                f"The folder {safe(str(root), 300)} lies too deep for QEMU's sockets, and "
+                f"{safe(str(link))}, which should stand for it, is something else.",
+                "No VM was touched.",
+                f"Remove {safe(str(link))}, or move the engine's state to a shorter path.",
+            )
+        )
+    return link
 
 
 def _prepare(root: Path) -> None:

@@ -58,6 +58,7 @@ FIRMWARE = (
     ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
 )
 _STEP_S = 0.2
+_UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 _GONE = frozenset({libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID})
 _POWER = {
     libvirt.VIR_DOMAIN_RUNNING: Power.ON,
@@ -216,7 +217,7 @@ class LibvirtHypervisor:
                     if domain.isActive():
                         domain.destroy()
                 with _already():
-                    domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+                    domain.undefineFlags(_UNDEFINE if self._host.kind != "test" else 0)
             remove_tree(self._place(vm))
             if root := embedded_root(self._connection.uri):
                 remove_tree(root / "log/qemu" / f"{vm}.log")
