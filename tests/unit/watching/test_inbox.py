@@ -58,7 +58,7 @@ def pause(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-def wait(until: Callable[[], bool], seconds: float = 5.0) -> None:
+def wait(until: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait for something; fail when it does not come."""
     end = time.monotonic() + seconds
     while not until():
@@ -105,7 +105,7 @@ def test_events_hasten_a_scan(tmp_path: Path) -> None:
     wait(lambda: watched.view(tmp_path) is not None and watched.inbox.settled())
     pause(0.1)
     shot(1).write(tmp_path / "sub")
-    wait(lambda: watched.states(tmp_path) == [("set-1-000001", "complete")], 3)
+    wait(lambda: watched.states(tmp_path) == [("set-1-000001", "complete")], 10)
     wait(watched.inbox.settled)
     pause(0.3)
     scans = watched.scans(tmp_path)
