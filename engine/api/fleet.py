@@ -20,11 +20,14 @@ from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.retention import by_age
 from engine.model.standby import Standby
 from engine.model.state import State
+from engine.model.text import safe
 from engine.model.work import Job, Run
 
 _Key = TypeVar("_Key", BootPointId, PointId)
 _Item = TypeVar("_Item", BootPoint, RecoveryPoint)
 LIMITS = Limits()
+SENTENCE = 600
+"""Characters shown of one alarm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +159,18 @@ def _view(snapshot: Snapshot, standby: Standby, standing: Standing, newest: str)
         target=standby.target,
         strip=standing.strip,
         running=standing.running or "",
-        alarm=" ".join(standing.alarms),
+        alarm=" ".join(safe(text, SENTENCE) for text in standing.alarms),
         remedy=_remedy(standing, standby),
     )
 
 
 def _next(snapshot: Snapshot, standing: Standing) -> Next:
+    text = safe(standing.next_text, SENTENCE)
     progress = snapshot.progress.get(standing.job.id) if standing.job else None
     if progress is None:
-        return Next(kind=standing.next.value, text=standing.next_text)
+        return Next(kind=standing.next.value, text=text)
     done = progress.done / progress.total if progress.total else None
-    return Next(kind=standing.next.value, text=standing.next_text, done=done, eta_s=progress.eta_s)
+    return Next(kind=standing.next.value, text=text, done=done, eta_s=progress.eta_s)
 
 
 def _remedy(standing: Standing, standby: Standby) -> str:

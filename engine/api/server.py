@@ -202,7 +202,8 @@ class _House:
         server.close()
         for session in list(self._sessions):
             session.close()
-        await watch
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
         await self._say_goodbye()
         for pool in (self._pool, self._present, self._wait):
             pool.shutdown(wait=False, cancel_futures=True)
@@ -214,9 +215,8 @@ class _House:
                 loop.call_soon_threadsafe(self._closing.set)
 
     async def _say_goodbye(self) -> None:
-        self._written = float("-inf")
         try:
-            await self._refresh()
+            await self._in(self._present, lambda: self._look_at(set(), last=True))
         except Exception:
             log.exception("last picture")
 
@@ -264,14 +264,17 @@ class _House:
             for session in self._sessions:
                 session.kick()
 
-    def _look_at(self, names: set[str]) -> tuple[Views, dict[str, MachineView | None]]:
+    def _look_at(
+        self, names: set[str], *, last: bool = False
+    ) -> tuple[Views, dict[str, MachineView | None]]:
         snapshot = self._service.snapshot()
         views = self._presenter.views(snapshot)
-        self._write(snapshot, views)
+        if last or time.monotonic() - self._written >= LAST_S:
+            self._write(snapshot, views)
         return views, {name: self._presenter.machine(snapshot, name) for name in names}
 
     def _write(self, snapshot: Snapshot, views: Views) -> None:
-        if self._view is None or time.monotonic() - self._written < LAST_S:
+        if self._view is None:
             return
         told = last_view(views, self._service.site, self._service.epoch, snapshot.now)
         try:

@@ -491,6 +491,74 @@ _SAMPLE = (
     ),
 )
 
+SITE = Option(
+    ("--site",), "its folder (default ./sample-site)", "DIR", Path, Path("sample-site"), kind="file"
+)
+RATE = Option(("--rate",), "of the replication a second, such as 4M", "SIZE", memory)
+
+_SAMPLE = (
+    Command(
+        "sample build",
+        "Build a sample site: a small real guest, imaged once.",
+        "sampling:build",
+        (
+            "bootpoint sample build",
+            "bootpoint sample build --site /srv/sample",
+            "bootpoint sample build --json",
+        ),
+        (SITE,),
+    ),
+    Command(
+        "sample grow",
+        "Add one more increment to the sample site.",
+        "sampling:grow",
+        (
+            "bootpoint sample grow",
+            "bootpoint sample grow --site /srv/sample",
+            "bootpoint sample grow --rate 1M",
+        ),
+        (SITE, RATE),
+    ),
+    Command(
+        "sample live",
+        "Let the sample site live: replicate, grow, replicate.",
+        "sampling:live",
+        (
+            "bootpoint sample live",
+            "bootpoint sample live --increments 10 --pause 20s",
+            "bootpoint sample live --site /srv/sample --rate 1M",
+        ),
+        (
+            SITE,
+            Option(("--increments",), "how many (default 5)", "N", count, 5),
+            Option(("--pause",), "between two, such as 40s", "TIME", span, 40),
+            RATE,
+        ),
+    ),
+    Command(
+        "sample run",
+        "Open the console on the sample site; build and start what is missing.",
+        "sampling:run",
+        (
+            "bootpoint sample run",
+            "bootpoint sample run --site /srv/sample",
+            "bootpoint sample run --read-only",
+        ),
+        (SITE,),
+    ),
+    Command(
+        "sample stop",
+        "End the sample site's VMs, its engine and its life.",
+        "sampling:stop",
+        (
+            "bootpoint sample stop",
+            "bootpoint sample stop --site /srv/sample",
+            "bootpoint sample stop --json",
+        ),
+        (SITE,),
+    ),
+)
+
 _REST = (
     Command(
         "completion",

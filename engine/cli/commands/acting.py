@@ -138,6 +138,13 @@ def stop(context: Context, *, machine: str, wait: bool, dry_run: bool) -> int:
     return act(context, "stop", machine=machine, wait=wait, dry_run=dry_run)
 
 
+def stop_quietly(client: Client, machine: str) -> JobView:
+    """Stop a machine's VM and return its ended job."""
+    plan = client.call("plan", Plan, action="stop", machine=machine)
+    done = client.call("run", Done, plan=plan.plan, confirm="", key=wish_key())
+    return follow_job(client, done.job)
+
+
 def build(context: Context, *, machine: str) -> int:
     """Make a boot point now."""
     return act(context, "build", machine=machine)

@@ -1,115 +1,146 @@
-"""The sample site: build it, let it grow, and run it with engine and console in one go."""
+"""The sample site: a small real guest, its images, and their replication, to try everything with."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from engine.api.views import FleetView
 from engine.api.words import size
-from engine.cli.commands.acting import act
+from engine.cli.commands import acting, running
 from engine.cli.commands.imaging import shown, stoppable
-from engine.cli.commands.running import answers, console, start_engine
 from engine.cli.context import Context
-from engine.cli.output import note
+from engine.cli.output import Output, note
 from engine.daemon.clock import SystemClock
-from engine.sample import processes
-from engine.sample.live import Tempo
-from engine.sample.live import live as live_on
-from engine.sample.site import Site, existing
-from engine.sample.site import build as build_site
-from engine.sample.site import grow as grow_site
 
-_STOP_S, _LIVE_STOP_S = 60.0, 15.0
+if TYPE_CHECKING:
+    from engine.sample.site import Site
+
+LIVE_LOG = "live.log"
+END_S = 30.0
 
 
 def build(context: Context, *, site: Path) -> int:
-    """Build the sample site; one that is there already stays as it is."""
-    made = Site(site.absolute())
-    if not made.exists:
-        with stoppable() as cancel, shown("sample") as report:
-            made = build_site(site, SystemClock(), cancel, report, note)
+    """Build the site; what is there already is kept."""
+    made = _build(site)
     if context.output.as_json:
-        context.output.object(site=made.folder, config=made.config)
+        context.output.object(site=made.folder, config=made.config, source=made.source)
         return 0
     context.output.say(
         f"The sample site is in {made.folder}.",
-        f"  run its engine:    bootpoint engine --config {made.config}",
-        f"  one more increment: bootpoint sample grow --site {made.folder}",
+        f"Its engine: bootpoint engine --config {made.config}",
+        f"Let it live: bootpoint sample live --site {made.folder}",
     )
     return 0
 
 
-def grow(context: Context, *, site: Path) -> int:
-    """Change the sample machine, image the change, replicate it."""
+def _build(folder: Path) -> Site:
+    from engine.sample.site import build as make
+
     with stoppable() as cancel, shown("sample") as report:
-        counter, made = grow_site(existing(site), SystemClock(), cancel, report)
+
+        def say(text: str) -> None:
+            report.end()
+            note(f"sample: {text}")
+
+        return make(folder, SystemClock(), cancel, report, say)
+
+
+def grow(context: Context, *, site: Path, rate: int | None) -> int:
+    """Let the guest's disk change, image the change, replicate it."""
+    from engine.sample.site import existing
+    from engine.sample.site import grow as go_on
+
+    found = existing(site)
+    with stoppable() as cancel, shown("sample") as report:
+        counter, made = go_on(found, SystemClock(), cancel, report, rate)
     if context.output.as_json:
         context.output.object(counter=counter, point=made)
-        return 0
-    context.output.say(
-        f"The sample machine's counter is {counter} now. Increment {made.sequence}, "
-        f"{size(made.stored_bytes)}, was replicated."
-    )
+    else:
+        context.output.say(
+            f"The guest's counter is {counter}; increment {made.sequence} "
+            f"({size(made.stored_bytes)}) is in {found.watched}."
+        )
     return 0
 
 
-def live(context: Context, *, site: Path, increments: int, pause: int) -> int:
-    """Replicate at a visible pace and grow now and then, until all increments are there."""
-    tempo = Tempo(increments=increments, pause_s=pause)
+def live(context: Context, *, site: Path, increments: int, pause: int, rate: int | None) -> int:
+    """Replicate, then grow and replicate until all increments are there."""
+    from engine.sample.live import Tempo
+    from engine.sample.live import live as lives
+    from engine.sample.site import existing
+
+    found, output = existing(site), context.output
+    tempo = Tempo(increments, float(pause)) if rate is None else Tempo(increments, pause, rate)
     with stoppable() as cancel:
-        live_on(existing(site), SystemClock(), cancel, context.output.say, tempo)
+        lives(found, SystemClock(), cancel, lambda text: _say(output, text), tempo)
     return 0
+
+
+def _say(output: Output, text: str) -> None:
+    if output.as_json:
+        output.object(said=text)
+    else:
+        output.say(text)
 
 
 def run(context: Context, *, site: Path) -> int:
-    """Build the site if there is none, start what does not run, open the console."""
-    if not Site(site.absolute()).exists:
-        note("Building the sample site: a small Debian guest and its first full image.")
-        build(replace(context, output=type(context.output)(out=sys.stderr)), site=site)
-    made = existing(site)
-    here = replace(context, socket=None, config=made.config)
-    place = here.place()
-    if not answers(place.socket):
-        start_engine(here, place)
-    if processes.live_of(made) is None:
-        _start_live(made)
-    code = console(here)
-    if processes.engine_of(place.socket) is not None:
-        note(
-            "The engine and its virtual machines go on without the console.\n"
-            "  make run    opens the console again\n"
-            "  make stop   ends them (or: bootpoint sample stop)"
-        )
-    return code
+    """Build the site if there is none, start what does not run, open the console on it."""
+    from engine.sample.processes import live_of
+    from engine.sample.site import Site
+
+    there = Site(site.absolute())
+    if not there.exists:
+        there = _build(site)
+    own = Context(context.output, None, there.config, context.read_only)
+    place = own.place()
+    if not running.answers(place.socket):
+        running.start_engine(own, place)
+    if live_of(there) is None:
+        _start_living(there)
+    return running.console(own)
 
 
-def _start_live(site: Site) -> None:
+def _start_living(site: Site) -> None:
     line = [sys.executable, "-m", "engine.cli.main", "sample", "live", "--site", str(site.folder)]
-    with (site.folder / "live.log").open("ab") as out:
+    with (site.folder / LIVE_LOG).open("ab") as out:
         subprocess.Popen(
             line, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
 
 
 def stop(context: Context, *, site: Path) -> int:
-    """Stop the site's virtual machines, then its engine."""
-    from engine.api.views import FleetView
+    """Power off the site's VMs, then end its engine and its life."""
+    from engine.sample.processes import end, engine_of, live_of
+    from engine.sample.site import existing
 
-    made = existing(site)
-    here = replace(context, socket=None, config=made.config)
-    clock, door = SystemClock(), here.place().socket
-    if (lively := processes.live_of(made)) is not None:
-        processes.end(lively, clock, _LIVE_STOP_S)
-    engine = processes.engine_of(door)
-    if engine is None:
-        context.output.say("No engine of the sample site runs.")
-        return 0
-    with here.client() as client:
-        running = [one.id for one in client.call("fleet", list[FleetView]) if one.running]
-    for machine in running:
-        act(here, "stop", machine=machine, wait=True)
-    ended = processes.end(engine, clock, _STOP_S)
-    context.output.say("The sample site's engine has ended." if ended else "It had to be killed.")
+    found = existing(site)
+    place = Context(context.output, None, found.config).place()
+    ended = []
+    if (process := live_of(found)) is not None:
+        end(process, SystemClock(), END_S)
+        ended.append("its life")
+    if (process := engine_of(place.socket)) is not None:
+        ended += [f"the VM {name}" for name in _power_off(context, found.config)]
+        end(process, SystemClock(), END_S)
+        ended.append("its engine")
+    if context.output.as_json:
+        context.output.object(site=found.folder, ended=ended)
+    else:
+        words = ", ".join(ended) or "nothing, for nothing ran"
+        context.output.say(f"Ended of the sample site in {found.folder}: {words}.")
     return 0
+
+
+def _power_off(context: Context, config: Path) -> list[str]:
+    """Stop all VMs of the site through its engine; return their names."""
+    quiet = Context(context.output, None, config)
+    ended = []
+    with quiet.client() as client:
+        for one in client.call("fleet", list[FleetView]):
+            if one.running:
+                acting.stop_quietly(client, one.id)
+                ended.append(one.id)
+    return ended

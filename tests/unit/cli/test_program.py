@@ -1,0 +1,182 @@
+"""The real program as a process: start-up, pipes, signals."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from engine.api.sockets import find
+from tests.scripted import ScriptedService
+from tests.unit.cli.program import Program, program
+
+HEAVY = ("textual", "pyVmomi", "libvirt", "sqlalchemy", "rich", "watchdog", "zstandard")
+
+
+def loaded(code: str, *, socket: Path | None = None) -> set[str]:
+    """Return which heavy modules some code loads."""
+    show = f"\nimport sys\nprint(*(m for m in {HEAVY!r} + ('asyncio',) if m in sys.modules))"
+    told = subprocess.run(
+        [sys.executable, "-c", code + show],
+        env={**os.environ, **({"BOOTPOINT_SOCKET": str(socket)} if socket else {})},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(told.stdout.splitlines()[-1].split())
+
+
+def test_the_client_loads_nothing_heavy() -> None:
+    """The console's way to the engine imports neither Textual nor any hypervisor or database."""
+    assert loaded("import engine.api.client, engine.api.last, engine.api.sockets") == set()
+    assert loaded("import engine.api.async_client") == {"asyncio"}
+
+
+def test_status_loads_nothing_heavy(door: Path) -> None:
+    """`status` starts quickly because it loads only what it needs."""
+    code = "from engine.cli.main import main\nmain(['status'])"
+    assert loaded(code, socket=door) == set()
+
+
+def test_the_real_program_answers(bootpoint: Program) -> None:
+    """Installed and run as a process, status prints and gives 0; the version needs no engine."""
+    told = bootpoint.real("status")
+    assert told.returncode == 0
+    assert told.stdout.startswith("CAN START NOW: 3 of 3\n")
+    assert told.stderr == ""
+    assert bootpoint.real("--version").stdout == "bootpoint 0.1.0\n"
+
+
+def test_exit_codes_reach_the_shell(bootpoint: Program, alone: Program) -> None:
+    """The process ends with the code of the command."""
+    assert bootpoint.real("statsu").returncode == 2
+    assert bootpoint.real("stop", "erp").returncode == 4
+    assert alone.real("status").returncode == 3
+
+
+def test_a_closed_pipe_is_silent(bootpoint: Program, service: ScriptedService) -> None:
+    """A reader that goes away is no error: no traceback, and the program ends."""
+    for number in range(2000):
+        service.write_line(f"line {number} " + "x" * 200)
+    line = f"{shlex.quote(program())} journal --limit 2000 | head -1"
+    told = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line}"],
+        env={**os.environ, "BOOTPOINT_SOCKET": str(bootpoint.place)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.count("\n") == 1
+
+
+def test_a_follower_ends_with_its_reader(bootpoint: Program, service: ScriptedService) -> None:
+    """`journal --follow | head -1` ends even when nothing more happens."""
+    service.write_line("only line")
+    told = subprocess.run(
+        ["bash", "-c", f"{shlex.quote(program())} journal --follow | head -1"],
+        env={**os.environ, "BOOTPOINT_SOCKET": str(bootpoint.place)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert told.stdout.endswith("only line\n")
+    assert told.stderr == ""
+
+
+def started(bootpoint: Program, *words: str) -> subprocess.Popen[str]:
+    """Start the real program and leave it running."""
+    return subprocess.Popen(
+        [program(), *words],
+        env={**os.environ, "BOOTPOINT_SOCKET": str(bootpoint.place)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_followers_see_what_comes(bootpoint: Program, service: ScriptedService) -> None:
+    """A new journal line appears while following, one JSON object a line."""
+    service.write_line("first")
+    process = started(bootpoint, "journal", "--follow", "--json")
+    assert process.stdout is not None
+    assert '"first"' in process.stdout.readline()
+    service.write_line("second")
+    assert '"second"' in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err == "Interrupted.\n"
+
+
+def test_a_growing_serial_line_is_written_once(
+    bootpoint: Program, service: ScriptedService
+) -> None:
+    """Following a serial line shows a prompt at once and never twice."""
+    service.serials["erp"] = b"boot\nlog"
+    process = started(bootpoint, "serial", "erp", "--follow")
+    assert process.stdout is not None
+    assert process.stdout.read(8) == "boot\nlog"
+    service.say("erp", b"in: ")
+    assert process.stdout.read(4) == "in: "
+    service.say("erp", b"root\nnext")
+    assert process.stdout.read(9) == "root\nnext"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+
+
+def test_ctrl_c_stops_the_waiting_not_the_job(bootpoint: Program, service: ScriptedService) -> None:
+    """An interrupted --wait says that the job goes on."""
+    service.settles = False
+    process = started(bootpoint, "start", "erp", "--wait")
+    pause = threading.Event()
+    while not list(service.snapshot().state.live_jobs()):
+        pause.wait(0.02)
+    pause.wait(0.5)
+    process.send_signal(signal.SIGINT)
+    _out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "job 1 goes on" in err
+    assert list(service.snapshot().state.live_jobs())
+
+
+def test_the_console_is_not_offered_without_a_terminal(alone: Program) -> None:
+    """Without a terminal no question is asked and no engine is started."""
+    told = alone.real()
+    assert told.returncode != 0
+    assert "Start one now" not in told.stderr
+    assert not alone.place.exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ('state_dir = "state"\n', "state/engine.sock"),
+        ('socket = "/run/x.sock"\n', "/run/x.sock"),
+        ('socket = "s/../door.sock"\nstate_dir = "elsewhere"\n', "door.sock"),
+    ],
+)
+def test_the_configuration_says_where_the_engine_answers(
+    tmp_path: Path, config: str, expected: str
+) -> None:
+    """Socket and state folder of engine.toml are found, relative to the file."""
+    file = tmp_path / "engine.toml"
+    file.write_text(config)
+    assert find(None, file, {}).socket == tmp_path / expected
+
+
+def test_a_named_socket_comes_before_everything(tmp_path: Path) -> None:
+    """`--socket` beats the environment, the environment beats engine.toml."""
+    file = tmp_path / "engine.toml"
+    file.write_text('socket = "/c"\n')
+    assert find(Path("/a"), file, {"BOOTPOINT_SOCKET": "/b"}).socket == Path("/a")
+    assert find(None, file, {"BOOTPOINT_SOCKET": "/b"}).socket == Path("/b")
+    assert find(None, file, {}).socket == Path("/c")
