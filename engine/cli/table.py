@@ -166,13 +166,13 @@ _LOOKING = (
     Command(
         "jobs",
         "List the jobs that run, wait, or ended lately.",
-        "looking:jobs",
+        "listing:jobs",
         ("bootpoint jobs", "bootpoint jobs --json", "bootpoint jobs --read-only"),
     ),
     Command(
         "journal",
         "Show the history: what happened, and what was to do.",
-        "looking:journal",
+        "listing:journal",
         (
             "bootpoint journal",
             "bootpoint journal --follow",
@@ -187,13 +187,13 @@ _LOOKING = (
     Command(
         "findings",
         "List what is wrong with files, folders and targets.",
-        "looking:findings",
+        "listing:findings",
         ("bootpoint findings", "bootpoint findings --json", "bootpoint findings --read-only"),
     ),
     Command(
         "targets",
         "List the targets and the room they have.",
-        "looking:targets",
+        "listing:targets",
         ("bootpoint targets", "bootpoint targets --json", "bootpoint targets --read-only"),
     ),
 )
@@ -316,7 +316,7 @@ _STANDBY = (
     Command(
         "standby list",
         "List all standbys.",
-        "looking:standby_list",
+        "listing:standby_list",
         (
             "bootpoint standby list",
             "bootpoint standby list --json",
@@ -326,7 +326,7 @@ _STANDBY = (
     Command(
         "standby show",
         "Show one standby's definition.",
-        "looking:standby_show",
+        "listing:standby_show",
         (
             "bootpoint standby show erp",
             "bootpoint standby show erp --json",

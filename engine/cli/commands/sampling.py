@@ -1,4 +1,4 @@
-"""The sample site: a small real guest, its images, and their replication, to try everything with."""
+"""The sample site: a small real guest, its images and their replication, to try things with."""
 
 from __future__ import annotations
 

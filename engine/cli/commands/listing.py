@@ -1,0 +1,206 @@
+"""Commands that list: jobs, journal, findings, targets, definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from engine.api.views import FindingView, JobView, JournalView, StandbyView, TargetView
+from engine.api.words import duration, moment, percent, rate, size
+from engine.cli.context import Context
+from engine.cli.output import Output
+
+TICK_S = 1.0
+SEVERITY = {"info": " ", "note": " ", "warning": "!", "error": "X"}
+
+
+def jobs(context: Context) -> int:
+    """Print live jobs and the newest ended ones, newest first."""
+    with context.client() as client:
+        found = client.picture(["jobs"]).jobs
+        now = client.hello.now
+    found.sort(key=lambda one: -int(one.id))
+    output = context.output
+    if output.as_json:
+        output.object(items=found)
+        return 0
+    if not found:
+        output.say("No job runs or has run lately.")
+        return 0
+    heads = [">JOB", "KIND", "MACHINE", "POINT", "STATUS", "BEGAN", ">TOOK", "HOW FAR", "REASON"]
+    output.table(heads, [_job_row(one, now) for one in found])
+    return 0
+
+
+def _job_row(one: JobView, now: datetime) -> list[str]:
+    began = one.started_at
+    took = None if began is None else ((one.ended_at or now) - began).total_seconds()
+    return [
+        one.id,
+        one.kind,
+        one.machine,
+        one.point or "-",
+        one.status,
+        moment(began or one.queued_at, now),
+        duration(took),
+        job_progress(one),
+        one.reason,
+    ]
+
+
+def job_progress(one: JobView) -> str:
+    """Return how far a job is, in a few words."""
+    if one.status != "running":
+        return ""
+    parts = [one.step, percent(one.done, one.total)]
+    if one.rate is not None:
+        parts.append(rate(one.rate))
+    if one.eta_s is not None:
+        parts.append(f"{duration(one.eta_s)} left")
+    return " ".join(part for part in parts if part)
+
+
+def journal(context: Context, *, follow: bool, limit: int, machine: str) -> int:
+    """Print journal lines, oldest first; with `follow` go on for ever."""
+    with context.client() as client:
+        found: list[JournalView] = []
+        before: int | None = None
+        while len(found) < limit:
+            want = min(200, limit - len(found))
+            page = client.call(
+                "journal.read", list[JournalView], before=before, limit=want, machine=machine
+            )
+            found = page + found
+            if len(page) < want:
+                break
+            before = int(page[0].id)
+        if context.output.as_json and not follow:
+            context.output.object(items=found)
+            return 0
+        _journal_lines(context.output, found)
+        last = int(found[-1].id) if found else 0
+        for _picture in client.follow(["targets"], tick_s=TICK_S) if follow else ():
+            context.output.check()
+            page = client.call("journal.read", list[JournalView], after=last, machine=machine)
+            _journal_lines(context.output, page)
+            last = int(page[-1].id) if page else last
+    return 0
+
+
+def _journal_lines(output: Output, lines: Sequence[JournalView]) -> None:
+    for line in lines:
+        if output.as_json:
+            output.object(line=line)
+            continue
+        when = f"{line.at.astimezone():%Y-%m-%d %H:%M:%S}"
+        text = " ".join(part for part in (line.text, line.unchanged, line.remedy) if part)
+        output.say(f"{when} {SEVERITY.get(line.severity, ' ')} {line.machine or '-'}  {text}")
+
+
+def targets(context: Context) -> int:
+    """Print the targets."""
+    with context.client() as client:
+        found = client.call("targets", list[TargetView])
+    output = context.output
+    if output.as_json:
+        output.object(items=found)
+        return 0
+    heads = ["TARGET", "KIND", "STATE", "ACCELERATOR", "STORE", "PATH", ">FREE", ">STANDBYS"]
+    rows = [
+        [
+            one.id,
+            one.kind,
+            one.state,
+            one.accelerator or "-",
+            one.store,
+            one.store_path,
+            size(one.free),
+            str(one.standbys),
+        ]
+        for one in found
+    ]
+    output.table(heads, rows)
+    for one in found:
+        output.say(*(f"{one.id}: {text}" for text in one.findings))
+    return 0
+
+
+def findings(context: Context) -> int:
+    """Print what is wrong with files, folders and targets."""
+    with context.client() as client:
+        found = client.picture(["findings"]).findings
+    output = context.output
+    if output.as_json:
+        output.object(items=found)
+        return 0
+    if not found:
+        output.say("Nothing was found to be wrong.")
+    for one in found:
+        _finding(output, one)
+    return 0
+
+
+def _finding(output: Output, one: FindingView) -> None:
+    output.say(f"{SEVERITY.get(one.gravity, ' ')} {one.subject}")
+    for text in (one.text, one.remedy):
+        if text:
+            output.say(f"    {text}")
+
+
+def standby_list(context: Context) -> int:
+    """Print all definitions."""
+    with context.client() as client:
+        found = client.call("standby.list", list[StandbyView])
+    output = context.output
+    if output.as_json:
+        output.object(items=found)
+        return 0
+    if not found:
+        output.say("There is no standby yet.")
+        return 0
+    heads = ["NAME", "IMAGES", "TARGET", "TRIGGER", ">KEEP", ">RPO", "HELD"]
+    rows = [
+        [
+            one.id,
+            one.images,
+            one.target,
+            one.trigger,
+            str(one.keep),
+            duration(one.rpo_s),
+            one.held or "-",
+        ]
+        for one in found
+    ]
+    output.table(heads, rows)
+    return 0
+
+
+def standby_show(context: Context, *, name: str) -> int:
+    """Print one definition."""
+    from engine.model.errors import NotFound, Problem
+
+    with context.client() as client:
+        found = client.call("standby.list", list[StandbyView])
+    chosen = next((one for one in found if one.id == name), None)
+    if chosen is None:
+        known = ", ".join(one.id for one in found[:8]) or "none yet"
+        raise NotFound(
+            Problem("standby.unknown", f"There is no standby {name}.", "", f"Known: {known}.")
+        )
+    output = context.output
+    if output.as_json:
+        output.object(standby=chosen)
+        return 0
+    rows = [
+        ["Name", chosen.id],
+        ["Images", chosen.images],
+        ["Machine", chosen.machine or "the one that is there"],
+        ["Target", chosen.target],
+        ["Trigger", chosen.trigger],
+        ["Keeps", str(chosen.keep)],
+        ["RPO", duration(chosen.rpo_s)],
+        ["Held", chosen.held or "no"],
+        ["File", chosen.file],
+    ]
+    output.table(["", ""], rows)
+    return 0
