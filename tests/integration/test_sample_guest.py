@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from engine.daemon.clock import SystemClock
 from engine.hypervisors.libvirt import LibvirtHypervisor
 from engine.model.layers import LayerKind
 from engine.model.machine import DiskBus, Firmware, Network, Nic, Power, VMRef, VMSpec
+from engine.ports import NeverCancelled
 from engine.sample.guest import build_guest, check_guest, counter_of, grow_guest
+from engine.sample.site import build, existing
+from engine.sample.site import grow as grow_site
 from engine.stores.probe import open_store
 from tests.contract.disk_chains import grow
 from tests.contract.targets import await_serial, emulators, libvirt_folder
@@ -23,6 +27,8 @@ __all__ = ["libvirt_folder"]
 
 MIB = 1 << 20
 VM = VMRef("guest")
+CACHE = Path(os.environ.get("BOOTPOINT_CACHE", Path.home() / ".cache/bootpoint"))
+"""Keeps the downloaded packages from one test run to the next."""
 BOOT_S = 120
 """Alone on two idle processors it takes about 10 s."""
 
@@ -31,8 +37,7 @@ BOOT_S = 120
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a freshly built guest's disk."""
     place = tmp_path_factory.mktemp("guest")
-    cache = Path(os.environ.get("BOOTPOINT_CACHE", Path.home() / ".cache/bootpoint"))
-    build_guest(place / "disk.raw", cache, print)
+    build_guest(place / "disk.raw", CACHE, print)
     return place / "disk.raw"
 
 
@@ -114,3 +119,20 @@ def test_a_grown_guest_shows_its_new_counter_and_shuts_down_cleanly(
     signs = target.signs_of_life(VM)
     assert signs.power is Power.OFF
     assert b"Requesting system poweroff" in signs.serial_tail
+
+
+def test_the_site_s_images_are_its_disk(tmp_path: Path) -> None:
+    """The full image restores to the source disk by zstd alone; growth makes one increment more."""
+    clock, never = SystemClock(), NeverCancelled()
+    (tmp_path / "site/cache").parent.mkdir()
+    (tmp_path / "site/cache").symlink_to(CACHE)
+    site = build(tmp_path / "site", clock, never, lambda _: None, print)
+    before = site.source.read_bytes()
+    [full] = site.images.rglob("*.bpi")
+    assert subprocess.run(["zstd", "-dc", full], check=True, capture_output=True).stdout == before
+    assert not list(site.watched.rglob("*.bpi"))
+    counter, made = grow_site(site, clock, never, lambda _: None)
+    assert (counter, made.sequence, made.full) == (2, 2, False)
+    assert made.stored_bytes < full.stat().st_size / 2
+    assert len(list(site.watched.rglob("*.json"))) == 2
+    assert existing(tmp_path / "site") == site

@@ -15,7 +15,7 @@ import pwd
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import libvirt
 
@@ -52,10 +52,9 @@ def embedded_uri(root: Path) -> str:
 
 def embedded_root(uri: str) -> Path | None:
     """Return the folder of an embedded driver's URI; None for any other."""
-    parts = urlsplit(uri)
-    if parts.scheme != "qemu" or parts.netloc or parts.path != "/embed":
+    if not uri.startswith("qemu:///embed"):
         return None
-    return Path(parse_qs(parts.query).get("root", [""])[0])
+    return Path(unquote(uri.partition("?root=")[2]))
 
 
 def is_local(uri: str) -> bool:
