@@ -271,6 +271,11 @@ class Console(App[int], inherit_bindings=False):
 
     # --- keys -------------------------------------------------------------------------------
 
+    async def on_event(self, event: events.Event) -> None:
+        """Drop keys that arrive while the console closes: Textual has no screen for them then."""
+        if not (isinstance(event, events.Key) and not self.screen_stack):
+            await super().on_event(event)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Tell whether a key belongs to this place now."""
         if action != "act":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ GONE = 129
 """Exit code when the terminal went away, as after SIGHUP."""
 _UNWANTED = frozenset({"\x1b[?1004h", "\x1b[?1004l"})
 """Focus reports: nothing here uses them, and a slow line shows them as keys."""
+
+
+_LATE = re.compile(r"\x1b\[(?:\?[\d;$]*[a-zA-Z]|>[\d;]*c|\d+;\d+R)")
+"""Answers to questions of whoever had the terminal before; unread they look like keys."""
 
 
 class _SteadyFile:
@@ -65,6 +70,14 @@ class SteadyDriver(LinuxDriver):
         if data not in _UNWANTED:
             super().write(data)
 
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """Ask the terminal itself: an exported COLUMNS is as old as the shell that set it."""
+        try:
+            width, height = os.get_terminal_size(self.fileno)
+        except OSError:
+            width, height = 0, 0
+        return width or 80, height or 24
+
     def _request_terminal_sync_mode_support(self) -> None:
         """Ask nothing: a late answer is typed as keys."""
 
@@ -91,7 +104,7 @@ class SteadyDriver(LinuxDriver):
             if data == b"":
                 self._hang_up()
                 return
-            text = decode(data).replace("\ufffd", "") if data else ""
+            text = _LATE.sub("", decode(data).replace("\ufffd", "")) if data else ""
             parser = self._feed(parser, text)
 
     def _feed(self, parser: XTermParser, text: str) -> XTermParser:

@@ -122,7 +122,7 @@ def apply(fleet: Fleet, event: Event) -> Fleet:
         case Up(hello, at):
             if fleet.hello and fleet.hello.epoch != hello.epoch:
                 fleet = replace(fleet, journal=(), journal_end=0)
-            return replace(fleet, hello=hello, link=Link(ever=True), skew=hello.now - at)
+            return replace(fleet, hello=hello, link=Link(ever=fleet.link.ever), skew=hello.now - at)
         case Told(picture):
             return _told(fleet, picture)
         case Read(lines):
@@ -137,6 +137,7 @@ def _told(fleet: Fleet, picture: Picture) -> Fleet:
     full = picture.full
     return replace(
         fleet,
+        link=replace(fleet.link, ever=True),
         epoch=picture.epoch or fleet.epoch,
         seq=picture.seq,
         machines=_merged({} if full else fleet.machines, picture.fleet, gone.get("fleet", ())),
