@@ -337,7 +337,15 @@ class _House:
         if actor is None:
             raise problems.hello_first()
         if method in _LOGGED:
-            log.info("call=%s user=%s uid=%d", method, actor.name, session.peer.uid)
+            tty, ssh = session.claims
+            log.info(
+                "call=%s user=%s uid=%d tty=%s ssh=%s",
+                method,
+                actor.name,
+                session.peer.uid,
+                tty,
+                ssh,
+            )
         return await self._in(self._pool, lambda: self._calls.answer(method, params, actor))
 
     async def _hello(self, session: Session, ask: asks.HelloAsk) -> Hello:
@@ -345,22 +353,16 @@ class _House:
             raise problems.other_protocol(ask.proto, PROTO)
         snapshot = await self._in(self._pool, self._service.snapshot)
         role = lowered(session.role, ask.want)
-        session.actor = Actor(session.peer.user, role)
-        log.info(
-            "hello user=%s uid=%d role=%s client=%s tty=%s ssh=%s",
-            session.peer.user,
-            session.peer.uid,
-            role.word,
-            safe(ask.client),
-            safe(ask.tty),
-            safe(ask.ssh),
-        )
+        actor_name = session.peer.user
+        session.actor = Actor(actor_name, role)
+        session.claims = (safe(ask.tty), safe(ask.ssh))
+        log.debug("hello user=%s role=%s client=%s", actor_name, role.word, safe(ask.client))
         return Hello(
             proto=PROTO,
             engine=__version__,
             epoch=self._service.epoch,
             role=role.word,
-            user=session.peer.user,
+            user=actor_name,
             site=self._service.site,
             now=snapshot.now,
             up_s=max(0.0, (snapshot.now - self._service.started_at).total_seconds()),

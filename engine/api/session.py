@@ -60,6 +60,8 @@ class Session(asyncio.Protocol):
         self._hall, self._frame_s = hall, frame_s
         self.actor: Actor | None = None
         self.role: Role = Role.VIEWER
+        self.claims = ("", "")
+        """Terminal and SSH connection, as the client says."""
         self.topics: frozenset[str] = frozenset()
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()

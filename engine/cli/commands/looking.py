@@ -39,7 +39,10 @@ def status(context: Context, *, offline: bool, fail_on: str) -> int:
         fleet, now, live = last.fleet, last.as_of, False
     else:
         with context.client() as client:
-            fleet, now, live = client.call("fleet", list[FleetView]), client.hello.now, True
+            fleet, now, live = client.picture(["fleet"]).fleet, client.hello.now, True
+        for one in fleet:
+            if one.data_as_of is not None:
+                one.lag_s = max(0.0, (now - one.data_as_of).total_seconds())
     fleet.sort(key=lambda one: (NEED.index(one.state) if one.state in NEED else 0, one.id))
     if context.output.as_json:
         _status_json(context.output, fleet, now, live=live)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import shlex
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.api.server import Door
 from engine.api.sockets import find
 from tests.scripted import ScriptedService
 from tests.unit.cli.program import Program, program
@@ -180,3 +182,63 @@ def test_a_named_socket_comes_before_everything(tmp_path: Path) -> None:
     assert find(Path("/a"), file, {"BOOTPOINT_SOCKET": "/b"}).socket == Path("/a")
     assert find(None, file, {"BOOTPOINT_SOCKET": "/b"}).socket == Path("/b")
     assert find(None, file, {}).socket == Path("/c")
+
+
+def test_a_lost_line_while_waiting_is_3(bootpoint: Program, service: ScriptedService) -> None:
+    """When the engine goes while a command waits, the code is 3 and the job may go on."""
+    service.settles = False
+    place = bootpoint.place.with_name("second.sock")
+    second = Door(service, place)
+    second.start()
+    process = subprocess.Popen(
+        [program(), "start", "erp", "--wait", "--socket", str(place)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(service.snapshot().state.live_jobs()):
+        threading.Event().wait(0.02)
+    second.stop()
+    _out, err = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert "goes on if the engine runs" in err
+
+
+def test_a_bad_configuration_is_wrong_use(tmp_path: Path, alone: Program) -> None:
+    """`bootpoint engine` with a wrong key names file and key and gives 2."""
+    file = tmp_path / "engine.toml"
+    file.write_text("[limits]\njobs = 0\n")
+    told = alone.real("engine", "--config", str(file))
+    assert told.returncode == 2
+    assert "engine.toml" in told.stderr
+    assert "limits.jobs" in told.stderr
+
+
+def test_an_engine_that_cannot_start_says_why(tmp_path: Path) -> None:
+    """On a terminal the console offers an engine; when that ends, the end of its log is shown."""
+    file = tmp_path / "engine.toml"
+    file.write_text(f'state_dir = "{tmp_path}/state"\n[limits]\njobs = 0\n')
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [program(), "--config", str(file)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        env={k: v for k, v in os.environ.items() if k != "BOOTPOINT_SOCKET"},
+    )
+    os.close(theirs)
+    os.write(ours, b"y\n")
+    shown = b""
+    while True:
+        try:
+            data = os.read(ours, 4096)
+        except OSError:
+            break
+        if not data:
+            break
+        shown += data
+    os.close(ours)
+    assert process.wait(timeout=30) == 1
+    assert b"Start one now? [Y/n]" in shown
+    assert b"limits.jobs" in shown
