@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -480,6 +481,31 @@ def test_a_slow_reader_keeps_memory_flat(place: Path) -> None:
             last[one["id"]] = one["next"]["text"]
     assert len(last) == 500
     stuck.close()
+    opened.stop()
+
+
+def test_answers_nobody_reads_are_not_piled_up(place: Path) -> None:
+    """A client that asks and asks and never reads is not read either, once its line is full."""
+    service = ScriptedService()
+    for number in range(200):
+        service.write_line(f"{number} " + "x" * 2000)
+    opened = Door(service, place)
+    opened.start()
+    greedy = Line(place)
+    greedy.hello()
+    greedy.socket.setblocking(False)
+    call = b'{"jsonrpc":"2.0","id":1,"method":"journal.read","params":{}}\n'
+    sent = 0
+    for _ in range(40):
+        with contextlib.suppress(BlockingIOError):
+            while sent < 600:
+                greedy.socket.sendall(call)
+                sent += 1
+        pause(0.02)
+        assert opened.unsent() < 8 * MAX_FRAME
+    greedy.close()
+    with Client(place) as other:
+        assert other.call("ping", dict[str, str]) == {}
     opened.stop()
 
 
