@@ -22,6 +22,7 @@ from engine.daemon.targets import Target
 from engine.hypervisors.libvirt import LibvirtHypervisor
 from engine.hypervisors.simulated import SimulatedHypervisor
 from engine.images.bpi import BpiFormat
+from engine.images.watching.cell import Confined
 from engine.images.watching.inbox import Inbox
 from engine.images.watching.source import FolderSource
 from engine.jobs.power import Shape
@@ -31,8 +32,6 @@ from engine.state.sqlite import SqliteState
 from engine.stores.probe import open_store
 
 log = logging.getLogger(__name__)
-
-FORMATS = (BpiFormat(),)
 
 
 def run_engine(
@@ -59,11 +58,13 @@ def run_engine(
             jobs_at_once=told.jobs,
             shape=Shape(told.memory, told.cpus),
         )
+        formats = (Confined(BpiFormat()),)
+        stack.callback(formats[0].close)
         engine = Engine(
-            settings, state, clock, FolderSource(FORMATS), targets, StandbyFolder(told.standbys)
+            settings, state, clock, FolderSource(formats), targets, StandbyFolder(told.standbys)
         )
         inbox = Inbox(
-            FORMATS,
+            formats,
             on_view=engine.on_view,
             now=clock.now,
             monotonic=clock.monotonic,

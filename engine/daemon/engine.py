@@ -19,7 +19,7 @@ from datetime import tzinfo
 from functools import partial
 from typing import Protocol
 
-from engine.daemon.intake import Intake
+from engine.daemon.intake import Intake, gaps
 from engine.daemon.performer import Performer
 from engine.daemon.picture import Picture
 from engine.daemon.runner import Runner
@@ -276,18 +276,15 @@ class Engine:
 
     def _match(self) -> None:
         """Find the image set each standby follows, or say why there is none."""
+        made = {p.recovery_point for p in self.state.read().boot_points.values()}
         for name, standby in self.standbys.items():
             view = self.roots.get(standby.images)
             sets: Sequence[ImageSet] = view.sets if view is not None else ()
             found = planner.match_source(standby, sets)
             if found.machine_uuid:
                 self.sources[name] = found.machine_uuid
-            missing = [
-                text
-                for s in sets
-                if s.machine_uuid == found.machine_uuid
-                for text in s.missing.values()
-            ]
+            mine = [s for s in sets if s.machine_uuid == found.machine_uuid]
+            missing = [text for s in mine for text in gaps(s, made).values()]
             self.waiting[name] = [found.problem, *missing] if found.problem else missing
 
     def _owners(self) -> dict[str, str]:

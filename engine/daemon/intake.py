@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from engine.model.images import Arrival, BadFile, PointId, RecoveryPoint, RootView
+from engine.model.images import Arrival, BadFile, ImageSet, PointId, RecoveryPoint, RootView
 from engine.model.state import State
 from engine.model.text import safe
 from engine.model.work import Severity
@@ -47,6 +47,16 @@ def vanished(state: State, view: RootView) -> list[PointId]:
     ]
 
 
+def gaps(images: ImageSet, made: Container[PointId]) -> Mapping[PointId, str]:
+    """Return the missing parents that stop something: what was applied may vanish at the source.
+
+    Args:
+        images: An image set with what it misses.
+        made: Recovery points that boot points were made of.
+    """
+    return {point: text for point, text in images.missing.items() if point not in made}
+
+
 @dataclass(slots=True)
 class Intake:
     """Remembers what was told already, so that each thing is told once."""
@@ -67,7 +77,7 @@ class Intake:
         state = self.store.read()
         fresh, gone = arrived(state, view, now), vanished(state, view)
         told = [
-            *self._news(view),
+            *self._news(view, state),
             *(_arrival(p) for p in fresh if p.id not in state.recovery_points),
         ]
         names = {p.id: owners.get(p.set_id, "") for p in fresh}
@@ -82,10 +92,10 @@ class Intake:
                     now, news.severity, standby, news.key, news.text, news.unchanged, news.remedy
                 )
 
-    def _news(self, view: RootView) -> list[tuple[str, News]]:
+    def _news(self, view: RootView, state: State) -> list[tuple[str, News]]:
         news = [*self._root_news(view)]
         if view.online:
-            news += [*self._file_news(view.root, view.bad), *self._gap_news(view)]
+            news += [*self._file_news(view.root, view.bad), *self._gap_news(view, state)]
         return [("", one) for one in news]
 
     def _root_news(self, view: RootView) -> list[News]:
@@ -127,14 +137,16 @@ class Intake:
             del self._bad[mark]
         return news
 
-    def _gap_news(self, view: RootView) -> list[News]:
+    def _gap_news(self, view: RootView, state: State) -> list[News]:
         news = []
+        made = {point.recovery_point for point in state.boot_points.values()}
         for one in view.sets:
+            missing = gaps(one, made)
             before = self._missing.get(one.id, frozenset())
-            self._missing[one.id] = frozenset(one.missing)
+            self._missing[one.id] = frozenset(missing)
             news += [
                 News(Severity.WARNING, "image.parent-missing", text)
-                for point, text in one.missing.items()
+                for point, text in missing.items()
                 if point not in before
             ]
         return news
