@@ -64,8 +64,9 @@ def test_a_vm_writes_to_scratch_only(site: Site, layer: str) -> None:
     """No VM starts on a sealed layer or on one that does not exist."""
     site.boot_point("never seen")
     site.create()
-    with pytest.raises(LayerError):
+    with pytest.raises(LayerError) as refused:
         site.target.power_on(VM, LayerName(layer), Network.ISOLATED)
+    assert refused.value.problem.key == "vm.not-scratch"
     assert is_off(site.target, VM)
 
 
