@@ -117,13 +117,14 @@ def stop(context: Context, *, site: Path) -> int:
     from engine.sample.site import existing
 
     found = existing(site)
-    place = Context(context.output, None, found.config).place()
-    ended = []
+    own = Context(context.output, None, found.config)
+    place = own.place()
+    ended: list[str] = []
     if (process := live_of(found)) is not None:
         end(process, SystemClock(), END_S)
         ended.append("its life")
     if (process := engine_of(place.socket)) is not None:
-        ended += [f"the VM {name}" for name in _power_off(context, found.config)]
+        ended += [f"the VM {name}" for name in power_off(own)]
         end(process, SystemClock(), END_S)
         ended.append("its engine")
     if context.output.as_json:
@@ -134,11 +135,10 @@ def stop(context: Context, *, site: Path) -> int:
     return 0
 
 
-def _power_off(context: Context, config: Path) -> list[str]:
-    """Stop all VMs of the site through its engine; return their names."""
-    quiet = Context(context.output, None, config)
+def power_off(context: Context) -> list[str]:
+    """Stop all VMs of an engine through its door; return their machines' names."""
     ended = []
-    with quiet.client() as client:
+    with context.client() as client:
         for one in client.call("fleet", list[FleetView]):
             if one.running:
                 acting.stop_quietly(client, one.id)
