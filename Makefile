@@ -21,6 +21,8 @@ setup:
 
 run: setup
 	@$(BOOTPOINT) sample run --site $(SITE)
+	@echo "The engine and its virtual machines go on without the console."
+	@echo "make run: open it again    make stop: end them    log: $(SITE)/state/engine.log"
 
 stop:
 	@if [ -x $(BOOTPOINT) ] && [ -d $(SITE) ]; then $(BOOTPOINT) sample stop --site $(SITE); \
