@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.api.ledger import GONE_KEPT, Ledger
@@ -36,6 +36,7 @@ def apply(known: dict[str, str], told: Picture) -> dict[str, str]:
 KEYS = st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from("xyz"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(KEYS, st.booleans()), max_size=20))
 def test_any_changes_seen_at_any_time_give_the_present(
     steps: list[tuple[dict[str, str], bool]],
@@ -53,6 +54,7 @@ def test_any_changes_seen_at_any_time_give_the_present(
 SIZES = st.sampled_from([1, 10, 200_000, 390_000, 700_000])
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 12), SIZES, min_size=1))
 def test_pages_together_are_the_whole(sizes: dict[int, int]) -> None:
     """However big the objects are, page after page brings each of them."""

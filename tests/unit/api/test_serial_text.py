@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.api.serial import last_lines, read_serial
@@ -10,6 +10,7 @@ from engine.api.serial import last_lines, read_serial
 UNSAFE = {chr(n) for n in (*range(32), *range(127, 160))}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_no_control_character_gets_through(data: bytes) -> None:
     """Whatever a guest writes, no control character reaches the reader's terminal."""
@@ -17,6 +18,7 @@ def test_no_control_character_gets_through(data: bytes) -> None:
     assert not UNSAFE & set("".join([*told.lines, told.tail]))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 300))
 def test_reading_in_two_parts_gives_the_same_lines(data: bytes, cut: int) -> None:
     """Going on from `used` loses nothing and repeats nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.api import words
@@ -46,6 +46,7 @@ def test_durations_have_seconds_below_an_hour(seconds: float, expected: str) -> 
     assert words.eta(seconds) == expected
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**8), st.integers(0, 10**8))
 def test_an_age_never_jumps_back(one: int, other: int) -> None:
     """A greater age is never shown as a smaller one."""
@@ -84,6 +85,7 @@ def test_sizes_are_binary_and_say_so(count: int | None, expected: str) -> None:
     assert words.size(count) == expected
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1 << 62))
 def test_a_size_has_three_figures_at_most(count: int) -> None:
     """No size is longer than three figures and its unit."""

@@ -7,7 +7,7 @@ import os
 import pty
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.cli.cells import cell_width, fit, pad, table
@@ -46,6 +46,7 @@ def test_width_is_counted_in_cells(text: str, cells: int) -> None:
     assert cell_width(text) == cells
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="abc基幹サ\u0301", max_size=20), st.integers(2, 20))
 def test_a_fitted_text_fits(text: str, width: int) -> None:
     """Cut and filled, a text takes exactly the room it has."""

@@ -196,8 +196,8 @@ def test_a_lost_line_while_waiting_is_3(bootpoint: Program, service: ScriptedSer
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not list(service.snapshot().state.live_jobs()):
-        threading.Event().wait(0.02)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "Starting erp from bp000004.\n"
     second.stop()
     _out, err = process.communicate(timeout=20)
     assert process.returncode == 3
