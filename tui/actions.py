@@ -357,15 +357,22 @@ class Actions:
             self._following = True
             self._console.spawn(self._read_serial())
 
+    def _of_this_run(self, machine: str, serial: Serial) -> Serial:
+        detail = self._console.fleet.details.get(machine)
+        since = detail.run.since if detail is not None and detail.run is not None else None
+        if since is None or since == serial.since:
+            return serial
+        return Serial(since=since)
+
     async def _read_serial(self) -> None:
         console, spot = self._console, self._console.spot
         try:
             while isinstance(spot.subject, Serial) and console.spot is spot:
-                serial = spot.subject
+                serial = self._of_this_run(spot.arg, spot.subject)
                 params = {"machine": spot.arg, "after": serial.next}
                 told = await asyncio.wait_for(console.feed.call("serial", params, SerialView), 5)
                 lines = (*serial.lines, *told.lines)[-SERIAL_KEPT:]
-                spot.subject = Serial(lines, told.next, told.tail)
+                spot.subject = replace(serial, lines=lines, next=told.next, tail=told.tail)
                 if told.next == serial.next:
                     break
         except (Refusal, TimeoutError):

@@ -28,7 +28,8 @@ EVERYWHERE = frozenset(
 OPENING = frozenset(
     {"fleet", "machine", "jobs", "sets", "menu", "plan", "new", "form", "refused", "help"}
 )
-OPENS = {"plan": "choose", "new": "choose", "form": "change", "menu": "do it", "refused": "back"}
+OPENS = {"plan": "choose", "new": "choose", "form": "change", "menu": "do it"}
+OPENS |= dict.fromkeys(("refused", "help"), "back")
 """What Enter does, where it does not open something."""
 CALM = EVERYWHERE - {"plan", "form", "new", "refused"}
 """Everywhere but where something is being decided."""

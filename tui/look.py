@@ -27,11 +27,13 @@ class Serial:
 
     Attributes:
         next: Offset to go on at.
+        since: Start of the VM that wrote them; another one begins anew.
         tail: The unfinished last line, such as a prompt.
     """
 
     lines: tuple[str, ...] = ()
     next: int = 0
+    since: datetime | None = None
     tail: str = ""
 
 

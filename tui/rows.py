@@ -58,6 +58,14 @@ def paragraph(label: str, words: str, width: int, *, tone: Tone = Tone.PLAIN) ->
     ]
 
 
+def clip(lines: Sequence[Line], most: int, width: int) -> list[Line]:
+    """Return at most `most` lines; where some were cut the last one ends in `..`."""
+    if len(lines) <= most or not most:
+        return list(lines[:most])
+    kept = fit(lines[most - 1], width - 3)
+    return [*lines[: most - 1], (*kept, (" ..", Tone.PLAIN))]
+
+
 def prose(words: str, width: int, tone: Tone = Tone.PLAIN, indent: int = 1) -> list[Line]:
     """Return wrapped words with a margin."""
     return [text(" " * indent + part, tone) for part in wrap(words, max(8, width - indent))]

@@ -77,6 +77,7 @@ STAGES = {
     "failed": Sign("X", Tone.BAD, "failed"),
     "retired": Sign("-", Tone.PLAIN, "folded away"),
 }
+RUNS = Sign("*", Tone.TEST, "runs, isolated")
 JOBS = {
     "queued": Sign(".", Tone.PLAIN, "waits"),
     "running": Sign(">", Tone.NOTE, "runs"),

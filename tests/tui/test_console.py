@@ -98,6 +98,11 @@ async def test_a_start_goes_over_a_page_to_the_serial_line(bench: Bench) -> None
         await hand.agree()
         await hand.sees("POWER OFF", "does not run")
         assert service.calls[-1][:2] == ("stop", "dc")
+        service.serials["dc"] = b"second boot\r\n"
+        service.advance(seconds=9)
+        service.run("dc", service.snapshot().state.ready("dc")[-1].id)
+        await hand.sees("RUNS ISOLATED", "| second boot")
+        assert "counter 41" not in hand.text
 
 
 async def test_the_chosen_point_is_the_one_that_starts(bench: Bench) -> None:

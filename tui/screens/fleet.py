@@ -9,22 +9,28 @@ from rich.cells import cell_len
 from engine.api.views import FleetView, JobView, JournalView, SetView
 from tui.format import age, bar, count, duration, goal, pad, percent, rate, retry_time, size
 from tui.look import Look
-from tui.rows import BLANK, Column, Line, Span, cells, paragraph, prose, spread, table, text
+from tui.rows import BLANK, Column, Line, Span, cells, clip, paragraph, prose, spread, table, text
 from tui.screens import frame
 from tui.state import Fleet, counts, live_jobs, matching, unprotected
 from tui.tones import SEVERITIES, Tone, state_sign
 
 
-def columns(width: int) -> list[Column]:
-    """Return the columns of the fleet for a screen of `width` usable cells."""
+def columns(width: int, longest: int) -> list[Column]:
+    """Return the columns of the fleet.
+
+    Args:
+        width: Usable cells of the screen.
+        longest: Cells of the longest machine's name.
+    """
+    most = 13 if width < 70 else 17 if width < 100 else 30
     return [
-        Column("MACHINE", 0),
+        Column("MACHINE", max(8, min(longest, most))),
         Column("STATE", 5),
         Column("DATA AS OF", 12),
         Column("AGE", 6, right=True),
         Column("GOAL", 4, right=True, least=70),
-        Column("NEXT", 13 if width < 70 else 14 if width < 100 else 24),
-        Column("POINTS", 6, right=True, least=100),
+        Column("NEXT", 0),
+        Column("POINTS", 6, right=True, least=96),
         Column("TARGET", 10, least=110),
         Column("NEWEST IMAGE", 12, least=118),
         Column("LAST 12", 12, least=78),
@@ -46,7 +52,8 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         tail = [*_jobs(fleet, look), *_journal(fleet, look, 4)]
         return frame.Content(head=head, empty=_first_steps(fleet, look), tail=tail)
     shown = matching(fleet, look.query, worst=look.worst)
-    grid = table(columns(look.usable), look.usable)
+    longest = max((cell_len(one.id) for one in shown), default=0)
+    grid = table(columns(look.usable, longest), look.usable)
     machines = {one.id: one for one in shown}
     chosen = machines.get(look.chosen) or (shown[0] if shown else None)
     return frame.Content(
@@ -148,7 +155,7 @@ def _about(look: Look, one: FleetView | None) -> list[Line]:
     width = look.usable
     most = 1 if look.height < 20 else 2 if look.height < 34 else 6
     alarm = paragraph("Happened", one.alarm, width) if one.alarm else []
-    return told + (alarm + paragraph("What now", one.remedy, width))[:most]
+    return told + clip(alarm + paragraph("What now", one.remedy, width), most, width)
 
 
 def _jobs(fleet: Fleet, look: Look) -> list[Line]:

@@ -39,6 +39,7 @@ class Content:
         empty: Shown instead of rows when there are none.
         tail: Lines below the rows; the last ones are cut when the screen is low.
         pager: True when there is no cursor and the arrows move the text.
+        first: Row under the cursor when none was chosen yet; empty: the first one.
     """
 
     title: str = ""
@@ -50,6 +51,7 @@ class Content:
     empty: Sequence[Line] = ()
     tail: Sequence[Line] = ()
     pager: bool = False
+    first: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ def _body(content: Content, look: Look, room: int) -> tuple[list[Line], int | No
         return lines + [BLANK] * (room - len(lines)), None, "", 0, 1
     fits = max(1, room // tall)
     page = fits if len(ids) <= fits else max(1, (room - 1) // tall)
-    at = ids.index(look.chosen) if look.chosen in ids else 0
+    chosen = look.chosen if look.chosen in ids else content.first
+    at = ids.index(chosen) if chosen in ids else 0
     top = min(look.top, max(0, len(ids) - page))
     if not content.pager:
         top = min(max(top, at - page + 1), at)

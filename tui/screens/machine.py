@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from engine.api.views import JobView, MachineView, PointView
 from tui.format import age, count, duration, goal, moment, percent, size
 from tui.look import Look
-from tui.rows import BLANK, Column, Line, Span, paragraph, spread, table, text
+from tui.rows import BLANK, Column, Line, Span, clip, paragraph, spread, table, text
 from tui.screens import frame
 from tui.screens.fleet import job_lines, journal_lines, next_words
 from tui.state import LIVE_JOBS, Fleet
-from tui.tones import STAGES, UNKNOWN, Tone, state_sign
+from tui.tones import RUNS, STAGES, UNKNOWN, Tone, state_sign
 
 COLUMNS = (
     Column("POINT", 8),
@@ -39,7 +39,8 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         head=_head(fleet, look, detail),
         columns=grid.head(),
         ids=list(by_id),
-        row=lambda point: (grid.row(*_row(fleet, look, by_id[point])),),
+        first=next((point.id for point in points if point.stage == "ready"), ""),
+        row=lambda point: (grid.row(*_row(fleet, look, detail, by_id[point])),),
         empty=[
             BLANK,
             text(" No boot point yet. The first one is made from the full image."),
@@ -90,7 +91,7 @@ def answer(fleet: Fleet, look: Look, detail: MachineView) -> Line:
 def _head(fleet: Fleet, look: Look, detail: MachineView) -> list[Line]:
     one = fleet.machines.get(detail.id, detail.fleet)
     width = look.usable
-    run = f"RUNS from {detail.run.point} since {look.when(detail.run.since)}" if detail.run else ""
+    run = f"RUNS {detail.run.point}" if detail.run else ""
     power = run or "power off"
     source = f" Source   {detail.source or 'machine not known yet'}   {detail.images}"
     shape = f"{count(detail.cpus, 'cpu')}  {size(detail.memory)}  {detail.firmware}"
@@ -114,11 +115,14 @@ def _head(fleet: Fleet, look: Look, detail: MachineView) -> list[Line]:
         told.append(text(f" Next     {next_text}"))
     alarm = paragraph("Happened", one.alarm, width, tone=Tone.PLAIN)
     most = 2 if look.height < 30 else 5
-    return told + (alarm + paragraph("What now", one.remedy, width))[:most]
+    return told + clip(alarm + paragraph("What now", one.remedy, width), most, width)
 
 
-def _row(fleet: Fleet, look: Look, point: PointView) -> tuple[Span, Sequence[str | Span]]:
-    sign = STAGES.get(point.stage, UNKNOWN)
+def _row(
+    fleet: Fleet, look: Look, detail: MachineView, point: PointView
+) -> tuple[Span, Sequence[str | Span]]:
+    runs = detail.run is not None and detail.run.point == point.id
+    sign = RUNS if runs else STAGES.get(point.stage, UNKNOWN)
     kept = point.reason or (f'pin: "{point.pin}"' if point.pin else point.kept)
     working = _job_of(fleet, point)
     if working is not None:
@@ -130,7 +134,7 @@ def _row(fleet: Fleet, look: Look, point: PointView) -> tuple[Span, Sequence[str
         moment(point.data_as_of, look.zone),
         age(look.age(point.data_as_of)),
         size(point.used or point.bytes),
-        (point.stage, sign.tone),
+        ("runs" if runs else point.stage, sign.tone),
         kept,
         point.images[0].rpartition("/")[2] if point.images else "",
     )

@@ -53,7 +53,7 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
             BLANK,
             *prose(
                 "No image files were found. Replicate them into a folder named in engine.toml "
-                "([watch] folders) or in a standby; what is found appears here by itself.",
+                "([watch] roots) or in a standby; what is found appears here by itself.",
                 look.usable,
             ),
         ],

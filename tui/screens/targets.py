@@ -40,7 +40,7 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         columns=grid.head(),
         ids=list(targets),
         row=lambda name: (grid.row(*_row(fleet, targets[name])),),
-        empty=[BLANK, text(" No target is configured (engine.toml, [[targets]]).")],
+        empty=[BLANK, text(" No target is configured (engine.toml, [targets.NAME]).")],
         tail=_about(look, chosen) if chosen else (),
     )
 

@@ -251,7 +251,7 @@ def subjects(name: str) -> dict[str, Subject]:
     return {
         "plan": plan(name),
         "form": Draft(f"/mnt/{name}", name, name, "daily@22:00", "24"),
-        "run": Serial((name,) * 80, 9, name),
+        "run": Serial((name,) * 80, 9, tail=name),
         "menu": Menu((("start", "s", name, name), ("stop", "s", "stop", "stops"))),
         "refused": Parts(name, name, name),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from tests.unit.tui.sample import HOSTILE, NOW, SIZES, fleet, look
+from tests.unit.tui.sample import HOSTILE, NOW, SIZES, fleet, look, point
 from tui.glyphs import ASCII, BOX
 from tui.places import CONTENT
 from tui.screens import frame
@@ -128,11 +128,24 @@ def test_the_run_page_ends_with_the_newest_serial_line() -> None:
     """The unfinished prompt of the guest is the last line of the tail, and its meaning is said."""
     from tui.look import Serial
 
-    view = look("run", subject=Serial(("booting", "up"), 9, "erp login: "))
+    view = look("run", subject=Serial(("booting", "up"), 9, tail="erp login: "))
     rows = [row.rstrip() for row in board(fleet(("erp-db01",)), view)]
     assert " | erp login:" in rows
     assert any("shows its login prompt" in row for row in rows)
     assert rows.index(" | erp login:") > rows.index(" | up")
+
+
+def test_a_machine_opens_on_the_point_that_can_start() -> None:
+    """The cursor is on the newest ready boot point, not on a newer one that failed."""
+    from dataclasses import replace
+
+    picture = fleet(("erp-db01",))
+    everything = picture.details["erp-db01"]
+    everything.points = [point(1), point(2), point(3, "failed"), point(4, "applying")]
+    everything.run = None
+    picture = replace(picture, details={"erp-db01": everything})
+    rows = board(picture, look("machine"))
+    assert [row.split()[1] for row in rows if row.startswith("=")] == ["bp000002"]
 
 
 def test_a_low_screen_keeps_rows_and_drops_details() -> None:
