@@ -1,0 +1,66 @@
+"""The verbs that every backend offers; the planner reads through them, a replay writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from engine.model.guest import FileEdit, Owner, Volume, VolumeId
+
+
+class Type(StrEnum):
+    """What is at a path."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    LINK = "link"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What is known of one path: size in bytes, owner, type."""
+
+    type: Type
+    size: int
+    owner: Owner
+
+
+class Reading(Protocol):
+    """One guest's volumes, for reading. Paths are absolute in the volume; links are not followed.
+
+    Raises `Failure` (in words) when a volume is damaged or the tool is missing.
+    """
+
+    def volumes(self) -> Sequence[Volume]:
+        """Return all volumes of all disks, by disk and start."""
+
+    def stat(self, volume: VolumeId, path: bytes) -> Stat | None:
+        """Return what is at a path; None when nothing is."""
+
+    def list(self, volume: VolumeId, path: bytes) -> Sequence[bytes]:
+        """Return the sorted names in a folder, without `.` and `..`; empty when there is none."""
+
+    def read(self, volume: VolumeId, path: bytes, limit: int = 1 << 20) -> bytes:
+        """Return a regular file's content. Failure when it is longer than `limit` or no file."""
+
+    def link(self, volume: VolumeId, path: bytes) -> bytes:
+        """Return where a symbolic link points."""
+
+
+class Backend(Reading, Protocol):
+    """Reading, and replaying edits into a twig."""
+
+    name: str
+
+    def replay(self, edits: Sequence[FileEdit]) -> int:
+        """Make all edits, each only when `before` fits; read back; return bytes written.
+
+        Raises:
+            Failure: An edit does not fit or a tool failed; the twig must be dropped.
+        """
+
+    def check(self, volumes: Sequence[VolumeId]) -> str:
+        """Check file systems; return `full` or `skipped(reason)`. Failure when one is damaged."""

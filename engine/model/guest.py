@@ -1,0 +1,199 @@
+"""Guests and what conversion changes in them: pure data.
+
+    volumes ─► inspect ─► Guest ─► plan (pure) ─► ConversionPlan ─► backend replays ─► Ledger
+
+Guest paths and contents are bytes, hostile, and capped. A plan holds every change before anything
+is written; each change names what must be there before, so a backend refuses another guest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+from engine.model.machine import Firmware
+
+VolumeId = NewType("VolumeId", str)
+"""UUID of a file system in the form its tools print, or `disk0-part1` where it has none."""
+
+
+class FileSystem(StrEnum):
+    """What a volume holds, by signature."""
+
+    EXT = "ext"
+    XFS = "xfs"
+    BTRFS = "btrfs"
+    FAT = "fat"
+    NTFS = "ntfs"
+    SWAP = "swap"
+    LVM = "lvm"
+    RAID = "raid"
+    LUKS = "luks"
+    BITLOCKER = "bitlocker"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A partition, or a whole disk without a table.
+
+    Attributes:
+        disk: Number of the disk; start, size: bytes on it.
+        number: Partition number as the guest's kernel counts (sda1 -> 1); 0 for a whole disk.
+        label, kind: Of the file system; PARTUUID-like id of the table entry in `entry`.
+        is_esp: The table calls it an EFI system partition.
+    """
+
+    id: VolumeId
+    disk: int
+    number: int
+    start: int
+    size: int
+    kind: FileSystem
+    label: str = ""
+    entry: str = ""
+    is_esp: bool = False
+
+
+class Family(StrEnum):
+    """Kinds of guests that are told apart."""
+
+    DEBIAN = "debian"
+    REDHAT = "redhat"
+    SUSE = "suse"
+    ARCH = "arch"
+    ALPINE = "alpine"
+    LINUX = "linux"
+    WINDOWS = "windows"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """An installed kernel.
+
+    Attributes:
+        version: As in `/lib/modules/VERSION`.
+        image, initrd: Guest paths; `initrd` empty when none belongs to it.
+        modules: Folder of its modules, such as `/lib/modules/6.1.0-50-amd64`.
+    """
+
+    version: str
+    image: bytes
+    initrd: bytes
+    modules: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a guest cannot be made bootable: key, sentence, remedy."""
+
+    key: str
+    text: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A volume in the guest's own tree. `subvolume`: of btrfs, empty otherwise."""
+
+    path: bytes
+    volume: VolumeId
+    subvolume: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """What inspection found in the disks of one layer."""
+
+    family: Family
+    name: str
+    version: str
+    firmware: Firmware
+    volumes: Sequence[Volume]
+    mounts: Sequence[Mount]
+    kernels: Sequence[Kernel]
+    boot_loader: str
+    networks: Sequence[str]
+    obstacles: Sequence[Obstacle] = ()
+
+
+class Action(StrEnum):
+    """What one edit does."""
+
+    WRITE = "write"
+    MKDIR = "mkdir"
+    SYMLINK = "symlink"
+    RENAME = "rename"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Mode (permission bits), uid, gid of a file that is written."""
+
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileEdit:
+    """One change of one file.
+
+    Attributes:
+        path: Absolute in the volume (not in the guest's tree), no symbolic link in it.
+        before: SHA-256 hex of the content that must be there; None: must not exist.
+        after: New content (WRITE), link target (SYMLINK), new path (RENAME); empty otherwise.
+        reason: One sentence, shown in the ledger.
+    """
+
+    volume: VolumeId
+    path: bytes
+    action: Action
+    before: str | None
+    after: bytes
+    owner: Owner
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionPlan:
+    """Every change, sorted by (volume, path), and what the operator should know."""
+
+    edits: Sequence[FileEdit]
+    warnings: Sequence[str] = ()
+    obstacles: Sequence[Obstacle] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One change as it was made. Texts up to 64 KiB in full, else empty with size and digest."""
+
+    volume: VolumeId
+    path: str
+    action: Action
+    reason: str
+    before: str
+    after: str
+    before_digest: str
+    after_digest: str
+    after_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What one conversion did: entries sorted by (volume, path), how, how long, how checked.
+
+    Attributes:
+        check: `full`, `files` or `skipped(reason)`.
+    """
+
+    entries: Sequence[LedgerEntry]
+    backend: str
+    seconds: float
+    bytes_written: int
+    warnings: Sequence[str]
+    check: str
