@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,58 @@ def test_a_full_with_a_gap_is_refused(tmp_path: Path) -> None:
     told[28] = FileKind.FULL
     told[80:128] = bytes(48)
     with memory_file(with_right_checksums(bytes(told))) as fd, pytest.raises(FormatError):
+        BpiFormat().describe(fd, "image.bpi")
+
+
+def _full(path: Path, granules: int = 2) -> bytes:
+    """Return a full of noise: all its frames have the same stored length."""
+    blocks = [(at * GRAIN, os.urandom(GRAIN)) for at in range(granules)]
+    write_file(path, header(granules * GRAIN), blocks)
+    return path.read_bytes()
+
+
+def test_sound_frames_in_each_others_place_are_found(tmp_path: Path) -> None:
+    """A frame that decodes well but is another one's does not pass its hash."""
+    data = bytearray(_full(tmp_path / "image.bpi"))
+    one, other = (slice(e.pos, e.pos + e.stored) for e in entries_of(bytes(data)))
+    assert one.stop - one.start == other.stop - other.start
+    data[one], data[other] = data[other], data[one]
+    with memory_file(bytes(data)) as fd:
+        reader = BpiFormat().open_disk(fd, "image.bpi")
+        with pytest.raises(ImageCorrupt, match="checksum"):
+            _read_all(reader)
+        reader.close()
+
+
+def test_a_content_hash_that_is_not_the_contents_is_refused(tmp_path: Path) -> None:
+    """The root in the end mark is computed again, however right the end mark's checksum is."""
+    data = _full(tmp_path / "image.bpi")
+    footer = replace(layout.unpack_footer(data[-4096:]).footer, root=b"x" * 32)
+    whole = data[:-4096] + layout.pack_footer(footer)
+    with memory_file(whole) as fd, pytest.raises(FormatError, match="content hash"):
+        BpiFormat().describe(fd, "image.bpi")
+
+
+@pytest.mark.parametrize("place", ["before the index", "behind the index"])
+def test_bytes_that_nothing_accounts_for_are_refused(tmp_path: Path, place: str) -> None:
+    """No byte can hide between the structures of a file."""
+    data = _full(tmp_path / "image.bpi")
+    footer = layout.unpack_footer(data[-4096:]).footer
+    (span,) = footer.spans
+    at = span.pos if place == "before the index" else span.pos + span.length
+    moved = span._replace(pos=span.pos + 100 * (place == "before the index"))
+    changed = replace(footer, spans=[moved], file_size=footer.file_size + 100)
+    whole = data[:at] + b"h" * 100 + data[at:-4096] + layout.pack_footer(changed)
+    with memory_file(whole) as fd, pytest.raises(FormatError, match="accounts for"):
+        BpiFormat().describe(fd, "image.bpi")
+
+
+def test_a_full_of_a_part_of_its_disk_is_refused(tmp_path: Path) -> None:
+    """A full that ends before its disk does would let an older end show through."""
+    data = bytearray(_full(tmp_path / "image.bpi"))
+    struct.pack_into("<Q", data, 176, 3 * GRAIN)
+    whole = with_right_checksums(bytes(data))
+    with memory_file(whole) as fd, pytest.raises(FormatError, match="whole disk"):
         BpiFormat().describe(fd, "image.bpi")
 
 

@@ -104,7 +104,7 @@ def _steps(draw: st.DrawFn) -> list[tuple[str, int, int, int]]:
     near = st.sampled_from([0, 1, GRAIN - 1, GRAIN, 16 * GRAIN, 17 * GRAIN + 5, 24 * GRAIN])
     place = st.builds(lambda at, off: max(0, at + off), near, st.integers(-3, 3))
     lengths = st.sampled_from([1, 512, GRAIN, GRAIN + 1, 3 * GRAIN, 17 * GRAIN])
-    kinds = st.sampled_from(["write", "zero", "resize", "image", "image"])
+    kinds = st.sampled_from(["write", "zero", "punch", "resize", "image", "image"])
     return draw(
         st.lists(st.tuples(kinds, place, lengths, st.integers(0, 255)), min_size=3, max_size=12)
     )
@@ -127,10 +127,13 @@ def test_any_history_of_a_disk_is_restored_by_zstd_and_ten_lines(
                 site.image()
             elif kind == "resize":
                 os.truncate(disk, max(1, at))
+            elif kind == "punch":
+                argv = ["fallocate", "-p", "-o", str(at), "-l", str(length), disk]
+                subprocess.run(argv, check=True)
             else:
-                end = min(at + length, disk.stat().st_size)
+                end = max(at, min(at + length, disk.stat().st_size))
                 fill = b"\0" if kind == "zero" else bytes([byte])
-                _poke(disk, min(at, end), fill * max(0, end - at))
+                _poke(disk, at, fill * (end - at) if at < end else b"")
         site.image()
         told = verify_path(
             site.images, clock=site.clock, cancel=NeverCancelled(), report=print_nothing
@@ -170,6 +173,26 @@ def test_only_changed_granules_are_written(tmp_path: Path) -> None:
     _poke(site.disks[0], 30 * GRAIN, bytes(2 * GRAIN))
     made = site.image()
     assert (made.files[0].data_bytes, made.files[0].zero_bytes) == (GRAIN, 2 * GRAIN)
+
+
+def test_a_hole_where_data_was_is_written_as_zeros(tmp_path: Path) -> None:
+    """A file system that trims leaves holes; a gap in the increment would bring old data back."""
+    site = Site(tmp_path)
+    site.disks[0].write_bytes(random.Random(4).randbytes(4 * MIB))
+    site.image()
+    argv = ["fallocate", "-p", "-o", str(9 * GRAIN), "-l", str(20 * GRAIN), site.disks[0]]
+    subprocess.run(argv, check=True)
+    made = site.image()
+    assert (made.files[0].data_bytes, made.files[0].zero_bytes) == (0, 20 * GRAIN)
+
+
+def test_all_of_a_grown_part_is_written(tmp_path: Path) -> None:
+    """Also the zeros behind a short last granule: growth has no gaps to show through."""
+    site = Site(tmp_path)
+    _make(site.disks[0], GRAIN + 10, 0, seed=0)
+    site.image()
+    os.truncate(site.disks[0], 3 * GRAIN)
+    assert site.image().files[0].zero_bytes == 2 * GRAIN
 
 
 # --- several disks --------------------------------------------------------------------------

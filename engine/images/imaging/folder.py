@@ -188,7 +188,7 @@ class MachineFolder:
 
 def _is_orphan(name: str, names: Sequence[str]) -> bool:
     """Tell whether a disk file belongs to a newest point that never got its manifest."""
-    if not _DISK.fullmatch(name) or f"{name.rpartition('-d')[0]}.json" in names:
+    if not _DISK.fullmatch(name):
         return False
     manifests = [int(found[1]) for other in names if (found := _MANIFEST.fullmatch(other))]
     return int(name[1:].partition("-")[0]) > max(manifests, default=0)
