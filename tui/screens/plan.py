@@ -92,7 +92,9 @@ def _data(fleet: Fleet, look: Look, plan: Plan) -> list[Line]:
 def _command(plan: Plan) -> str:
     if plan.action == "start":
         return f"bootpoint start {plan.machine}" + (f" --point {plan.point}" * bool(plan.point))
-    return f"bootpoint stop {plan.machine}" if plan.action == "stop" else ""
+    if plan.action in ("stop", "build", "resume"):
+        return f"bootpoint {plan.action} {plan.machine}"
+    return ""
 
 
 def refused_content(_fleet: Fleet, look: Look) -> frame.Content:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
+from engine.cli import parser
 from tests.unit.tui.sample import fleet, look
 from tui import keys
 from tui.places import CONTENT
@@ -48,6 +51,18 @@ def test_every_change_needs_a_role_and_asks() -> None:
         if key.changes:
             assert key.role in ("operator", "admin")
             assert key.says.endswith("(asks)")
+
+
+def test_every_change_is_a_command_too() -> None:
+    """What the console can change the command line can, by the words the table names."""
+    for key in keys.TABLE:
+        if key.changes:
+            program, *words = key.command.split()
+            assert program == "bootpoint"
+            verbs = [word for word in words if word.isascii() and word.islower() and word.isalpha()]
+            with pytest.raises(SystemExit) as ended:
+                parser.build().parse_args([*verbs, "--help"])
+            assert ended.value.code == 0, key.command
 
 
 def test_every_row_has_one_id_and_its_words_are_ascii() -> None:
