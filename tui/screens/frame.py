@@ -15,7 +15,7 @@ keys           only those that work now
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tui import keys
 from tui.format import count, cut, duration, moment
@@ -79,6 +79,7 @@ def pages(lines: Sequence[Line], **more: object) -> Content:
 
 def draw(content: Content, fleet: Fleet, look: Look) -> Drawing:
     """Return the screen: what fits of the content, in the common frame."""
+    look = replace(look, chosen=_chosen(content, look))
     width, rule = look.usable, text(look.glyphs.rule * look.usable)
     above = [title(content.title, fleet, look), *banner(fleet, look)]
     below = [*([_notice(look)] if look.notice else []), footer(fleet, look)]
@@ -104,6 +105,14 @@ def draw(content: Content, fleet: Fleet, look: Look) -> Drawing:
     )
 
 
+def _chosen(content: Content, look: Look) -> str:
+    """Return the row under the cursor; the keys that work depend on it from the first paint on."""
+    if content.pager or not content.ids:
+        return ""
+    wanted = (look.chosen, content.first, content.ids[0])
+    return next(name for name in wanted if name in content.ids)
+
+
 def _body(content: Content, look: Look, room: int) -> tuple[list[Line], int | None, str, int, int]:
     ids, tall = content.ids, content.tall
     if not ids:
@@ -111,8 +120,7 @@ def _body(content: Content, look: Look, room: int) -> tuple[list[Line], int | No
         return lines + [BLANK] * (room - len(lines)), None, "", 0, 1
     fits = max(1, room // tall)
     page = fits if len(ids) <= fits else max(1, (room - 1) // tall)
-    chosen = look.chosen if look.chosen in ids else content.first
-    at = ids.index(chosen) if chosen in ids else 0
+    at = ids.index(look.chosen) if look.chosen in ids else 0
     top = min(look.top, max(0, len(ids) - page))
     if not content.pager:
         top = min(max(top, at - page + 1), at)
@@ -123,7 +131,7 @@ def _body(content: Content, look: Look, room: int) -> tuple[list[Line], int | No
         lines += [BLANK] * (room - 1 - len(lines)) + [_more(top, page, len(ids))]
     lines = (lines + [BLANK] * room)[:room]
     cursor = None if content.pager else (at - top) * tall
-    return lines, cursor, "" if content.pager else ids[at], top, page
+    return lines, cursor, look.chosen, top, page
 
 
 def _more(top: int, page: int, total: int) -> Line:

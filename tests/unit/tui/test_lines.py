@@ -148,6 +148,13 @@ def test_a_machine_opens_on_the_point_that_can_start() -> None:
     assert [row.split()[1] for row in rows if row.startswith("=")] == ["bp000002"]
 
 
+def test_the_first_paint_offers_the_keys_of_the_row_it_chooses() -> None:
+    """Before any key is pressed the line of keys belongs to the row under the cursor."""
+    rows = board(fleet(("a", "b", "c")), look("fleet", chosen=""))
+    assert "Enter open" in rows[-1]
+    assert "stop" not in rows[-1]
+
+
 def test_a_low_screen_keeps_rows_and_drops_details() -> None:
     """At 60x16 the list still shows machines and the keys."""
     rows = board(EVERY, look("fleet", size=(60, 16)))
