@@ -401,6 +401,11 @@ def test_a_chain_is_exported_for_other_tools(tmp_path: Path) -> None:
     points = [site.image()]
     os.truncate(site.disks[0], 30 * GRAIN)
     points.append(site.image())
+    export(
+        [point.files[0].path for point in points], tmp_path / "short.raw", format="raw",
+        clock=site.clock, cancel=NeverCancelled(), report=print_nothing,
+    )  # fmt: skip
+    assert _same(tmp_path / "short.raw", site.disks[0])
     os.truncate(site.disks[0], size)
     _poke(site.disks[0], 0, bytes(9 * GRAIN))
     points.append(site.image())

@@ -100,6 +100,23 @@ def test_the_first_failure_ends_the_work_and_is_raised() -> None:
         ordered(Source(100), lambda item: work(item), lambda _result: None, cancel=FREE)
 
 
+def test_what_was_handed_over_before_a_failure_is_not_begun() -> None:
+    """Batches that wait behind the failing one are dropped."""
+    source, done = Source(1000), list[int]()
+
+    def work(item: int) -> None:
+        if item:
+            done.append(item)
+            return
+        while source.taken < 16:
+            _take_10_ms()
+        raise OSError("the medium failed")
+
+    with pytest.raises(OSError, match="medium"):
+        run(source, work, cancel=FREE, workers=1, batch=8)
+    assert done == []
+
+
 def test_a_failure_of_the_source_is_raised_and_nothing_goes_on() -> None:
     """When items cannot be had any more, the threads end and the error comes out."""
 
