@@ -17,10 +17,8 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from engine.local import durable
 from engine.model.errors import LayerError, Problem
@@ -29,6 +27,7 @@ from engine.model.layers import Layer, LayerKind, LayerManifest, LayerName
 from engine.model.text import safe
 from engine.ports import BlockDevice, Cancel, DiskFile
 from engine.stores import tree
+from engine.stores.diskkind import DiskKind, FoldedDisk
 from engine.stores.layerfolders import NOTE, PLACE, SEAL, LayerFolders, Stack, there
 from engine.stores.manifests import (
     Place,
@@ -43,61 +42,6 @@ log = logging.getLogger(__name__)
 NOTE_LIMIT = 64 << 10
 _MAKING, _DROPPED = ".making-", ".dropped-"
 _SEALED_MODE, _OPEN_MODE = 0o440, 0o600
-
-
-class StoredDevice(BlockDevice, Protocol):
-    """A device whose writes can fail for good."""
-
-    broken: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FoldedDisk:
-    """One disk of a layer that is being folded away.
-
-    Attributes:
-        file: The layer's own file; it may be gone already when an earlier try got that far.
-        below: The files below it; empty at the base.
-        above: The children's files.
-    """
-
-    file: Path
-    below: Stack
-    above: Sequence[Path]
-
-
-class DiskKind(Protocol):
-    """How one disk of a layer is kept in a file."""
-
-    format: str
-    """`raw` or `qcow2`; also the file's suffix."""
-
-    def make(self, path: Path, size: int, below: Stack) -> None:
-        """Make the file of a new layer, durably; it reads like the stack below."""
-
-    def open(
-        self, stack: Stack, size: int, *, writable: bool
-    ) -> AbstractContextManager[StoredDevice]:
-        """Open the disk of the layer at the top of the stack."""
-
-    def changed(self, stack: Stack, size: int) -> Iterator[Extent]:
-        """Yield what the top of the stack holds itself."""
-
-    def used(self, stack: Stack, size: int) -> int:
-        """Return the bytes that the top of the stack occupies by itself."""
-
-    def check(self, stack: Stack, *, loose: bool) -> None:
-        """Raise LayerError unless the files refer to one another as the stack says.
-
-        Args:
-            loose: A layer below is being folded, so a file may be independent of it already.
-        """
-
-    def fold(self, disk: FoldedDisk, cancel: Cancel) -> None:
-        """Make the children independent of the file; repeatable after an interruption."""
-
-    folds_files: bool
-    """True when `fold` changes files that layers further up read from."""
 
 
 class FolderChain:

@@ -10,7 +10,8 @@ from pathlib import Path
 from engine.local import durable
 from engine.model.text import safe
 from engine.stores import tree
-from engine.stores.folders import DiskKind, FolderChain
+from engine.stores.diskkind import DiskKind
+from engine.stores.folders import FolderChain
 
 QUARANTINE = ".quarantine"
 LOCK = ".lock"

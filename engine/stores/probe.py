@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.local import durable
 from engine.model.errors import LayerError, Problem, WrongUse
 from engine.model.text import safe
-from engine.stores.folders import DiskKind
+from engine.stores.diskkind import DiskKind
 from engine.stores.folderstore import FolderStore
 from engine.stores.qcow2 import Qcow2
 from engine.stores.rawdisk import clone

@@ -24,7 +24,7 @@ from engine.model.errors import Cancelled, LayerError, NoSpace, Problem
 from engine.model.extents import Extent, clip
 from engine.model.text import safe
 from engine.ports import Cancel, NeverCancelled
-from engine.stores.folders import FoldedDisk
+from engine.stores.diskkind import FoldedDisk
 from engine.stores.layerfolders import Stack
 from engine.stores.qcow2file import CLUSTER, HERE_NOT, SPAN, ZERO, Qcow2File, read_header
 from engine.stores.rawdisk import ZEROS, changing, fill_zeros, read_all, write_all

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from engine.local.durable import FULL, no_space
+from engine.local.durable import FULL, no_space, start_writing
 from engine.model.extents import Extent, Kind, join
 from engine.stores.tree import check_range, refused
 
@@ -36,6 +36,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 
 
+_MUCH = 256 << 10
+"""Bytes of one write from which the medium is set going at once, while others decompress."""
+
+
 def read_all(fd: int, into: memoryview, offset: int) -> None:
     """Fill `into` from a file; what lies past its end reads as zeros."""
     while into:
@@ -48,9 +52,12 @@ def read_all(fd: int, into: memoryview, offset: int) -> None:
 
 def write_all(fd: int, data: memoryview, offset: int) -> None:
     """Write all of `data` at `offset`; loops over short writes."""
+    start, length = offset, len(data)
     while data:
         put = os.pwrite(fd, data, offset)
         data, offset = data[put:], offset + put
+    if length >= _MUCH:
+        start_writing(fd, start, length)
 
 
 def fill_zeros(into: memoryview) -> None:

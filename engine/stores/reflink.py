@@ -17,7 +17,7 @@ from pathlib import Path
 from engine.local.durable import FULL, no_space
 from engine.model.extents import Extent, Kind
 from engine.ports import Cancel
-from engine.stores.folders import FoldedDisk
+from engine.stores.diskkind import FoldedDisk
 from engine.stores.layerfolders import Stack
 from engine.stores.rawdisk import RawDevice, clone, differing, mapped
 
