@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.sample.cpio import Archive
+from engine.guests.cpio import Archive
 from engine.sample.packages import Packages
 
 WANTED = ("virtio_pci", "virtio_blk", "sd_mod", "virtio_scsi", "ahci", "ata_piix", "ext4",
@@ -42,17 +42,17 @@ exec sh
 def build_initrd(packages: Packages) -> bytes:
     """Return the archive that the boot loader hands to the kernel."""
     archive = Archive()
-    for folder in ("bin", "dev", "modules", "proc", "root", "sys"):
+    for folder in (b"bin", b"dev", b"modules", b"proc", b"root", b"sys"):
         archive.folder(folder)
-    archive.device("dev/console", 5, 1)
-    archive.file("bin/busybox", packages.shell.read_bytes(), 0o755)
-    for applet in ("sh", "mount", "insmod", "switch_root", "usleep", "echo"):
-        archive.link(f"bin/{applet}", "busybox")
+    archive.device(b"dev/console", 5, 1)
+    archive.file(b"bin/busybox", packages.shell.read_bytes(), 0o755)
+    for applet in (b"sh", b"mount", b"insmod", b"switch_root", b"usleep", b"echo"):
+        archive.link(b"bin/" + applet, b"busybox")
     order = list(_in_order(packages.modules))
     for path in order:
-        archive.file(f"modules/{_name(path)}.ko", _content(path))
-    archive.file("modules/order", "".join(f"{_name(path)}.ko\n" for path in order).encode())
-    archive.file("init", _INIT.encode(), 0o755)
+        archive.file(f"modules/{_name(path)}.ko".encode(), _content(path))
+    archive.file(b"modules/order", "".join(f"{_name(path)}.ko\n" for path in order).encode())
+    archive.file(b"init", _INIT.encode(), 0o755)
     return archive.finish()
 
 

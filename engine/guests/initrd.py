@@ -1,0 +1,301 @@
+"""The overlay initrd: a second archive with the drivers that a guest's own initrd lacks.
+
+    initrd /boot/initrd.img-V /boot/bootpoint-V.img        the kernel unpacks both, in this order
+           └ stays as it is   └ drivers for other hardware, the guest's own indexes
+
+Everything in it comes from the guest's disk, byte for byte where it can; nothing of it is run here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.guests.cpio import Archive, Damaged
+from engine.guests.initrd_cache import OverlayCache
+from engine.guests.initrd_facts import InitrdFacts, read_facts
+from engine.guests.module_index import dependency_index
+from engine.guests.modules import (
+    builtin_names,
+    closure,
+    parse,
+    plain_text,
+    suffix_of,
+)
+from engine.guests.unpack import Unpacking
+from engine.model.errors import Failure, Problem
+from engine.model.guest import Kernel
+from engine.model.text import safe
+
+RECIPE = b"bootpoint overlay initrd, recipe 1\n"
+WANTED = (b"virtio_pci", b"virtio_blk", b"virtio_scsi", b"virtio_net", b"sd_mod", b"ahci",
+          b"ata_piix", b"vmw_pvscsi", b"mptspi", b"mptsas", b"nvme", b"vmxnet3", b"e1000",
+          b"e1000e")  # fmt: skip
+"""Drivers of all hardware that standby VMs have, on KVM and ESXi."""
+INDEXES = (b"modules.alias", b"modules.alias.bin", b"modules.builtin", b"modules.builtin.alias.bin",
+           b"modules.builtin.bin", b"modules.dep", b"modules.dep.bin",
+           b"modules.softdep")  # fmt: skip
+INITRD = 512 << 20
+"""Longest initrd in bytes that is looked into."""
+_INDEX = 16 << 20
+_MODULE = 32 << 20
+_ALL_MODULES = 128 << 20
+_VERSION = re.compile(r"[A-Za-z0-9_+~][A-Za-z0-9_+~.-]{0,127}")
+_KEPT = frozenset({b"lib", b"usr"})
+"""Never in the archive: a folder's entry would delete a link of that name."""
+_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\x02\xff"
+"""gzip: no name, no time, best compression, unknown system."""
+
+
+class Files(Protocol):
+    """The guest's own tree (`engine.guests.tree.Tree`)."""
+
+    def read(self, path: bytes, limit: int) -> bytes | None:
+        """Return a file's content; None when there is none. Failure when longer than `limit`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """An overlay initrd, ready to be written.
+
+    Attributes:
+        archive: The file's content.
+        drivers: Drivers in it, without what they need.
+        built_in: Drivers that are part of the kernel.
+        missing: Drivers that this kernel has not.
+        notes: What the operator should know, one sentence each.
+    """
+
+    archive: bytes
+    drivers: Sequence[str]
+    built_in: Sequence[str]
+    missing: Sequence[str]
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """Everything that decides the archive's bytes.
+
+    Attributes:
+        place: Folder for the modules in the archive.
+        files: What goes into `place`, by path relative to it.
+    """
+
+    facts: InitrdFacts
+    place: bytes
+    modules: Mapping[bytes, bytes]
+    indexes: Mapping[bytes, bytes]
+
+    def key(self) -> str:
+        """Return the name of the archive in a cache: all that decides it, hashed."""
+        digest = hashlib.sha256(RECIPE)
+        parts = [self.place, *self._folders()]
+        for path, content in (*self.modules.items(), *self.indexes.items()):
+            parts += [path, hashlib.sha256(content).digest()]
+        for part in parts:
+            digest.update(struct.pack("<I", len(part)) + part)
+        return digest.hexdigest()
+
+    def build(self) -> bytes:
+        """Return the archive, compressed; the same bytes for the same input."""
+        archive = Archive()
+        for folder in self._folders():
+            archive.folder(folder)
+        for path, content in (*self.modules.items(), *self.indexes.items()):
+            archive.file(self.place + b"/" + path, content)
+        archive.file(self._marker(), RECIPE)
+        return _gzip(archive.finish())
+
+    def _marker(self) -> bytes:
+        return self.facts.resolve(b"etc") + b"/bootpoint-initrd"
+
+    def _folders(self) -> Sequence[bytes]:
+        """Return the folders that the first initrd lacks, parents first."""
+        wanted = {self._marker(), *(self.place + b"/" + path for path in self.modules)}
+        wanted.add(self.place + b"/modules.dep")
+        found: set[bytes] = set()
+        for path in wanted:
+            parts = path.split(b"/")
+            found.update(b"/".join(parts[:depth]) for depth in range(1, len(parts)))
+        lacking = found - self.facts.folders
+        if lacking & _KEPT:
+            raise Damaged("it has no folder /lib, or a link /lib that leads nowhere")
+        return sorted(lacking)
+
+
+def overlay(files: Files, kernel: Kernel, cache: OverlayCache | None = None) -> Overlay:
+    """Make the overlay initrd of one kernel.
+
+    Args:
+        files: The guest's tree; `kernel` names paths in it.
+        cache: Keeps finished archives; None: made each time.
+
+    Raises:
+        Failure: The guest's initrd or its list of modules cannot be read, or is not to be trusted.
+    """
+    if not _VERSION.fullmatch(kernel.version):
+        raise Failure(_unusable(kernel, "its version is no name of a folder"))
+    try:
+        facts = read_facts(_needed(files, kernel.initrd, INITRD))
+        chosen = _choose(files, kernel)
+        recipe = _recipe(files, kernel, facts, chosen)
+        archive = _cached(recipe, cache)
+    except Damaged as damage:
+        raise Failure(_unreadable(kernel, damage)) from damage
+    except ValueError as odd:
+        raise Failure(_unusable(kernel, str(odd))) from odd
+    return Overlay(
+        archive,
+        _texts(chosen.there),
+        _texts(chosen.built_in),
+        _texts(chosen.missing),
+        list(_notes(kernel, chosen, facts)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Which drivers a kernel has, and the paths of their modules and all that these need."""
+
+    there: Sequence[bytes]
+    built_in: Sequence[bytes]
+    missing: Sequence[bytes]
+    paths: Sequence[bytes]
+    odd: int
+
+
+def _choose(files: Files, kernel: Kernel) -> _Choice:
+    dependencies = parse(_needed(files, kernel.modules + b"/modules.dep", _INDEX))
+    built_in = _built_in(files, kernel)
+    there = [name for name in WANTED if name in dependencies.paths]
+    inside = [name for name in WANTED if name in built_in and name not in there]
+    missing = [name for name in WANTED if name not in there and name not in inside]
+    return _Choice(there, inside, missing, closure(dependencies, there), dependencies.odd)
+
+
+def _built_in(files: Files, kernel: Kernel) -> frozenset[bytes]:
+    return builtin_names(files.read(kernel.modules + b"/modules.builtin", _INDEX) or b"")
+
+
+def _recipe(files: Files, kernel: Kernel, facts: InitrdFacts, choice: _Choice) -> _Recipe:
+    place = facts.resolve(b"lib/modules/" + kernel.version.encode())
+    modules = _modules(files, kernel, choice.paths)
+    found = {name: files.read(kernel.modules + b"/" + name, _INDEX) for name in INDEXES}
+    indexes = {name: content for name, content in found.items() if content is not None}
+    if _is_plain_only(facts, choice):
+        modules = {_without_packing(path): _plain(path, data) for path, data in modules.items()}
+        indexes[b"modules.dep"] = plain_text(indexes[b"modules.dep"])
+        indexes[b"modules.dep.bin"] = dependency_index(indexes[b"modules.dep"])
+    return _Recipe(facts, place, dict(sorted(modules.items())), dict(sorted(indexes.items())))
+
+
+def _modules(files: Files, kernel: Kernel, paths: Sequence[bytes]) -> Mapping[bytes, bytes]:
+    """Return the modules' contents by path."""
+    read: dict[bytes, bytes] = {}
+    left = _ALL_MODULES
+    for path in paths:
+        read[path] = _needed(files, kernel.modules + b"/" + path, min(_MODULE, left))
+        left -= len(read[path])
+    return read
+
+
+def _needed(files: Files, path: bytes, limit: int) -> bytes:
+    """Return a file's content. ValueError when there is none."""
+    content = files.read(path, limit)
+    if content is None:
+        raise ValueError(f"{safe(path, 200)} is missing")
+    return content
+
+
+def _is_plain_only(facts: InitrdFacts, choice: _Choice) -> bool:
+    """Return whether modules are plain in the initrd, but packed on the disk.
+
+    The disk's index would then name files that the first initrd has not: its own drivers were lost.
+
+    Raises:
+        ValueError: They are packed in two ways.
+    """
+    packed = {suffix_of(path) for path in choice.paths} - {b".ko"}
+    if not packed or not facts.suffixes or packed & facts.suffixes:
+        return False
+    if facts.suffixes != {b".ko"}:
+        raise ValueError("its initrd packs modules in another way than its disk")
+    return True
+
+
+def _without_packing(path: bytes) -> bytes:
+    return path.removesuffix(suffix_of(path)) + b".ko"
+
+
+def _plain(path: bytes, content: bytes) -> bytes:
+    """Return a module's content, unpacked."""
+    if path.endswith(b".ko"):
+        return content
+    return Unpacking(memoryview(content), 0, _MODULE).rest()
+
+
+def _cached(recipe: _Recipe, cache: OverlayCache | None) -> bytes:
+    if cache is None:
+        return recipe.build()
+    key = recipe.key()
+    found = cache.get(key)
+    if found is None:
+        found = recipe.build()
+        cache.put(key, found)
+    return found
+
+
+def _gzip(data: bytes) -> bytes:
+    """Compress, padded to 4 bytes as the kernel wants it of what may be followed by more."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = _HEADER + packer.compress(data) + packer.flush()
+    packed += struct.pack("<II", zlib.crc32(data), len(data))
+    return packed + bytes(-len(packed) % 4)
+
+
+def _texts(names: Sequence[bytes]) -> Sequence[str]:
+    return [name.decode("ascii") for name in names]
+
+
+def _notes(kernel: Kernel, choice: _Choice, facts: InitrdFacts) -> Iterator[str]:
+    """Yield what the operator should know."""
+    version = safe(kernel.version)
+    if choice.missing:
+        yield f"Kernel {version} has no driver {', '.join(_texts(choice.missing))}."
+    if choice.odd:
+        yield (
+            f"The list of modules of kernel {version} has {choice.odd} lines that name no module "
+            "of this kernel; they were passed over."
+        )
+    if _is_plain_only(facts, choice):
+        yield (
+            f"Modules of kernel {version} are packed on the disk and plain in its initrd; the "
+            "overlay brings plain ones and an index that fits."
+        )
+
+
+def _unreadable(kernel: Kernel, damage: Damaged) -> Problem:
+    path = safe(kernel.initrd, 200)
+    return Problem(
+        "guest.initrd-damaged",
+        f"The initrd {path} of kernel {safe(kernel.version)} cannot be read: {damage}.",
+        "The guest was not changed.",
+        "Make the initrd anew on the source machine, then back it up again.",
+        {"path": path, "kernel": safe(kernel.version)},
+    )
+
+
+def _unusable(kernel: Kernel, why: str) -> Problem:
+    return Problem(
+        "guest.modules-unusable",
+        f"No drivers can be taken from kernel {safe(kernel.version)}: {why}.",
+        "The guest was not changed.",
+        "Install this kernel again on the source machine, or remove it there.",
+        {"kernel": safe(kernel.version)},
+    )

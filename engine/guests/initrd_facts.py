@@ -1,0 +1,121 @@
+"""What a guest's first initrd brings, from the list of its entries alone.
+
+    microcode.cpio │ zeros │ main archive, gzip, xz, zstd, bzip2 or lz4 │ zeros │ …
+
+The kernel unpacks all of them into the same root, one after the other; so does this list.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from engine.guests.cpio import MAGIC, Damaged, Entry, entries
+from engine.guests.modules import suffix_of
+from engine.guests.unpack import UNPACKED, Plain, Unpacking
+
+_ENTRIES = 400_000
+_NAMES = 64 << 20
+_HOPS = 40
+_SOMETHING = re.compile(rb"[^\0]")
+
+
+@dataclass(frozen=True, slots=True)
+class InitrdFacts:
+    """What matters of an initrd. Paths have no leading slash.
+
+    Attributes:
+        folders: All its folders.
+        links: Targets of all its symbolic links, by path.
+        suffixes: Of its kernel modules: `.ko`, `.ko.xz`, …
+    """
+
+    folders: frozenset[bytes]
+    links: Mapping[bytes, bytes]
+    suffixes: frozenset[bytes]
+
+    def resolve(self, path: bytes) -> bytes:
+        """Return where a path leads when the initrd's links are followed.
+
+        Raises:
+            Damaged: The links lead in a circle.
+        """
+        waiting = path.split(b"/")[::-1]
+        real: list[bytes] = []
+        hops = 0
+        while waiting:
+            part = waiting.pop()
+            if part in (b"", b"."):
+                continue
+            if part == b"..":
+                del real[-1:]
+                continue
+            target = self.links.get(b"/".join([*real, part]))
+            if target is None:
+                real.append(part)
+                continue
+            hops += 1
+            if hops > _HOPS:
+                raise Damaged("its links lead in a circle")
+            if target.startswith(b"/"):
+                real.clear()
+            waiting.extend(target.split(b"/")[::-1])
+        return b"/".join(real)
+
+
+@dataclass(slots=True)
+class _Gathering:
+    """What was unpacked so far: later entries replace earlier ones."""
+
+    folders: set[bytes] = field(default_factory=set)
+    links: dict[bytes, bytes] = field(default_factory=dict)
+    suffixes: set[bytes] = field(default_factory=set)
+    _entries: int = 0
+    _bytes: int = 0
+
+    def add(self, entry: Entry) -> None:
+        self._entries += 1
+        self._bytes += len(entry.path) + len(entry.target)
+        if self._entries > _ENTRIES or self._bytes > _NAMES:
+            raise Damaged("it has more entries than any real one")
+        self.folders.discard(entry.path)
+        self.links.pop(entry.path, None)
+        if stat.S_ISDIR(entry.mode):
+            self.folders.add(entry.path)
+        elif stat.S_ISLNK(entry.mode):
+            self.links[entry.path] = entry.target
+        elif b".ko" in entry.path[-7:] and b"/modules/" in entry.path:
+            self.suffixes.add(suffix_of(entry.path))
+
+
+def read_facts(data: bytes, limit: int = UNPACKED) -> InitrdFacts:
+    """List an initrd.
+
+    Args:
+        limit: Most bytes that may be unpacked of each compressed part.
+
+    Raises:
+        Damaged: It cannot be read, in words; the guest's kernel would not get through it either,
+            and so never reach an archive behind it.
+    """
+    found = _Gathering()
+    for entry in _walk(data, limit):
+        found.add(entry)
+    return InitrdFacts(frozenset(found.folders), found.links, frozenset(found.suffixes))
+
+
+def _walk(data: bytes, limit: int) -> Iterator[Entry]:
+    view = memoryview(data)
+    at = 0
+    while begins := _SOMETHING.search(data, at):
+        if data[begins.start() : begins.start() + 6] in MAGIC:
+            plain = Plain(view, begins.start())
+            yield from entries(plain)
+            at = plain.at
+        else:
+            packed = Unpacking(view, begins.start(), limit)
+            while not packed.is_over():
+                yield from entries(packed)
+            at = packed.end

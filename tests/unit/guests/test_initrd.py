@@ -1,0 +1,422 @@
+"""The overlay initrd: what is in it, what it may not do to the first one, hostile guests."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import subprocess
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from engine.guests import initrd as under_test
+from engine.guests.cpio import Archive, Damaged
+from engine.guests.initrd import RECIPE, WANTED, Overlay, overlay
+from engine.guests.initrd_cache import KEPT, OverlayCache
+from engine.guests.initrd_facts import read_facts
+from engine.guests.module_index import dependency_index
+from engine.guests.modules import closure, parse
+from engine.model.errors import Failure
+from engine.model.guest import Kernel
+
+V = "6.1.0-50-amd64"
+HOME = f"/lib/modules/{V}".encode()
+KERNEL = Kernel(V, b"/boot/vmlinuz", b"/boot/initrd.img", HOME)
+DEP = b"""kernel/drivers/ata/ahci.ko: kernel/drivers/ata/libahci.ko kernel/drivers/ata/libata.ko
+kernel/drivers/ata/ata_piix.ko: kernel/drivers/ata/libata.ko
+kernel/drivers/ata/libahci.ko: kernel/drivers/ata/libata.ko
+kernel/drivers/ata/libata.ko:
+kernel/drivers/block/virtio_blk.ko:
+kernel/drivers/virtio/virtio-pci.ko: kernel/drivers/virtio/virtio_pci_legacy.ko
+kernel/drivers/virtio/virtio_pci_legacy.ko:
+kernel/fs/xfs.ko:
+"""
+BUILT_IN = b"kernel/drivers/scsi/sd_mod.ko\n"
+CARRIED = ("ahci", "ata_piix", "libahci", "libata", "virtio-pci", "virtio_blk", "virtio_pci_legacy")
+LINKED = {b"usr": None, b"usr/lib": None, b"lib": b"usr/lib", b"etc": None}
+PLAIN = {b"lib": None, b"lib/modules": None, b"etc": None}
+
+
+class Dict:
+    """A guest's tree in memory."""
+
+    def __init__(self, files: Mapping[bytes, bytes]) -> None:
+        """Hold files by path."""
+        self.files = dict(files)
+
+    def read(self, path: bytes, limit: int) -> bytes | None:
+        """Return a file's content, never more than is allowed."""
+        content = self.files.get(path)
+        assert content is None or len(content) <= limit
+        return content
+
+
+def archive_of(names: Mapping[bytes, bytes | None], files: Mapping[bytes, bytes] = {}) -> bytes:
+    """Return an archive: folders (None), links (target), files."""
+    made = Archive()
+    for path, target in names.items():
+        if target is None:
+            made.folder(path)
+        else:
+            made.link(path, target)
+    for path, content in files.items():
+        made.file(path, content)
+    return made.finish()
+
+
+def guest(
+    names: Mapping[bytes, bytes | None] = LINKED,
+    dep: bytes = DEP,
+    more: Mapping[bytes, bytes] = {},
+    pack: Callable[[bytes], bytes] = gzip.compress,
+) -> Dict:
+    """Return a small guest whose initrd holds `names`; modules contain their own paths."""
+    paths = [line.split(b":")[0] for line in dep.splitlines()]
+    return Dict(
+        {
+            KERNEL.initrd: pack(archive_of(names)),
+            HOME + b"/modules.dep": dep,
+            HOME + b"/modules.builtin": BUILT_IN,
+            HOME + b"/modules.alias": b"alias pci:* ahci\n",
+            **{HOME + b"/" + path: b"module " + path for path in paths},
+            **more,
+        }
+    )
+
+
+def unpacked(made: Overlay, onto: Path) -> dict[str, bytes]:
+    """Unpack an overlay by the distribution's tool; return its files by path."""
+    plain = zlib.decompress(made.archive.rstrip(b"\0") + bytes(8), 31)
+    onto.mkdir(exist_ok=True)
+    tool = ["busybox", "cpio", "-i", "-d"]
+    subprocess.run(tool, cwd=onto, input=plain, check=True, capture_output=True)
+    return {str(p.relative_to(onto)): p.read_bytes() for p in onto.rglob("*") if p.is_file()}
+
+
+def listed(made: Overlay) -> list[str]:
+    """List an overlay by the distribution's tool, in its order."""
+    plain = zlib.decompress(made.archive, 31)
+    tool = ["busybox", "cpio", "-i", "-t"]
+    return (
+        subprocess.run(tool, input=plain, check=True, capture_output=True).stdout.decode().split()
+    )
+
+
+def test_an_overlay_brings_the_drivers_with_all_they_need_and_the_indexes(tmp_path: Path) -> None:
+    """Wanted drivers and what they need are there byte for byte; other modules are not."""
+    made = overlay(guest(), KERNEL)
+    files = unpacked(made, tmp_path / "root")
+    at = f"usr/lib/modules/{V}/"
+    modules = {path: content for path, content in files.items() if path.endswith(".ko")}
+    assert sorted(Path(path).stem for path in modules) == sorted(CARRIED)
+    assert all(
+        content == b"module " + p.removeprefix(at).encode() for p, content in modules.items()
+    )
+    assert files[f"{at}modules.dep"] == DEP
+    assert files[f"{at}modules.builtin"] == BUILT_IN
+    assert files[f"{at}modules.alias"] == b"alias pci:* ahci\n"
+    assert files["etc/bootpoint-initrd"] == RECIPE
+
+
+def test_an_overlay_tells_what_the_kernel_has_not() -> None:
+    """Drivers are carried, built in or missing; the missing ones are told."""
+    made = overlay(guest(), KERNEL)
+    assert made.drivers == ["virtio_pci", "virtio_blk", "ahci", "ata_piix"]
+    assert made.built_in == ["sd_mod"]
+    assert "vmw_pvscsi" in made.missing
+    assert len(made.drivers) + len(made.built_in) + len(made.missing) == len(WANTED)
+    assert "vmw_pvscsi" in made.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "place"),
+    [(LINKED, "usr/lib/modules"), (PLAIN, "lib/modules")],
+    ids=["link", "folder"],
+)
+def test_no_entry_ever_replaces_lib_or_usr(names: Mapping[bytes, bytes | None], place: str) -> None:
+    """Modules go where the first initrd has them; it keeps its own folders, `lib` and `usr`."""
+    entries = listed(overlay(guest(names), KERNEL))
+    assert {"lib", "usr", "etc"}.isdisjoint(entries)
+    assert entries[0] == ("usr/lib/modules" if names is LINKED else f"lib/modules/{V}")
+    assert all(e.startswith((place, "etc/")) for e in entries)
+    folders = [e for e in entries if "." not in Path(e).name or Path(e).name == V]
+    assert entries.index(f"{place}/{V}/kernel/drivers/ata/ahci.ko") > len(folders) - 2
+
+
+def test_the_archive_is_the_same_for_the_same_guest_and_has_no_time_in_it() -> None:
+    """Two overlays are equal; gzip has no name and no time; lengths are multiples of 4, 512."""
+    one, other = overlay(guest(), KERNEL).archive, overlay(guest(), KERNEL).archive
+    assert one == other
+    assert one[3:8] == bytes(5)
+    assert len(one) % 4 == 0
+    assert len(zlib.decompress(one, 31)) % 512 == 0
+
+
+def test_the_order_of_modules_dep_does_not_matter_to_the_modules() -> None:
+    """Modules are sorted by path, whatever order the guest's list has."""
+    lines = DEP.splitlines(keepends=True)
+    turned = guest(dep=b"".join(reversed(lines)))
+    assert listed(overlay(turned, KERNEL)) == listed(overlay(guest(), KERNEL))
+
+
+def lz4_legacy(data: bytes) -> bytes:
+    """Pack as the kernel's `lz4 -l` does, with the distribution's tool."""
+    return subprocess.run(
+        ["lz4", "-l", "-9", "-c"], input=data, check=True, capture_output=True
+    ).stdout
+
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "none": bytes,
+    "gzip": gzip.compress,
+    "xz": lambda data: lzma.compress(data, check=lzma.CHECK_CRC32),
+    "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
+    "zstd": zstandard.ZstdCompressor(level=3).compress,
+    "bzip2": bz2.compress,
+    "lz4": lz4_legacy,
+}
+
+
+@pytest.mark.parametrize("how", PACKERS)
+def test_every_usual_packing_is_read_behind_microcode(how: str) -> None:
+    """Plain microcode, zeros, then the packed archive, then zeros: links and folders are seen."""
+    noise = {b"big": bytes(range(256)) * 5000}
+    main = archive_of(LINKED, noise | {b"usr/lib/modules/x/kernel/a.ko.xz": b""})
+    early = archive_of({b"kernel": None, b"kernel/x86": None}, {b"kernel/x86/intel.bin": b"code"})
+    facts = read_facts(early + bytes(2048) + PACKERS[how](main) + bytes(3 if how != "lz4" else 4))
+    assert facts.links == {b"lib": b"usr/lib"}
+    assert facts.folders == {b"kernel", b"kernel/x86", b"usr", b"usr/lib", b"etc"}
+    assert facts.suffixes == {b".ko.xz"}
+
+
+@pytest.mark.parametrize("how", [how for how in PACKERS if how not in ("none", "lz4")])
+def test_an_archive_behind_a_packed_one_is_read_too(how: str) -> None:
+    """What follows a packed archive replaces what was in it, as the kernel does it."""
+    data = PACKERS[how](archive_of(LINKED)) + bytes(8) + gzip.compress(archive_of({b"lib": None}))
+    facts = read_facts(data)
+    assert facts.links == {}
+    assert b"lib" in facts.folders
+
+
+def test_modules_packed_on_disk_and_plain_in_the_initrd_are_brought_plain(tmp_path: Path) -> None:
+    """Then the overlay unpacks them, and its indexes name plain files."""
+    dep = DEP.replace(b".ko", b".ko.xz")
+    paths = [line.split(b":")[0] for line in dep.splitlines()]
+    packed = {HOME + b"/" + path: lzma.compress(b"plain " + path) for path in paths}
+    held = archive_of(LINKED, {b"usr/lib/modules/%s/kernel/fs/xfs.ko" % V.encode(): b""})
+    made = overlay(guest(dep=dep, more={**packed, KERNEL.initrd: held}), KERNEL)
+    files = unpacked(made, tmp_path / "root")
+    at = f"usr/lib/modules/{V}"
+    ahci = files[f"{at}/kernel/drivers/ata/ahci.ko"]
+    assert ahci == b"plain kernel/drivers/ata/ahci.ko.xz"
+    assert files[f"{at}/modules.dep"] == DEP
+    assert not [path for path in files if path.endswith(".xz")]
+    assert any("plain" in note for note in made.notes)
+    asked = ["modprobe", "-d", str(tmp_path / "root/usr"), "-S", V, "--show-depends", "ahci"]
+    told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert [Path(line.split()[1]).name for line in told.splitlines()] == [
+        "libata.ko", "libahci.ko", "ahci.ko"]  # fmt: skip
+
+
+def test_modules_packed_alike_on_disk_and_in_the_initrd_stay_packed(tmp_path: Path) -> None:
+    """Signed modules are not touched where there is no need."""
+    dep = DEP.replace(b".ko", b".ko.xz")
+    held = archive_of(LINKED, {b"usr/lib/modules/%s/kernel/fs/xfs.ko.xz" % V.encode(): b""})
+    files = unpacked(overlay(guest(dep=dep, more={KERNEL.initrd: held}), KERNEL), tmp_path / "r")
+    at = f"usr/lib/modules/{V}/kernel/drivers/ata/ahci.ko.xz"
+    assert files[at] == b"module kernel/drivers/ata/ahci.ko.xz"
+
+
+def test_an_index_made_here_is_read_by_modprobe_for_every_module(tmp_path: Path) -> None:
+    """All names are found, those with a common beginning and those within others too."""
+    names = ["a", "ab", "abc", "b-c", "bcd", "x1", "x2", "x10"]
+    dep = b"".join(b"kernel/%s.ko:\n" % name.encode() for name in names)
+    home = tmp_path / "lib/modules" / V
+    (home / "kernel").mkdir(parents=True)
+    (home / "modules.dep.bin").write_bytes(dependency_index(dep))
+    for name in names:
+        (home / f"kernel/{name}.ko").write_bytes(b"")
+        asked = ["modprobe", "-d", str(tmp_path), "-S", V, "--show-depends", name]
+        told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        assert told.split()[1].endswith(f"kernel/{name}.ko")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"../../../etc/shadow.ko:",
+        b"kernel/../../x/virtio_blk.ko:",
+        b"/etc/virtio_blk.ko:",
+        b"kernel/virtio_blk.ko: ../../etc/passwd.ko",
+        b"kernel/./virtio_blk.ko:",
+        b"kernel//virtio_blk.ko:",
+        b"kernel/a\x1b[31m/virtio_blk.ko:",
+        b"kernel/virtio_blk.sh:",
+        b"kernel/" + b"a" * 300 + b"/virtio_blk.ko:",
+        b"kernel/virtio_blk.ko",
+    ],
+)
+def test_a_module_s_path_never_leads_out_of_the_modules(line: bytes) -> None:
+    """Such a line is passed over and counted; nothing is read for it."""
+    found = parse(line + b"\n\n" + DEP)
+    assert found.odd == 1
+    assert found.paths[b"virtio_blk"] == b"kernel/drivers/block/virtio_blk.ko"
+
+
+def test_modules_that_need_one_another_and_too_many_come_to_an_end() -> None:
+    """A circle is walked once; thousands of needed modules are refused."""
+    circle = parse(b"kernel/a.ko: kernel/b.ko\nkernel/b.ko: kernel/a.ko\n")
+    assert closure(circle, [b"a"]) == [b"kernel/a.ko", b"kernel/b.ko"]
+    many = b" ".join(b"kernel/m%d.ko" % n for n in range(1000))
+    with pytest.raises(ValueError, match="more than"):
+        closure(parse(b"kernel/a.ko: " + many), [b"a"])
+
+
+def header(
+    name_size: int = 2, size: int = 0, mode: int = 0o100644, magic: bytes = b"070701"
+) -> bytes:
+    """Return the start of an entry with numbers of one's choice."""
+    numbers = (1, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0)
+    return magic + b"".join(b"%08X" % n for n in numbers)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        header(name_size=0xFFFFFFFF) + b"a\0",
+        header(name_size=0) + b"a\0",
+        header(size=0xFFFFFFFF) + b"a\0",
+        header(mode=0o120777, size=0xFFFFFFFF) + b"a\0",
+        header().replace(b"00000002", b"0x000002") + b"a\0",
+        header().replace(b"00000002", b"-0000002") + b"a\0",
+        header().replace(b"00000002", b"       2") + b"a\0",
+        header()[:50],
+        header() + b"a\0",
+        b"garbage",
+        b"\x1f\x8b\x08" + bytes(50),
+        gzip.compress(archive_of(LINKED))[:-30],
+        gzip.compress(b"no archive"),
+        lzma.compress(archive_of(LINKED))[:-40],
+        zstandard.compress(archive_of(LINKED))[:-5],
+        bz2.compress(archive_of(LINKED))[:-5],
+        b"\x02\x21\x4c\x18\xff\xff\xff\x7f",
+        b"\x02\x21\x4c\x18\x05\0\0\0\x10a\xff\xff\0",
+        b"\x02\x21\x4c\x18\x02\0\0\0\xff\xff",
+    ],
+)
+def test_forged_archives_are_refused_in_words(data: bytes) -> None:
+    """Whatever lengths and streams say, the answer is a sentence and not an accident."""
+    with pytest.raises(Damaged, match=r"\w+ \w+"):
+        read_facts(data)
+    with pytest.raises(Failure) as caught:
+        overlay(guest(more={KERNEL.initrd: data}), KERNEL)
+    assert caught.value.problem.key == "guest.initrd-damaged"
+    assert "not changed" in caught.value.problem.unchanged
+
+
+@pytest.mark.parametrize("how", ["gzip", "xz", "zstd", "bzip2", "lz4"])
+def test_a_bomb_stops_at_the_limit(how: str) -> None:
+    """A stream that unpacks to far more than allowed is refused, not unpacked."""
+    bomb = header(size=20 << 20) + b"a\0" + bytes(20 << 20)
+    with pytest.raises(Damaged, match="more than 4 MiB"):
+        read_facts(PACKERS[how](bomb), limit=4 << 20)
+
+
+def test_an_archive_of_endless_names_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of entries has a bound."""
+    monkeypatch.setattr("engine.guests.initrd_facts._ENTRIES", 100)
+    with pytest.raises(Damaged, match="more entries"):
+        read_facts(archive_of({b"d%d" % n: None for n in range(101)}))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ({b"etc": None}, "no folder /lib"),
+        ({b"lib": b"usr/lib", b"etc": None}, "leads nowhere"),
+        ({b"lib": b"lib", b"etc": None}, "circle"),
+        ({b"a": b"b", b"b": b"a", b"lib": b"/a"}, "circle"),
+    ],
+)
+def test_an_initrd_without_a_usable_lib_is_refused(
+    names: Mapping[bytes, bytes | None], said: str
+) -> None:
+    """Nothing is guessed where the first initrd has no place for modules."""
+    with pytest.raises(Failure, match=said):
+        overlay(guest(names), KERNEL)
+
+
+def test_links_of_the_initrd_never_lead_above_its_root() -> None:
+    """`..` ends at the root, as it does for the guest's kernel."""
+    facts = read_facts(archive_of({b"usr": None, b"usr/lib": None, b"lib": b"../../usr/lib"}))
+    assert facts.resolve(b"lib/modules") == b"usr/lib/modules"
+
+
+@pytest.mark.parametrize("version", ["", "..", "../x", "a/b", "6.1\n", "x" * 200, ".6"])
+def test_a_kernel_s_version_is_a_plain_name(version: str) -> None:
+    """A version that would lead elsewhere is refused before anything is read."""
+    with pytest.raises(Failure, match="no name of a folder"):
+        overlay(Dict({}), Kernel(version, b"/v", b"/i", b"/lib/modules/x"))
+
+
+def test_a_guest_without_its_list_of_modules_is_told(tmp_path: Path) -> None:
+    """The missing file is named."""
+    bare = guest()
+    del bare.files[HOME + b"/modules.dep"]
+    with pytest.raises(Failure, match=r"modules\.dep is missing"):
+        overlay(bare, KERNEL)
+
+
+def test_a_cached_archive_is_the_same_and_is_not_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second overlay of the same kernel comes from the cache, whichever machine asks."""
+    cache = OverlayCache(tmp_path / "state" / "overlays")
+    first = overlay(guest(), KERNEL, cache)
+    monkeypatch.setattr(under_test, "_gzip", lambda _data: pytest.fail("built again"))
+    assert overlay(guest(), KERNEL, cache) == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {HOME + b"/kernel/drivers/ata/ahci.ko": b"another"},
+        {HOME + b"/modules.alias": b"another"},
+        {KERNEL.initrd: archive_of(PLAIN)},
+        {KERNEL.initrd: archive_of({**LINKED, b"usr/lib/modules": None})},
+    ],
+)
+def test_another_guest_never_gets_this_one_s_archive(
+    change: Mapping[bytes, bytes], tmp_path: Path
+) -> None:
+    """Each thing that decides the archive's bytes is part of its name in the cache."""
+    cache = OverlayCache(tmp_path)
+    overlay(guest(), KERNEL, cache)
+    changed = guest(more=change)
+    assert overlay(changed, KERNEL, cache).archive == overlay(changed, KERNEL).archive
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_damaged_entry_of_the_cache_is_made_anew(tmp_path: Path) -> None:
+    """Bytes that are not what was put are not handed out."""
+    cache = OverlayCache(tmp_path)
+    first = overlay(guest(), KERNEL, cache)
+    (entry,) = tmp_path.iterdir()
+    entry.write_bytes(entry.read_bytes()[:-1] + b"x")
+    assert overlay(guest(), KERNEL, cache) == first
+    assert cache.get(entry.name) == first.archive
+
+
+def test_the_cache_keeps_the_newest_and_no_drafts(tmp_path: Path) -> None:
+    """Old archives go when there are too many; other files stay."""
+    (tmp_path / "other").write_bytes(b"")
+    cache = OverlayCache(tmp_path)
+    for n in range(KEPT + 3):
+        cache.put(f"{n:064x}", b"%d" % n)
+    assert cache.get(f"{0:064x}") is None
+    assert cache.get(f"{KEPT + 2:064x}") == b"%d" % (KEPT + 2)
+    assert len(list(tmp_path.iterdir())) == KEPT + 1
