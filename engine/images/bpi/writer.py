@@ -8,7 +8,6 @@ already written is touched again, so the SHA-256 of the whole file comes for fre
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import tempfile
@@ -20,14 +19,11 @@ from uuid import UUID
 from engine.images.bpi import layout
 from engine.images.bpi.index import IndexBuilder
 from engine.images.bpi.layout import Entry, Footer, Header, Span
+from engine.local.durable import start_writing
 
 _COPY = 1 << 20
 _BEHIND = 16 << 20
 """Bytes after which the system is asked to start writing them out: else fsync waits for all."""
-_START_WRITING = 2
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +186,5 @@ class BpiWriter:
             rest = rest[os.write(self._fd, rest) :]
         self._at += length
         if self._at - self._flushed >= _BEHIND:
-            # Only a hint: what it cannot do, the fsync at the end does.
-            _libc.sync_file_range(self._fd, self._flushed, self._at - self._flushed, _START_WRITING)
+            start_writing(self._fd, self._flushed, self._at - self._flushed)
             self._flushed = self._at
