@@ -1,0 +1,247 @@
+"""Finds out what is in the disks of one layer: system, kernels, boot loader, obstacles.
+
+    volumes ─► root ─► fstab ─► mounts ─► tree ─► release, kernels, boot loader, networks
+
+Only reads, through a backend's verbs, a few dozen small files. Damage in one volume does not end
+the inspection; it is told when the system could not be found without that volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from engine.guests import obstacles as words
+from engine.guests.backend import Reading
+from engine.guests.bootloader import find_boot_loader
+from engine.guests.linux import fstab
+from engine.guests.linux.devices import Devices, Fits, Use
+from engine.guests.linux.kernels import find_kernels
+from engine.guests.linux.network import STACKS
+from engine.guests.linux.release import read_release
+from engine.guests.tree import Tree
+from engine.model.errors import Failure
+from engine.model.guest import Family, FileSystem, Guest, Mount, Obstacle, Volume
+from engine.model.machine import Firmware
+
+LINUX = frozenset((FileSystem.EXT, FileSystem.XFS, FileSystem.BTRFS))
+FSTAB = 1 << 20
+"""Longest fstab in bytes that is read."""
+MOUNTS = 64
+SUBVOLUMES = (b"", b"@", b"@rootfs", b"root", b"@/.snapshots/1/snapshot")
+"""Where distributions put the root of the system in btrfs."""
+_OS_RELEASE = (b"/etc/os-release", b"/usr/lib/os-release", b"/etc/redhat-release",
+               b"/etc/debian_version")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A volume with a system on it; the highest score is the system that boots."""
+
+    volume: Volume
+    subvolume: bytes
+    score: int
+
+
+def inspect(reading: Reading) -> Guest:
+    """Return what the disks hold, with every obstacle that can be told from the volumes."""
+    volumes = tuple(reading.volumes())
+    damage: list[Obstacle] = []
+    roots = _roots(reading, volumes, damage)
+    if roots:
+        best = max(roots, key=lambda root: root.score)
+        try:
+            return _linux(reading, volumes, best)
+        except Failure as failure:
+            damage.append(words.unreadable(best.volume, failure))
+    return _nothing(reading, volumes, damage)
+
+
+def root_volume(guest: Guest) -> Volume:
+    """Return the volume at `/`."""
+    root = next(mount.volume for mount in guest.mounts if mount.path == b"/")
+    return next(volume for volume in guest.volumes if volume.id == root)
+
+
+def tree_of(reading: Reading, guest: Guest) -> Tree:
+    """Return the guest's own tree."""
+    return Tree(reading, guest.mounts)
+
+
+def content_fits(reading: Reading) -> Fits:
+    """Return a test that looks into a volume where a mount path demands certain content."""
+    seen: dict[tuple[str, bytes], bool] = {}
+
+    def fits(volume: Volume, path: bytes) -> bool:
+        key = (volume.id, path)
+        if path not in _WANTED:
+            return True
+        if key not in seen:
+            seen[key] = _has_any(reading, volume, _WANTED[path])
+        return seen[key]
+
+    return fits
+
+
+_WANTED: dict[bytes, Callable[[bytes], bool]] = {
+    b"/": lambda name: name == b"etc" or name in SUBVOLUMES,
+    b"/boot": lambda name: name.startswith((b"vmlinu", b"grub", b"initr", b"loader")),
+    b"/usr": lambda name: name in (b"bin", b"lib"),
+    b"/var": lambda name: name in (b"lib", b"log"),
+    b"/boot/efi": lambda name: name.upper() == b"EFI",
+    b"/efi": lambda name: name.upper() == b"EFI",
+}
+
+
+def _has_any(reading: Reading, volume: Volume, test: Callable[[bytes], bool]) -> bool:
+    try:
+        return any(test(name) for name in reading.list(volume.id, b"/"))
+    except Failure:
+        return False
+
+
+def _roots(reading: Reading, volumes: Sequence[Volume], damage: list[Obstacle]) -> list[Root]:
+    roots = []
+    for volume in volumes:
+        if volume.kind not in LINUX:
+            continue
+        try:
+            roots += list(_roots_in(reading, volume, volumes))
+        except Failure as failure:
+            damage.append(words.unreadable(volume, failure))
+    return roots
+
+
+def _roots_in(reading: Reading, volume: Volume, volumes: Sequence[Volume]) -> Iterator[Root]:
+    names = set(reading.list(volume.id, b"/"))
+    for subvolume in SUBVOLUMES if volume.kind is FileSystem.BTRFS else (b"",):
+        if subvolume and subvolume.split(b"/")[0] not in names:
+            continue
+        tree = Tree(reading, (Mount(b"/", volume.id, subvolume),))
+        has_release = any(tree.has(path) for path in _OS_RELEASE)
+        has_fstab = tree.has(b"/etc/fstab")
+        has_modules = bool(tree.list(b"/lib/modules"))
+        if not (has_release or has_fstab):
+            continue
+        named = has_fstab and _names_itself(tree, volume, volumes)
+        score = 4 * named + 2 * has_modules + has_release + has_fstab
+        if score > 1 or tree.has(b"/sbin/init") or tree.has(b"/boot"):
+            yield Root(volume, subvolume, score)
+
+
+def _names_itself(tree: Tree, volume: Volume, volumes: Sequence[Volume]) -> bool:
+    """Return whether fstab calls this volume `/`: a copy of a system names the original."""
+    devices = Devices(volumes, (), lambda _volume, _path: True)
+    try:
+        content = tree.read(b"/etc/fstab", FSTAB) or b""
+    except Failure:
+        return False
+    for line in fstab.parse(content):
+        if line.path == b"/":
+            found = devices.find(line.use).volume
+            return found is not None and found.id == volume.id
+    return False
+
+
+def _linux(reading: Reading, volumes: Sequence[Volume], root: Root) -> Guest:
+    bottom = Mount(b"/", root.volume.id, root.subvolume)
+    found: list[Obstacle] = []
+    try:
+        content = Tree(reading, (bottom,)).read(b"/etc/fstab", FSTAB) or b""
+    except Failure as failure:
+        found.append(words.fstab_unreadable(failure))
+        content = b""
+    mounts, missing = _mounts(content, volumes, bottom, content_fits(reading))
+    tree = Tree(reading, mounts)
+    found += words.of_volumes(volumes, mounts, missing)
+    release = read_release(tree)
+    kernels = find_kernels(tree)
+    loader = find_boot_loader(tree)
+    found += words.of_boot(tree, loader, kernels)
+    return Guest(
+        family=release.family,
+        name=release.name,
+        version=release.version,
+        firmware=_firmware(reading, volumes),
+        volumes=volumes,
+        mounts=mounts,
+        kernels=kernels,
+        boot_loader=loader,
+        networks=tuple(stack.name for stack in STACKS if stack.files(tree)),
+        obstacles=tuple(found),
+    )
+
+
+def _mounts(
+    content: bytes, volumes: Sequence[Volume], bottom: Mount, fits: Fits
+) -> tuple[Sequence[Mount], Sequence[Use]]:
+    """Return what fstab mounts, root first, and the uses that no volume fits."""
+    lines = [line for line in fstab.parse(content) if line.is_local and not line.is_swap]
+    devices = Devices(volumes, [line.use for line in lines], fits)
+    mounts = {b"/": bottom}
+    missing = []
+    for line in lines:
+        path = _clean(line.path)
+        if path is None or path in mounts or len(mounts) >= MOUNTS:
+            continue
+        volume = devices.find(line.use).volume
+        if volume is None:
+            missing.append(line.use)
+        elif volume.kind in LINUX or volume.kind is FileSystem.FAT:
+            mounts[path] = Mount(path, volume.id, line.subvolume)
+    return tuple(mounts[path] for path in sorted(mounts)), missing
+
+
+def _clean(path: bytes) -> bytes | None:
+    """Return a mount path without double slashes; None when it is no absolute path."""
+    parts = [part for part in path.split(b"/") if part]
+    if not path.startswith(b"/") or not parts or {b".", b".."} & set(parts):
+        return None
+    return b"/" + b"/".join(parts)
+
+
+def _firmware(reading: Reading, volumes: Sequence[Volume]) -> Firmware:
+    """Return UEFI when some FAT volume holds EFI programs."""
+    for volume in volumes:
+        if volume.kind is not FileSystem.FAT:
+            continue
+        if volume.is_esp or _has_any(reading, volume, lambda name: name.upper() == b"EFI"):
+            return Firmware.UEFI
+    return Firmware.BIOS
+
+
+def _nothing(reading: Reading, volumes: Sequence[Volume], damage: Sequence[Obstacle]) -> Guest:
+    """Return a guest that cannot be converted, with every reason that can be seen."""
+    is_windows = any(_is_windows(reading, volume) for volume in volumes)
+    reasons = [*damage, *words.without_root(volumes)]
+    if is_windows:
+        reasons = [words.WINDOWS]
+    elif not reasons:
+        reasons = [words.no_system(volumes)]
+    return Guest(
+        family=Family.WINDOWS if is_windows else Family.UNKNOWN,
+        name="Windows" if is_windows else "",
+        version="",
+        firmware=_firmware(reading, volumes),
+        volumes=volumes,
+        mounts=(),
+        kernels=(),
+        boot_loader="",
+        networks=(),
+        obstacles=tuple(reasons),
+    )
+
+
+def _is_windows(reading: Reading, volume: Volume) -> bool:
+    if volume.kind is not FileSystem.NTFS:
+        return False
+    try:
+        at = b"/"
+        for wanted in (b"windows", b"system32"):
+            found = [name for name in reading.list(volume.id, at) if name.lower() == wanted]
+            if not found:
+                return False
+            at = at.rstrip(b"/") + b"/" + found[0]
+    except Failure:
+        return False
+    return True

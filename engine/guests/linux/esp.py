@@ -1,0 +1,69 @@
+r"""The fallback loader of UEFI: entries in NVRAM do not travel with disks.
+
+Firmware without an entry starts `\EFI\BOOT\BOOTX64.EFI`. Shim loads `grubx64.efi` and
+`mmx64.efi` from the folder it was started from, so they are copied with it.
+
+Source: UEFI specification 2.10, 3.5.1.1 "Removable Media Boot Behavior".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.guests.linux.draft import Draft
+from engine.model.errors import Failure
+
+PROGRAM = 16 << 20
+"""Longest EFI program in bytes that is copied."""
+_REASON = "Firmware that does not know this disk starts the loader from here."
+_MOUNTS = (b"/boot/efi", b"/efi", b"/boot")
+
+
+def plan_fallback(draft: Draft) -> None:
+    """Collect the copies that make a fallback loader where there is none."""
+    top = next((mount for mount in _MOUNTS if _child(draft, mount, b"efi")), None)
+    if top is None:
+        draft.warn("The EFI system partition is not mounted by fstab; its loader is not looked at.")
+        return
+    efi = _child(draft, top, b"efi")
+    boot = _child(draft, efi, b"boot") or efi + b"/BOOT"
+    if _child(draft, boot, b"bootx64.efi"):
+        return
+    copies = _loader(draft, efi)
+    if not copies:
+        draft.warn("No boot loader for x86-64 was found in the EFI system partition.")
+    for name, source in copies.items():
+        if _child(draft, boot, name.lower()):
+            continue
+        try:
+            content = draft.tree.read(source, PROGRAM)
+        except Failure as failure:
+            draft.warn(f"A boot loader cannot be copied. {failure.problem.happened}")
+            return
+        if content is not None:
+            draft.write(boot + b"/" + name, content, _REASON, PROGRAM)
+
+
+def _loader(draft: Draft, efi: bytes) -> Mapping[bytes, bytes]:
+    """Return what to copy, by its new name: shim with its followers, else GRUB, else others."""
+    folders = [efi + b"/" + name for name in draft.tree.list(efi)[:64]]
+    for wanted in (b"shimx64.efi", b"grubx64.efi", b"systemd-bootx64.efi"):
+        for folder in folders:
+            source = _child(draft, folder, wanted)
+            if not source:
+                continue
+            copies = {b"BOOTX64.EFI": source}
+            if wanted == b"shimx64.efi":
+                followers = (b"grubx64.efi", b"mmx64.efi")
+                found = {name: _child(draft, folder, name) for name in followers}
+                copies |= {name: path for name, path in found.items() if path}
+            return copies
+    return {}
+
+
+def _child(draft: Draft, folder: bytes, wanted: bytes) -> bytes:
+    """Return the path of a name in any case, as FAT has it; empty when there is none."""
+    for name in draft.tree.list(folder):
+        if name.lower() == wanted:
+            return folder + b"/" + name
+    return b""

@@ -1,0 +1,102 @@
+"""Installed kernels: what in `/boot` belongs to which folder of modules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from engine.guests.tree import Tree
+from engine.model.guest import Kernel
+
+KERNELS = 64
+"""Kernels that are looked at, newest first."""
+_VERSION = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}")
+_IMAGE = re.compile(rb"(?:vmlinuz|vmlinux|kernel|linux)(?:-(.+))?")
+_INITRDS = (b"initrd.img-%s", b"initramfs-%s.img", b"initrd-%s", b"initrd-%s.img", b"initramfs-%s",
+            b"initramfs-linux-%s.img")  # fmt: skip
+_BARE_INITRDS = (b"initrd.img", b"initramfs.img", b"initrd", b"initramfs")
+_MACHINE = re.compile(rb"[0-9a-f]{32}")
+
+
+def find_kernels(tree: Tree) -> Sequence[Kernel]:
+    """Return the kernels that have an image and modules, oldest first."""
+    modules = [v for v in tree.list(b"/lib/modules") if _VERSION.fullmatch(v)]
+    modules = [v for v in modules if tree.has_folder(b"/lib/modules/" + v)]
+    names = set(tree.list(b"/boot"))
+    found: dict[bytes, Kernel] = {}
+    for name, flavour in _images(names):
+        version = _version(tree, flavour, modules)
+        if version is None or version in found:
+            continue
+        initrd = _initrd(names, flavour, version)
+        found[version] = _kernel(version, b"/boot/" + name, initrd and b"/boot/" + initrd)
+    for kernel in _from_folders(tree, modules):
+        found.setdefault(kernel.version.encode(), kernel)
+    return tuple(found[version] for version in sorted(found, key=_age)[-KERNELS:])
+
+
+def _kernel(version: bytes, image: bytes, initrd: bytes) -> Kernel:
+    return Kernel(version.decode("ascii"), image, initrd, b"/lib/modules/" + version)
+
+
+def _images(names: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield image names with what follows the dash; those that name a version come first."""
+    for name in sorted(names, key=lambda name: (b"-" not in name, name)):
+        match = _IMAGE.fullmatch(name)
+        if match and not name.endswith((b".old", b".bak", b".hmac")):
+            yield name, match[1] or b""
+
+
+def _version(tree: Tree, flavour: bytes, modules: Sequence[bytes]) -> bytes | None:
+    """Return the modules that an image goes with: by version, by flavour, or the only ones.
+
+    Arch writes the flavour into `pkgbase` beside the modules; Alpine ends versions with it.
+    """
+    if flavour in modules:
+        return flavour
+    if not flavour:
+        return modules[0] if len(modules) == 1 else None
+    for version in reversed(modules):
+        base = tree.read(b"/lib/modules/" + version + b"/pkgbase", 1 << 12)
+        if base is not None and base.strip() == flavour:
+            return version
+    ending = [version for version in modules if version.endswith(b"-" + flavour)]
+    return ending[0] if len(ending) == 1 and b"." not in flavour else None
+
+
+def _initrd(names: set[bytes], flavour: bytes, version: bytes) -> bytes:
+    keys = (flavour, version) if flavour else (version,)
+    candidates = [form % key for key in keys for form in _INITRDS]
+    if not flavour:
+        candidates += _BARE_INITRDS
+    return next((name for name in candidates if name in names), b"")
+
+
+def _from_folders(tree: Tree, modules: Sequence[bytes]) -> Iterator[Kernel]:
+    """Yield what kernel-install lays into `<machine>/<version>/{linux,initrd}`."""
+    for top in (b"/efi", b"/boot", b"/boot/efi"):
+        for machine in tree.list(top):
+            if not _MACHINE.fullmatch(machine):
+                continue
+            for version in modules:
+                folder = top + b"/" + machine + b"/" + version
+                names = tree.list(folder)
+                if b"linux" in names:
+                    initrd = next((n for n in names if n.startswith(b"initrd")), b"")
+                    yield _kernel(version, folder + b"/linux", initrd and folder + b"/" + initrd)
+
+
+def _age(version: bytes) -> tuple[tuple[int, int, bytes], ...]:
+    """Return a key that sorts 6.1.0-9 before 6.1.0-10."""
+    parts = re.findall(rb"\d+|[^\d]+", version)
+    return tuple((0, int(p), b"") if p.isdigit() else (1, 0, p) for p in parts)
+
+
+def drivers_in(modules_dep: bytes) -> frozenset[str]:
+    """Return the names of all modules in a `modules.dep`, with `-` written as `_`."""
+    names = set()
+    for line in modules_dep.split(b"\n"):
+        path = line.partition(b":")[0]
+        name = path.rpartition(b"/")[2].partition(b".ko")[0]
+        names.add(name.replace(b"-", b"_").decode("ascii", "replace"))
+    return frozenset(names - {""})

@@ -1,0 +1,145 @@
+"""Why a guest cannot be made bootable, in words with a remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from engine.guests.linux.devices import Use
+from engine.guests.tree import Tree
+from engine.model.errors import Failure
+from engine.model.guest import FileSystem, Kernel, Mount, Obstacle, Volume
+from engine.model.text import safe
+
+WINDOWS = Obstacle(
+    "guest.windows",
+    "The disks hold a Windows system; conversion of Windows is not supported yet.",
+    "Start the boot point on the controllers that Windows has drivers for: AHCI or NVMe, e1000e.",
+)
+_NEEDED = (b"/", b"/boot", b"/usr", b"/var")
+
+
+def unreadable(volume: Volume, failure: Failure) -> Obstacle:
+    """Return the obstacle of a volume that a tool could not read."""
+    return Obstacle(
+        "guest.unreadable",
+        f"Volume {safe(volume.id)} on disk {volume.disk + 1} cannot be read. "
+        f"{failure.problem.happened}",
+        "Check that file system on the source machine, then let the next increment arrive.",
+    )
+
+
+def fstab_unreadable(failure: Failure) -> Obstacle:
+    """Return the obstacle of an fstab that is too long or damaged."""
+    return Obstacle(
+        "guest.fstab",
+        f"The guest's /etc/fstab cannot be read. {failure.problem.happened}",
+        "Repair /etc/fstab on the source machine, then let the next increment arrive.",
+    )
+
+
+def no_system(volumes: Sequence[Volume]) -> Obstacle:
+    """Return the obstacle of disks on which no system is seen."""
+    kinds = ", ".join(sorted({volume.kind.value for volume in volumes})) or "no volume at all"
+    return Obstacle(
+        "guest.no_system",
+        f"No operating system was found on the disks; they hold: {kinds}.",
+        "Check that the backup has the disk with the system on it.",
+    )
+
+
+def without_root(volumes: Sequence[Volume]) -> Iterator[Obstacle]:
+    """Yield what may hide the root where none was found."""
+    for kind in sorted({volume.kind for volume in volumes}):
+        hidden = _HIDDEN.get(kind)
+        if hidden is not None:
+            yield hidden
+
+
+def of_volumes(
+    volumes: Sequence[Volume], mounts: Sequence[Mount], missing: Sequence[Use]
+) -> Iterator[Obstacle]:
+    """Yield obstacles of a system whose root was found: parts of it that are not there."""
+    ids = [volume.id for volume in volumes]
+    for twin in sorted({mount.volume for mount in mounts if ids.count(mount.volume) > 1}):
+        yield Obstacle(
+            "guest.twins",
+            f"{ids.count(twin)} volumes have the UUID {safe(twin)}: a volume over several disks is "
+            "not supported yet, and of copies it cannot be told which one boots.",
+            "Give each copy a UUID of its own on the source machine, or leave it out.",
+        )
+    for use in missing:
+        if use.path not in _NEEDED:
+            continue
+        yield next(
+            without_root(volumes),
+            Obstacle(
+                "guest.incomplete",
+                f"{safe(use.path)} of the system is on {safe(use.spec)}, which is in none of the "
+                "image's disks.",
+                "Add the disk with that volume to the backup.",
+            ),
+        )
+
+
+def of_boot(tree: Tree, loader: str, kernels: Sequence[Kernel]) -> Iterator[Obstacle]:
+    """Yield obstacles of kernels and boot loader."""
+    unified = next(_unified(tree), None)
+    if unified is not None and (not loader or not kernels):
+        yield Obstacle(
+            "guest.unified_kernel",
+            f"The system starts from a unified kernel image ({safe(unified)}); nothing can be "
+            "added to it.",
+            "Build the drivers for virtual machines into the image on the source machine.",
+        )
+    elif not kernels:
+        yield Obstacle(
+            "guest.no_kernel",
+            "No kernel with an image in /boot and modules in /lib/modules was found.",
+            "Check that /boot is in the backup and that the kernel's package is complete.",
+        )
+    elif loader in _NOT_YET:
+        yield Obstacle(
+            "guest.boot_loader",
+            f"The boot loader {loader} is not supported: it cannot load a second initrd.",
+            "Install GRUB 2 on the source machine.",
+        )
+    elif not loader:
+        yield Obstacle(
+            "guest.no_boot_loader",
+            "No configuration of a boot loader was found.",
+            "Check that /boot, and the EFI system partition where there is one, are in the backup.",
+        )
+
+
+def _unified(tree: Tree) -> Iterator[bytes]:
+    for top in (b"/boot/efi", b"/efi", b"/boot"):
+        folder = top + b"/EFI/Linux"
+        for name in tree.list(folder):
+            if name.lower().endswith(b".efi"):
+                yield folder + b"/" + name
+
+
+_NOT_YET = frozenset(("grub-legacy", "lilo"))
+_HIDDEN = {
+    FileSystem.LUKS: Obstacle(
+        "guest.luks",
+        "The system is on an encrypted volume (LUKS); it cannot be read without its key.",
+        "Protect a machine whose root is not encrypted; conversion with a key is not supported "
+        "yet.",
+    ),
+    FileSystem.BITLOCKER: Obstacle(
+        "guest.bitlocker",
+        "A volume is encrypted with BitLocker; it cannot be read without its key.",
+        "Suspend or decrypt BitLocker on the source machine, then let the next increment arrive.",
+    ),
+    FileSystem.LVM: Obstacle(
+        "guest.lvm",
+        "The system is on logical volumes (LVM), which are not supported yet.",
+        "Boot the guest on the controller of its old hardware, or keep its root outside LVM.",
+    ),
+    FileSystem.RAID: Obstacle(
+        "guest.raid",
+        "The system is on a software RAID (md), which is not supported yet.",
+        "Boot the guest on the controller of its old hardware, or keep its root outside the RAID.",
+    ),
+}

@@ -1,0 +1,204 @@
+"""Decides every change that makes a guest boot on hardware it has never seen.
+
+    Guest ─► overlays ─► boot loader ─► fstab ─► network ─► rebuilds ─► ConversionPlan
+
+Pure: reads through the backend's verbs, writes nothing, asks no clock. The same guest gives the
+same plan, byte for byte; planning again on the converted guest gives an empty one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from engine.guests import bootloader
+from engine.guests.backend import Reading
+from engine.guests.bootloader import Boot
+from engine.guests.inspect import FSTAB, content_fits, root_volume, tree_of
+from engine.guests.linux import fstab
+from engine.guests.linux.devices import Devices, Use, is_raw
+from engine.guests.linux.draft import Draft
+from engine.guests.linux.esp import plan_fallback
+from engine.guests.linux.network.naming import NicChange, plan_network
+from engine.guests.linux.rebuild import plan_rebuild
+from engine.model.errors import Failure
+from engine.model.guest import ConversionPlan, FileSystem, Guest, Kernel, Obstacle, Volume
+from engine.model.machine import Firmware
+from engine.model.text import safe
+
+OVERLAY = 64 << 20
+"""Longest overlay in bytes."""
+WARNINGS = 200
+_ENTRY = "The kernel's menu entry loads the overlay with drivers for virtual machines."
+
+Overlay = Callable[[Kernel], bytes]
+"""Builds a kernel's overlay; empty when nothing is missing. Failure when it cannot be built."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionOptions:
+    """What a plan depends on besides the guest: the VM's network cards, in the source's order."""
+
+    nics: Sequence[NicChange] = ()
+
+
+class _Conversion:
+    """One guest on its way to a plan."""
+
+    def __init__(self, reading: Reading, guest: Guest) -> None:
+        self.reading = reading
+        self.guest = guest
+        self.tree = tree_of(reading, guest)
+        self.draft = Draft(reading, self.tree)
+        self.root: Volume = root_volume(guest)
+        self.fstab = self.draft.read(b"/etc/fstab", FSTAB) or b""
+        lines = [line for line in fstab.parse(self.fstab) if line.is_local]
+        self.devices = Devices(guest.volumes, [line.use for line in lines], content_fits(reading))
+        self.obstacles: list[Obstacle] = []
+
+    def overlays(self, overlay: Overlay) -> frozenset[str]:
+        """Write each kernel's overlay beside it; return the versions that have one."""
+        done: set[str] = set()
+        failed: list[Failure] = []
+        kernels = [kernel for kernel in self.guest.kernels if kernel.initrd]
+        for kernel in kernels:
+            try:
+                content = overlay(kernel)
+            except Failure as failure:
+                failed.append(failure)
+                self.draft.warn(f"Kernel {kernel.version} gets no overlay. {failure.problem}")
+                continue
+            if content:
+                self._write_overlay(kernel, content)
+                done.add(kernel.version)
+        for kernel in self.guest.kernels:
+            if not kernel.initrd:
+                self.draft.warn(f"Kernel {kernel.version} has no initrd; it starts as it did.")
+        if len(failed) == len(kernels):
+            self.obstacles.append(_no_overlay(failed))
+        return frozenset(done)
+
+    def _write_overlay(self, kernel: Kernel, content: bytes) -> None:
+        path = bootloader.overlay_path(kernel)
+        if self.draft.read(path, OVERLAY) != content:
+            reason = f"Brings drivers for virtual machines to kernel {kernel.version}."
+            self.draft.write(path, content, reason, OVERLAY)
+
+    def boot_loader(self, overlays: frozenset[str]) -> None:
+        """Let each entry of a kernel load its overlay and name its root by UUID."""
+        kernels = [kernel for kernel in self.guest.kernels if kernel.initrd]
+        boot = Boot(self.reading, self.tree, kernels, overlays, self.argument)
+        on_efi = self.guest.boot_loader == "systemd-boot"
+        for path in bootloader.grub_files(self.tree):
+            self._convert(path, partial(bootloader.convert_grub, boot=boot))
+        for path in bootloader.environment_files(self.tree):
+            self._convert(path, partial(bootloader.convert_environment, boot=boot))
+        for path in bootloader.entry_files(self.tree):
+            self._convert(path, partial(bootloader.convert_entry, boot=boot, own_line=on_efi))
+        for path in bootloader.extlinux_files(self.tree):
+            place = self.tree.locate(path)
+            folder = place.path.rpartition(b"/")[0] if place else b""
+            self._convert(path, partial(bootloader.convert_extlinux, boot=boot, folder=folder))
+        for version in sorted(overlays - boot.named):
+            self.draft.warn(f"No menu entry starts kernel {version}; its overlay is not loaded.")
+        if overlays and not boot.named:
+            self.obstacles.append(_NO_ENTRY)
+
+    def _convert(self, path: bytes, convert: Callable[[bytes], bytes]) -> None:
+        content = self.draft.read(path, bootloader.LIMIT)
+        if content is None:
+            return
+        new = convert(content)
+        if new != content:
+            self.draft.write(path, new, _ENTRY, bootloader.LIMIT)
+
+    def argument(self, key: bytes, spec: bytes) -> bytes | None:
+        """Return the kernel argument that replaces `root=` or `resume=` with a raw name."""
+        if not is_raw(spec):
+            return None
+        if key == b"resume":
+            name = self.swap(spec)
+            return b"noresume" if name == b"none" else b"resume=" + name
+        name = self.devices.name(self.root) or b""
+        if not name:
+            self.draft.warn(f"The root {safe(spec)} has no UUID; it keeps its name.")
+        return b"root=" + name if name else None
+
+    def swap(self, spec: bytes) -> bytes:
+        """Return a name that holds for a raw swap device; `none` when there is no swap."""
+        if not is_raw(spec):
+            return spec
+        volume = self.devices.find(Use(spec, b"none", FileSystem.SWAP)).volume
+        swaps = self.devices.swaps()
+        if volume is None and len(swaps) == 1:
+            volume = swaps[0]
+        return (self.devices.name(volume) if volume else None) or b"none"
+
+    def mounts(self) -> None:
+        """Let fstab name volumes by what does not depend on the hardware."""
+        converted = fstab.convert(self.fstab, self.devices, self.root)
+        for sentence in converted.warnings[:WARNINGS]:
+            self.draft.warn(sentence)
+        if converted.content != self.fstab:
+            reason = "Names of devices that depend on the old hardware become UUIDs."
+            self.draft.write(b"/etc/fstab", converted.content, reason)
+
+    def rewrite(self, text: bytes) -> bytes:
+        """Return kernel arguments of a text with raw names replaced."""
+        return Boot(self.reading, self.tree, (), frozenset(), self.argument).rewrite(text)
+
+
+def plan(
+    reading: Reading, guest: Guest, overlay: Overlay, options: ConversionOptions
+) -> ConversionPlan:
+    """Return every change, before anything is written.
+
+    Args:
+        reading: The guest's volumes.
+        guest: What inspection found in them.
+        overlay: Builds the archive of missing drivers for one kernel.
+        options: The VM's network cards.
+
+    Returns:
+        A plan without edits when an obstacle stands in the way.
+
+    Raises:
+        Failure: A volume is damaged where the plan must look, or a tool is missing.
+    """
+    if guest.obstacles:
+        return ConversionPlan((), (), guest.obstacles)
+    conversion = _Conversion(reading, guest)
+    overlays = conversion.overlays(overlay)
+    conversion.boot_loader(overlays)
+    conversion.mounts()
+    draft = conversion.draft
+    plan_network(draft, options.nics)
+    plan_rebuild(draft, guest.kernels, conversion.rewrite, conversion.swap)
+    if guest.firmware is Firmware.UEFI:
+        plan_fallback(draft)
+    if conversion.obstacles:
+        return ConversionPlan((), tuple(draft.warnings), tuple(conversion.obstacles))
+    return ConversionPlan(draft.edits(), tuple(draft.warnings[:WARNINGS]))
+
+
+_NO_ENTRY = Obstacle(
+    "guest.no_entry",
+    "No entry of the boot loader starts any of the installed kernels with an initrd.",
+    "Write the boot menu anew on the source machine (update-grub, grub2-mkconfig), then let the "
+    "next increment arrive.",
+)
+
+
+def _no_overlay(failed: Sequence[Failure]) -> Obstacle:
+    if failed:
+        return Obstacle(
+            "guest.no_drivers",
+            f"No kernel can be given drivers for virtual machines. {failed[-1].problem.happened}",
+            failed[-1].problem.remedy,
+        )
+    return Obstacle(
+        "guest.no_initrd",
+        "No installed kernel has an initrd that drivers could be added to.",
+        "Build an initrd on the source machine, then let the next increment arrive.",
+    )
