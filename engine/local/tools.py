@@ -44,6 +44,7 @@ def run_tool(
     timeout_s: float,
     cwd: Path | None = None,
     check: Callable[[], None] | None = None,
+    accept: Sequence[int] = (0,),
 ) -> bytes:
     """Run a program to its end and return what it printed.
 
@@ -53,6 +54,7 @@ def run_tool(
         memory: Bytes of address space it may use.
         timeout_s: Seconds of wall time after which it is killed.
         check: Called every 0.1 s; when it raises, the program is killed and the exception goes on.
+        accept: Exit codes that mean success.
 
     Raises:
         ToolFailed: It could not be started, failed, or took too long; with its own words.
@@ -66,7 +68,7 @@ def run_tool(
             _kill(process)
         if code is None:
             raise ToolFailed(_problem(argv[0], f"did not end within {timeout_s:.0f} s", complaints))
-        if code:
+        if code not in accept:
             how = f"ended with code {code}" if code > 0 else f"was ended by signal {-code}"
             raise ToolFailed(_problem(argv[0], how, complaints))
         out.seek(0)

@@ -1,0 +1,1 @@
+"""Hands that read guests' volumes and replay plans into twigs."""

@@ -1,0 +1,285 @@
+"""ext2, ext3 and ext4 on a raw disk, through the programs of e2fsprogs.
+
+Reading goes by inode numbers (`ls -p <12>`, `cat <13>`): no name of the guest is ever part of a
+command. Writing names files, hence refuses names that debugfs would read as something else.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.guests.backend import Stat, Type
+from engine.guests.backends.debugfs import TIMES, Session
+from engine.guests.backends.verify import (
+    components,
+    damaged,
+    no_link,
+    parent,
+    refusal,
+    unreadable,
+)
+from engine.local.tools import ToolFailed, run_tool
+from engine.model.errors import Failure
+from engine.model.guest import Action, FileEdit, Owner, Volume
+from engine.model.text import safe
+
+ROOT = 2
+CHECK_S = 120.0
+CHECK_USED = 64 << 30
+"""A full check has these limits: seconds, and bytes in use."""
+_LINE = re.compile(rb"^/(\d+)/(\d{6})/(\d+)/(\d+)/([^/\n]+)/(\d*)/$", re.MULTILINE)
+_TYPES = {0o100000: Type.FILE, 0o040000: Type.FOLDER, 0o120000: Type.LINK}
+_TYPE_BITS = {Type.FILE: 0o100000, Type.FOLDER: 0o040000, Type.LINK: 0o120000}
+_UNSPEAKABLE = re.compile(rb"[\x00-\x1f\x7f\"'\\]")
+_NEEDS_RECOVERY = 0x4
+_LABEL = b"security.selinux"
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """An entry of a folder."""
+
+    inode: int
+    stat: Stat
+
+
+@dataclass(frozen=True, slots=True)
+class _Super:
+    """What is needed of the superblock; `size` and `used` in bytes."""
+
+    size: int
+    used: int
+    needs_recovery: bool
+
+
+class ExtVolume:
+    """One file system; the verbs of a backend without the volume's name."""
+
+    def __init__(self, disk: Path, volume: Volume) -> None:
+        """Remember where it lies; nothing is opened yet."""
+        self._disk = disk
+        self._volume = volume
+        self._device = f"{disk}?offset={volume.start}"
+        self._session: Session | None = None
+        self._listings: dict[int, Mapping[bytes, _Node]] = {}
+
+    def stat(self, path: bytes) -> Stat | None:
+        """Return what is at a path; None when nothing is."""
+        node = self._node(path)
+        return node.stat if node else None
+
+    def list(self, path: bytes) -> Sequence[bytes]:
+        """Return the sorted names in a folder; empty when there is none."""
+        node = self._node(path)
+        if node is None or node.stat.type != Type.FOLDER:
+            return []
+        return sorted(self._listing(node.inode).keys() - {b".", b".."})
+
+    def read(self, path: bytes, limit: int) -> bytes:
+        """Return a regular file's content."""
+        node = self._node(path)
+        if node is None or node.stat.type != Type.FILE or node.stat.size > limit:
+            raise unreadable(path, node.stat if node else None, limit)
+        content = self._ask(b"cat <%d>" % node.inode, node.stat.size)
+        if len(content) != node.stat.size:
+            raise self._damaged(f"the file {safe(path, 200)} cannot be read to its end")
+        return content
+
+    def link(self, path: bytes) -> bytes:
+        """Return where a symbolic link points."""
+        node = self._node(path)
+        if node is None or node.stat.type != Type.LINK:
+            raise no_link(path)
+        size = min(node.stat.size, 4096)
+        shown = self._ask(b"stat <%d>" % node.inode)
+        _, found, rest = shown.rpartition(b'Fast link dest: "')
+        target = rest[:size] if found else self._ask(b"cat <%d>" % node.inode, size)
+        if len(target) != node.stat.size:
+            raise self._damaged(f"the link {safe(path, 200)} cannot be read")
+        return target
+
+    def close(self) -> None:
+        """Forget everything read; the next question reads again."""
+        if self._session is not None:
+            self._session.close()
+        self._session = None
+        self._listings.clear()
+
+    def needs_recovery(self) -> bool:
+        """Whether the journal holds changes that were not made yet."""
+        return self._super().needs_recovery
+
+    def recover(self) -> None:
+        """Make the changes that the journal holds, and nothing else.
+
+        Raises:
+            Failure: The journal cannot be replayed.
+        """
+        self.close()
+        if not self.needs_recovery():
+            return
+        self._fsck(("-p", "-E", "journal_only"), (0, 1), 60)
+        if self.needs_recovery():
+            raise self._damaged("its journal could not be replayed")
+
+    def refuse_unspeakable(self, edits: Sequence[FileEdit]) -> None:
+        """Refuse edits that debugfs could misunderstand, or a file system larger than its volume.
+
+        Raises:
+            Failure: A path or link target holds a quote, backslash or control character, or a
+                name starts like an option or an inode number.
+        """
+        if self._super().size > self._volume.size:
+            raise self._damaged("it claims to be larger than its partition")
+        for edit in edits:
+            paths = [edit.path, *([edit.after] if edit.action == Action.RENAME else [])]
+            targets = [edit.after] if edit.action == Action.SYMLINK else []
+            odd = any(part[:1] in b"<-" for path in paths for part in components(path))
+            if odd or any(_UNSPEAKABLE.search(text) for text in (*paths, *targets)):
+                why = "has a name or target that debugfs cannot be given; another backend can"
+                raise refusal(edit.path, why)
+
+    def write(self, edits: Sequence[FileEdit]) -> None:
+        """Make edits that were seen to fit.
+
+        Raises:
+            ToolFailed: debugfs complained; the twig must be dropped.
+        """
+        with tempfile.TemporaryDirectory(prefix="bootpoint-edits-") as folder:
+            commands = [
+                command
+                for number, edit in enumerate(edits)
+                for command in self._commands(edit, number, Path(folder))
+            ]
+            self.close()
+            with Session(["-w", self._device], Path(folder)) as session:
+                for command in commands:
+                    session.do(command)
+                session.finish()
+        if self.needs_recovery():
+            raise self._damaged("its journal became needed while it was changed")
+
+    def check(self) -> str:
+        """Check without writing; return `full` or `skipped(reason)`.
+
+        Raises:
+            Failure: It is damaged.
+        """
+        used = self._super().used
+        if used > CHECK_USED:
+            return f"skipped({used >> 30} GiB are in use, too many for a full check)"
+        begin = time.monotonic()
+        try:
+            self._fsck(("-fn",), (0,), CHECK_S)
+        except ToolFailed as error:
+            if time.monotonic() - begin >= CHECK_S:
+                return f"skipped(a full check takes longer than {CHECK_S:.0f} s)"
+            words = self._fsck(("-fn",), (0, 4, 8, 12), CHECK_S)
+            said = safe(b" ".join(words.split()), 400)
+            raise self._damaged(f"e2fsck said: {said}") from error
+        return "full"
+
+    def _fsck(self, how: Sequence[str], accept: Sequence[int], seconds: float) -> bytes:
+        times = [f"{name}={value}" for name, value in TIMES.items()]
+        argv = ["env", *times, "e2fsck", *how, self._device]
+        cpu_s = int(seconds) + 1
+        return run_tool(argv, cpu_s=cpu_s, memory=4 << 30, timeout_s=seconds, accept=accept)
+
+    def _node(self, path: bytes) -> _Node | None:
+        """Walk a path by inode numbers; a link or file on the way ends it."""
+        here = self._listing(ROOT).get(b".")
+        if here is None:
+            raise self._damaged("its root folder cannot be read")
+        for part in [] if path == b"/" else components(path):
+            if here is None or here.stat.type != Type.FOLDER:
+                return None
+            here = self._listing(here.inode).get(part)
+        return here
+
+    def _listing(self, inode: int) -> Mapping[bytes, _Node]:
+        if inode not in self._listings:
+            answer = self._ask(b"ls -p <%d>" % inode)
+            self._listings[inode] = {
+                match[5]: _node(match) for match in _LINE.finditer(answer) if match[1] != b"0"
+            }
+        return self._listings[inode]
+
+    def _ask(self, command: bytes, limit: int = 64 << 20) -> bytes:
+        if self._session is None or not self._session.is_running():
+            self.close()
+            # -c: no bitmaps are read, which takes seconds on terabytes.
+            self._session = Session(["-c", self._device])
+        return self._session.ask(command, limit)
+
+    def _super(self) -> _Super:
+        with self._disk.open("rb") as file:
+            file.seek(self._volume.start + 1024)
+            raw = file.read(1024)
+        if len(raw) < 1024 or raw[56:58] != b"\x53\xef":
+            raise self._damaged("its superblock cannot be read")
+        blocks, free = struct.unpack_from("<I", raw, 4)[0], struct.unpack_from("<I", raw, 12)[0]
+        if struct.unpack_from("<I", raw, 96)[0] & 0x80:
+            blocks += struct.unpack_from("<I", raw, 336)[0] << 32
+            free += struct.unpack_from("<I", raw, 344)[0] << 32
+        width = 1024 << min(struct.unpack_from("<I", raw, 24)[0], 6)
+        recovery = bool(struct.unpack_from("<I", raw, 96)[0] & _NEEDS_RECOVERY)
+        return _Super(blocks * width, max(0, blocks - free) * width, recovery)
+
+    def _commands(self, edit: FileEdit, number: int, folder: Path) -> Sequence[bytes]:
+        """Return the commands of one edit; files they need are put into `folder`."""
+        name = _quoted(edit.path.rpartition(b"/")[2])
+        enter = [b"cd /", b"cd " + _quoted(parent(edit.path))]
+        node = self._node(edit.path)
+        gone = [b"rm " + name] if edit.before is not None else []
+        match edit.action:
+            case Action.WRITE:
+                (folder / f"{number}.new").write_bytes(edit.after)
+                made = [*gone, b"write %d.new %s" % (number, name)]
+                bits = _TYPE_BITS[Type.FILE] | edit.owner.mode
+            case Action.MKDIR:
+                made, bits = [b"mkdir " + name], _TYPE_BITS[Type.FOLDER] | edit.owner.mode
+            case Action.SYMLINK:
+                made = [*gone, b"symlink " + name + b" " + _quoted(edit.after)]
+                bits = _TYPE_BITS[Type.LINK] | 0o777
+            case Action.RENAME:
+                return [*enter, b"ln " + name + b" " + _quoted(edit.after), b"unlink " + name]
+            case Action.REMOVE:
+                is_folder = node is not None and node.stat.type == Type.FOLDER
+                return [*enter, (b"rmdir " if is_folder else b"rm ") + name]
+        owned = [
+            b"sif %s mode 0%o" % (name, bits),
+            b"sif %s uid %d" % (name, edit.owner.uid),
+            b"sif %s gid %d" % (name, edit.owner.gid),
+        ]
+        return [*enter, *made, *owned, *self._labelled(edit, number, folder, name)]
+
+    def _labelled(self, edit: FileEdit, number: int, folder: Path, name: bytes) -> Sequence[bytes]:
+        """Return the commands that give a file the SELinux label it had, or its folder's."""
+        node = self._node(edit.path) or self._node(parent(edit.path))
+        if node is None or _LABEL not in self._ask(b"ea_list <%d>" % node.inode):
+            return []
+        shown = self._ask(b"ea_get -V <%d> %s" % (node.inode, _LABEL), 4096)
+        if not shown.strip():
+            return []
+        (folder / f"{number}.label").write_bytes(shown.removesuffix(b"\n"))
+        return [b"ea_set -f %d.label %s %s" % (number, name, _LABEL)]
+
+    def _damaged(self, why: str) -> Failure:
+        return damaged(self._volume.id, why)
+
+
+def _node(match: re.Match[bytes]) -> _Node:
+    mode = int(match[2], 8)
+    kind = _TYPES.get(mode & 0o170000, Type.OTHER)
+    owner = Owner(mode & 0o7777, int(match[3]), int(match[4]))
+    return _Node(int(match[1]), Stat(kind, int(match[6] or b"0"), owner))
+
+
+def _quoted(text: bytes) -> bytes:
+    return b'"' + text + b'"'

@@ -1,0 +1,226 @@
+"""FAT (the EFI system partition) on a raw disk: read here, written by mtools.
+
+FAT keeps no owners and no links, and does not tell `EFI` from `efi`: names are found in any case.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.guests.backend import Stat, Type
+from engine.guests.backends.debugfs import FAKE_TIME
+from engine.guests.backends.verify import components, damaged, no_link, refusal, unreadable
+from engine.guests.signatures import FatShape, fat_shape
+from engine.local.tools import run_tool
+from engine.model.errors import Failure
+from engine.model.guest import Action, FileEdit, Owner, Volume
+from engine.model.text import safe
+
+_LONG, _LABEL, _FOLDER = 0x0F, 0x08, 0x10
+_FOLDER_LIMIT = 1 << 21
+"""Longest folder in bytes: 65,536 entries, what FAT allows."""
+_UNSPEAKABLE = re.compile(rb"[\x00-\x1f\x7f\"'\\*?\[\]:<>|]")
+_OWNER = Owner(0o755, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """An entry of a folder; cluster 0 is the root folder, or an empty file."""
+
+    name: bytes
+    cluster: int
+    stat: Stat
+
+
+class FatVolume:
+    """One FAT file system; the verbs of a backend without the volume's name."""
+
+    def __init__(self, disk: Path, volume: Volume) -> None:
+        """Remember where it lies; nothing is opened yet."""
+        self._disk = disk
+        self._volume = volume
+
+    def stat(self, path: bytes) -> Stat | None:
+        """Return what is at a path; None when nothing is."""
+        node = self._node(path)
+        return node.stat if node else None
+
+    def list(self, path: bytes) -> Sequence[bytes]:
+        """Return the sorted names in a folder; empty when there is none."""
+        node = self._node(path)
+        if node is None or node.stat.type != Type.FOLDER:
+            return []
+        return sorted(entry.name for entry in self._folder(node.cluster).values())
+
+    def read(self, path: bytes, limit: int) -> bytes:
+        """Return a regular file's content."""
+        node = self._node(path)
+        if node is None or node.stat.type != Type.FILE or node.stat.size > limit:
+            raise unreadable(path, node.stat if node else None, limit)
+        content = self._chain(node.cluster, node.stat.size)[: node.stat.size]
+        if len(content) != node.stat.size:
+            raise self._damaged(f"the file {safe(path, 200)} cannot be read to its end")
+        return content
+
+    def link(self, path: bytes) -> bytes:
+        """Raise: FAT knows no links."""
+        raise no_link(path)
+
+    def refuse_unspeakable(self, edits: Sequence[FileEdit]) -> None:
+        """Refuse edits that FAT or mtools cannot make.
+
+        Raises:
+            Failure: A symbolic link, or a path with characters that FAT or mtools forbid.
+        """
+        shape = self._shape()
+        if shape.data + shape.clusters * shape.cluster > self._volume.size:
+            raise self._damaged("it claims to be larger than its partition")
+        for edit in edits:
+            paths = [edit.path, *([edit.after] if edit.action == Action.RENAME else [])]
+            if edit.action == Action.SYMLINK:
+                raise refusal(edit.path, "is to become a link, which FAT does not know")
+            if any(_UNSPEAKABLE.search(path) for path in paths):
+                raise refusal(edit.path, "has a name that FAT or mtools cannot be given")
+
+    def write(self, edits: Sequence[FileEdit]) -> None:
+        """Make edits that were seen to fit.
+
+        Raises:
+            ToolFailed: mtools failed; the twig must be dropped.
+        """
+        for edit in edits:
+            there = b"::" + edit.path
+            match edit.action:
+                case Action.WRITE:
+                    self._copy_in(edit.after, there)
+                case Action.MKDIR:
+                    self._mtool("mmd", [], there)
+                case Action.RENAME:
+                    self._mtool("mmove", [], there, b"::" + edit.after)
+                case Action.REMOVE:
+                    node = self._node(edit.path)
+                    is_folder = node is not None and node.stat.type == Type.FOLDER
+                    self._mtool("mrd" if is_folder else "mdel", [], there)
+                case Action.SYMLINK:  # refused before the first write
+                    raise refusal(edit.path, "is to become a link, which FAT does not know")
+
+    def check(self) -> str:
+        """Return that there is no tool here that could check a part of a disk."""
+        return "skipped(the checker of FAT cannot check one partition of a disk)"
+
+    def _copy_in(self, content: bytes, there: bytes) -> None:
+        with tempfile.NamedTemporaryFile(prefix="bootpoint-edit-") as file:
+            file.write(content)
+            file.flush()
+            self._mtool("mcopy", ["-D", "o"], file.name.encode(), there)
+
+    def _mtool(self, tool: str, options: Sequence[str], *paths: bytes) -> None:
+        settings = [f"SOURCE_DATE_EPOCH={FAKE_TIME}", "MTOOLS_SKIP_CHECK=1", "TZ=UTC"]
+        image = f"{self._disk}@@{self._volume.start}"
+        names = [path.decode("utf-8", "surrogateescape") for path in paths]
+        argv = ["env", *settings, tool, "-i", image, *options, *names]
+        run_tool(argv, cpu_s=30, memory=1 << 30, timeout_s=60)
+
+    def _node(self, path: bytes) -> _Node | None:
+        here: _Node | None = _Node(b"/", 0, Stat(Type.FOLDER, 0, _OWNER))
+        for part in [] if path == b"/" else components(path):
+            if here is None or here.stat.type != Type.FOLDER:
+                return None
+            here = self._folder(here.cluster).get(_key(part))
+        return here
+
+    def _folder(self, cluster: int) -> Mapping[str, _Node]:
+        shape = self._shape()
+        if not cluster and shape.bits != 32:
+            raw = self._at(shape.root, shape.root_size)
+        else:
+            raw = self._chain(cluster or shape.first, _FOLDER_LIMIT)
+        return {_key(node.name): node for node in _entries(raw)}
+
+    def _chain(self, cluster: int, limit: int) -> bytes:
+        """Return the bytes of a chain of clusters; stops at its end, at a loop or at `limit`."""
+        shape = self._shape()
+        content = bytearray()
+        steps = 0
+        while 2 <= cluster < shape.clusters + 2 and len(content) < limit:
+            content += self._at(shape.data + (cluster - 2) * shape.cluster, shape.cluster)
+            cluster = self._next(shape, cluster)
+            steps += 1
+            if steps > shape.clusters:
+                raise self._damaged("a chain of clusters is a loop")
+        return bytes(content)
+
+    def _next(self, shape: FatShape, cluster: int) -> int:
+        at = shape.table + cluster * shape.bits // 8
+        value = int(struct.unpack("<I", self._at(at, 4).ljust(4, b"\0"))[0])
+        if shape.bits == 12:
+            return (value >> (4 if cluster & 1 else 0)) & 0xFFF
+        return value & (0xFFFF if shape.bits == 16 else 0x0FFFFFFF)
+
+    def _shape(self) -> FatShape:
+        shape = fat_shape(self._at(0, 512))
+        if shape is None:
+            raise self._damaged("its boot sector cannot be read")
+        return shape
+
+    def _at(self, offset: int, length: int) -> bytes:
+        length = max(0, min(length, self._volume.size - offset))
+        with self._disk.open("rb") as file:
+            file.seek(self._volume.start + offset)
+            return file.read(length)
+
+    def _damaged(self, why: str) -> Failure:
+        return damaged(self._volume.id, why)
+
+
+def _key(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape").casefold()
+
+
+def _entries(raw: bytes) -> Iterator[_Node]:
+    """Yield the files and folders of a folder's bytes, with their long names."""
+    long: list[bytes] = []
+    for at in range(0, len(raw) - 31, 32):
+        entry = raw[at : at + 32]
+        if not entry[0]:
+            return
+        if entry[11] == _LONG and entry[0] != 0xE5:
+            long = ([] if entry[0] & 0x40 else long)[:20]
+            long.insert(0, entry[1:11] + entry[14:26] + entry[28:32])
+            checksum = entry[13]
+            continue
+        name = _long_name(long) if long and checksum == _checksum(entry) else _short_name(entry)
+        long = []
+        if entry[0] not in (0xE5, 0x2E) and not entry[11] & _LABEL:
+            yield _Node(name, *_place(entry))
+
+
+def _place(entry: bytes) -> tuple[int, Stat]:
+    high, low, size = struct.unpack("<H4xHI", entry[20:32])
+    if entry[11] & _FOLDER:
+        return high << 16 | low, Stat(Type.FOLDER, 0, _OWNER)
+    return high << 16 | low, Stat(Type.FILE, size, _OWNER)
+
+
+def _checksum(entry: bytes) -> int:
+    total = 0
+    for byte in entry[:11]:
+        total = (((total & 1) << 7) + (total >> 1) + byte) & 0xFF
+    return total
+
+
+def _long_name(pieces: Sequence[bytes]) -> bytes:
+    text = b"".join(pieces).decode("utf-16-le", "replace")
+    return text.partition("\0")[0].rstrip("\uffff").encode("utf-8", "replace")
+
+
+def _short_name(entry: bytes) -> bytes:
+    base, extension = (entry[a:b].decode("cp437").rstrip(" ") for a, b in ((0, 8), (8, 11)))
+    base = base.lower() if entry[12] & 0x08 else base
+    extension = extension.lower() if entry[12] & 0x10 else extension
+    return (f"{base}.{extension}" if extension else base).encode()

@@ -1,0 +1,151 @@
+"""Raw disks through small programs of user space: e2fsprogs for ext, mtools for FAT.
+
+    fit ─► journals ─► fit again ─► debugfs, mtools ─► read back ─► e2fsck -fn (check)
+
+No kernel of this host ever sees a guest's file system; a damaged one ends a child process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.guests.backend import Stat
+from engine.guests.backends.ext import ExtVolume
+from engine.guests.backends.fat import FatVolume
+from engine.guests.backends.verify import confirm, fit, no_volume
+from engine.guests.volumes import find_volumes
+from engine.model.errors import Problem, WrongUse
+from engine.model.guest import Action, FileEdit, FileSystem, Volume, VolumeId
+from engine.model.text import safe
+
+
+def open_userland(disks: Sequence[Path]) -> UserlandBackend:
+    """Return a backend over raw disks (flat files or block devices), in the guest's order.
+
+    Nothing is written before `recover` or `replay`. Close it when done.
+
+    Raises:
+        WrongUse: A disk's path holds characters that the programs would read as something else.
+        Failure: A partition table is damaged.
+    """
+    return UserlandBackend(disks)
+
+
+class UserlandBackend:
+    """Backend for ext2/3/4 and FAT on raw disks; see `engine.guests.backend` for the promises."""
+
+    name = "userland"
+
+    def __init__(self, disks: Sequence[Path]) -> None:
+        """Find the volumes of all disks."""
+        for disk in disks:
+            if any(mark in str(disk) for mark in "?@\\"):
+                raise WrongUse(_odd_path(disk))
+        self._disks = tuple(disks)
+        self._volumes = find_volumes(self._read_disk, [_size(disk) for disk in disks])
+        self._ext = {v.id: ExtVolume(disks[v.disk], v) for v in self._of(FileSystem.EXT)}
+        self._fat = {v.id: FatVolume(disks[v.disk], v) for v in self._of(FileSystem.FAT)}
+
+    def close(self) -> None:
+        """End the programs that were started; the next question starts them again."""
+        for volume in self._ext.values():
+            volume.close()
+
+    def volumes(self) -> Sequence[Volume]:
+        """Return all volumes of all disks, by disk and start."""
+        return self._volumes
+
+    def stat(self, volume: VolumeId, path: bytes) -> Stat | None:
+        """Return what is at a path; None when nothing is."""
+        return self._at(volume).stat(path)
+
+    def list(self, volume: VolumeId, path: bytes) -> Sequence[bytes]:
+        """Return the sorted names in a folder; empty when there is none."""
+        return self._at(volume).list(path)
+
+    def read(self, volume: VolumeId, path: bytes, limit: int = 1 << 20) -> bytes:
+        """Return a regular file's content."""
+        return self._at(volume).read(path, limit)
+
+    def link(self, volume: VolumeId, path: bytes) -> bytes:
+        """Return where a symbolic link points."""
+        return self._at(volume).link(path)
+
+    def recover(self) -> None:
+        """Replay the journals of all ext volumes that need it: on the twig, before planning.
+
+        A guest that was not shut down has its newest files in the journal only.
+
+        Raises:
+            Failure: A journal cannot be replayed.
+        """
+        for volume in self._ext.values():
+            volume.recover()
+
+    def replay(self, edits: Sequence[FileEdit]) -> int:
+        """Make all edits, after all were seen to fit; read back; return bytes written.
+
+        Raises:
+            Failure: An edit does not fit (nothing was written), or a tool failed.
+        """
+        for volume in {edit.volume for edit in edits}:
+            self._at(volume).refuse_unspeakable([e for e in edits if e.volume == volume])
+        wanted = fit(self, edits)
+        dirty = [
+            v for v in self._touched(edits) if v in self._ext and self._ext[v].needs_recovery()
+        ]
+        if dirty:
+            for volume in dirty:
+                self._ext[volume].recover()
+            wanted = fit(self, edits)
+        for volume in self._touched(edits):
+            self._at(volume).write([edit for edit in edits if edit.volume == volume])
+        confirm(self, wanted, lambda volume: volume in self._ext)
+        self._sync()
+        return sum(len(edit.after) for edit in edits if edit.action == Action.WRITE)
+
+    def check(self, volumes: Sequence[VolumeId]) -> str:
+        """Check file systems; return `full` or the first `skipped(reason)`.
+
+        Raises:
+            Failure: One of them is damaged.
+        """
+        outcomes = [self._at(volume).check() for volume in volumes]
+        return next((outcome for outcome in outcomes if outcome != "full"), "full")
+
+    def _touched(self, edits: Sequence[FileEdit]) -> Sequence[VolumeId]:
+        return sorted({edit.volume for edit in edits})
+
+    def _of(self, kind: FileSystem) -> Sequence[Volume]:
+        return [volume for volume in self._volumes if volume.kind == kind]
+
+    def _at(self, volume: VolumeId) -> ExtVolume | FatVolume:
+        found = self._ext.get(volume) or self._fat.get(volume)
+        if found is None:
+            raise no_volume(volume)
+        return found
+
+    def _read_disk(self, disk: int, offset: int, length: int) -> bytes:
+        with self._disks[disk].open("rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def _sync(self) -> None:
+        for disk in self._disks:
+            with disk.open("rb") as file:
+                os.fdatasync(file.fileno())
+
+
+def _size(disk: Path) -> int:
+    """Return the bytes of a file or block device."""
+    with disk.open("rb") as file:
+        return file.seek(0, os.SEEK_END)
+
+
+def _odd_path(disk: Path) -> Problem:
+    name = safe(str(disk), 300)
+    happened = f"The disk {name} has a question mark, an at sign or a backslash in its path."
+    remedy = "Use a folder and a machine name without these characters."
+    return Problem("guest.disk.path", happened, "Nothing was changed.", remedy, {"path": name})
