@@ -118,6 +118,7 @@ class Engine:
         self._watcher: Watcher | None = None
         self._threads: list[threading.Thread] = []
         self._quiet_turns = 0
+        self._rematch = False
 
     # --- life -------------------------------------------------------------------------------
 
@@ -209,6 +210,7 @@ class Engine:
                     self.roots.pop(gone.images, None)
             else:
                 self.standbys[name] = standby
+                self._rematch = True
                 if self._watcher is not None:
                     self._watcher.add_root(standby.images)
         self.wake()
@@ -267,12 +269,13 @@ class Engine:
         with self.lock:
             views, self._fresh_views = self._fresh_views, {}
             self.roots.update(views)
-            if views:
+            rematch, self._rematch = bool(views) or self._rematch, False
+            if rematch:
                 self._match()
             owners = self._owners()
         for view in views.values():
             self._intake.take(view, owners, self.clock.now())
-        return bool(views)
+        return rematch
 
     def _match(self) -> None:
         """Find the image set each standby follows, or say why there is none."""

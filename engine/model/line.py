@@ -21,7 +21,7 @@ from engine.model.images import Arrival, ImageSet, PointId, RecoveryPoint
 from engine.model.points import BootPoint, Stage, in_order
 from engine.model.standby import Standby
 from engine.model.state import State
-from engine.model.text import safe
+from engine.model.text import safe, slug
 
 USABLE = frozenset({Arrival.COMPLETE, Arrival.VERIFIED})
 
@@ -195,7 +195,7 @@ def match_source(standby: Standby, sets: Iterable[ImageSet]) -> Source:
         found = [u for u, name in here.items() if wanted in (u.casefold(), name.casefold())]
     else:
         found = list(here) if len(here) == 1 else []
-        found = found or [u for u, name in here.items() if name.casefold() == standby.name]
+        found = found or [u for u, name in here.items() if slug(name) == standby.name]
     if len(found) == 1:
         return Source(found[0])
     return Source("", str(_no_source(standby, here, found)))
