@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -45,6 +45,7 @@ def run_tool(
     cwd: Path | None = None,
     check: Callable[[], None] | None = None,
     accept: Sequence[int] = (0,),
+    settings: Mapping[str, str] | None = None,
 ) -> bytes:
     """Run a program to its end and return what it printed.
 
@@ -55,13 +56,14 @@ def run_tool(
         timeout_s: Seconds of wall time after which it is killed.
         check: Called every 0.1 s; when it raises, the program is killed and the exception goes on.
         accept: Exit codes that mean success.
+        settings: Environment variables beside the few that every tool has.
 
     Raises:
         ToolFailed: It could not be started, failed, or took too long; with its own words.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as complaints:
         limits = ["prlimit", f"--as={memory}", f"--cpu={cpu_s}", "--nofile=1024", "--"]
-        process = _start([*_LEASH, *limits, *argv], out, complaints, cwd)
+        process = _start([*_LEASH, *limits, *argv], out, complaints, cwd, settings)
         try:
             code = _wait(process, timeout_s, check)
         finally:
@@ -87,7 +89,11 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _start(
-    argv: Sequence[str], out: IO[bytes], complaints: IO[bytes], cwd: Path | None
+    argv: Sequence[str],
+    out: IO[bytes],
+    complaints: IO[bytes],
+    cwd: Path | None,
+    settings: Mapping[str, str] | None,
 ) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
@@ -96,7 +102,7 @@ def _start(
             stdout=out,
             stderr=complaints,
             cwd=cwd,
-            env=ENVIRONMENT,
+            env=ENVIRONMENT | dict(settings or {}),
             start_new_session=True,
         )
     except OSError as error:

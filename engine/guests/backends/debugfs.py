@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import selectors
 import signal
 import subprocess
 import tempfile
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +34,7 @@ ANSWER_S = 60.0
 """Longest wait for one answer; a guest of terabytes answers within a second."""
 LISTING = 64 << 20
 """Longest listing in bytes."""
+_BANNER = re.compile(rb"\Adebugfs [0-9][^\n]*\n")
 _LEASH = (
     *("setpriv", "--pdeathsig", "KILL", "--"),
     *("prlimit", f"--as={2 << 30}", "--cpu=120", "--nofile=64", "--"),
@@ -62,6 +65,8 @@ class Session:
             raise self._failed(f"could not be started: {error}", b"") from error
         self._stdin = cast("IO[bytes]", self._process.stdin)
         self._stdout = cast("IO[bytes]", self._process.stdout)
+        streams = (self._stdin, self._stdout, self._complaints)
+        self._end = weakref.finalize(self, _end, self._process, streams)
 
     def __enter__(self) -> Self:
         """Return the session."""
@@ -105,9 +110,8 @@ class Session:
             raise self._failed("could not change the guest", said)
 
     def complaints(self) -> bytes:
-        """Return what was printed as errors so far, the banner included."""
-        self._complaints.flush()
-        return os.pread(self._complaints.fileno(), 1 << 16, 0)
+        """Return what was printed as errors so far, without the banner."""
+        return _BANNER.sub(b"", os.pread(self._complaints.fileno(), 1 << 16, 0))
 
     def finish(self) -> None:
         """Let a writing session write everything out and end.
@@ -126,13 +130,7 @@ class Session:
 
     def close(self) -> None:
         """End the process; what a writing session has not finished is lost."""
-        if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        for stream in (self._stdin, self._stdout, self._complaints):
-            with contextlib.suppress(OSError):
-                stream.close()
-        self._process.wait()
+        self._end()
 
     def is_running(self) -> bool:
         """Whether it can be asked: it dies with the thread that started it."""
@@ -169,3 +167,14 @@ class Session:
                 {"tool": "debugfs", "said": words},
             )
         )
+
+
+def _end(process: subprocess.Popen[bytes], streams: Sequence[IO[bytes]]) -> None:
+    """Kill the process and close its streams, once, also when a session is forgotten."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    for stream in streams:
+        with contextlib.suppress(OSError):
+            stream.close()
+    process.wait()

@@ -120,11 +120,11 @@ class FatVolume:
             self._mtool("mcopy", ["-D", "o"], file.name.encode(), there)
 
     def _mtool(self, tool: str, options: Sequence[str], *paths: bytes) -> None:
-        settings = [f"SOURCE_DATE_EPOCH={FAKE_TIME}", "MTOOLS_SKIP_CHECK=1", "TZ=UTC"]
+        settings = {"SOURCE_DATE_EPOCH": f"{FAKE_TIME}", "MTOOLS_SKIP_CHECK": "1", "TZ": "UTC"}
         image = f"{self._disk}@@{self._volume.start}"
         names = [path.decode("utf-8", "surrogateescape") for path in paths]
-        argv = ["env", *settings, tool, "-i", image, *options, *names]
-        run_tool(argv, cpu_s=30, memory=1 << 30, timeout_s=60)
+        argv = [tool, "-i", image, *options, *names]
+        run_tool(argv, cpu_s=30, memory=1 << 30, timeout_s=60, settings=settings)
 
     def _node(self, path: bytes) -> _Node | None:
         here: _Node | None = _Node(b"/", 0, Stat(Type.FOLDER, 0, _OWNER))

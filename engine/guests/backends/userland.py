@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from engine.guests.backend import Stat
 from engine.guests.backends.ext import ExtVolume
@@ -24,7 +26,7 @@ from engine.model.text import safe
 def open_userland(disks: Sequence[Path]) -> UserlandBackend:
     """Return a backend over raw disks (flat files or block devices), in the guest's order.
 
-    Nothing is written before `recover` or `replay`. Close it when done.
+    Nothing is written before `recover` or `replay`. Close it, or use it as a context.
 
     Raises:
         WrongUse: A disk's path holds characters that the programs would read as something else.
@@ -47,6 +49,19 @@ class UserlandBackend:
         self._volumes = find_volumes(self._read_disk, [_size(disk) for disk in disks])
         self._ext = {v.id: ExtVolume(disks[v.disk], v) for v in self._of(FileSystem.EXT)}
         self._fat = {v.id: FatVolume(disks[v.disk], v) for v in self._of(FileSystem.FAT)}
+
+    def __enter__(self) -> Self:
+        """Return the backend."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close, however the context ended."""
+        self.close()
 
     def close(self) -> None:
         """End the programs that were started; the next question starts them again."""
@@ -73,16 +88,20 @@ class UserlandBackend:
         """Return where a symbolic link points."""
         return self._at(volume).link(path)
 
-    def recover(self) -> None:
-        """Replay the journals of all ext volumes that need it: on the twig, before planning.
+    def recover(self, volumes: Sequence[VolumeId] = ()) -> None:
+        """Replay journals and drop orphans: on the twig, before planning.
 
         A guest that was not shut down has its newest files in the journal only.
+
+        Args:
+            volumes: Those to recover; all ext volumes when none is named.
 
         Raises:
             Failure: A journal cannot be replayed.
         """
-        for volume in self._ext.values():
-            volume.recover()
+        for identifier, volume in self._ext.items():
+            if (not volumes or identifier in volumes) and volume.is_dirty():
+                volume.recover()
 
     def replay(self, edits: Sequence[FileEdit]) -> int:
         """Make all edits, after all were seen to fit; read back; return bytes written.
@@ -93,9 +112,7 @@ class UserlandBackend:
         for volume in {edit.volume for edit in edits}:
             self._at(volume).refuse_unspeakable([e for e in edits if e.volume == volume])
         wanted = fit(self, edits)
-        dirty = [
-            v for v in self._touched(edits) if v in self._ext and self._ext[v].needs_recovery()
-        ]
+        dirty = [v for v in self._touched(edits) if v in self._ext and self._ext[v].is_dirty()]
         if dirty:
             for volume in dirty:
                 self._ext[volume].recover()
