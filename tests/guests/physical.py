@@ -1,0 +1,373 @@
+"""A tiny machine as it stood in a rack: it boots on its own hardware and on no other.
+
+    MBR ─ GRUB ─ sda1 ext4: full Debian kernel, busybox │ sda2 raw swap
+    initrd: ahci, sd_mod, ext4 and nothing else; waits for /dev/sda1, then gives up in words
+
+Traits: `root=/dev/sda1` in grub.cfg and fstab, raw swap in fstab, a static address on enp3s0, which
+a .link file names by the old card's MAC, a device.map with the old disk's serial number.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import struct
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.guests.cpio import Archive
+from engine.guests.initrd import WANTED
+from engine.guests.modules import closure, parse
+from engine.local.durable import make_folder, move_file, move_folder, remove_tree
+from engine.local.tools import run_tool
+from engine.model.guest import Kernel
+from engine.sample import guest as sample
+from engine.sample import packages as debs
+from engine.sample.bootloader import install
+from engine.sample.packages import Packages, Say, fetch
+
+MIB = 1 << 20
+SIZE = 96 * MIB
+ROOT = (MIB, 78 * MIB)
+"""Start and size of the partition with the root file system, in bytes on the disk."""
+SWAP = (80 * MIB, 15 * MIB)
+ROOT_UUID = "6f1d2c3b-0a49-4857-9665-748392a1b0cf"
+SWAP_UUID = "0c9a1b2d-3e4f-4a5b-8c6d-7e8f9a0b1c2d"
+OLD_MAC = "00:25:90:aa:bb:cc"
+"""Of the card in the old machine."""
+ADDRESS = "192.0.2.10"
+ANSWER = "physical"
+"""What each line of the guest's report begins with."""
+_OWN = (b"ahci", b"sd_mod", b"ext4", b"crc32c_generic")
+_MORE = (b"ext4", b"crc32c_generic", b"evdev", b"button")
+_KERNEL = re.compile(r"\blinux-image-[0-9][^ ,()]*-amd64\b")
+_MEMORY = 4 << 30
+
+_GRUB_CFG = """### BEGIN /etc/grub.d/00_header ###
+serial --unit=0 --speed=115200
+terminal_output console serial
+set default=0
+set timeout=0
+### END /etc/grub.d/00_header ###
+### BEGIN /etc/grub.d/10_linux ###
+menuentry 'Debian GNU/Linux' --class debian --class os {{
+\tsearch --no-floppy --fs-uuid --set=root {uuid}
+\tlinux\t/boot/vmlinuz-{version} root=/dev/sda1 ro {words}
+\tinitrd\t/boot/initrd.img-{version}
+}}
+### END /etc/grub.d/10_linux ###
+"""
+_WORDS = ("quiet console=tty1 console=ttyS0,115200 net.ifnames=0 panic=10 tsc=reliable "
+          "no_timer_check random.trust_cpu=on")  # fmt: skip
+_FSTAB = """/dev/sda1 / ext4 errors=remount-ro 0 1
+/dev/sda2 none swap sw 0 0
+"""
+_INTERFACES = f"""auto lo
+iface lo inet loopback
+
+auto enp3s0
+iface enp3s0 inet static
+    address {ADDRESS}
+    netmask 255.255.255.0
+"""
+_LINK = f"[Match]\nMACAddress={OLD_MAC}\n\n[Link]\nName=enp3s0\n"
+_LOAD = """load() {
+    modprobe -q -a $(find /sys/devices -name modalias -exec cat {} + | sort -u) 2>/dev/null
+}
+"""
+_INITRD_INIT = f"""#!/bin/sh
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+{_LOAD}
+for word in $(cat /proc/cmdline); do
+    case $word in root=*) root=${{word#root=}} ;; esac
+done
+modprobe -q ext4
+tries=0
+while [ $tries -lt 10 ]; do
+    load
+    case $root in
+        UUID=*) device=$(findfs $root 2>/dev/null) ;;
+        *) device=$root ;;
+    esac
+    if [ -b "$device" ] && mount -t ext4 -o ro $device /root; then
+        for place in dev proc sys; do mount --move /$place /root/$place; done
+        exec switch_root /root /sbin/init
+    fi
+    tries=$((tries + 1))
+    usleep 500000
+done
+echo "Gave up waiting for root device $root: it does not exist."
+sleep 1
+poweroff -f
+"""
+_INIT = f"""#!/bin/sh
+# Tells what the machine runs on, names its cards as udev would, then waits for a login.
+export PATH=/bin:/sbin
+mount -o remount,rw /
+{_LOAD}
+load; load
+say() {{ echo "{ANSWER} $*"; }}
+number=$(stat -c %d /)
+number=$((number >> 8)):$((number & 255))
+at=$(readlink -f /sys/dev/block/$number)
+drivers=
+while [ "$at" != /sys/devices ] && [ "$at" != / ]; do
+    [ -e "$at/driver" ] && drivers="$drivers $(basename $(readlink "$at/driver"))"
+    at=$(dirname "$at")
+done
+say kernel $(uname -r)
+say root /dev/$(basename $(readlink -f /sys/dev/block/$number)) on$drivers
+for nic in /sys/class/net/*; do
+    old=$(basename $nic)
+    [ $old = lo ] && continue
+    mac=$(cat $nic/address)
+    for link in /etc/systemd/network/*.link; do
+        grep -qi "^MACAddress=$mac" $link || continue
+        name=$(sed -n 's/^Name=//p' $link)
+        ip link set $old down
+        ip link set $old name $name
+        old=$name
+        break
+    done
+    address=$(sed -n "/^iface $old inet static/,/^\\$/s/ *address *//p" /etc/network/interfaces)
+    [ -n "$address" ] && ip addr add $address/24 dev $old && ip link set $old up
+    driver=$(basename $(readlink /sys/class/net/$old/device/driver))
+    say nic $old $driver $mac ${{address:-none}}
+done
+say fstab $(grep -v '^#' /etc/fstab | head -n 1)
+echo
+echo "physical login:"
+sleep 1
+exec sh < /dev/ttyS0 > /dev/ttyS0 2>&1
+"""
+_APPLETS = ("basename", "cat", "dirname", "echo", "find", "findfs", "grep", "head", "ip", "ls",
+            "modprobe", "mount", "poweroff", "readlink", "sed", "sh", "sleep", "sort", "stat",
+            "switch_root", "umount", "uname", "usleep")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Physical:
+    """What the guest is made of: a kernel with the modules it keeps, and packages."""
+
+    kernel: Path
+    version: str
+    packages: Packages
+
+    @property
+    def modules(self) -> Path:
+        """Return the folder of the kernel's modules."""
+        return self.kernel / "lib/modules" / self.version
+
+
+def kernel_of(version: str) -> Kernel:
+    """Return where the guest has its kernel."""
+    return Kernel(
+        version,
+        f"/boot/vmlinuz-{version}".encode(),
+        f"/boot/initrd.img-{version}".encode(),
+        f"/lib/modules/{version}".encode(),
+    )
+
+
+def build_physical(out: Path, cache: Path, say: Say) -> Kernel:
+    """Make the guest's disk, a sparse raw file of 96 MiB; return its kernel.
+
+    Args:
+        cache: Keeps the downloaded packages and the kernel with the few modules that are used.
+    """
+    parts = fetch_physical(cache, say)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as made:
+        work = Path(made)
+        _lay_out(work / "root", parts, work)
+        disk = work / "disk"
+        with disk.open("xb") as file:
+            file.truncate(SIZE)
+        _root_file_system(disk, work / "root")
+        _swap(disk, work / "swap")
+        fd = os.open(disk, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.pwrite(fd, _partition_table(), 440)
+            install(fd, parts.packages, work)
+        finally:
+            os.close(fd)
+        sample.check_guest(disk)
+        move_file(disk, out)
+    return kernel_of(parts.version)
+
+
+def fetch_physical(cache: Path, say: Say) -> Physical:
+    """Download what is not in the cache yet; of the kernel's 4,000 modules keep a few dozen."""
+    packages = fetch(cache, say)
+    folder = cache / "packages"
+    deb = debs._cached(folder, "linux-image-[0-9]*[0-9]-amd64")
+    if deb is None:
+        told = run_tool(["apt-cache", "show", "--no-all-versions", "linux-image-amd64"],
+                        cpu_s=60, memory=_MEMORY, timeout_s=60).decode()  # fmt: skip
+        depends = "\n".join(line for line in told.splitlines() if line.startswith("Depends:"))
+        found = _KERNEL.search(depends)
+        assert found is not None, f"linux-image-amd64 stands for no kernel: {depends}"
+        debs._download([found[0]], folder)
+        deb = debs._cached(folder, found[0])
+        assert deb is not None
+    place = cache / f"physical-2-{deb.stem}"
+    if not place.is_dir():
+        say(f"taking modules from {deb.name}")
+        _prune(deb, place)
+    (kernel,) = (place / "boot").glob("vmlinuz-*")
+    return Physical(place, kernel.name.removeprefix("vmlinuz-"), packages)
+
+
+def _prune(deb: Path, place: Path) -> None:
+    """Make a folder with the kernel, the modules that tests need, and their indexes."""
+    full, draft = place.with_name(f".{place.name}.full"), place.with_name(f".{place.name}.draft")
+    for old in (full, draft):
+        remove_tree(old)
+    run_tool(["dpkg-deb", "-x", str(deb), str(full)], cpu_s=600, memory=_MEMORY, timeout_s=600)
+    if not (full / "lib").exists():
+        (full / "lib").symlink_to("usr/lib")
+    (image,) = (full / "boot").glob("vmlinuz-*")
+    version = image.name.removeprefix("vmlinuz-")
+    _depmod(full, version)
+    make_folder(draft / "boot")
+    shutil.copyfile(image, draft / "boot" / image.name)
+    modules = full / "lib/modules" / version
+    _copy_modules(modules, draft / "lib/modules" / version, (*WANTED, *_MORE))
+    _depmod(draft, version)
+    remove_tree(full)
+    move_folder(draft, place)
+
+
+def _copy_modules(source: Path, target: Path, names: Iterable[bytes]) -> None:
+    """Copy named modules, what they need, and what depmod wants to know."""
+    known = parse((source / "modules.dep").read_bytes())
+    paths = [os.fsdecode(path) for path in closure(known, [n for n in names if n in known.paths])]
+    for path in (*paths, "modules.builtin", "modules.builtin.modinfo", "modules.order"):
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / path, target / path)
+
+
+def _depmod(root: Path, version: str) -> None:
+    run_tool(["depmod", "-b", str(root), version], cpu_s=120, memory=_MEMORY, timeout_s=300)
+
+
+def _lay_out(root: Path, parts: Physical, work: Path) -> None:
+    """Fill a folder with what the guest's root file system shall hold."""
+    version = parts.version
+    for folder in ("bin", "boot/grub/i386-pc", "dev", "etc", "proc", "root", "run", "sbin", "sys",
+                   "tmp", "usr/lib/modules", "var/log"):  # fmt: skip
+        (root / folder).mkdir(parents=True)
+    (root / "lib").symlink_to("usr/lib")
+    shutil.copyfile(parts.packages.shell, root / "bin/busybox")
+    (root / "bin/busybox").chmod(0o755)
+    for applet in _APPLETS:
+        (root / "bin" / applet).symlink_to("busybox")
+    (root / "sbin/modprobe").symlink_to("../bin/busybox")
+    shutil.copytree(parts.modules, root / "usr/lib/modules" / version)
+    shutil.copyfile(parts.kernel / f"boot/vmlinuz-{version}", root / f"boot/vmlinuz-{version}")
+    (root / f"boot/initrd.img-{version}").write_bytes(_initrd(parts, work / "own"))
+    grub = parts.packages.grub / "usr/lib/grub/i386-pc"
+    for name in ("search.mod", "search_fs_uuid.mod", "search_fs_file.mod", "search_label.mod",
+                 "extcmd.mod", "command.lst", "moddep.lst"):  # fmt: skip
+        shutil.copyfile(grub / name, root / "boot/grub/i386-pc" / name)
+    for path, text in _texts(version).items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    (root / "sbin/init").chmod(0o755)
+
+
+def _texts(version: str) -> dict[str, str]:
+    menu = _GRUB_CFG.format(uuid=ROOT_UUID, version=version, words=_WORDS)
+    return {
+        "boot/grub/grub.cfg": menu,
+        "boot/grub/device.map": "(hd0)\t/dev/disk/by-id/ata-WDC_WD2003FYYS-02W0B0\n",
+        "etc/default/grub": "GRUB_DEFAULT=0\nGRUB_TIMEOUT=0\nGRUB_DISABLE_LINUX_UUID=true\n",
+        "etc/debian_version": "12.5\n",
+        "etc/fstab": _FSTAB,
+        "etc/group": "root:x:0:\n",
+        "etc/hostname": "physical\n",
+        "etc/initramfs-tools/initramfs.conf": "MODULES=dep\n",
+        "etc/initramfs-tools/modules": "# List of modules that you want to include.\n",
+        "etc/network/interfaces": _INTERFACES,
+        "etc/os-release": 'NAME="Debian GNU/Linux"\nVERSION_ID="12"\nID=debian\n',
+        "etc/passwd": "root::0:0:root:/root:/bin/sh\n",
+        "etc/systemd/network/10-old.link": _LINK,
+        "sbin/init": _INIT,
+    }
+
+
+def _initrd(parts: Physical, work: Path) -> bytes:
+    """Return an initrd as `MODULES=dep` made it on the old machine; `lib` is a link in it."""
+    home = work / "lib/modules" / parts.version
+    _copy_modules(parts.modules, home, _OWN)
+    _depmod(work, parts.version)
+    archive = Archive()
+    for folder in (b"bin", b"dev", b"etc", b"proc", b"root", b"sys", b"usr", b"usr/lib"):
+        archive.folder(folder)
+    archive.link(b"lib", b"usr/lib")
+    archive.link(b"sbin", b"bin")  # The kernel calls /sbin/modprobe for what ext4 asks for.
+    archive.device(b"dev/console", 5, 1)
+    archive.file(b"bin/busybox", parts.packages.shell.read_bytes(), 0o755)
+    for applet in _APPLETS:
+        archive.link(f"bin/{applet}".encode(), b"busybox")
+    for path in sorted((work / "lib").rglob("*")):
+        name = b"usr/" + os.fsencode(path.relative_to(work))
+        if path.is_dir():
+            archive.folder(name)
+        else:
+            archive.file(name, path.read_bytes())
+    archive.file(b"init", _INITRD_INIT.encode(), 0o755)
+    return archive.finish()
+
+
+def _root_file_system(disk: Path, root: Path) -> None:
+    # The two features are defaults of newer e2fsprogs that Debian's GRUB cannot read.
+    start, size = ROOT
+    run_tool(
+        ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-U", ROOT_UUID,
+         "-O", "^metadata_csum_seed,^orphan_file",
+         "-E", f"offset={start},root_owner=0:0,hash_seed={ROOT_UUID}",
+         "-d", str(root), str(disk), str(size // 4096)],
+        cpu_s=120, memory=_MEMORY, timeout_s=300,
+    )  # fmt: skip
+    if os.geteuid() != 0:
+        paths = [f"/{path.relative_to(root)}" for path in sorted(root.rglob("*"))]
+        debugfs(disk, list(sample._owned_by_root(paths)), root.parent)
+
+
+def debugfs(disk: Path, commands: Sequence[str], work: Path) -> None:
+    """Change the root file system of a guest by debugfs; paths on this side are in `work`."""
+    sample._debugfs(f"{disk}?offset={ROOT[0]}", commands, work)
+
+
+def content(disk: Path, path: bytes) -> bytes:
+    """Return a file of the guest's root file system; nothing where there is none."""
+    asked = ["debugfs", "-R", f"cat {os.fsdecode(path)}", f"{disk}?offset={ROOT[0]}"]
+    return run_tool(asked, cpu_s=60, memory=_MEMORY, timeout_s=60)
+
+
+def _swap(disk: Path, draft: Path) -> None:
+    start, size = SWAP
+    with draft.open("xb") as file:
+        file.truncate(size)
+    command = ["mkswap", "-U", SWAP_UUID, str(draft)]
+    run_tool(command, cpu_s=60, memory=_MEMORY, timeout_s=60)
+    with disk.open("r+b") as file:
+        file.seek(start)
+        file.write(draft.read_bytes()[: 1 << 12])
+
+
+def _partition_table() -> bytes:
+    """Return bytes 440 to 511 of the MBR: Linux, active, and swap (LBA values)."""
+    entries = b"".join(
+        struct.pack(
+            "<B3sB3sII", flag, b"\xfe\xff\xff", kind, b"\xfe\xff\xff", start >> 9, size >> 9
+        )
+        for flag, kind, (start, size) in ((0x80, 0x83, ROOT), (0, 0x82, SWAP))
+    )
+    return b"\x52\x1c\xa5\x07" + bytes(2) + entries + bytes(32) + b"\x55\xaa"

@@ -1,0 +1,159 @@
+"""A guest that knows its own hardware only, and what the overlay initrd makes of it.
+
+The conversion is done by hand here: one file, one line of grub.cfg, no planner and no backend.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from engine.guests.initrd import WANTED, overlay
+from engine.model.guest import Kernel
+from tests.guests.boot import Boot, Hardware, boot
+from tests.guests.physical import (
+    ADDRESS,
+    OLD_MAC,
+    ROOT_UUID,
+    SIZE,
+    build_physical,
+    content,
+    debugfs,
+)
+
+CACHE = Path(os.environ.get("BOOTPOINT_CACHE", Path.home() / ".cache/bootpoint"))
+"""Keeps the downloaded packages from one test run to the next."""
+MENU = "/boot/grub/grub.cfg"
+ROOTS = {
+    Hardware.AHCI: "/dev/sda1 on sd ahci",
+    Hardware.VIRTIO_BLK: "/dev/vda1 on virtio_blk virtio-pci",
+    Hardware.VIRTIO_SCSI: "/dev/sda1 on sd virtio_scsi virtio-pci",
+    Hardware.PVSCSI: "/dev/sda1 on sd vmw_pvscsi",
+    Hardware.MPTSAS: "/dev/sda1 on sd mptsas",
+    Hardware.NVME: "/dev/nvme0n1p1 on nvme",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A disk and the kernel in it."""
+
+    disk: Path
+    kernel: Kernel
+
+    def read(self, path: bytes, limit: int) -> bytes | None:
+        """Return a file of the guest; debugfs follows its links."""
+        found = content(self.disk, path)
+        assert len(found) <= limit
+        return found or None
+
+
+@pytest.fixture(scope="module")
+def physical(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """Return the guest as it stood in its rack."""
+    disk = tmp_path_factory.mktemp("physical") / "disk.raw"
+    return Machine(disk, build_physical(disk, CACHE, print))
+
+
+@pytest.fixture(scope="module")
+def converted(physical: Machine, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """Return a copy with an overlay initrd on its menu's initrd line, and its root by UUID."""
+    work = tmp_path_factory.mktemp("converted")
+    disk = work / "disk.raw"
+    shutil.copyfile(physical.disk, disk)
+    made = overlay(physical, physical.kernel)
+    assert (len(made.drivers), made.missing, made.notes) == (len(WANTED), [], [])
+    (work / "overlay").write_bytes(made.archive)
+    old = content(disk, MENU.encode())
+    menu = re.sub(rb"(\tinitrd\t\S+)", rb"\1 /boot/bootpoint.img", old)
+    menu = menu.replace(b"root=/dev/sda1", b"root=UUID=" + ROOT_UUID.encode())
+    assert menu.count(b"bootpoint.img") == menu.count(b"root=UUID=") == 1
+    (work / "menu").write_bytes(menu)
+    changes = [f"rm {MENU}", f"write menu {MENU}", "write overlay /boot/bootpoint.img"]
+    debugfs(disk, changes, work)
+    assert content(disk, b"/boot/bootpoint.img") == made.archive
+    return Machine(disk, physical.kernel)
+
+
+def report(told: Boot) -> list[str]:
+    """Return what the guest tells of itself."""
+    lines = told.said.replace("\r", "").splitlines()
+    return [line.removeprefix("physical ") for line in lines if line.startswith("physical ")]
+
+
+def assert_runs_on(told: Boot, hardware: Hardware) -> None:
+    """Assert that the guest got to its login with its root on the right driver."""
+    assert told.succeeded, told.said
+    assert f"root {ROOTS[hardware]}" in report(told)
+
+
+def test_the_guest_is_small_and_has_the_traits_of_a_physical_machine(physical: Machine) -> None:
+    """Raw device names, a card named by its MAC, an initrd of one driver: what conversion mends."""
+    assert physical.disk.stat().st_size == SIZE
+    assert physical.disk.stat().st_blocks * 512 < 48 << 20
+    assert content(physical.disk, b"/etc/fstab").startswith(b"/dev/sda1 / ext4")
+    assert b"root=/dev/sda1" in content(physical.disk, MENU.encode())
+    assert OLD_MAC.encode() in content(physical.disk, b"/etc/systemd/network/10-old.link")
+    listing = subprocess.run(
+        ["busybox", "cpio", "-t"], input=content(physical.disk, physical.kernel.initrd),
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    names = {Path(line).stem.replace("-", "_").encode() for line in listing.splitlines()}
+    assert names & set(WANTED) == {b"ahci", b"sd_mod"}
+
+
+def test_a_physical_machine_s_image_boots_on_its_own_hardware(physical: Machine) -> None:
+    """On ahci, with the old card's MAC, it finds its root and has its address."""
+    told = boot(physical.disk, Hardware.AHCI, mac=OLD_MAC)
+    assert_runs_on(told, Hardware.AHCI)
+    assert f"nic enp3s0 e1000e {OLD_MAC} {ADDRESS}" in report(told)
+    assert "fstab /dev/sda1 / ext4 errors=remount-ro 0 1" in report(told)
+
+
+def test_a_physical_machine_s_image_does_not_boot_on_other_hardware(physical: Machine) -> None:
+    """Unconverted, on virtio, it gives up waiting for its root."""
+    told = boot(physical.disk, Hardware.VIRTIO_BLK)
+    assert told.word == "Gave up waiting", told.said
+
+
+def test_with_the_overlay_it_boots_on_virtio(converted: Machine) -> None:
+    """The kernel unpacks both archives; the first one's modprobe loads the second one's drivers."""
+    assert_runs_on(
+        boot(converted.disk, Hardware.VIRTIO_BLK, nic="virtio-net-pci"), Hardware.VIRTIO_BLK
+    )
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("hardware", "nic", "driver"),
+    [
+        (Hardware.AHCI, "e1000e", "e1000e"),
+        (Hardware.VIRTIO_SCSI, "virtio-net-pci", "virtio_net"),
+        (Hardware.PVSCSI, "vmxnet3", "vmxnet3"),
+        (Hardware.MPTSAS, "vmxnet3", "vmxnet3"),
+        (Hardware.NVME, "e1000", "e1000"),
+    ],
+)
+def test_with_the_overlay_it_boots_on_all_hardware_of_virtual_machines(
+    converted: Machine, hardware: Hardware, nic: str, driver: str
+) -> None:
+    """One conversion fits KVM and ESXi; the network card's driver is there as well."""
+    told = boot(converted.disk, hardware, nic=nic)
+    assert_runs_on(told, hardware)
+    assert any(line.startswith(f"nic eth0 {driver} ") for line in report(told)), told.said
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("hardware", [Hardware.PVSCSI, Hardware.MPTSAS, Hardware.NVME])
+def test_without_the_overlay_it_boots_on_none_of_them(
+    physical: Machine, hardware: Hardware
+) -> None:
+    """The failures are real: nothing but the overlay makes the difference."""
+    told = boot(physical.disk, hardware)
+    assert told.word == "Gave up waiting", told.said
