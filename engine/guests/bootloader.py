@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 
 from engine.guests.backend import Reading
 from engine.guests.tree import Tree
-from engine.model.guest import Kernel, Mount
+from engine.model.guest import Kernel, Mount, VolumeId
 
 LIMIT = 16 << 20
 """Longest configuration in bytes that is read: 10^5 entries fit."""
+LOOKUPS = 1000
+"""Different paths of kernels in configurations for which links are followed."""
 _ESP = (b"/boot/efi", b"/efi", b"/boot")
 _GRUB = (b"/boot/grub/grub.cfg", b"/boot/grub2/grub.cfg", b"/boot/grub/custom.cfg",
          b"/boot/grub2/custom.cfg")  # fmt: skip
@@ -30,7 +32,7 @@ _PLAIN = re.compile(rb"[A-Za-z0-9._+~/@-]+")
 _DEVICE = re.compile(rb"(\([^()]{0,64}\))?(.*)", re.DOTALL)
 _TOKEN = re.compile(
     rb"(?P<gap>(?:[ \t\r]|\\\r?\n)++)|(?P<end>[\n;{}]|&&?|\|\|?)|(?P<comment>#[^\n]*+)"
-    rb"|(?P<word>(?:'[^']*+'|\"(?:\\.|[^\"\\])*+\"|\\.|\$\{[^}\n]*+\}|[^\s;{}'\"\\&|])++)"
+    rb"|(?P<word>(?:'[^']*+'|\"(?:\\.|[^\"\\])*+\"|\\.|\$\{[^}\n]{0,256}+\}|[^\s;{}'\"\\&|])++)"
     rb"|(?P<odd>.)",
     re.DOTALL,
 )
@@ -45,7 +47,8 @@ Arguments = Callable[[bytes, bytes], bytes | None]
 
 def grub_files(tree: Tree) -> Sequence[bytes]:
     """Return the guest paths of GRUB 2 configurations."""
-    vendors = [top + b"/EFI/" + name for top in _ESP for name in tree.list(top + b"/EFI")[:64]]
+    tops = [top + b"/" + name for top in _ESP for name in tree.list(top) if name.lower() == b"efi"]
+    vendors = [top + b"/" + name for top in tops for name in tree.list(top)[:64]]
     paths = [*_GRUB, *(vendor + b"/grub.cfg" for vendor in vendors)]
     return [path for path in paths if _is_file(tree, path)]
 
@@ -92,9 +95,11 @@ def overlay_name(kernel: Kernel) -> bytes:
     return b"bootpoint-" + kernel.version.encode("ascii") + b".img"
 
 
-def overlay_path(kernel: Kernel) -> bytes:
-    """Return the guest path of a kernel's overlay: beside the kernel."""
-    return kernel.image.rpartition(b"/")[0] + b"/" + overlay_name(kernel)
+def overlay_path(tree: Tree, kernel: Kernel) -> bytes:
+    """Return the guest path of a kernel's overlay: beside the kernel, wherever links lead."""
+    place = tree.locate(kernel.image)
+    image = place.guest if place is not None else kernel.image
+    return image.rpartition(b"/")[0] + b"/" + overlay_name(kernel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +130,16 @@ class Boot:
 
     def __post_init__(self) -> None:
         """Learn where kernels lie, seen from their volumes."""
-        volumes = {}
+        volumes: dict[VolumeId, Tree] = {}
         for kernel in self.kernels:
             place = self.tree.locate(kernel.image)
             if place is not None:
                 self._paths[place.path] = kernel
-                inside = place.path[: len(place.path) - len(place.guest)]
-                volumes[place.volume, inside] = Tree(self.reading, (Mount(b"/", place.volume),))
-        self._trees = [(tree, inside) for (_volume, inside), tree in volumes.items()]
+                volumes[place.volume] = Tree(self.reading, (Mount(b"/", place.volume),))
+        for volume, tree in volumes.items():
+            inside = {m.subvolume for m in self.tree.mounts if m.volume == volume}
+            bases = [b"", *(b"/" + name for name in sorted(inside) if name)]
+            self._trees += [(tree, base) for base in bases]
 
     def find(self, path: bytes, folder: bytes = b"") -> Found | None:
         """Return the kernel that a path in a configuration means; None for foreign ones.
@@ -152,14 +159,20 @@ class Boot:
         if not _PLAIN.fullmatch(rest):
             return None
         absolute = rest if rest.startswith(b"/") else folder + b"/" + rest
-        for tree, inside in self._trees:
-            for base in {b"", inside.rstrip(b"/")}:
-                place = tree.locate(base + absolute)
-                kernel = self._paths.get(place.path) if place else None
-                if place is not None and kernel is not None:
-                    shown = self._written(place.path, base, rest, absolute)
-                    return Found(kernel, device + shown if self._has_overlay(kernel) else b"")
+        for tree, base in self._trees:
+            at = self._follow(tree, base + absolute)
+            kernel = self._paths.get(at)
+            if kernel is not None:
+                shown = self._written(at, base, rest, absolute)
+                return Found(kernel, device + shown if self._has_overlay(kernel) else b"")
         return None
+
+    def _follow(self, tree: Tree, path: bytes) -> bytes:
+        """Return a path without links; most have none, and links are looked up so many times."""
+        if path in self._paths or len(self._seen) > LOOKUPS:
+            return path
+        place = tree.locate(path)
+        return place.path if place is not None else path
 
     def _written(self, kernel: bytes, base: bytes, rest: bytes, absolute: bytes) -> bytes:
         """Return how the overlay beside a kernel is written in that configuration."""

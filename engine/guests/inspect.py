@@ -68,12 +68,15 @@ def tree_of(reading: Reading, guest: Guest) -> Tree:
     return Tree(reading, guest.mounts)
 
 
-def content_fits(reading: Reading) -> Fits:
+def content_fits(reading: Reading, root: Volume) -> Fits:
     """Return a test that looks into a volume where a mount path demands certain content."""
     seen: dict[tuple[str, bytes], bool] = {}
 
     def fits(volume: Volume, path: bytes) -> bool:
         key = (volume.id, path)
+        if path == b"/" or volume.id == root.id:
+            # Only btrfs is mounted at several places, by its subvolumes.
+            return volume.id == root.id and (path == b"/" or volume.kind is FileSystem.BTRFS)
         if path not in _WANTED:
             return True
         if key not in seen:
@@ -84,7 +87,6 @@ def content_fits(reading: Reading) -> Fits:
 
 
 _WANTED: dict[bytes, Callable[[bytes], bool]] = {
-    b"/": lambda name: name == b"etc" or name in SUBVOLUMES,
     b"/boot": lambda name: name.startswith((b"vmlinu", b"grub", b"initr", b"loader")),
     b"/usr": lambda name: name in (b"bin", b"lib"),
     b"/var": lambda name: name in (b"lib", b"log"),
@@ -131,13 +133,10 @@ def _roots_in(reading: Reading, volume: Volume, volumes: Sequence[Volume]) -> It
 
 def _names_itself(tree: Tree, volume: Volume, volumes: Sequence[Volume]) -> bool:
     """Return whether fstab calls this volume `/`: a copy of a system names the original."""
-    devices = Devices(volumes, (), lambda _volume, _path: True)
-    try:
-        content = tree.read(b"/etc/fstab", FSTAB) or b""
-    except Failure:
-        return False
+    content = tree.read(b"/etc/fstab", FSTAB) or b""
     for line in fstab.parse(content):
         if line.path == b"/":
+            devices = Devices(volumes, [line.use], lambda _volume, _path: True)
             found = devices.find(line.use).volume
             return found is not None and found.id == volume.id
     return False
@@ -146,12 +145,11 @@ def _names_itself(tree: Tree, volume: Volume, volumes: Sequence[Volume]) -> bool
 def _linux(reading: Reading, volumes: Sequence[Volume], root: Root) -> Guest:
     bottom = Mount(b"/", root.volume.id, root.subvolume)
     found: list[Obstacle] = []
-    try:
-        content = Tree(reading, (bottom,)).read(b"/etc/fstab", FSTAB) or b""
-    except Failure as failure:
-        found.append(words.fstab_unreadable(failure))
-        content = b""
-    mounts, missing = _mounts(content, volumes, bottom, content_fits(reading))
+    at = Tree(reading, (bottom,)).locate(b"/etc/fstab")
+    if at is not None and at.stat is not None and at.stat.size > FSTAB:
+        found.append(words.fstab_too_long(at.stat.size))
+    content = Tree(reading, (bottom,)).read(b"/etc/fstab", FSTAB) or b""
+    mounts, missing = _mounts(content, volumes, bottom, content_fits(reading, root.volume))
     tree = Tree(reading, mounts)
     found += words.of_volumes(volumes, mounts, missing)
     release = read_release(tree)
@@ -202,12 +200,14 @@ def _clean(path: bytes) -> bytes | None:
 
 def _firmware(reading: Reading, volumes: Sequence[Volume]) -> Firmware:
     """Return UEFI when some FAT volume holds EFI programs."""
-    for volume in volumes:
-        if volume.kind is not FileSystem.FAT:
-            continue
-        if volume.is_esp or _has_any(reading, volume, lambda name: name.upper() == b"EFI"):
-            return Firmware.UEFI
-    return Firmware.BIOS
+    return Firmware.UEFI if efi_volumes(reading, volumes) else Firmware.BIOS
+
+
+def efi_volumes(reading: Reading, volumes: Sequence[Volume]) -> Sequence[Volume]:
+    """Return the EFI system partitions; without a table that says so, FAT volumes that fit."""
+    fat = [volume for volume in volumes if volume.kind is FileSystem.FAT]
+    fit = [v for v in fat if _has_any(reading, v, lambda name: name.upper() == b"EFI")]
+    return [volume for volume in fat if volume.is_esp] or fit
 
 
 def _nothing(reading: Reading, volumes: Sequence[Volume], damage: Sequence[Obstacle]) -> Guest:

@@ -28,11 +28,11 @@ def unreadable(volume: Volume, failure: Failure) -> Obstacle:
     )
 
 
-def fstab_unreadable(failure: Failure) -> Obstacle:
-    """Return the obstacle of an fstab that is too long or damaged."""
+def fstab_too_long(size: int) -> Obstacle:
+    """Return the obstacle of an fstab that nobody has written by hand."""
     return Obstacle(
         "guest.fstab",
-        f"The guest's /etc/fstab cannot be read. {failure.problem.happened}",
+        f"The guest's /etc/fstab has {size} bytes, which is too long to be read.",
         "Repair /etc/fstab on the source machine, then let the next increment arrive.",
     )
 

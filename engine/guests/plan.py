@@ -15,16 +15,25 @@ from functools import partial
 from engine.guests import bootloader
 from engine.guests.backend import Reading
 from engine.guests.bootloader import Boot
-from engine.guests.inspect import FSTAB, content_fits, root_volume, tree_of
+from engine.guests.inspect import FSTAB, content_fits, efi_volumes, root_volume, tree_of
 from engine.guests.linux import fstab
 from engine.guests.linux.devices import Devices, Use, is_raw
 from engine.guests.linux.draft import Draft
 from engine.guests.linux.esp import plan_fallback
 from engine.guests.linux.network.naming import NicChange, plan_network
 from engine.guests.linux.rebuild import plan_rebuild
+from engine.guests.tree import Tree
 from engine.model.errors import Failure
-from engine.model.guest import ConversionPlan, FileSystem, Guest, Kernel, Obstacle, Volume
-from engine.model.machine import Firmware
+from engine.model.guest import (
+    ConversionPlan,
+    FileEdit,
+    FileSystem,
+    Guest,
+    Kernel,
+    Mount,
+    Obstacle,
+    Volume,
+)
 from engine.model.text import safe
 
 OVERLAY = 64 << 20
@@ -54,7 +63,9 @@ class _Conversion:
         self.root: Volume = root_volume(guest)
         self.fstab = self.draft.read(b"/etc/fstab", FSTAB) or b""
         lines = [line for line in fstab.parse(self.fstab) if line.is_local]
-        self.devices = Devices(guest.volumes, [line.use for line in lines], content_fits(reading))
+        self.devices = Devices(
+            guest.volumes, [line.use for line in lines], content_fits(reading, self.root)
+        )
         self.obstacles: list[Obstacle] = []
 
     def overlays(self, overlay: Overlay) -> frozenset[str]:
@@ -80,7 +91,7 @@ class _Conversion:
         return frozenset(done)
 
     def _write_overlay(self, kernel: Kernel, content: bytes) -> None:
-        path = bootloader.overlay_path(kernel)
+        path = bootloader.overlay_path(self.tree, kernel)
         if self.draft.read(path, OVERLAY) != content:
             reason = f"Brings drivers for virtual machines to kernel {kernel.version}."
             self.draft.write(path, content, reason, OVERLAY)
@@ -175,11 +186,24 @@ def plan(
     draft = conversion.draft
     plan_network(draft, options.nics)
     plan_rebuild(draft, guest.kernels, conversion.rewrite, conversion.swap)
-    if guest.firmware is Firmware.UEFI:
-        plan_fallback(draft)
+    loaders = _fallback_loaders(reading, guest, draft)
+    warnings = tuple(draft.warnings[:WARNINGS])
     if conversion.obstacles:
-        return ConversionPlan((), tuple(draft.warnings), tuple(conversion.obstacles))
-    return ConversionPlan(draft.edits(), tuple(draft.warnings[:WARNINGS]))
+        return ConversionPlan((), warnings, tuple(conversion.obstacles))
+    edits = sorted((*draft.edits(), *loaders), key=lambda edit: (edit.volume, edit.path))
+    return ConversionPlan(tuple(edits), warnings)
+
+
+def _fallback_loaders(reading: Reading, guest: Guest, draft: Draft) -> Sequence[FileEdit]:
+    """Return the copies in each EFI system partition, mounted by fstab or not."""
+    edits: list[FileEdit] = []
+    for volume in efi_volumes(reading, guest.volumes):
+        esp = Draft(reading, Tree(reading, (Mount(b"/", volume.id),)))
+        plan_fallback(esp)
+        for sentence in esp.warnings:
+            draft.warn(sentence)
+        edits += esp.edits()
+    return edits
 
 
 _NO_ENTRY = Obstacle(

@@ -56,6 +56,11 @@ class Tree:
         self._mounts = {_parts(mount.path): mount for mount in mounts}
         self._stats: dict[tuple[VolumeId, bytes], Stat | None] = {}
 
+    @property
+    def mounts(self) -> Sequence[Mount]:
+        """The volumes as they are laid."""
+        return tuple(self._mounts.values())
+
     def locate(self, path: bytes) -> Place | None:
         """Return where a path leads, whether something is there or not.
 
@@ -86,9 +91,9 @@ class Tree:
         return self._place(at)
 
     def read(self, path: bytes, limit: int = 1 << 20) -> bytes | None:
-        """Return a regular file's content; None when there is none. Failure when too long."""
+        """Return a regular file's content; None when there is none or it is too long."""
         place = self.locate(path)
-        if place is None or not place.is_file:
+        if place is None or place.stat is None or not place.is_file or place.stat.size > limit:
             return None
         return self._reading.read(place.volume, place.path, limit)
 

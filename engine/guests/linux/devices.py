@@ -21,6 +21,7 @@ _BY = re.compile(rb"/dev/disk/by-(?:path|id)/([^/]{1,255}?)(?:-part(\d{1,3}))?")
 USES = 1000
 """Names that are weighed when disks are matched."""
 _STABLE = (b"dm-name-", b"dm-uuid-", b"lvm-pv-uuid-", b"md-name-", b"md-uuid-")
+_OUTER = frozenset((FileSystem.LVM, FileSystem.RAID, FileSystem.LUKS, FileSystem.UNKNOWN))
 _MOUNTED = frozenset((FileSystem.EXT, FileSystem.XFS, FileSystem.BTRFS, FileSystem.FAT,
                       FileSystem.NTFS))  # fmt: skip
 
@@ -115,6 +116,11 @@ class Devices:
             return b"UUID=" + volume.id.encode()
         return b"PARTUUID=" + volume.entry.encode() if volume.entry else None
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether no volume can be hidden inside another one, such as in LVM."""
+        return not any(volume.kind in _OUTER for volume in self._volumes)
+
     def swaps(self) -> Sequence[Volume]:
         """Return the volumes with a swap signature."""
         return tuple(v for v in self._volumes if v.kind is FileSystem.SWAP)
@@ -155,10 +161,12 @@ class Devices:
         doubts: dict[bytes, str] = {}
         # The surest first: a disk that only one name fits is no choice for the others.
         for name in sorted(choices, key=lambda name: (len(choices[name]), name)):
-            free = [disk for disk in choices[name] if disk not in taken.values()]
+            order = asked[name][0][0].order
+            # One disk has one letter, and besides it names by path and by identity.
+            gone = [taken[other] for other in taken if asked[other][0][0].order is not None]
+            free = [disk for disk in choices[name] if order is None or disk not in gone]
             if not free:
                 continue
-            order = asked[name][0][0].order
             taken[name] = order if order in free and order is not None else free[0]
             if len(free) > 1:
                 doubts[name] = (

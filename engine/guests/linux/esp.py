@@ -16,16 +16,18 @@ from engine.model.errors import Failure
 PROGRAM = 16 << 20
 """Longest EFI program in bytes that is copied."""
 _REASON = "Firmware that does not know this disk starts the loader from here."
-_MOUNTS = (b"/boot/efi", b"/efi", b"/boot")
 
 
 def plan_fallback(draft: Draft) -> None:
-    """Collect the copies that make a fallback loader where there is none."""
-    top = next((mount for mount in _MOUNTS if _child(draft, mount, b"efi")), None)
-    if top is None:
-        draft.warn("The EFI system partition is not mounted by fstab; its loader is not looked at.")
+    """Collect the copies that make a fallback loader where there is none.
+
+    Args:
+        draft: Over a tree that has only the EFI system partition in it.
+    """
+    efi = _child(draft, b"", b"efi")
+    if not efi:
+        draft.warn("The EFI system partition holds no loader.")
         return
-    efi = _child(draft, top, b"efi")
     boot = _child(draft, efi, b"boot") or efi + b"/BOOT"
     if _child(draft, boot, b"bootx64.efi"):
         return
@@ -63,7 +65,7 @@ def _loader(draft: Draft, efi: bytes) -> Mapping[bytes, bytes]:
 
 def _child(draft: Draft, folder: bytes, wanted: bytes) -> bytes:
     """Return the path of a name in any case, as FAT has it; empty when there is none."""
-    for name in draft.tree.list(folder):
+    for name in draft.tree.list(folder or b"/"):
         if name.lower() == wanted:
             return folder + b"/" + name
     return b""

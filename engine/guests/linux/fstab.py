@@ -35,6 +35,8 @@ _KINDS: Mapping[bytes, FileSystem] = {
 }
 _SYSTEM = (b"/boot", b"/efi", b"/usr", b"/var", b"/home", b"/opt", b"/tmp", b"/root", b"/etc")
 """Where a missing volume must be noticed: everything else is data."""
+MARK = b"# bootpoint: the next line's device is in none of the disks of the backup"
+"""Keeps a line from being decided anew when its neighbours have become UUIDs."""
 LINES = 100_000
 """Lines of fstab that are looked at."""
 
@@ -47,6 +49,7 @@ class Line:
         number: Counted from 0.
         spec, path, type, options: Fields without escapes; `path` is `none` for swap.
         spans: Start and end of each field in the line.
+        is_marked: An earlier conversion found no volume for it.
     """
 
     number: int
@@ -55,6 +58,7 @@ class Line:
     type: bytes
     options: Sequence[bytes]
     spans: Sequence[tuple[int, int]]
+    is_marked: bool = False
 
     @property
     def is_swap(self) -> bool:
@@ -64,7 +68,7 @@ class Line:
     @property
     def is_local(self) -> bool:
         """Whether the line is for a device of this machine."""
-        if self.type in _NO_DEVICE or self.type.startswith(_NOT_LOCAL):
+        if self.is_marked or self.type in _NO_DEVICE or self.type.startswith(_NOT_LOCAL):
             return False
         if {b"bind", b"rbind", b"loop", b"_netdev"} & set(self.options):
             return False
@@ -96,9 +100,9 @@ def unquote(spec: bytes) -> bytes:
 
 def parse(content: bytes) -> Iterator[Line]:
     """Yield the lines that name a device or a file system, with at least four fields or three."""
-    for number, text in enumerate(content.split(b"\n")):
-        if number >= LINES:
-            return
+    last = b""
+    for number, text in enumerate(content.split(b"\n")[:LINES]):
+        is_marked, last = last == MARK, text
         if text.lstrip()[:1] in (b"#", b""):
             continue
         spans = [match.span() for match in _FIELD.finditer(text)]
@@ -106,7 +110,7 @@ def parse(content: bytes) -> Iterator[Line]:
             continue
         fields = [_plain(text[start:end]) for start, end in spans[:4]]
         options = tuple(fields[3].split(b",")) if len(fields) > 3 else ()
-        yield Line(number, fields[0], fields[1], fields[2], options, spans)
+        yield Line(number, fields[0], fields[1], fields[2], options, spans, is_marked)
 
 
 def _plain(field: bytes) -> bytes:
@@ -158,7 +162,10 @@ def _convert_line(
                 f"fstab, line {line.number + 1}: {safe(line.spec)} for {safe(line.path)} "
                 "is in none of the image's disks; it keeps its name."
             )
-    missing = volume is None and not line.spec.startswith(b"/dev/mapper/")
+            text = _rewrite(text, line, None, optional=not _vital(line.path))
+            return MARK + b"\n" + text
+    by_tag = not line.spec.startswith(b"/dev/") and devices.sees_all
+    missing = volume is None and (by_tag or is_raw(line.use.spec))
     optional = line.is_data or (missing and (line.is_swap or not _vital(line.path)))
     return _rewrite(text, line, spec, optional=optional)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from engine.guests.tree import Tree
 from engine.model.guest import Kernel
 
 KERNELS = 64
-"""Kernels that are looked at, newest first."""
+"""Kernels that are converted, newest first."""
+NAMES = 256
+"""Images and folders of modules that are looked at."""
 _VERSION = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}")
 _IMAGE = re.compile(rb"(?:vmlinuz|vmlinux|kernel|linux)(?:-(.+))?")
 _INITRDS = (b"initrd.img-%s", b"initramfs-%s.img", b"initrd-%s", b"initrd-%s.img", b"initramfs-%s",
@@ -20,11 +23,11 @@ _MACHINE = re.compile(rb"[0-9a-f]{32}")
 
 def find_kernels(tree: Tree) -> Sequence[Kernel]:
     """Return the kernels that have an image and modules, oldest first."""
-    modules = [v for v in tree.list(b"/lib/modules") if _VERSION.fullmatch(v)]
-    modules = [v for v in modules if tree.has_folder(b"/lib/modules/" + v)]
+    modules = sorted((v for v in tree.list(b"/lib/modules") if _VERSION.fullmatch(v)), key=_age)
+    modules = [v for v in modules[-NAMES:] if tree.has_folder(b"/lib/modules/" + v)]
     names = set(tree.list(b"/boot"))
     found: dict[bytes, Kernel] = {}
-    for name, flavour in _images(names):
+    for name, flavour in islice(_images(names), NAMES):
         version = _version(tree, flavour, modules)
         if version is None or version in found:
             continue
