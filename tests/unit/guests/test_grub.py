@@ -205,9 +205,33 @@ def test_unfinished_quotes_are_read_in_linear_time(content: bytes) -> None:
 
 
 WORDS = st.sampled_from(
-    ["linux", "initrd", " ", "\n", "'", '"', "\\", "{", "}", ";", "#", "menuentry",
-     f"/boot/vmlinuz-{V}", "/boot/i", "root=/dev/sda1", "$x", "${", "\t", "resume=/dev/sda2", "|", "&", "\r", "\x00", "ü"]
-)  # fmt: skip
+    [
+        "linux",
+        "initrd",
+        " ",
+        "\n",
+        "'",
+        '"',
+        "\\",
+        "{",
+        "}",
+        ";",
+        "#",
+        "menuentry",
+        f"/boot/vmlinuz-{V}",
+        "/boot/i",
+        "root=/dev/sda1",
+        "$x",
+        "${",
+        "\t",
+        "resume=/dev/sda2",
+        "|",
+        "&",
+        "\r",
+        "\x00",
+        "ü",
+    ]
+)
 
 
 @given(st.lists(WORDS, max_size=30).map("".join))

@@ -12,7 +12,7 @@ from engine.guests.linux.network import STACKS
 from engine.guests.linux.network.naming import NicChange, plan_network
 from engine.guests.linux.network.stack import Card, Stack
 from engine.model.guest import FileEdit
-from tests.unit.guests.trees import ROOT, MemoryGuest, debian12
+from tests.unit.guests.trees import ROOT, Link, MemoryGuest, debian12
 
 OLD = "aa:bb:cc:00:11:22"
 NEW = "00:50:56:00:00:0a"
@@ -203,8 +203,6 @@ def test_a_card_without_a_valid_address_is_left_out() -> None:
 
 def test_a_rule_that_leads_elsewhere_is_not_followed_out() -> None:
     """A link file that is a link to /dev/null is left as it is, with a word."""
-    from tests.unit.guests.trees import Link
-
     disk = debian12()
     disk.put(ROOT, LINK % "enp3s0", Link(b"/dev/null"))
 
