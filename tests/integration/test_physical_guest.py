@@ -102,9 +102,11 @@ def test_the_guest_is_small_and_has_the_traits_of_a_physical_machine(physical: M
     assert OLD_MAC.encode() in content(physical.disk, b"/etc/systemd/network/10-old.link")
     listing = subprocess.run(
         ["busybox", "cpio", "-t"], input=content(physical.disk, physical.kernel.initrd),
-        check=True, capture_output=True, text=True,
+        check=True, capture_output=True,
     ).stdout  # fmt: skip
-    names = {Path(line).stem.replace("-", "_").encode() for line in listing.splitlines()}
+    names = {
+        Path(os.fsdecode(line)).stem.replace("-", "_").encode() for line in listing.splitlines()
+    }
     assert names & set(WANTED) == {b"ahci", b"sd_mod"}
 
 
