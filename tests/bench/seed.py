@@ -21,10 +21,30 @@ from engine.images.watching.source import FolderSource
 from engine.jobs.sync import sync
 from engine.jobs.tools import Tools
 from engine.model import planner
+from engine.model.progress import Progress
 from engine.model.standby import Standby
-from engine.ports import Hypervisor, NeverCancelled
+from engine.ports import Clock, Hypervisor, NeverCancelled
 from engine.state.memory import MemoryState
 from engine.stores.probe import open_store
+
+
+class _Steps:
+    """Tells on standard output how long each step of a sync took."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start the first step."""
+        self._clock, self._step, self._since = clock, "prepare", clock.monotonic()
+
+    def take(self, progress: Progress) -> None:
+        """Note a step's end when another begins."""
+        if progress.step != self._step:
+            self.end(progress.step)
+
+    def end(self, following: str = "") -> None:
+        """Tell the present step's time."""
+        now = self._clock.monotonic()
+        print(f"{self._step}: {now - self._since:.2f} s")
+        self._step, self._since = following, now
 
 
 def _no_hypervisor() -> Hypervisor:
@@ -52,15 +72,17 @@ def main() -> int:
         tx.save_recovery_points(points)
     source = {"bench": points[0].machine_uuid}
     fresh = planner.new_boot_points({"bench": standby}, source, state.read(), clock.now(), UTC)
+    steps = _Steps(clock)
     for point in fresh:
         with state.write() as tx:
             tx.save_boot_point(point)
         parent = state.boot_point(point.parent) if point.parent else None
         t = Tools(
             standby, state, clock, FolderSource(formats), store.chain("bench"),
-            _no_hypervisor, NeverCancelled(), lambda _progress: None,
+            _no_hypervisor, NeverCancelled(), steps.take,
         )  # fmt: skip
         sync(point, parent.replica if parent else None, planner.path_for(point, state.read()), t)
+    steps.end()
     return 0
 
 
