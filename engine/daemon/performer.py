@@ -47,10 +47,7 @@ class Performer:
         try:
             self._story(job, standby, cancel, report)
         except Cancelled:
-            problem = Problem(
-                "job.cancelled", "It was cancelled.", "Ready boot points are not touched."
-            )
-            self._ended(job, JobStatus.CANCELLED, problem)
+            self._ended(job, JobStatus.CANCELLED, _cancelled(job))
         except Failure as failure:
             self._ended(job, JobStatus.FAILED, failure.problem)
         except OSError as error:
@@ -124,6 +121,18 @@ class Performer:
                 problem.unchanged,
                 problem.remedy,
             )
+
+
+def _cancelled(job: Job) -> Problem:
+    again = (
+        "It is tried again by itself after a pause; put the standby on hold to keep it from that."
+    )
+    return Problem(
+        "job.cancelled",
+        "It was asked to end before it was done.",
+        "Ready boot points are not touched.",
+        again if job.kind in (JobKind.SYNC, JobKind.RETIRE) else "",
+    )
 
 
 def _title(job: Job) -> str:
