@@ -11,7 +11,9 @@ Reconnecting is the caller's business: a lost line ends the iterator and fails o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeVar
@@ -34,9 +36,7 @@ class AsyncClient:
 
     hello: Hello
 
-    def __init__(
-        self, path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, path: Path, reader: _Reader, writer: asyncio.StreamWriter) -> None:
         """Use an open connection."""
         self.path = path
         self._reader, self._writer = reader, writer
@@ -56,8 +56,10 @@ class AsyncClient:
             EngineAway: Nobody answers.
             Failure: The engine refuses this client, in its words.
         """
+        greeting = {"proto": PROTO, "client": name, "want": want}
+        greeting["ssh"] = os.environ.get("SSH_CONNECTION", "")
         try:
-            opening = asyncio.open_unix_connection(str(path), limit=MAX_FRAME + 1)
+            opening = _greet(path, encode(Message(id=1, method="hello", params=raw(greeting))))
             reader, writer = await asyncio.wait_for(opening, timeout_s)
         except (OSError, TimeoutError) as error:
             number = error.errno if isinstance(error, OSError) else None
@@ -65,15 +67,7 @@ class AsyncClient:
             raise away(path, why[:1].lower() + why[1:]) from error
         client = cls(path, reader, writer)
         try:
-            client.hello = await client.call(
-                "hello",
-                Hello,
-                timeout_s=timeout_s,
-                proto=PROTO,
-                client=name,
-                want=want,
-                ssh=os.environ.get("SSH_CONNECTION", ""),
-            )
+            client.hello = await client._answer("hello", Hello, timeout_s)
         except BaseException:
             await client.close()
             raise
@@ -97,11 +91,16 @@ class AsyncClient:
         """
         if self._why is not None:
             raise self._why
+        message = Message(id=self._number + 1, method=method, params=raw(params))
+        self._writer.write(encode(message))
+        return await self._answer(method, kind, timeout_s)
+
+    async def _answer(self, method: str, kind: type[T], timeout_s: float) -> T:
+        """Wait for the answer to what was just sent; the calls are numbered from 1."""
         self._number += 1
         number = self._number
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._open[number] = answer
-        self._writer.write(encode(Message(id=number, method=method, params=raw(params))))
         try:
             message = await asyncio.wait_for(answer, timeout_s)
         except TimeoutError as error:
@@ -122,8 +121,8 @@ class AsyncClient:
         try:
             while line := await self._reader.readline():
                 self._take(_decoder.decode(line))
-        except OSError as error:
-            why = os.strerror(error.errno or 0)
+            if self._reader.broken is not None:
+                why = os.strerror(self._reader.broken.errno or 0)
         except (ValueError, msgspec.DecodeError):
             why = "the engine sent what this program cannot read"
         self._end(lost(self.path, why))
@@ -146,3 +145,36 @@ class AsyncClient:
         for answer in self._open.values():
             if not answer.done():
                 answer.set_exception(self._why)
+
+
+class _Reader(asyncio.StreamReader):
+    """A reader that gives what came before the line broke; then it is at its end."""
+
+    broken: OSError | None = None
+
+    def set_exception(self, exc: Exception) -> None:
+        """Take the error as the end: an ordinary reader throws away what it holds."""
+        self.broken = exc if isinstance(exc, OSError) else None
+        self.feed_eof()
+
+
+async def _greet(path: Path, greeting: bytes) -> tuple[_Reader, asyncio.StreamWriter]:
+    """Connect and send the first line, before asyncio has a hand on the socket.
+
+    An engine that refuses says why and closes at once; a transport that finds that out while it
+    writes reads no more.
+    """
+    loop = asyncio.get_running_loop()
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.setblocking(False)
+        await loop.sock_connect(connection, str(path))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            await loop.sock_sendall(connection, greeting)
+        reader = _Reader(limit=MAX_FRAME + 1, loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.create_unix_connection(lambda: protocol, sock=connection)
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+    except BaseException:
+        connection.close()
+        raise
