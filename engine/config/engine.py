@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -215,7 +215,7 @@ def _host_zone() -> tzinfo:
         with _HOST_ZONE.open("rb") as rules:
             return ZoneInfo.from_file(rules)
     except (OSError, ValueError):
-        return ZoneInfo("UTC")
+        return UTC  # not ZoneInfo("UTC"): a small Debian has no zones at all
 
 
 def _targets(raw: Mapping[str, Any], file: Path, state: Path) -> dict[str, TargetConfig]:

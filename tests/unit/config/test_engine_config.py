@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+import zoneinfo
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.config import engine as engine_config
 from engine.config.engine import Places, defaults, load_engine, places
 from engine.config.standby import defaults as standby_defaults
 from engine.config.standby import load_standbys
@@ -193,3 +196,17 @@ def test_each_default_in_the_sample_standby_is_the_codes() -> None:
     assert {k: v for k, v in said.items() if k not in examples} == {
         k: v for k, v in code.items() if k not in examples
     }
+
+
+def test_a_host_without_time_zones_is_in_utc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small Debian has neither /etc/localtime nor tzdata; the engine starts all the same."""
+    monkeypatch.setattr(engine_config, "_HOST_ZONE", tmp_path / "localtime")
+    zoneinfo.reset_tzpath([])
+    zoneinfo.ZoneInfo.clear_cache()
+    try:
+        told = load_engine(None, Places(tmp_path / "engine.toml", tmp_path / "state"))
+    finally:
+        zoneinfo.reset_tzpath()
+    assert told.zone.utcoffset(None) == timedelta(0)
