@@ -321,9 +321,7 @@ def test_a_label_of_selinux_stays_on_a_file_and_is_inherited(raw: Place) -> None
 def test_a_full_file_system_fails_in_words(raw: Place) -> None:
     """Running out of space is a Failure with the tool's words, never a short file."""
     with pytest.raises(Failure, match=r"debugfs could not change the guest.*free space"):
-        raw.open().replay(
-            [edit(b"/big", Action.WRITE, None, b"x" * (60 << 20))]
-        )
+        raw.open().replay([edit(b"/big", Action.WRITE, None, b"x" * (60 << 20))])
 
 
 def test_a_file_system_larger_than_its_partition_is_not_written(raw: Place) -> None:
