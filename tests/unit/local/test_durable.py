@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -175,4 +176,4 @@ def test_a_cancelled_tool_is_gone_with_its_children(tmp_path: Path) -> None:
     until = time.monotonic() + 10  # killed is not yet gone: the kernel takes its moment
     while is_alive(status):
         assert time.monotonic() < until
-        time.sleep(0.01)
+        threading.Event().wait(0.01)
