@@ -9,13 +9,20 @@ from pathlib import Path
 import pytest
 
 from engine.guests.backend import Type
+from engine.guests.backends.cage import caged
+from engine.guests.backends.directory import DirectoryBackend, folder
 from engine.guests.backends.ext import ExtVolume
+from engine.guests.backends.fat import FatVolume
 from engine.guests.backends.probe import probe_userland
 from engine.guests.backends.userland import open_userland
+from engine.guests.backends.verify import confirm, fit
+from engine.guests.signatures import fat_shape
+from engine.local.tools import run_tool
 from engine.model.errors import Failure, WrongUse
 from engine.model.guest import Action, FileEdit, FileSystem, Owner, VolumeId
 from tests.contract.guest_disks import (
     ESP,
+    ESP_START,
     ROOT,
     START,
     Place,
@@ -383,3 +390,99 @@ def test_the_probe_names_what_is_missing(raw: Place) -> None:
     assert probe_userland(volumes).is_able
     ability = probe_userland([*volumes, replace(volumes[0], kind=FileSystem.XFS)])
     assert list(ability.missing) == ["xfs needs another backend: uml or guestfs."]
+
+
+class Forgetful(DirectoryBackend):
+    """A backend whose tool loses one write without a word, as debugfs may."""
+
+    def _apply(self, edit: FileEdit, above: int, name: bytes) -> None:
+        if edit.path != b"/boot/overlay.img":
+            super()._apply(edit, above, name)
+
+
+def test_a_write_that_was_lost_is_seen(guests: dict[str, Place], tmp_path: Path) -> None:
+    """Everything is read back: a tool that says nothing and writes nothing is found out."""
+    guest = copy(guests["directory"], tmp_path / "copy")
+    backend = Forgetful([folder(ROOT, guest.paths[0]), folder(ESP, guest.paths[1])])
+
+    with pytest.raises(Failure, match=r"overlay\.img was changed, but reads back differently"):
+        backend.replay(EDITS)
+
+
+@pytest.mark.parametrize("change", [Owner(0o600), Owner(0o644, 1), Owner(0o644, 0, 1)])
+def test_a_wrong_owner_is_seen(guests: dict[str, Place], tmp_path: Path, change: Owner) -> None:
+    """Mode, uid and gid are compared as well as the content."""
+    backend = copy(guests["directory"], tmp_path / "copy").open()
+    wanted = fit(backend, [edit(b"/etc/new", Action.WRITE, None, b"x")])
+    backend.replay([edit(b"/etc/new", Action.WRITE, None, b"x", change)])
+
+    with pytest.raises(Failure, match="reads back differently"):
+        confirm(backend, wanted, lambda _: True)
+
+
+def test_a_caged_program_sees_its_disk_only(raw: Place, tmp_path: Path) -> None:
+    """In the sandbox other files of this host are not there; without one the probe says so."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"x")
+    warnings = probe_userland(raw.open().volumes()).warnings
+
+    run_tool(caged(["cat", str(raw.paths[0])], raw.paths[0]), cpu_s=5, memory=1 << 30, timeout_s=10)
+    seen = [
+        run_tool(
+            caged(["find", str(tmp_path), "-type", "f"], raw.paths[0]),
+            cpu_s=5,
+            memory=1 << 30,
+            timeout_s=10,
+        )
+    ]
+
+    assert str(raw.paths[0]).encode() in seen[0]
+    assert (str(secret).encode() in seen[0]) == bool(warnings)
+
+
+FATS = {12: ("4000", []), 16: ("65000", ["-c", "2"]), 32: ("140000", ["-F", "-c", "1"])}
+
+
+@pytest.mark.parametrize("width", FATS)
+def test_every_width_of_fat_is_read(tmp_path: Path, width: int) -> None:
+    """What mtools copied in is read back: long names, other alphabets, many clusters, folders."""
+    tree, disk = tmp_path / "tree", tmp_path / "d.img"
+    (tree / "EFI/a folder with a long name").mkdir(parents=True)
+    (tree / "EFI/a folder with a long name/Größe.conf").write_bytes(b"x" * 3000)
+    (tree / "EFI/BIG.BIN").write_bytes(os.urandom(300_000))
+    (tree / "EFI/empty").write_bytes(b"")
+    for number in range(70):
+        (tree / f"EFI/loader entry {number}.conf").write_bytes(b"%d" % number)
+    sectors, options = FATS[width]
+    disk.touch()
+    os.truncate(disk, int(sectors) * 512)
+    run("mformat", "-i", str(disk), "-T", sectors, "-h", "16", "-s", "32", *options, "::")
+    run("mcopy", "-s", "-i", str(disk), str(tree / "EFI"), "::/")
+
+    with open_userland([disk]) as backend:
+        [volume] = backend.volumes()
+        seen = {row[0]: row[-1] for row in tree_of(backend, volume.id) if row[1] == Type.FILE}
+        shape = fat_shape(disk.read_bytes()[:512])
+
+    files = [path for path in tree.rglob("*") if path.is_file()]
+    assert seen == {bytes(b"/" + bytes(f.relative_to(tree))): f.read_bytes() for f in files}
+    assert shape is not None
+    assert shape.bits == width
+
+
+def test_a_loop_of_clusters_ends(raw: Place) -> None:
+    """A chain that leads back to itself is damage, not an endless read."""
+    with open_userland(raw.paths) as backend, raw.paths[0].open("r+b") as file:
+        volume = backend.volumes()[0]
+        file.seek(ESP_START)
+        shape = fat_shape(file.read(512))
+        assert shape is not None
+        file.seek(ESP_START + shape.table + 3)
+        file.write(b"\x02\x20\x00" * 1000)
+        file.flush()
+
+        with pytest.raises(Failure, match="is a loop"):
+            FatVolume(raw.paths[0], replace(volume, size=6 << 20)).read(LOADER_PATH, 1 << 20)
+
+
+LOADER_PATH = b"/EFI/debian/grubx64.efi"

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
+from engine.guests.backends.cage import caged
 from engine.local.tools import ENVIRONMENT, ToolFailed
 from engine.model.errors import Problem
 from engine.model.text import safe
@@ -44,19 +45,24 @@ _LEASH = (
 class Session:
     """A debugfs on one file system; closed by `close` or as a context."""
 
-    def __init__(self, argv: Sequence[str], cwd: Path | None = None) -> None:
-        """Start `debugfs` with these arguments, in front of `-f -`."""
+    def __init__(
+        self, device: str, *, disk: Path, is_writing: bool = False, folder: Path | None = None
+    ) -> None:
+        """Start `debugfs` on a device of the form `disk?offset=…`; `folder`: where it works."""
+        # -c: no bitmaps are read, which takes seconds on terabytes.
+        argv = ["debugfs", "-w" if is_writing else "-c", "-f", "-", device]
+        argv = [*_LEASH, *caged(argv, disk, is_writing=is_writing, folder=folder)]
         self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as we
         self._word = os.urandom(16).hex()
         self._asked = 0
         try:
             self._process = subprocess.Popen(
-                [*_LEASH, "debugfs", "-f", "-", *argv],
+                argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._complaints,
                 env=ENVIRONMENT | TIMES,
-                cwd=cwd,
+                cwd=folder,
                 start_new_session=True,
                 bufsize=0,
             )

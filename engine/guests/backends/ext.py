@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.guests.backend import Stat, Type
+from engine.guests.backends.cage import caged
 from engine.guests.backends.debugfs import FAKE_TIME, Session
 from engine.guests.backends.verify import (
     components,
@@ -75,7 +76,7 @@ class ExtVolume:
         """Remember where it lies; nothing is opened yet."""
         self._disk = disk
         self._volume = volume
-        self._device = f"{disk}?offset={volume.start}"
+        self._device = f"{disk.absolute()}?offset={volume.start}"
         self._session: Session | None = None
         self._listings: dict[int, Mapping[bytes, _Node]] = {}
 
@@ -156,7 +157,7 @@ class ExtVolume:
         raw = self._at(block * self._super().block, 64)
         if not block or raw[:4] != _JOURNAL or raw[28:32] != bytes(4):
             raise self._damaged("its journal could not be replayed")
-        with Session(["-w", self._device]) as session:
+        with Session(self._device, disk=self._disk, is_writing=True) as session:
             session.do(b"feature -needs_recovery")
             session.finish()
 
@@ -190,7 +191,9 @@ class ExtVolume:
                 for command in self._commands(edit, number, Path(folder))
             ]
             self.close()
-            with Session(["-w", self._device], Path(folder)) as session:
+            with Session(
+                self._device, disk=self._disk, is_writing=True, folder=Path(folder)
+            ) as session:
                 for command in commands:
                     session.do(command)
                 session.finish()
@@ -221,7 +224,7 @@ class ExtVolume:
         # e2fsck repairs times that lie in its future: its clock is the file system's own.
         now = str(max(FAKE_TIME, self._super().written))
         return run_tool(
-            ["e2fsck", *how, self._device],
+            caged(["e2fsck", *how, self._device], self._disk, is_writing="-p" in how),
             cpu_s=int(seconds) + 1,
             memory=4 << 30,
             timeout_s=seconds,
@@ -251,8 +254,7 @@ class ExtVolume:
     def _ask(self, command: bytes, limit: int = 64 << 20) -> bytes:
         if self._session is None or not self._session.is_running():
             self.close()
-            # -c: no bitmaps are read, which takes seconds on terabytes.
-            self._session = Session(["-c", self._device])
+            self._session = Session(self._device, disk=self._disk)
         return self._session.ask(command, limit)
 
     def _at(self, offset: int, length: int) -> bytes:

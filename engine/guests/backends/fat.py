@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.guests.backend import Stat, Type
+from engine.guests.backends.cage import caged
 from engine.guests.backends.debugfs import FAKE_TIME
 from engine.guests.backends.verify import components, damaged, no_link, refusal, unreadable
 from engine.guests.signatures import FatShape, fat_shape
@@ -114,16 +115,19 @@ class FatVolume:
         return "skipped(the checker of FAT cannot check one partition of a disk)"
 
     def _copy_in(self, content: bytes, there: bytes) -> None:
-        with tempfile.NamedTemporaryFile(prefix="bootpoint-edit-") as file:
-            file.write(content)
-            file.flush()
-            self._mtool("mcopy", ["-D", "o"], file.name.encode(), there)
+        with tempfile.TemporaryDirectory(prefix="bootpoint-edit-") as folder:
+            file = Path(folder) / "new"
+            file.write_bytes(content)
+            self._mtool("mcopy", ["-D", "o"], bytes(file), there, folder=Path(folder))
 
-    def _mtool(self, tool: str, options: Sequence[str], *paths: bytes) -> None:
+    def _mtool(
+        self, tool: str, options: Sequence[str], *paths: bytes, folder: Path | None = None
+    ) -> None:
         settings = {"SOURCE_DATE_EPOCH": f"{FAKE_TIME}", "MTOOLS_SKIP_CHECK": "1", "TZ": "UTC"}
-        image = f"{self._disk}@@{self._volume.start}"
+        image = f"{self._disk.absolute()}@@{self._volume.start}"
         names = [path.decode("utf-8", "surrogateescape") for path in paths]
-        argv = [tool, "-i", image, *options, *names]
+        argv: Sequence[str] = [tool, "-i", image, *options, *names]
+        argv = caged(argv, self._disk, is_writing=True, folder=folder)
         run_tool(argv, cpu_s=30, memory=1 << 30, timeout_s=60, settings=settings)
 
     def _node(self, path: bytes) -> _Node | None:
@@ -146,12 +150,12 @@ class FatVolume:
         """Return the bytes of a chain of clusters; stops at its end, at a loop or at `limit`."""
         shape = self._shape()
         content = bytearray()
-        steps = 0
+        seen: set[int] = set()
         while 2 <= cluster < shape.clusters + 2 and len(content) < limit:
+            seen.add(cluster)
             content += self._at(shape.data + (cluster - 2) * shape.cluster, shape.cluster)
             cluster = self._next(shape, cluster)
-            steps += 1
-            if steps > shape.clusters:
+            if cluster in seen:
                 raise self._damaged("a chain of clusters is a loop")
         return bytes(content)
 

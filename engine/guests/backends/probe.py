@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.guests.backends.cage import is_available
 from engine.local.tools import ENVIRONMENT
 from engine.model.guest import FileSystem, Volume
 
@@ -20,6 +21,10 @@ _TOOLS = {
     FileSystem.EXT: ("setpriv", "prlimit", "debugfs", "e2fsck"),
     FileSystem.FAT: ("setpriv", "prlimit", "mcopy"),
 }
+_NO_CAGE = (
+    "Programs that parse the guest run without a sandbox: install the package bubblewrap, and "
+    "allow user namespaces."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +33,12 @@ class Ability:
 
     Attributes:
         missing: What stands against it, one sentence each with its remedy; empty when it can.
+        warnings: What is worse than it could be, for the ledger.
     """
 
     backend: str
     missing: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
     @property
     def is_able(self) -> bool:
@@ -52,7 +59,8 @@ def probe_userland(volumes: Sequence[Volume]) -> Ability:
             missing.append(f"{kind.value} needs another backend: uml or guestfs.")
         else:
             missing += [_sentence(tool) for tool in tools if not _is_there(tool)]
-    return Ability("userland", tuple(dict.fromkeys(missing)))
+    warnings = () if is_available() else (_NO_CAGE,)
+    return Ability("userland", tuple(dict.fromkeys(missing)), warnings)
 
 
 def _is_there(tool: str) -> bool:

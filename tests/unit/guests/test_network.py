@@ -94,6 +94,16 @@ def test_older_rules_are_rewritten_instead_of_a_link_file() -> None:
     assert texts == {path: f"# {OLD}\n" + rule.replace(OLD, NEW)}
 
 
+def test_a_link_file_that_names_the_card_is_rule_enough() -> None:
+    """A rule by address alone follows the new card; one with more conditions may not fit it."""
+    path = "/etc/systemd/network/10-old.link"
+    rule = f"# old\n[Match]\nMACAddress={OLD}\n\n[Link]\nName=lan0\n"
+    assert planned(guest({path: rule}), *ONE)[0] == {path: rule.replace(OLD, NEW)}
+
+    rule = rule.replace("[Match]\n", "[Match]\nPath=pci-0000:02:00.0\n")
+    assert set(planned(guest({path: rule}), *ONE)[0]) == {path, LINK % "lan0"}
+
+
 def test_ifupdown_needs_only_the_name() -> None:
     """Ifupdown knows cards by name alone; its file stays."""
     texts, warnings = planned(debian12(), *ONE)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.guests.linux.draft import Draft
-from engine.guests.linux.network import STACKS
+from engine.guests.linux.network import STACKS, networkd, udev
 from engine.guests.linux.network.stack import MAC, NAME, Card
 from engine.model.text import safe
 
@@ -39,9 +39,10 @@ class NicChange:
 
 @dataclass(frozen=True, slots=True)
 class _Config:
-    path: bytes
-    stack: str
+    """A file, what cards it names, and whether it gives them their names."""
+
     cards: Sequence[Card]
+    is_rule: bool
 
 
 def plan_network(draft: Draft, nics: Sequence[NicChange]) -> None:
@@ -54,10 +55,9 @@ def plan_network(draft: Draft, nics: Sequence[NicChange]) -> None:
     if not usable:
         return
     names = _names(draft, usable, configs)
-    ruled = {card.mac for config in configs if config.stack == "udev rules"
-             for card in config.cards}  # fmt: skip
+    ruled = {card for config in configs if config.is_rule for card in config.cards}
     for nic, name in zip(usable, names, strict=True):
-        if name and nic.new.lower() not in ruled:
+        if name and Card(name, nic.new.lower()) not in ruled:
             _write_link(draft, nic, name)
     _stop_cloud_init(draft)
 
@@ -74,7 +74,8 @@ def _convert(draft: Draft, macs: Mapping[str, str]) -> Sequence[_Config]:
             if new != content:
                 reason = "It is bound to the address of the old network card."
                 draft.write(path, new, reason)
-            configs.append(_Config(path, stack.name, stack.cards(path, new)))
+            is_rule = stack is udev.STACK or networkd.is_rule(path, new)
+            configs.append(_Config(stack.cards(path, new), is_rule))
     return configs
 
 

@@ -31,6 +31,15 @@ def _cards(path: bytes, content: bytes) -> Sequence[Card]:
     return card(name[1], mac)
 
 
+def is_rule(path: bytes, content: bytes) -> bool:
+    """Return whether a file is a `.link` that names a card by its address and nothing else."""
+    parts = _SECTION.split(content)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    lines = [line.strip() for line in sections.get(b"Match", b"").split(b"\n")]
+    conditions = [line for line in lines if line and not line.startswith((b"#", b";"))]
+    return path.endswith(b".link") and len(conditions) == 1 and bool(_MATCHED.match(conditions[0]))
+
+
 STACK = Stack(
     "networkd",
     ((b"/etc/systemd/network", re.compile(rb".+\.(?:network|link|netdev)")),),

@@ -1,0 +1,60 @@
+"""The sandbox for programs that parse guests' file systems.
+
+    ┌ bubblewrap ─────────────────────────────────────────┐
+    │ /usr (read only)   the disk   one folder of our own │  no network, no other process, no rights
+    └─────────────────────────────────────────────────────┘
+
+Where bubblewrap is missing or may not make namespaces, programs run with limits only, and the
+probe says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.local.tools import ENVIRONMENT, ToolFailed, run_tool
+
+_WALLS = (
+    *("bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/usr", "/usr"),
+    *("--symlink", "usr/bin", "/bin", "--symlink", "usr/sbin", "/sbin"),
+    *("--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
+    *("--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"),  # noqa: S108 - the sandbox's own
+)
+
+
+def caged(
+    argv: Sequence[str], disk: Path, *, is_writing: bool = False, folder: Path | None = None
+) -> Sequence[str]:
+    """Return the command that runs `argv` in the sandbox, or `argv` where there is none.
+
+    Args:
+        disk: The only disk that the program sees, at the same path.
+        is_writing: Whether it may be written.
+        folder: Files for the program, at the same path and as its working folder.
+    """
+    if not is_available():
+        return argv
+    if stat.S_ISBLK(disk.stat().st_mode):
+        how = "--dev-bind"
+    else:
+        how = "--bind" if is_writing else "--ro-bind"
+    shared = [how, str(disk.absolute()), str(disk.absolute())]
+    if folder is not None:
+        shared += ["--bind", str(folder), str(folder), "--chdir", str(folder)]
+    return [*_WALLS, *shared, "--", *argv]
+
+
+@functools.cache
+def is_available() -> bool:
+    """Whether the sandbox works here; tried once."""
+    if shutil.which("bwrap", path=ENVIRONMENT["PATH"]) is None:
+        return False
+    try:
+        run_tool([*_WALLS, "--", "true"], cpu_s=5, memory=1 << 30, timeout_s=10)
+    except ToolFailed:
+        return False
+    return True
