@@ -8,6 +8,10 @@ from enum import StrEnum
 from typing import Protocol
 
 from engine.model.guest import FileEdit, Owner, Volume, VolumeId
+from engine.ports import DiskFile
+
+GuestDisk = DiskFile
+"""A disk of the guest, as a backend opens it: path, and format `raw` or `qcow2`."""
 
 
 class Type(StrEnum):
