@@ -19,6 +19,8 @@ from engine.daemon.desk import Desk
 from engine.daemon.engine import Engine, Settings
 from engine.daemon.rebuild import rebuild
 from engine.daemon.targets import Target
+from engine.guests.convert import GuestConverter
+from engine.guests.simulated import SimulatedConverter
 from engine.hypervisors.libvirt import LibvirtHypervisor
 from engine.hypervisors.simulated import SimulatedHypervisor
 from engine.images.bpi import BpiFormat
@@ -27,7 +29,7 @@ from engine.images.watching.inbox import Inbox
 from engine.images.watching.source import FolderSource
 from engine.jobs.power import Shape
 from engine.local.durable import file_lock, make_folder, move_folder
-from engine.ports import Hypervisor, Store
+from engine.ports import Converter, Hypervisor, Store
 from engine.state.sqlite import SqliteState
 from engine.stores.probe import open_store
 
@@ -117,7 +119,22 @@ def _target(one: TargetConfig, told: EngineConfig) -> Target:
     make_folder(one.store.path)
     store = open_store(one.store.path, one.store.kind, one.name)
     folder = told.state_dir / "targets" / one.name
-    return Target(one.name, one.kind, store, store.kind, partial(_hypervisor, one, store, folder))
+    return Target(
+        one.name,
+        one.kind,
+        store,
+        store.kind,
+        partial(_hypervisor, one, store, folder),
+        _converter(one, told),
+    )
+
+
+def _converter(one: TargetConfig, told: EngineConfig) -> Converter:
+    if one.kind == "simulated":
+        return SimulatedConverter()
+    converter = GuestConverter(told.state_dir / "conversion")
+    converter.clear()
+    return converter
 
 
 def _log_to_stderr(level: str) -> None:

@@ -12,6 +12,7 @@ from blake3 import blake3
 from engine.daemon.clock import ManualClock
 from engine.daemon.performer import Performer
 from engine.daemon.targets import Target
+from engine.guests.simulated import SimulatedConverter
 from engine.jobs.power import Shape
 from engine.jobs.retire import unfinished
 from engine.model import planner
@@ -144,7 +145,8 @@ class World:
         self.standby = Standby(name="erp", images="/images", keep=keep)
         self.store, self.state, self.images = store, state, images
         self.clock = ManualClock(START)
-        target = Target("local", "simulated", store, "memory", no_hypervisor)
+        self.converter = SimulatedConverter()
+        target = Target("local", "simulated", store, "memory", no_hypervisor, self.converter)
         self.performer = Performer(state, self.clock, images, lambda _standby: target, Shape())
 
     def restart(self) -> None:

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from engine.config.reading import Section, convert, read_toml, wrong
 from engine.local.durable import durable_replace, make_folder, open_folder, publish
+from engine.model.conversion import ConversionMode
 from engine.model.errors import Failure, Problem
 from engine.model.machine import DiskBus, Firmware
 from engine.model.standby import NAME, Standby, parse_trigger
@@ -35,6 +36,7 @@ class _Standby(Section):
     cpus: Annotated[int, Meta(ge=1, le=1024)] | None = None
     firmware: Firmware | None = None
     bus: DiskBus = DiskBus.VIRTIO
+    conversion: ConversionMode = ConversionMode.AUTO
     held: str = ""
     created_at: datetime | None = None
 
@@ -91,6 +93,7 @@ def _standby(file: Path, told: _Standby) -> Standby:
         cpus=told.cpus,
         firmware=told.firmware,
         bus=told.bus,
+        conversion=told.conversion,
         held=told.held,
         created_at=None if told.created_at is None else told.created_at.astimezone(UTC),
     )
@@ -110,6 +113,9 @@ def dump_standby(standby: Standby) -> str:
         "cpus": standby.cpus,
         "firmware": None if standby.firmware is None else str(standby.firmware),
         "bus": None if standby.bus is DiskBus.VIRTIO else str(standby.bus),
+        "conversion": None
+        if standby.conversion is ConversionMode.AUTO
+        else str(standby.conversion),
         "held": standby.held or None,
         "created_at": standby.created_at,
     }

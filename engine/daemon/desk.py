@@ -8,9 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
+from engine.daemon import conversions
 from engine.daemon.engine import Engine
 from engine.daemon.service import Snapshot
 from engine.model import planner, retention
+from engine.model.conversion import Record
 from engine.model.errors import Failure, HypervisorError, NotFound, Problem, Refused, WrongUse
 from engine.model.machine import VMRef
 from engine.model.points import BootPoint, BootPointId, Stage
@@ -229,7 +231,7 @@ class Desk:
                 )
             )
         self._refuse_busy(name, {JobKind.START, JobKind.STOP})
-        self._end_jobs(name, {JobKind.RETIRE})
+        self._end_jobs(name, {JobKind.RETIRE, JobKind.CONVERT})
         reason = f"{actor} asked for it"
         return engine.queue(standby, WantedJob(JobKind.START, name, chosen.id, reason))
 
@@ -246,6 +248,28 @@ class Desk:
         self._refuse_busy(name, {JobKind.STOP})
         self._end_jobs(name, {JobKind.START})
         return engine.queue(standby, WantedJob(JobKind.STOP, name, None, f"{actor} asked for it"))
+
+    def record(self, name: str, point: BootPointId | None) -> Record:
+        """Return the record of a boot point's conversion (None: of the newest that has one)."""
+        return conversions.record(self._engine, self._standby(name), point)
+
+    def plan_conversion(self, name: str, point: BootPointId | None) -> Record:
+        """Return what converting a boot point's trunk layer would do; nothing is written."""
+        return conversions.dry_run(self._engine, self._standby(name), point)
+
+    def convert(self, name: str, point: BootPointId | None, actor: str) -> Job | None:
+        """Convert a boot point's trunk layer again: at once when FAILED, by a job when READY."""
+        standby = self._standby(name)
+        chosen = conversions.convertible(self._engine, standby, point)
+        said = f"{actor} had {chosen.id} of {name} converted again."
+        if chosen.stage is Stage.FAILED:
+            conversions.try_again(self._engine, chosen)
+            self._tell(name, "point.again", said)
+            return None
+        self._refuse_busy(name, set(JobKind))
+        self._tell(name, "point.again", said)
+        wanted = WantedJob(JobKind.CONVERT, name, chosen.id, f"{actor} asked for it")
+        return self._engine.queue(standby, wanted)
 
     def cancel(self, number: JobId, actor: str) -> None:
         """Ask a job to end."""

@@ -12,8 +12,9 @@ from engine.jobs.power import Shape, start, stop, vm_spec
 from engine.jobs.retire import retire
 from engine.jobs.sync import sync
 from engine.jobs.tools import Tools
+from engine.jobs.twig import convert_again
 from engine.model import planner
-from engine.model.errors import Cancelled, Failure, NotFound, Problem
+from engine.model.errors import Cancelled, Failure, NotBootable, NotFound, Problem
 from engine.model.machine import Hints, Network
 from engine.model.points import WORKING, BootPoint, Stage
 from engine.model.standby import Standby
@@ -48,6 +49,8 @@ class Performer:
             self._story(job, standby, cancel, report)
         except Cancelled:
             self._ended(job, JobStatus.CANCELLED, _cancelled(job))
+        except NotBootable as failure:
+            self._ended(job, JobStatus.FAILED, failure.problem, failure.problem.key)
         except Failure as failure:
             self._ended(job, JobStatus.FAILED, failure.problem)
         except OSError as error:
@@ -66,6 +69,7 @@ class Performer:
             clock=self._clock,
             source=self._source,
             chain=target.chain(standby.name),
+            converter=target.converter,
             hypervisor=target.hypervisor,
             cancel=cancel,
             report=report,
@@ -77,6 +81,8 @@ class Performer:
             start(point, vm_spec(standby, self._hints(point, t), self._shape), Network.ISOLATED, t)
         elif job.kind is JobKind.RETIRE:
             retire(self._point(job), job.reason, t)
+        elif job.kind is JobKind.CONVERT:
+            convert_again(self._point(job), t)
         else:
             self._sync(self._point(job), t)
 
@@ -92,14 +98,15 @@ class Performer:
         return found
 
     def _hints(self, point: BootPoint, t: Tools) -> Hints:
+        sealed = t.hints(point.boot)
         from_state = self._state.read().recovery_points.get(point.recovery_point)
-        return from_state.hints if from_state else t.hints(point.boot)
+        return from_state.hints if from_state and sealed == Hints() else sealed
 
     def _save(self, job: Job) -> None:
         with self._state.write() as tx:
             tx.save_job(job)
 
-    def _ended(self, job: Job, status: JobStatus, problem: Problem) -> None:
+    def _ended(self, job: Job, status: JobStatus, problem: Problem, obstacle: str = "") -> None:
         """Store how a job ended badly, and its boot point as FAILED where it was being made."""
         now = self._clock.now()
         with self._state.write() as tx:
@@ -107,7 +114,13 @@ class Performer:
             point = tx.state().boot_points.get(job.boot_point) if job.boot_point else None
             if point is not None and job.kind is JobKind.SYNC and point.stage in UNREADY:
                 tx.save_boot_point(
-                    replace(point, stage=Stage.FAILED, failed_at=now, reason=str(problem))
+                    replace(
+                        point,
+                        stage=Stage.FAILED,
+                        failed_at=now,
+                        reason=str(problem),
+                        obstacle=obstacle,
+                    )
                 )
             words = (
                 f"{_title(job)} {'was cancelled' if status is JobStatus.CANCELLED else 'failed'}: "
@@ -138,6 +151,7 @@ def _cancelled(job: Job) -> Problem:
 def _title(job: Job) -> str:
     names = {
         JobKind.SYNC: "Making boot point",
+        JobKind.CONVERT: "Converting boot point",
         JobKind.RETIRE: "Retiring boot point",
         JobKind.START: "Starting boot point",
         JobKind.STOP: "Stopping",

@@ -14,7 +14,14 @@ from engine.model.images import (
     RecoveryPoint,
     hints_from_json,
 )
-from engine.model.layers import Layer, LayerKind, LayerManifest, LayerName, layer_name
+from engine.model.layers import (
+    Layer,
+    LayerKind,
+    LayerManifest,
+    LayerName,
+    children,
+    layer_name,
+)
 from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.work import Severity
 from engine.ports import StateStore, Store
@@ -64,19 +71,27 @@ def _points(
         if layer.manifest is None:
             odd.append(f"{standby}/{layer.name} is not sealed; it is made again.")
             continue
-        twig = layers.get(layer_name(layer.manifest.boot_point, LayerKind.CONVERSION))
-        whole = twig is not None and twig.sealed
-        found.append((_boot_point(layer, layers, now, ready=whole), _recovery(layer.manifest)))
+        found.append((_boot_point(layer, layers, now), _recovery(layer.manifest)))
     return found
 
 
-def _boot_point(
-    layer: Layer, layers: Mapping[LayerName, Layer], now: datetime, *, ready: bool
-) -> BootPoint:
+def _newest_twig(layer: Layer, layers: Mapping[LayerName, Layer]) -> LayerName | None:
+    """Return the sealed twig; of two, which an interrupted change left, the newer one."""
+    twigs = [
+        (twig.manifest.sealed_at, twig.name)
+        for twig in children(layers, layer.name)
+        if twig.kind is LayerKind.CONVERSION and twig.manifest is not None
+    ]
+    return max(twigs)[1] if twigs else None
+
+
+def _boot_point(layer: Layer, layers: Mapping[LayerName, Layer], now: datetime) -> BootPoint:
     made = layer.manifest
     if made is None:
         raise ValueError(layer.name)
     below = layers.get(layer.parent) if layer.parent else None
+    twig = _newest_twig(layer, layers)
+    ready = twig is not None
     parent = below.manifest.boot_point if below is not None and below.manifest else None
     return BootPoint(
         id=BootPointId(made.boot_point),
@@ -88,12 +103,13 @@ def _boot_point(
         taken_at=made.taken_at,
         stage=Stage.READY if ready else Stage.FAILED,
         replica=layer.name,
-        boot=layer_name(made.boot_point, LayerKind.CONVERSION),
+        boot=twig or layer_name(made.boot_point, LayerKind.CONVERSION),
         created_at=made.sealed_at,
         ready_at=made.sealed_at if ready else None,
         failed_at=None if ready else now,
         reason="" if ready else "The state was rebuilt; this boot point had no sealed twig.",
         bytes=layer.used,
+        has_trunk=True,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from engine.daemon.service import TargetStatus
 from engine.model.errors import Failure, HypervisorError, Problem
-from engine.ports import DiskChain, Finding, Hypervisor, Store
+from engine.ports import Converter, DiskChain, Finding, Hypervisor, Store
 
 log = logging.getLogger(__name__)
 
@@ -19,9 +19,16 @@ class Target:
     """One configured target. The hypervisor is opened in the background, again after a failure."""
 
     def __init__(
-        self, name: str, kind: str, store: Store, store_kind: str, opener: Callable[[], Hypervisor]
+        self,
+        name: str,
+        kind: str,
+        store: Store,
+        store_kind: str,
+        opener: Callable[[], Hypervisor],
+        converter: Converter,
     ) -> None:
         """Know everything, open nothing."""
+        self.converter = converter
         self.name, self.kind, self.store, self._store_kind = name, kind, store, store_kind
         self._opener = opener
         self._lock = threading.Lock()

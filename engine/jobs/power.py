@@ -7,9 +7,12 @@ twig (sealed) ── scratch ── VM      start: scratch is laid on the twig, 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.jobs.tools import Tools
+from engine.model.cards import vm_cards
+from engine.model.conversion import ConversionMode
 from engine.model.errors import Failure, Problem, Refused
 from engine.model.layers import LayerKind, LayerName, layer_name
 from engine.model.machine import Firmware, Hints, Network, Nic, Power, VMRef, VMSpec
@@ -39,9 +42,16 @@ def vm_spec(standby: Standby, hints: Hints, shape: Shape) -> VMSpec:
         firmware=standby.firmware or hints.firmware or Firmware.BIOS,
         cpus=standby.cpus or hints.cpus or shape.cpus,
         memory=standby.memory or hints.memory or shape.memory,
-        nics=hints.nics or (Nic("nic0", ""),),
+        nics=_cards(standby, hints),
         bus=standby.bus,
     )
+
+
+def _cards(standby: Standby, hints: Hints) -> Sequence[Nic]:
+    """Return the addresses that the guest was converted for, else those it had."""
+    if standby.conversion is ConversionMode.AUTO:
+        return vm_cards(standby.name, hints)
+    return hints.nics or (Nic("nic0", ""),)
 
 
 def scratch_of(point: BootPoint) -> LayerName:

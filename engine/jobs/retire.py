@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from engine.jobs.tools import Tools
+from engine.jobs.twig import twigs
 from engine.model.errors import Problem, Refused
 from engine.model.layers import Layer, LayerName, children
 from engine.model.points import BootPoint, Stage, in_order
@@ -26,7 +27,7 @@ def retire(point: BootPoint, reason: str, t: Tools) -> None:
         _record(point, reason, t)
     t.report(Progress("drop", 0, None))
     layers = t.chain.layers()
-    for name in (point.boot, point.replica):
+    for name in (*twigs(list(layers.values()), point), point.replica):
         t.cancel.check()
         if name not in layers:
             continue

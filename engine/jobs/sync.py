@@ -2,7 +2,7 @@
 
     PENDING ─► APPLYING   leftovers dropped; replica layer = parent's layer + what the images say,
                           every piece checked, flushed, read back, sealed
-            ─► CONVERTING twig on the replica layer, sealed
+            ─► CONVERTING twig on the replica layer, the guest in it converted, sealed
             ─► READY
 
 It may be killed anywhere and simply run again: layer names come from the boot point's id, a
@@ -22,6 +22,7 @@ from blake3 import blake3
 
 from engine.jobs.copying import check_disk, copy_disk, held, merged, read_digest
 from engine.jobs.tools import Tools
+from engine.jobs.twig import make_twig, twigs
 from engine.model.errors import FormatError, Problem
 from engine.model.images import DiskPart, PointDisk, RecoveryPoint, hints_to_json
 from engine.model.layers import (
@@ -55,10 +56,10 @@ def sync(
         Failure: In its own words; the boot point is left for the caller to mark FAILED.
     """
     started = t.clock.monotonic()
-    point = t.move(point, Stage.APPLYING, attempts=point.attempts + 1, reason="")
+    point = t.move(point, Stage.APPLYING, attempts=point.attempts + 1, reason="", obstacle="")
     written = _make_replica(point, parent, path, t)
-    point = t.move(point, Stage.CONVERTING, bytes=written)
-    _make_twig(point, path[-1], t)
+    point = t.move(point, Stage.CONVERTING, bytes=written, has_trunk=True)
+    make_twig(point, point.boot, t)
     point = t.move(point, Stage.READY, ready_at=t.clock.now(), failed_at=None)
     took = t.clock.monotonic() - started
     log.info(
@@ -82,7 +83,7 @@ def _make_replica(
     _refuse_strangers(path, None if parent is None else layers[parent])
     finished = _finished(t, point, path) if found and found.parent == parent else frozenset()
     if not finished:
-        for leftover in (point.boot, point.replica):
+        for leftover in (*twigs(list(layers.values()), point), point.replica):
             if leftover in layers:
                 t.chain.drop(leftover)
         sizes = [disk.part.size for disk in path[-1].disks]
@@ -93,7 +94,7 @@ def _make_replica(
         disks = copy.all_disks(finished)
         for reader in readers:
             reader.unchanged()
-    manifest = _manifest(point, point.replica, parent, path[-1], disks, t.clock.now())
+    manifest = _manifest(point, parent, path[-1], disks, t.clock.now())
     t.chain.seal(point.replica, manifest)
     return copy.done
 
@@ -213,36 +214,17 @@ def _disk_manifest(disk: PointDisk, size: int, hashes: bytes) -> DiskManifest:
     )
 
 
-def _make_twig(point: BootPoint, last: RecoveryPoint, t: Tools) -> None:
-    """Lay the twig that a VM starts from on the sealed trunk layer."""
-    layers = t.chain.layers()
-    found = layers.get(point.boot)
-    if found is not None and found.sealed:
-        return
-    if found is not None:
-        t.chain.drop(point.boot)
-    sizes = layers[point.replica].disk_sizes
-    t.chain.add(point.boot, point.replica, LayerKind.CONVERSION, sizes)
-    disks = [
-        DiskManifest(size=size, uuid=d.part.uuid) for size, d in zip(sizes, last.disks, strict=True)
-    ]
-    t.chain.seal(
-        point.boot, _manifest(point, point.boot, point.replica, last, disks, t.clock.now())
-    )
-
-
 def _manifest(
     point: BootPoint,
-    layer: LayerName,
     parent: LayerName | None,
     last: RecoveryPoint,
     disks: Sequence[DiskManifest],
     now: datetime,
 ) -> LayerManifest:
     return LayerManifest(
-        layer=layer,
+        layer=point.replica,
         parent=parent,
-        kind=LayerKind.REPLICA if layer == point.replica else LayerKind.CONVERSION,
+        kind=LayerKind.REPLICA,
         standby=point.standby,
         boot_point=point.id,
         recovery_point=point.recovery_point,

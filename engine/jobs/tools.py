@@ -11,7 +11,16 @@ from engine.model.machine import Hints
 from engine.model.points import BootPoint, Stage
 from engine.model.standby import Standby
 from engine.model.work import Severity
-from engine.ports import Cancel, Clock, DiskChain, Hypervisor, ImageSource, Report, StateStore
+from engine.ports import (
+    Cancel,
+    Clock,
+    Converter,
+    DiskChain,
+    Hypervisor,
+    ImageSource,
+    Report,
+    StateStore,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,7 @@ class Tools:
     clock: Clock
     source: ImageSource
     chain: DiskChain
+    converter: Converter
     hypervisor: Callable[[], Hypervisor]
     cancel: Cancel
     report: Report

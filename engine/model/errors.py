@@ -67,6 +67,10 @@ class LayerError(Failure):
     """A store cannot do what was asked of a layer."""
 
 
+class NotBootable(Failure):
+    """A guest cannot be made bootable, so it is not tried again by itself; the key says why."""
+
+
 class HypervisorError(Failure):
     """A target refused or failed."""
 

@@ -235,6 +235,7 @@ def _next(
 
 _DOES = {
     JobKind.SYNC: "makes a boot point",
+    JobKind.CONVERT: "converts a boot point again",
     JobKind.RETIRE: "retires a boot point",
     JobKind.START: "starts",
     JobKind.STOP: "stops",

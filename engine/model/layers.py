@@ -76,7 +76,9 @@ class LayerManifest:
         set_id, machine, machine_uuid, sequence, taken_at: Copied from the recovery point.
         sealed_at: Aware UTC.
         disks: In disk order.
-        facts: JSON text with further facts (machine hints, conversion ledger).
+        facts: JSON text with what is known of the machine (hints).
+        conversion: JSON text with the record of the conversion, empty on other layers. Kept in a
+            file beside the manifest, not inside it.
     """
 
     layer: LayerName
@@ -93,6 +95,7 @@ class LayerManifest:
     sealed_at: datetime
     disks: Sequence[DiskManifest]
     facts: str = "{}"
+    conversion: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,8 @@ class Layer:
         sealed: Durable and read-only; False while being written (and for all scratch).
         disk_sizes: Bytes, in disk order.
         used: Bytes the layer occupies by itself, best effort.
-        manifest: What was sealed; None while not sealed. Its disks' `hashes` are empty here.
+        manifest: What was sealed; None while not sealed. Its disks' `hashes` and its
+            `conversion` are empty here.
     """
 
     name: LayerName

@@ -8,8 +8,9 @@ Nothing is remembered between two calls, so there is no recovery: what an interr
 undone is simply planned again. The same state and time give the same answer.
 
 Rules: one live job on a standby; the oldest unfinished boot point first, after its parent; a
-failed one again after a pause that doubles; after ten tries not until its images change; nothing
-for a held standby; boot points over the limit go, oldest first, as `retention` judges.
+failed one again after a pause that doubles; after ten tries not until its images change; one whose
+guest cannot be made bootable only when asked for; nothing for a held standby; boot points over the
+limit go, oldest first, as `retention` judges.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
+from engine.model.conversion import ConversionMode
 from engine.model.images import PointId, RecoveryPoint
 from engine.model.layers import LayerKind, layer_name
 from engine.model.line import (
@@ -126,7 +128,7 @@ def build_now(
 
 def try_again(point: BootPoint) -> BootPoint:
     """Return a FAILED boot point as one that was never tried, so that it is due at once."""
-    return replace(point, attempts=0, failed_at=None)
+    return replace(point, attempts=0, failed_at=None, obstacle="")
 
 
 def _missing(
@@ -268,10 +270,16 @@ def _next_job(
         if why := _given_up(point, state, replaced):
             return WantedJob(JobKind.RETIRE, standby.name, point.id, why)
     over = _over(standby, made, state)
-    sync = next((p for p in made if is_due(p, state, now, limits)), None)
+    sync = next((p for p in made if is_due(_as_told(standby, p), state, now, limits)), None)
     if sync is not None and len(over) <= _SLACK:
         return WantedJob(JobKind.SYNC, standby.name, sync.id, _why_sync(sync))
     return over[0] if over else None
+
+
+def _as_told(standby: Standby, point: BootPoint) -> BootPoint:
+    """Return the boot point without its obstacle when conversion was switched off meanwhile."""
+    is_off = standby.conversion is ConversionMode.NONE
+    return replace(point, obstacle="") if is_off and point.obstacle else point
 
 
 def _over(standby: Standby, made: Sequence[BootPoint], state: State) -> list[WantedJob]:
@@ -296,16 +304,22 @@ def is_due(point: BootPoint, state: State, now: datetime, limits: Limits) -> boo
     if point.stage not in (Stage.PENDING, Stage.FAILED):
         return False
     parent = None if point.parent is None else state.boot_points.get(point.parent)
-    if point.parent is not None and (parent is None or parent.stage is not Stage.READY):
+    if point.parent is not None and not _can_go_on(parent):
         return False
     path = path_for(point, state)
-    # A point that got as far as its bytes does not need its images any more.
-    if not path or not (point.bytes or all(is_usable(one) for one in path)):
+    if not path or not (point.has_trunk or all(is_usable(one) for one in path)):
         return False
-    if is_parked(point, state, limits):
+    if point.obstacle or is_parked(point, state, limits):
         return False
     again = retry_at(point, limits)
     return again is None or again <= now or (point.failed_at is not None and point.failed_at > now)
+
+
+def _can_go_on(parent: BootPoint | None) -> bool:
+    """Tell whether an increment can be laid on this boot point, startable or not."""
+    if parent is None:
+        return False
+    return parent.stage is Stage.READY or (parent.stage is Stage.FAILED and parent.has_trunk)
 
 
 def retry_at(point: BootPoint, limits: Limits) -> datetime | None:

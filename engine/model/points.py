@@ -63,6 +63,10 @@ class BootPoint:
         reason: Why FAILED, a paragraph; empty otherwise.
         attempts: Tries so far; failed_at: of the newest one that failed.
         bytes: Bytes applied.
+        has_trunk: Its trunk layer is sealed: what comes after can be made from it, and it needs
+            no images any more, whatever becomes of its twig.
+        obstacle: Why no VM could start from it (`Obstacle.key`): FAILED, and not tried again by
+            the clock; empty otherwise.
         pin: Note of the operator who pinned it; empty when not pinned.
     """
 
@@ -83,3 +87,5 @@ class BootPoint:
     attempts: int = 0
     bytes: int = 0
     pin: str = ""
+    has_trunk: bool = False
+    obstacle: str = ""

@@ -41,11 +41,13 @@ def retain(
     ready = [point for point in alive if point.stage is Stage.READY]
     held = _held(alive, ready, running)
     verdicts = {}
-    newer = len(ready)
+    newer, newer_hopeless = len(ready), sum(bool(point.obstacle) for point in alive)
     for point in alive:
         newer -= point.stage is Stage.READY
-        reason = held.get(point.id) or _counted(point, newer, max(keep, 1))
-        verdicts[point.id] = Verdict(bool(reason), reason or f"{newer} newer ones are ready")
+        newer_hopeless -= bool(point.obstacle)
+        count = max(newer, newer_hopeless) if point.obstacle else newer
+        reason = held.get(point.id) or _counted(point, count, max(keep, 1))
+        verdicts[point.id] = Verdict(bool(reason), reason or _surplus(point, count))
     return verdicts
 
 
@@ -72,9 +74,15 @@ def _held(
     return held | {point.id: "is being made" for point in alive if point.stage in unmade}
 
 
+def _surplus(point: BootPoint, newer: int) -> str:
+    return f"{newer} newer ones are {'there' if point.obstacle else 'ready'}"
+
+
 def _counted(point: BootPoint, newer: int, keep: int) -> str:
     if newer >= keep:
         return ""
+    if point.obstacle:
+        return f"one of the newest {keep} that cannot be made bootable"
     if point.stage is Stage.FAILED:
         return "is tried again"
     return f"one of the newest {keep}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time
 from enum import StrEnum
 
+from engine.model.conversion import ConversionMode
 from engine.model.machine import DiskBus, Firmware
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
@@ -68,6 +69,7 @@ class Standby:
         keep: Boot points to keep, at least 1.
         rpo_s: Goal for the age of the newest ready boot point in seconds; None: no goal.
         memory, cpus, firmware, bus: None: from the image's hints, else the default.
+        conversion: Whether its boot points are converted for new hardware.
         held: Reason why an operator stopped the work; empty when it is not held.
     """
 
@@ -82,5 +84,6 @@ class Standby:
     cpus: int | None = None
     firmware: Firmware | None = None
     bus: DiskBus = DiskBus.VIRTIO
+    conversion: ConversionMode = ConversionMode.AUTO
     held: str = ""
     created_at: datetime | None = None

@@ -134,6 +134,7 @@ def boot_point_out(point: BootPoint) -> dict[str, object]:
         "failed_at": _maybe_out(point.failed_at),
         "reason": plain(point.reason),
         "pin": plain(point.pin),
+        "has_trunk": int(point.has_trunk),
     }
 
 
@@ -148,6 +149,7 @@ def boot_point_in(row: RowMapping) -> BootPoint:
             "created_at": time_in(row["created_at"]),
             "ready_at": _maybe_in(row["ready_at"]),
             "failed_at": _maybe_in(row["failed_at"]),
+            "has_trunk": bool(row["has_trunk"]),
         }
     )
 

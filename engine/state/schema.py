@@ -30,7 +30,7 @@ from engine.model.images import Arrival
 from engine.model.points import Stage
 from engine.model.work import JobKind, JobStatus, Severity
 
-VERSION = 1
+VERSION = 2
 """Raised with each change of the tables."""
 
 CHANGES = "changes"
@@ -86,6 +86,8 @@ boot_points = _table(
     Column("attempts", _Number, nullable=False),
     Column("bytes", _Number, nullable=False),
     Column("pin", Text, nullable=False),
+    Column("has_trunk", Integer, nullable=False, server_default="0"),
+    Column("obstacle", Text, nullable=False, server_default=""),
     _one_of("stage", Stage),
 )
 

@@ -156,12 +156,39 @@ def _has_tables(connection: Connection) -> bool:
 
 
 def _make_tables(connection: Connection) -> None:
-    if _pragma(connection, "user_version") == schema.VERSION:
+    version = _pragma(connection, "user_version")
+    if version == schema.VERSION:
+        return
+    if version:
+        _migrate(connection)
         return
     schema.metadata.create_all(connection)
     for trigger in (_moves_trigger(), *_journal_triggers()):
         connection.exec_driver_sql(trigger)
     connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
+
+
+def _migrate(connection: Connection) -> None:
+    """Bring the tables of version 1 to version 2, in the caller's transaction.
+
+    Version 2 knows trunk layers, obstacles, and jobs that convert again.
+    """
+    columns = ("has_trunk INTEGER NOT NULL DEFAULT 0", "obstacle TEXT NOT NULL DEFAULT ''")
+    for column in columns:
+        connection.exec_driver_sql(f"ALTER TABLE boot_points ADD COLUMN {column}")
+    connection.exec_driver_sql(
+        "UPDATE boot_points SET has_trunk = 1 WHERE stage IN ('ready', 'retired') OR bytes > 0"
+    )
+    for index in schema.jobs.indexes:
+        connection.exec_driver_sql(f"DROP INDEX {index.name}")
+    connection.exec_driver_sql("ALTER TABLE jobs RENAME TO jobs_before")
+    schema.jobs.create(connection)
+    names = ", ".join(column.name for column in schema.jobs.columns)
+    connection.exec_driver_sql(
+        f"INSERT INTO jobs ({names}) SELECT {names} FROM jobs_before"  # noqa: S608 - our own names
+    )
+    connection.exec_driver_sql("DROP TABLE jobs_before")
     connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
 
 

@@ -28,11 +28,12 @@ from engine.model.text import safe
 from engine.ports import BlockDevice, Cancel, DiskFile
 from engine.stores import tree
 from engine.stores.diskkind import DiskKind, FoldedDisk
-from engine.stores.layerfolders import NOTE, PLACE, SEAL, LayerFolders, Stack, there
+from engine.stores.layerfolders import CONVERSION, NOTE, PLACE, SEAL, LayerFolders, Stack, there
 from engine.stores.manifests import (
     Place,
     attach,
     encode,
+    signed,
     strip,
 )
 from engine.stores.rawdisk import open_in_hypervisor
@@ -214,6 +215,8 @@ class FolderChain:
             for number, disk in enumerate(manifest.disks):
                 if disk.hashes:
                     self._folders.put(layer, f"disk-{number}.hashes", disk.hashes)
+            if manifest.conversion:
+                self._folders.put(layer, CONVERSION, signed(manifest.conversion))
             used = self._measure(layers, found)
             place = Place(layer, found.parent, found.kind, found.disk_sizes, used)
             self._folders.put(layer, PLACE, encode(place))
@@ -253,9 +256,10 @@ class FolderChain:
                 attach(disk, self._folders.hashes(layer, number) if disk.digest else b"")
                 for number, disk in enumerate(found.manifest.disks)
             ]
+            conversion = self._folders.conversion(layer)
         except (OSError, ValueError) as error:
             raise LayerError(_no_manifest(layer, str(error))) from error
-        return replace(found.manifest, disks=disks)
+        return replace(found.manifest, disks=disks, conversion=conversion)
 
     # --- taking away -----------------------------------------------------------------------
 

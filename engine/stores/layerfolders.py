@@ -12,11 +12,12 @@ from pathlib import Path
 from engine.local import durable
 from engine.model.layers import Layer, LayerKind, LayerManifest, LayerName
 from engine.stores import tree
-from engine.stores.manifests import HASHES_LIMIT, LIMIT, Place, decode
+from engine.stores.manifests import HASHES_LIMIT, LIMIT, Place, decode, unsigned
 
 log = logging.getLogger(__name__)
 
 PLACE, SEAL, NOTE = "place.json", "layer.json", "note"
+CONVERSION = "conversion.json"
 
 Stack = Sequence[Path]
 """The files of one disk, a layer's own first, then its ancestors' as far as they have the disk."""
@@ -109,6 +110,14 @@ class LayerFolders:
             if error.errno in durable.FULL:
                 raise durable.no_space(error, folder) from error
             raise
+
+    def conversion(self, layer: LayerName) -> str:
+        """Return the record of the conversion, empty without one. ValueError when damaged."""
+        try:
+            data = durable.read_bounded(self._path / layer / CONVERSION, LIMIT)
+        except FileNotFoundError:
+            return ""
+        return unsigned(data)
 
     def hashes(self, layer: LayerName, disk: int) -> bytes:
         """Return the packed piece hashes of a disk, empty without any."""

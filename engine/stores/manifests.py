@@ -3,6 +3,7 @@
 place.json      what the layer is and where in the tree; written first, moved by a fold
 disk-0.raw      the disks
 disk-0.hashes   one entry per piece, packed by `pack_pieces`
+conversion.json the record of the conversion, only beside a twig
 layer.json      what was sealed; written last, its presence is the seal
 note            a text for a later try, until the seal
 """
@@ -68,9 +69,23 @@ def decode(data: bytes, kind: type[T]) -> T:
     return msgspec.convert(body, kind)
 
 
+def signed(text: str) -> bytes:
+    """Return a text with its own SHA-256 in the first line."""
+    data = text.encode()
+    return hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+
+
+def unsigned(data: bytes) -> str:
+    """Return the text that `signed` was given. ValueError when it is another one."""
+    digest, _, text = data.partition(b"\n")
+    if hashlib.sha256(text).hexdigest().encode() != digest:
+        raise ValueError("the checksum does not match")
+    return text.decode()
+
+
 def strip(manifest: LayerManifest) -> LayerManifest:
-    """Return a manifest without hashes, their digests filled in."""
-    return replace(manifest, disks=[_strip(disk) for disk in manifest.disks])
+    """Return a manifest without hashes and record, the hashes' digests filled in."""
+    return replace(manifest, disks=[_strip(disk) for disk in manifest.disks], conversion="")
 
 
 def attach(disk: DiskManifest, hashes: bytes) -> DiskManifest:

@@ -194,7 +194,7 @@ class MemoryChain:
             replace(shown, hashes=kept.hashes)
             for shown, kept in zip(found.manifest.disks, made.disks, strict=True)
         ]
-        return replace(found.manifest, disks=disks)
+        return replace(found.manifest, disks=disks, conversion=made.conversion)
 
     def fold(self, layer: LayerName, cancel: Cancel) -> None:
         """Take a trunk layer away; its children go on reading the same bytes."""

@@ -249,7 +249,7 @@ def test_a_point_whose_bytes_are_there_needs_no_images() -> None:
     state = known(replace(arrived(1), arrival=Arrival.ARRIVING))
     point = replace(due(known(arrived(1)), "immediate")[0], stage=Stage.FAILED)
     assert not planner.is_due(point, with_made(state, point), START, LIMITS)
-    assert planner.is_due(replace(point, bytes=1), with_made(state, point), START, LIMITS)
+    assert planner.is_due(replace(point, has_trunk=True), with_made(state, point), START, LIMITS)
 
 
 def test_a_point_the_source_folded_away_is_given_up_and_made_anew() -> None:

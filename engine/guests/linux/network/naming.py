@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from engine.guests.linux.draft import Draft
 from engine.guests.linux.network import STACKS, networkd, udev
 from engine.guests.linux.network.stack import MAC, NAME, Card
+from engine.model.cards import CardChange
 from engine.model.text import safe
 
 _CLOUD = b"/etc/cloud/cloud.cfg.d"
@@ -22,19 +23,7 @@ _UDEV = (b"/usr/lib/systemd/systemd-udevd", b"/lib/systemd/systemd-udevd", b"/li
          b"/usr/lib/systemd/systemd")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class NicChange:
-    """A network card of the source and the one that the standby VM has instead.
-
-    Attributes:
-        new: Address of the VM's card, as `52:54:00:11:22:33`.
-        old: Address of the source's card; empty when unknown.
-        name: What the source calls it (`enp3s0`); empty: found out from the guest.
-    """
-
-    new: str
-    old: str = ""
-    name: str = ""
+NicChange = CardChange
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,122 @@
+"""Opens a guest with the first backend that can read and write all that its conversion needs.
+
+userland ─► can it?  no ─► uml ─► can it?  no ─► guestfs ─► no: a Failure that names the packages
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from engine.guests.backend import Backend, GuestDisk
+from engine.guests.backends.export import flat
+from engine.guests.backends.probe import Ability, probe_userland
+from engine.guests.backends.userland import open_userland
+from engine.guests.inspect import inspect
+from engine.model.errors import Failure, Problem, WrongUse
+from engine.model.guest import FileSystem, Guest, Volume
+
+_NO_FILES = frozenset({FileSystem.SWAP, FileSystem.UNKNOWN, FileSystem.LUKS, FileSystem.BITLOCKER})
+"""Volumes that no backend could look into."""
+
+
+class OpenBackend(Backend, Protocol):
+    """A backend over disks that were opened."""
+
+    def recover(self) -> None:
+        """Replay journals; only where the disks may be written."""
+
+    def close(self) -> None:
+        """End what was started; repeatable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A guest and the backend that can convert it; `warnings` are for the ledger."""
+
+    backend: OpenBackend
+    guest: Guest
+    warnings: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of backend: how its disks are opened, and what it can."""
+
+    name: str
+    open: Callable[
+        [Sequence[GuestDisk], Path, bool], contextlib.AbstractContextManager[OpenBackend]
+    ]
+    probe: Callable[[Sequence[Volume]], Ability]
+
+
+@contextlib.contextmanager
+def _userland(disks: Sequence[GuestDisk], work: Path, is_writing: bool) -> Iterator[OpenBackend]:
+    with flat(disks, work, is_writing=is_writing) as paths, open_userland(paths) as backend:
+        yield backend
+
+
+_KINDS = (_Kind("userland", _userland, probe_userland),)
+NAMES = tuple(kind.name for kind in _KINDS)
+
+
+@contextlib.contextmanager
+def open_guest(
+    disks: Sequence[GuestDisk], work: Path, *, is_writing: bool, wanted: str = ""
+) -> Iterator[Opened]:
+    """Yield the guest in these disks, its journals replayed where they may be written.
+
+    Args:
+        disks: In the guest's order.
+        work: Folder of the engine's own for sockets and exports.
+        is_writing: Whether the disks may be written.
+        wanted: Name of the only backend to try; empty: all, the quickest first.
+
+    Raises:
+        WrongUse: There is no such backend.
+        Failure: No backend can convert this guest here; or a disk cannot be opened.
+    """
+    kinds = [kind for kind in _KINDS if wanted in ("", kind.name)]
+    if not kinds:
+        raise WrongUse(_unknown(wanted))
+    missing: list[str] = []
+    for kind in kinds:
+        first = kind.probe(())
+        if not first.is_able:
+            missing += first.missing
+            continue
+        with kind.open(disks, work, is_writing) as backend:
+            if is_writing:
+                backend.recover()
+            guest = inspect(backend)
+            ability = kind.probe(_needed(guest))
+            if ability.is_able:
+                yield Opened(backend, guest, ability.warnings)
+                return
+            missing += ability.missing
+    raise Failure(_unable(missing))
+
+
+def _needed(guest: Guest) -> Sequence[Volume]:
+    """Return the volumes that matter: those in the guest's tree, or all where no tree was found."""
+    mounted = {mount.volume for mount in guest.mounts}
+    if mounted and not guest.obstacles:
+        return [v for v in guest.volumes if v.id in mounted or v.is_esp]
+    return [volume for volume in guest.volumes if volume.kind not in _NO_FILES]
+
+
+def _unknown(wanted: str) -> Problem:
+    expected = ", ".join(NAMES)
+    return Problem("guest.backend", f"There is no backend {wanted}; expected one of: {expected}.")
+
+
+def _unable(missing: Sequence[str]) -> Problem:
+    return Problem(
+        "guest.backend",
+        "No backend can convert this guest here. " + " ".join(dict.fromkeys(missing)),
+        "The trunk layer and all other boot points stay as they are.",
+        "Do one of what is named; the conversion is tried again by itself.",
+    )

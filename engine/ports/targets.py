@@ -1,0 +1,65 @@
+"""Targets: the hypervisors that run standby VMs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.model.layers import LayerName
+from engine.model.machine import Capabilities, Gravity, Network, Signs, VMRef, VMSpec
+from engine.ports.layers import DiskChain
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a preflight found, with its fix."""
+
+    gravity: Gravity
+    key: str
+    text: str
+    remedy: str = ""
+
+
+class Hypervisor(Protocol):
+    """A target. Thread-safe."""
+
+    name: str
+    capabilities: Capabilities
+
+    def preflight(self) -> Sequence[Finding]:
+        """Look at licence, privileges, versions, space; no finding means all is well."""
+
+    def create(self, spec: VMSpec) -> VMRef:
+        """Define the standby VM, powered off, or bring an existing one of ours to this shape."""
+
+    def chain(self, vm: VMRef) -> DiskChain:
+        """Return the layer tree of the VM."""
+
+    def power_on(self, vm: VMRef, layer: LayerName, network: Network) -> None:
+        """Start the VM on a SCRATCH layer. LayerError on any other kind; repeatable."""
+
+    def power_off(self, vm: VMRef, *, grace: float) -> None:
+        """Ask the guest to shut down, cut the power after `grace` seconds (0: at once).
+
+        Repeatable.
+        """
+
+    def signs_of_life(self, vm: VMRef) -> Signs:
+        """Return power, agent, addresses, serial tail; power is OFF for an unknown VM."""
+
+    def serial(self, vm: VMRef, after: int) -> tuple[bytes, int]:
+        """Return raw bytes of the serial console from offset `after` on, and the offset after them.
+
+        At most 64 KiB; an offset whose text is gone, or of an earlier run, is moved to text that
+        is there.
+        """
+
+    def screen(self, vm: VMRef) -> bytes:
+        """Return the console picture as PNG. HypervisorError when the VM is off."""
+
+    def delete(self, vm: VMRef) -> None:
+        """Undefine the VM and forget its files except layers; repeatable."""
+
+    def close(self) -> None:
+        """Let go of the connection; VMs go on."""

@@ -1,0 +1,58 @@
+"""What all work is given: a way to be ended, somebody to report to, a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from engine.model.errors import Cancelled
+from engine.model.progress import Progress
+
+
+class Cancel(Protocol):
+    """Somebody may want the work to end."""
+
+    def check(self) -> None:
+        """Raise `Cancelled` once the end was asked for; cheap, called at least every 4 MiB."""
+
+
+class NeverCancelled:
+    """A `Cancel` that never fires."""
+
+    def check(self) -> None:
+        """Do nothing."""
+
+
+class CancelFlag:
+    """A `Cancel` that another thread sets."""
+
+    def __init__(self) -> None:
+        """Start unset."""
+        self.is_set = False
+
+    def set(self) -> None:
+        """Ask the work to end."""
+        self.is_set = True
+
+    def check(self) -> None:
+        """Raise `Cancelled` when set."""
+        if self.is_set:
+            raise Cancelled
+
+
+Report = Callable[[Progress], None]
+"""Told now and then how far long work is; cheap, may be called from any thread."""
+
+
+class Clock(Protocol):
+    """Time as an argument; the only way to it outside `engine/daemon/clock.py`."""
+
+    def now(self) -> datetime:
+        """Return the wall clock, aware UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never jump."""
+
+    def sleep(self, seconds: float, cancel: Cancel) -> None:
+        """Wait; wakes at least every 0.5 s to ask `cancel`."""
