@@ -18,12 +18,13 @@ from pathlib import Path
 
 from engine.local.tools import ENVIRONMENT, ToolFailed, run_tool
 
-_WALLS = (
+WALLS = (
     *("bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/usr", "/usr"),
     *("--symlink", "usr/bin", "/bin", "--symlink", "usr/sbin", "/sbin"),
     *("--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
     *("--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"),  # noqa: S108 - the sandbox's own
 )
+"""The sandbox's command without what is shared with it."""
 
 
 def caged(
@@ -45,7 +46,7 @@ def caged(
     shared = [how, str(disk.absolute()), str(disk.absolute())]
     if folder is not None:
         shared += ["--bind", str(folder), str(folder), "--chdir", str(folder)]
-    return [*_WALLS, *shared, "--", *argv]
+    return [*WALLS, *shared, "--", *argv]
 
 
 @functools.cache
@@ -54,7 +55,7 @@ def is_available() -> bool:
     if shutil.which("bwrap", path=ENVIRONMENT["PATH"]) is None:
         return False
     try:
-        run_tool([*_WALLS, "--", "true"], cpu_s=5, memory=1 << 30, timeout_s=10)
+        run_tool([*WALLS, "--", "true"], cpu_s=5, memory=1 << 30, timeout_s=10)
     except ToolFailed:
         return False
     return True
