@@ -101,7 +101,7 @@ class GuestConverter:
 
         def archive(kernel: Kernel) -> bytes:
             made = overlay(tree_of(opened.backend, opened.guest), kernel, cache)
-            notes.extend(f"Kernel {kernel.version}: {note}" for note in made.notes)
+            notes.extend(made.notes)
             return made.archive
 
         made = plan(opened.backend, opened.guest, archive, ConversionOptions(cards))

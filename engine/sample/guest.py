@@ -2,6 +2,9 @@
 
     MBR ─ GRUB ─ partition 1, ext4: Debian kernel, busybox, a web service, a counter
 
+It is as a machine in a rack is: its initrd knows its own IDE controller only, its root is
+/dev/sda1 by name. On a standby VM it starts because its boot points are converted.
+
 The counter is part of the disk: `grow_guest` raises it together with other changes of the file
 system, so that each recovery point's guest shows its own number when it boots.
 """
@@ -20,7 +23,8 @@ from engine.local.tools import run_tool
 from engine.model.errors import Failure, Problem
 from engine.model.text import safe
 from engine.sample.bootloader import SECTOR, install, partition_table
-from engine.sample.initrd import build_initrd
+from engine.sample.initrd import LOAD, build_initrd
+from engine.sample.modules import keep_modules
 from engine.sample.packages import Packages, Say, fetch
 
 SIZE = 192 << 20
@@ -31,18 +35,26 @@ _DATA = "/var/lib/sample/data"
 _KEPT = 4
 _MEMORY = 1 << 30
 
-_GRUB = """serial --unit=0 --speed=115200
+_GRUB = """### BEGIN /etc/grub.d/00_header ###
+serial --unit=0 --speed=115200
 terminal_output console serial
+set default=0
 set timeout=0
-linux /boot/vmlinuz quiet console=tty1 console=ttyS0,115200 net.ifnames=0 panic=10 \
-tsc=reliable no_timer_check random.trust_cpu=on
-initrd /boot/initrd
-boot
+### END /etc/grub.d/00_header ###
+### BEGIN /etc/grub.d/10_linux ###
+menuentry 'Debian GNU/Linux' --class debian --class os {{
+\tlinux\t/boot/vmlinuz-{release} root=/dev/sda1 quiet console=tty1 console=ttyS0,115200 \
+net.ifnames=0 panic=10 tsc=reliable no_timer_check random.trust_cpu=on
+\tinitrd\t/boot/initrd.img-{release}
+}}
+### END /etc/grub.d/10_linux ###
 """
-_INIT = """#!/bin/sh
+_INIT = f"""#!/bin/sh
 # Starts everything; then it is init's job to keep the two consoles alive.
 export PATH=/bin:/sbin
 mount -t tmpfs run /run
+{LOAD}load; load
+modprobe -q -a button evdev
 hostname sample
 counter=$(cat /var/lib/sample/counter)
 echo "sample guest, counter $counter" > /etc/issue
@@ -50,11 +62,20 @@ echo "sample guest, counter $counter" > /srv/index.html
 echo "sample guest, counter $counter: starting"
 ip link set lo up
 for nic in eth0 eth1; do [ -e /sys/class/net/$nic ] && ip link set $nic up; done
+ip addr add 192.0.2.20/24 dev eth0
 httpd -p 80 -h /srv
 acpid
 echo "service on port 80: $(wget -q -O - http://127.0.0.1/)"
 echo "started $(date -u)" >> /var/log/starts
 sync
+"""
+_INTERFACES = """auto lo
+iface lo inet loopback
+
+auto eth0
+iface eth0 inet static
+    address 192.0.2.20
+    netmask 255.255.255.0
 """
 _INITTAB = """::sysinit:/etc/init.d/rcS
 ttyS0::respawn:/bin/getty -L 115200 ttyS0 vt100
@@ -63,10 +84,10 @@ tty1::respawn:/bin/getty 38400 tty1 linux
 ::shutdown:/bin/umount -a -r
 """
 _MOTD = "This is Bootpoint's sample guest. Whatever you change here is gone after a stop.\n"
-_APPLETS = ("acpid", "ash", "cat", "date", "df", "dmesg", "echo", "free", "getty", "grep",
-            "hostname", "httpd", "ip", "kill", "less", "ln", "login", "ls", "mkdir", "mount", "mv",
-            "ping", "ps", "rm", "sh", "sleep", "sync", "tail", "top", "umount", "uptime", "vi",
-            "wget")  # fmt: skip
+_APPLETS = ("acpid", "ash", "cat", "date", "df", "dmesg", "echo", "find", "free", "getty", "grep",
+            "hostname", "httpd", "ip", "kill", "less", "ln", "login", "ls", "mkdir", "modprobe",
+            "mount", "mv", "ping", "ps", "rm", "sh", "sleep", "sort", "sync", "tail", "top",
+            "umount", "uptime", "vi", "wget")  # fmt: skip
 
 
 def build_guest(out: Path, cache: Path, report: Say, size: int = SIZE) -> None:
@@ -84,7 +105,7 @@ def build_guest(out: Path, cache: Path, report: Say, size: int = SIZE) -> None:
     report("making the guest's disk")
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as made:
         work = Path(made)
-        _lay_out(work / "root", packages)
+        _lay_out(work / "root", packages, work)
         disk = work / "disk"
         _sparse(disk, size)
         _file_system(disk, work / "root", "sample-root", FIRST * SECTOR)
@@ -168,7 +189,7 @@ def check_guest(disk: Path) -> None:
     run_tool(["e2fsck", "-f", "-n", _partition(disk)], cpu_s=120, memory=_MEMORY, timeout_s=120)
 
 
-def _lay_out(root: Path, packages: Packages) -> None:
+def _lay_out(root: Path, packages: Packages, work: Path) -> None:
     """Fill a folder with what the guest's root file system shall hold."""
     for folder in ("bin", "boot/grub", "dev", "etc/init.d", "etc/acpi/PWRF", "proc", "root",
                    "run", "sbin", "srv", "sys", "tmp", "var/log", _DATA[1:]):  # fmt: skip
@@ -179,20 +200,30 @@ def _lay_out(root: Path, packages: Packages) -> None:
         (root / "bin" / applet).symlink_to("busybox")
     for applet in ("init", "poweroff", "reboot", "halt"):
         (root / "sbin" / applet).symlink_to("../bin/busybox")
-    shutil.copyfile(packages.kernel / "boot" / f"vmlinuz-{packages.release}", root / "boot/vmlinuz")
-    (root / "boot/initrd").write_bytes(build_initrd(packages))
+    (root / "sbin/modprobe").symlink_to("../bin/busybox")
+    release = packages.release
+    kernel = f"boot/vmlinuz-{release}"
+    shutil.copyfile(packages.kernel / kernel, root / kernel)
+    (root / f"boot/initrd.img-{release}").write_bytes(build_initrd(packages, work))
+    keep_modules(packages, root)
     for path, text in {
-        "boot/grub/grub.cfg": _GRUB,
+        "boot/grub/grub.cfg": _GRUB.format(release=release),
+        "etc/default/grub": "GRUB_DEFAULT=0\nGRUB_TIMEOUT=0\nGRUB_DISABLE_LINUX_UUID=true\n",
+        "etc/debian_version": "12\n",
+        "etc/initramfs-tools/modules": "# List of modules that you want to include.\n",
+        "etc/network/interfaces": _INTERFACES,
+        "etc/os-release": 'NAME="Sample guest"\nVERSION_ID="1"\nID=debian\n',
         "etc/init.d/rcS": _INIT,
         "etc/inittab": _INITTAB,
         "etc/passwd": "root::0:0:root:/root:/bin/sh\n",
         "etc/group": "root:x:0:\n",
-        "etc/fstab": "LABEL=sample-root / ext4 defaults 0 1\n",
+        "etc/fstab": "/dev/sda1 / ext4 defaults 0 1\n",
         "etc/hostname": "sample\n",
         "etc/motd": _MOTD,
         "etc/acpi/PWRF/00000080": "#!/bin/sh\nexec /sbin/poweroff\n",
         COUNTER[1:]: "1\n",
     }.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
     for script in ("etc/init.d/rcS", "etc/acpi/PWRF/00000080"):
         (root / script).chmod(0o755)

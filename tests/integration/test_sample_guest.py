@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from engine.daemon.clock import SystemClock
+from engine.guests.convert import GuestConverter
 from engine.hypervisors.libvirt import LibvirtHypervisor
+from engine.model.cards import card_changes
 from engine.model.layers import LayerKind
-from engine.model.machine import DiskBus, Firmware, Network, Nic, Power, VMRef, VMSpec
-from engine.ports import NeverCancelled
+from engine.model.machine import DiskBus, Firmware, Hints, Network, Nic, Power, VMRef, VMSpec
+from engine.ports import DiskFile, NeverCancelled
 from engine.sample.guest import build_guest, check_guest, counter_of, grow_guest
 from engine.sample.site import build, existing
 from engine.sample.site import grow as grow_site
@@ -39,6 +41,17 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("guest")
     build_guest(place / "disk.raw", CACHE, print)
     return place / "disk.raw"
+
+
+def converted(disk: Path, work: Path) -> Path:
+    """Return a copy of a disk whose guest was converted for virtual machines."""
+    made = work / "converted.raw"
+    shutil.copyfile(disk, made)
+    cards = card_changes("guest", Hints())
+    GuestConverter(work / "conversion").convert(
+        [DiskFile(made, "raw")], cards, NeverCancelled(), lambda _progress: None
+    )
+    return made
 
 
 @pytest.fixture
@@ -93,14 +106,21 @@ def test_growing_changes_the_disk_and_keeps_it_clean(disk: Path, tmp_path: Path)
 
 
 def test_the_guest_boots_to_its_login_and_shows_its_counter(
-    target: LibvirtHypervisor, disk: Path
+    target: LibvirtHypervisor, disk: Path, tmp_path: Path
 ) -> None:
     """A fresh guest gets to the login prompt with counter 1, and its service answers."""
-    start(target, disk)
+    start(target, converted(disk, tmp_path))
     said = await_serial(target, VM, b"sample login:", BOOT_S)
     assert b"service on port 80: sample guest, counter 1" in said
     assert b"\nsample guest, counter 1" in said
     assert len(target.screen(VM)) > 500
+
+
+def test_an_unconverted_guest_does_not_find_its_disk(target: LibvirtHypervisor, disk: Path) -> None:
+    """On hardware that it has never seen the guest gives up, and says so."""
+    start(target, disk)
+    said = await_serial(target, VM, b"Gave up waiting for root device /dev/sda1", BOOT_S)
+    assert b"login:" not in said
 
 
 def test_a_grown_guest_shows_its_new_counter_and_shuts_down_cleanly(
@@ -110,7 +130,7 @@ def test_a_grown_guest_shows_its_new_counter_and_shuts_down_cleanly(
     grown = tmp_path / "grown.raw"
     shutil.copyfile(disk, grown)
     grow_guest(grown)
-    start(target, grown, DiskBus.SCSI)
+    start(target, converted(grown, tmp_path), DiskBus.SCSI)
     said = await_serial(target, VM, b"sample login:", BOOT_S)
     assert b"\nsample guest, counter 2" in said
     stop = threading.Thread(target=target.power_off, args=(VM,), kwargs={"grace": 90.0})
