@@ -169,7 +169,7 @@ class World:
             wanted = self._plan()
             if wanted is None:
                 return
-            self._perform(wanted)
+            self.perform(wanted)
         raise AssertionError("the work does not end")
 
     def _plan(self) -> WantedJob | None:
@@ -186,7 +186,8 @@ class World:
             wanted = [WantedJob(JobKind.RETIRE, "erp", left.id, "again")] if left else []
         return wanted[0] if wanted else None
 
-    def _perform(self, wanted: WantedJob) -> None:
+    def perform(self, wanted: WantedJob) -> None:
+        """Perform one job to its end."""
         blank = Job(
             JobId(0), wanted.kind, "erp", wanted.boot_point, JobStatus.QUEUED, self.clock.now()
         )

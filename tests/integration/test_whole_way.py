@@ -207,7 +207,8 @@ def make_site(folder: Path) -> Site:
         'site = "test"\nstate_dir = "state"\n[watch]\nrescan_s = 1\nquiet_s = 0.5\n'
         '[targets.local]\nkind = "simulated"\n'
     )
-    (folder / "standbys.d/erp.toml").write_text(f'images = "{site.watched}"\nkeep = 4\nconversion = "none"\n')
+    told = f'images = "{site.watched}"\nkeep = 4\nconversion = "none"\n'  # random bytes, no guest
+    (folder / "standbys.d/erp.toml").write_text(told)
     with site.disk.open("wb") as disk:
         disk.truncate(48 * MIB)
     site.change(1, 24 * MIB)
