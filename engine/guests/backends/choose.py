@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.guests.backend import Backend, GuestDisk
-from engine.guests.backends.export import flat
+from engine.guests.backends.export import ExportFailed, flat
+from engine.guests.backends.guestfs import open_guestfs
+from engine.guests.backends.guestfs_probe import probe_guestfs
 from engine.guests.backends.probe import Ability, probe_userland
 from engine.guests.backends.userland import open_userland
 from engine.guests.inspect import inspect
@@ -59,7 +61,16 @@ def _userland(disks: Sequence[GuestDisk], work: Path, is_writing: bool) -> Itera
         yield backend
 
 
-_KINDS = (_Kind("userland", _userland, probe_userland),)
+@contextlib.contextmanager
+def _guestfs(disks: Sequence[GuestDisk], work: Path, is_writing: bool) -> Iterator[OpenBackend]:
+    with open_guestfs(disks, cache=work / "appliance", is_writing=is_writing) as backend:
+        yield backend
+
+
+_KINDS = (
+    _Kind("userland", _userland, probe_userland),
+    _Kind("guestfs", _guestfs, probe_guestfs),
+)
 NAMES = tuple(kind.name for kind in _KINDS)
 
 
@@ -88,7 +99,12 @@ def open_guest(
         if not first.is_able:
             missing += first.missing
             continue
-        with kind.open(disks, work, is_writing) as backend:
+        with contextlib.ExitStack() as stack:
+            try:
+                backend = stack.enter_context(kind.open(disks, work, is_writing))
+            except ExportFailed as failed:
+                missing.append(str(failed.problem))
+                continue
             if is_writing:
                 backend.recover()
             guest = inspect(backend)

@@ -21,6 +21,11 @@ from engine.local.tools import ENVIRONMENT, run_tool
 from engine.model.errors import Failure, Problem
 from engine.model.text import safe
 
+
+class ExportFailed(Failure):
+    """A qcow2 disk cannot be shown flat here; another backend may not need it to be."""
+
+
 START_S = 20.0
 _STEP_S = 0.01
 _MOUNTS = Path("/proc/self/mounts")
@@ -36,7 +41,7 @@ def flat(disks: Sequence[GuestDisk], work: Path, *, is_writing: bool) -> Iterato
         is_writing: Whether the disks may be written.
 
     Raises:
-        Failure: The daemon is not installed or could not export a disk.
+        ExportFailed: The daemon is not installed or could not export a disk.
     """
     if all(disk.format == "raw" for disk in disks):
         yield [disk.path for disk in disks]
@@ -108,7 +113,7 @@ def _start(argv: Sequence[str], complaints: IO[bytes]) -> subprocess.Popen[bytes
             start_new_session=True,
         )
     except OSError as error:
-        raise Failure(_problem(f"could not be started: {error.strerror}")) from error
+        raise ExportFailed(_problem(f"could not be started: {error.strerror}")) from error
 
 
 def _await(process: subprocess.Popen[bytes], point: Path, complaints: IO[bytes]) -> None:
@@ -117,7 +122,7 @@ def _await(process: subprocess.Popen[bytes], point: Path, complaints: IO[bytes])
         if process.poll() is not None or time.monotonic() > end:
             complaints.seek(0)
             said = complaints.read(1000)
-            raise Failure(_problem(f"did not export the disk: {safe(said, 500)}"))
+            raise ExportFailed(_problem(f"did not export the disk: {safe(said, 500)}"))
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_STEP_S)
 
