@@ -35,7 +35,7 @@ class _Standby(Section):
     memory_mib: Annotated[int, Meta(ge=64, le=16 * 1024 * 1024)] | None = None
     cpus: Annotated[int, Meta(ge=1, le=1024)] | None = None
     firmware: Firmware | None = None
-    bus: DiskBus = DiskBus.VIRTIO
+    bus: DiskBus | None = None
     conversion: ConversionMode = ConversionMode.AUTO
     held: str = ""
     created_at: datetime | None = None
@@ -112,7 +112,7 @@ def dump_standby(standby: Standby) -> str:
         "memory_mib": memory,
         "cpus": standby.cpus,
         "firmware": None if standby.firmware is None else str(standby.firmware),
-        "bus": None if standby.bus is DiskBus.VIRTIO else str(standby.bus),
+        "bus": None if standby.bus is None else str(standby.bus),
         "conversion": None
         if standby.conversion is ConversionMode.AUTO
         else str(standby.conversion),

@@ -15,7 +15,17 @@ from engine.model.cards import vm_cards
 from engine.model.conversion import ConversionMode
 from engine.model.errors import Failure, Problem, Refused
 from engine.model.layers import LayerKind, LayerName, layer_name
-from engine.model.machine import Firmware, Hints, Network, Nic, Power, VMRef, VMSpec
+from engine.model.machine import (
+    CardModel,
+    DiskBus,
+    Firmware,
+    Hints,
+    Network,
+    Nic,
+    Power,
+    VMRef,
+    VMSpec,
+)
 from engine.model.points import BootPoint, Stage
 from engine.model.progress import Progress
 from engine.model.standby import Standby
@@ -36,14 +46,21 @@ class Shape:
 
 
 def vm_spec(standby: Standby, hints: Hints, shape: Shape) -> VMSpec:
-    """Return the standby VM's shape: from its definition, else the image's hints, else defaults."""
+    """Return the standby VM's shape: from its definition, else the image's hints, else defaults.
+
+    Windows has drivers of its own for AHCI and e1000e only; an operator who names another bus has
+    given it the others.
+    """
+    is_windows = "windows" in hints.os.lower()
+    in_box = is_windows and standby.bus in (None, DiskBus.SATA)
     return VMSpec(
         name=standby.name,
         firmware=standby.firmware or hints.firmware or Firmware.BIOS,
         cpus=standby.cpus or hints.cpus or shape.cpus,
         memory=standby.memory or hints.memory or shape.memory,
         nics=_cards(standby, hints),
-        bus=standby.bus,
+        bus=standby.bus or (DiskBus.SATA if is_windows else DiskBus.VIRTIO),
+        card=CardModel.E1000E if in_box else CardModel.VIRTIO,
     )
 
 

@@ -33,6 +33,13 @@ class DiskBus(StrEnum):
     SATA = "sata"
 
 
+class CardModel(StrEnum):
+    """Network cards of the standby VM."""
+
+    VIRTIO = "virtio"
+    E1000E = "e1000e"
+
+
 @dataclass(frozen=True, slots=True)
 class Nic:
     """A network card of the source: `mac` as `52:54:00:11:22:33`, addresses in CIDR form."""
@@ -73,6 +80,7 @@ class VMSpec:
     memory: int
     nics: Sequence[Nic]
     bus: DiskBus = DiskBus.VIRTIO
+    card: CardModel = CardModel.VIRTIO
 
 
 class Power(StrEnum):

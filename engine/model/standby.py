@@ -68,7 +68,8 @@ class Standby:
         target: Name of a target from engine.toml.
         keep: Boot points to keep, at least 1.
         rpo_s: Goal for the age of the newest ready boot point in seconds; None: no goal.
-        memory, cpus, firmware, bus: None: from the image's hints, else the default.
+        memory, cpus, firmware: None: from the image's hints, else the default.
+        bus: None: as the guest has drivers for.
         conversion: Whether its boot points are converted for new hardware.
         held: Reason why an operator stopped the work; empty when it is not held.
     """
@@ -83,7 +84,7 @@ class Standby:
     memory: int | None = None
     cpus: int | None = None
     firmware: Firmware | None = None
-    bus: DiskBus = DiskBus.VIRTIO
+    bus: DiskBus | None = None
     conversion: ConversionMode = ConversionMode.AUTO
     held: str = ""
     created_at: datetime | None = None

@@ -12,12 +12,13 @@ from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from engine.model.layers import LayerName
-from engine.model.machine import DiskBus, Firmware, Network, Nic, VMSpec
+from engine.model.machine import CardModel, DiskBus, Firmware, Network, Nic, VMSpec
 from engine.ports import DiskFile
 
 OURS = "urn:bootpoint:vm:1"
 _QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
+_CARDS = {CardModel.VIRTIO: "virtio-net-pci", CardModel.E1000E: "e1000e"}
 _PREFIXES = {DiskBus.VIRTIO: "vd", DiskBus.SCSI: "sd", DiskBus.SATA: "sd"}
 _MACHINES = {Firmware.BIOS: "pc", Firmware.UEFI: "q35"}
 MOST_CARDS = 8
@@ -118,6 +119,7 @@ def read_tag(xml: str) -> Tag | None:
             int(found.get("memory", "")),
             nics,
             DiskBus(found.get("bus", "")),
+            CardModel(found.get("card", CardModel.VIRTIO)),
         )
     except ValueError:
         return None
@@ -136,6 +138,7 @@ def mac_of(spec: VMSpec, number: int) -> str:
 def _tag(spec: VMSpec, owner: str, running: Running | None) -> Element:
     metadata = Element("metadata")
     tag = SubElement(metadata, f"{{{OURS}}}vm", owner=owner, firmware=spec.firmware, bus=spec.bus)
+    tag.set("card", spec.card)
     tag.set("cpus", str(spec.cpus))
     tag.set("memory", str(spec.memory))
     if running is not None:
@@ -221,7 +224,7 @@ def _unplugged(spec: VMSpec) -> Iterator[Element]:
     for number in range(min(len(spec.nics), MOST_CARDS)):
         card = Element("interface", type="user")
         SubElement(card, "mac", address=mac_of(spec, number))
-        SubElement(card, "model", type="virtio")
+        SubElement(card, "model", type=spec.card)
         SubElement(card, "link", state="down")
         yield card
 
@@ -236,7 +239,7 @@ def _qemu_options(domain: Element, spec: VMSpec, running: Running) -> None:
         return
     options = SubElement(domain, f"{{{_QEMU}}}commandline")
     for number in range(min(len(spec.nics), MOST_CARDS)):
-        card = f"virtio-net-pci,mac={mac_of(spec, number)},addr={_LAST_SLOT - number:#x}"
+        card = f"{_CARDS[spec.card]},mac={mac_of(spec, number)},addr={_LAST_SLOT - number:#x}"
         # Not on a hub of its own: that keeps frames instead, and Linux 6.12 then reports a stuck
         # transmit queue on the console every five seconds.
         for word in ("-device", card):

@@ -190,7 +190,7 @@ def test_each_default_in_the_sample_standby_is_the_codes() -> None:
     for written_by_the_engine in ("held", "created_at"):
         del code[written_by_the_engine]
     examples = {key for key, value in code.items() if value is None}
-    assert examples == {"rpo_s", "memory_mib", "cpus", "firmware"}
+    assert examples == {"rpo_s", "memory_mib", "cpus", "firmware", "bus"}
     assert said.pop("images") == "/srv/replica/erp"
     assert set(said) == set(code)
     assert {k: v for k, v in said.items() if k not in examples} == {
