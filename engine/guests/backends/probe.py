@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.guests.backends import ntfs_cage
 from engine.guests.backends.cage import is_available
 from engine.local.tools import ENVIRONMENT
 from engine.model.guest import FileSystem, Volume
@@ -16,14 +17,24 @@ _PACKAGES = {
     "mcopy": "mtools",
     "setpriv": "util-linux",
     "prlimit": "util-linux",
+    "bwrap": "bubblewrap",
+    "qemu-storage-daemon": "qemu-utils",
+    "ntfs-3g": "ntfs-3g",
+    "ntfs-3g.probe": "ntfs-3g",
+    "ntfsrecover": "ntfs-3g",
 }
 _TOOLS = {
     FileSystem.EXT: ("setpriv", "prlimit", "debugfs", "e2fsck"),
     FileSystem.FAT: ("setpriv", "prlimit", "mcopy"),
+    FileSystem.NTFS: ntfs_cage.PROGRAMS,
 }
 _NO_CAGE = (
     "Programs that parse the guest run without a sandbox: install the package bubblewrap, and "
     "allow user namespaces."
+)
+_NO_FUSE = (
+    "NTFS cannot be mounted in a sandbox here: allow user namespaces and the use of /dev/fuse, or "
+    "use another backend."
 )
 
 
@@ -59,6 +70,8 @@ def probe_userland(volumes: Sequence[Volume]) -> Ability:
             missing.append(f"{kind.value} needs another backend: uml or guestfs.")
         else:
             missing += [_sentence(tool) for tool in tools if not _is_there(tool)]
+        if kind is FileSystem.NTFS and not missing and not ntfs_cage.is_able():
+            missing.append(_NO_FUSE)
     warnings = () if is_available() else (_NO_CAGE,)
     return Ability("userland", tuple(dict.fromkeys(missing)), warnings)
 

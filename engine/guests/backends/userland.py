@@ -1,6 +1,6 @@
-"""Raw disks through small programs of user space: e2fsprogs for ext, mtools for FAT.
+"""Raw disks through small programs of user space: e2fsprogs, mtools, ntfs-3g.
 
-    fit ─► journals ─► fit again ─► debugfs, mtools ─► read back ─► e2fsck -fn (check)
+    fit ─► journals ─► fit again ─► debugfs, mtools, ntfs-3g ─► read back ─► e2fsck -fn (check)
 
 No kernel of this host ever sees a guest's file system; a damaged one ends a child process.
 """
@@ -16,10 +16,11 @@ from typing import Self
 from engine.guests.backend import Stat
 from engine.guests.backends.ext import ExtVolume
 from engine.guests.backends.fat import FatVolume
+from engine.guests.backends.ntfs import NtfsVolume
 from engine.guests.backends.verify import confirm, fit, no_volume
 from engine.guests.volumes import find_volumes
 from engine.model.errors import Problem, WrongUse
-from engine.model.guest import Action, FileEdit, FileSystem, Volume, VolumeId
+from engine.model.guest import Action, FileEdit, FileSystem, Obstacle, Volume, VolumeId
 from engine.model.text import safe
 
 
@@ -36,7 +37,7 @@ def open_userland(disks: Sequence[Path]) -> UserlandBackend:
 
 
 class UserlandBackend:
-    """Backend for ext2/3/4 and FAT on raw disks; see `engine.guests.backend` for the promises."""
+    """Backend for ext, FAT and NTFS on raw disks; see `engine.guests.backend` for the promises."""
 
     name = "userland"
 
@@ -49,6 +50,7 @@ class UserlandBackend:
         self._volumes = find_volumes(self._read_disk, [_size(disk) for disk in disks])
         self._ext = {v.id: ExtVolume(disks[v.disk], v) for v in self._of(FileSystem.EXT)}
         self._fat = {v.id: FatVolume(disks[v.disk], v) for v in self._of(FileSystem.FAT)}
+        self._ntfs = {v.id: NtfsVolume(disks[v.disk], v) for v in self._of(FileSystem.NTFS)}
 
     def __enter__(self) -> Self:
         """Return the backend."""
@@ -67,6 +69,8 @@ class UserlandBackend:
         """End the programs that were started; the next question starts them again."""
         for volume in self._ext.values():
             volume.close()
+        for other in self._ntfs.values():
+            other.close()
 
     def volumes(self) -> Sequence[Volume]:
         """Return all volumes of all disks, by disk and start."""
@@ -94,14 +98,22 @@ class UserlandBackend:
         A guest that was not shut down has its newest files in the journal only.
 
         Args:
-            volumes: Those to recover; all ext volumes when none is named.
+            volumes: Those to recover; all of ext and NTFS when none is named.
 
         Raises:
-            Failure: A journal cannot be replayed.
+            Failure: A journal of ext cannot be replayed; NTFS keeps it for `trouble`.
         """
         for identifier, volume in self._ext.items():
             if (not volumes or identifier in volumes) and volume.is_dirty():
                 volume.recover()
+        for identifier, other in self._ntfs.items():
+            if not volumes or identifier in volumes:
+                other.recover()
+
+    def trouble(self, volume: VolumeId) -> Obstacle | None:
+        """Return why a volume that can be read cannot be written; None when it can."""
+        found = self._ntfs.get(volume)
+        return found.trouble() if found else None
 
     def replay(self, edits: Sequence[FileEdit]) -> int:
         """Make all edits, after all were seen to fit; read back; return bytes written.
@@ -112,16 +124,15 @@ class UserlandBackend:
         for volume in {edit.volume for edit in edits}:
             self._at(volume).refuse_unspeakable([e for e in edits if e.volume == volume])
         wanted = fit(self, edits)
-        dirty = [v for v in self._touched(edits) if v in self._ext and self._ext[v].is_dirty()]
-        if dirty:
-            for volume in dirty:
-                self._ext[volume].recover()
+        recovered = [volume for volume in self._touched(edits) if self._recovered(volume)]
+        if recovered:
             wanted = fit(self, edits)
+        written = 0
         for volume in self._touched(edits):
-            self._at(volume).write([edit for edit in edits if edit.volume == volume])
+            written += self._written(volume, [edit for edit in edits if edit.volume == volume])
         confirm(self, wanted, lambda volume: volume in self._ext)
         self._sync()
-        return sum(len(edit.after) for edit in edits if edit.action == Action.WRITE)
+        return written
 
     def check(self, volumes: Sequence[VolumeId]) -> str:
         """Check file systems; return `full` or the first `skipped(reason)`.
@@ -132,14 +143,30 @@ class UserlandBackend:
         outcomes = [self._at(volume).check() for volume in volumes]
         return next((outcome for outcome in outcomes if outcome != "full"), "full")
 
+    def _recovered(self, volume: VolumeId) -> bool:
+        """Replay one volume's journal; return whether that may have changed what is there."""
+        if volume in self._ntfs:
+            return self._ntfs[volume].recover()
+        if volume not in self._ext or not self._ext[volume].is_dirty():
+            return False
+        self._ext[volume].recover()
+        return True
+
+    def _written(self, volume: VolumeId, edits: Sequence[FileEdit]) -> int:
+        """Make one volume's edits; return the bytes written."""
+        if volume in self._ntfs:
+            return self._ntfs[volume].write(edits)
+        self._at(volume).write(edits)
+        return sum(len(edit.after) for edit in edits if edit.action == Action.WRITE)
+
     def _touched(self, edits: Sequence[FileEdit]) -> Sequence[VolumeId]:
         return sorted({edit.volume for edit in edits})
 
     def _of(self, kind: FileSystem) -> Sequence[Volume]:
         return [volume for volume in self._volumes if volume.kind == kind]
 
-    def _at(self, volume: VolumeId) -> ExtVolume | FatVolume:
-        found = self._ext.get(volume) or self._fat.get(volume)
+    def _at(self, volume: VolumeId) -> ExtVolume | FatVolume | NtfsVolume:
+        found = self._ext.get(volume) or self._fat.get(volume) or self._ntfs.get(volume)
         if found is None:
             raise no_volume(volume)
         return found
