@@ -132,7 +132,7 @@ def _target(one: TargetConfig, told: EngineConfig) -> Target:
 def _converter(one: TargetConfig, told: EngineConfig) -> Converter:
     if one.kind == "simulated":
         return SimulatedConverter()
-    converter = GuestConverter(told.state_dir / "conversion")
+    converter = GuestConverter(told.state_dir / "conversion", told.backend)
     converter.clear()
     return converter
 

@@ -23,6 +23,7 @@ _LONGEST_SOCKET = 100
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 TargetKind = Literal["libvirt", "simulated"]
+Backend = Literal["auto", "userland", "uml", "guestfs"]
 StoreKind = Literal["auto", "reflink", "qcow2", "memory"]
 
 
@@ -58,6 +59,8 @@ class EngineConfig:
         quiet_s: Seconds a file must be unchanged; None: as its format says.
         jobs: Boot points made or retired at once.
         memory, cpus: Of a standby VM whose image and definition say nothing; memory in bytes.
+        backend: Of conversions; empty: the quickest that can.
+        drivers: Folders and ISO files with drivers for Windows guests.
         zone: Of the times of day in triggers.
         roots: Folders watched besides those of the standbys.
         targets: By name.
@@ -74,6 +77,8 @@ class EngineConfig:
     jobs: int
     memory: int
     cpus: int
+    backend: str
+    drivers: tuple[Path, ...]
     zone: tzinfo
     roots: tuple[str, ...]
     targets: Mapping[str, TargetConfig]
@@ -115,6 +120,11 @@ class _VM(Section):
     cpus: Annotated[int, Meta(ge=1, le=1024)] = 2
 
 
+class _Conversion(Section):
+    backend: Backend = "auto"
+    drivers: list[Annotated[str, Meta(min_length=1)]] = field(default_factory=list)
+
+
 class _Store(Section):
     path: str = ""
     kind: StoreKind = "auto"
@@ -136,6 +146,7 @@ class _Engine(Section):
     limits: _Limits = field(default_factory=_Limits)
     watch: _Watch = field(default_factory=_Watch)
     vm: _VM = field(default_factory=_VM)
+    conversion: _Conversion = field(default_factory=_Conversion)
     targets: dict[str, Any] = field(default_factory=dict)
 
 
@@ -180,6 +191,11 @@ def _config(raw: Mapping[str, Any], file: Path | None, usual: Places) -> EngineC
         jobs=told.limits.jobs,
         memory=told.vm.memory_mib * 2**20,
         cpus=told.vm.cpus,
+        backend="" if told.conversion.backend == "auto" else told.conversion.backend,
+        drivers=tuple(
+            _path(place, where, f"conversion.drivers[{number}]", state)
+            for number, place in enumerate(told.conversion.drivers)
+        ),
         zone=_zone(told.zone, where),
         roots=tuple(
             str(_path(root, where, f"watch.roots[{number}]", state))

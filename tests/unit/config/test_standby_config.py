@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.config.standby import (
@@ -48,6 +48,7 @@ def test_a_written_standby_is_read_back_equal(tmp_path: Path, standby: Standby) 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@settings(deadline=None)
 @given(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
     st.integers(1, 10000),
