@@ -12,7 +12,7 @@ help:
 	@echo "make test          install what is missing and run every check and every test"
 	@echo "make test-nightly  the same and the tests that are too slow for every commit"
 	@echo "make lint, fix     the checks without the tests; repair what can be repaired by itself"
-	@echo "make bench         measure against zstd and qemu-img on this machine"
+	@echo "make bench         measure against zstd, qemu-img and virt-v2v on this machine"
 	@echo "make lock          write lock/*.txt anew (UPGRADE=1: newest versions)"
 	@echo "make clean         stop, then remove .venv, the sample site and everything made here"
 
@@ -31,7 +31,8 @@ stop:
 test: setup
 	@.ci/gate
 
-test-nightly: setup
+test-nightly:
+	@.ci/setup --nightly
 	@.ci/gate --nightly
 
 lint: setup
@@ -41,7 +42,8 @@ fix: setup
 	@.venv/bin/ruff check --fix --quiet . || true
 	@.venv/bin/ruff format .
 
-bench: setup
+bench:
+	@.ci/setup --bench
 	@.venv/bin/python -m tests.bench $(BENCH)
 
 lock:
