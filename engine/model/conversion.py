@@ -6,7 +6,6 @@ conversion ─► Record ─┬─ GuestFacts  what inspection found, as text th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,7 +32,7 @@ class VolumeFacts:
     size: int
     kind: str
     label: str = ""
-    mounted: Sequence[str] = ()
+    mounted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +44,9 @@ class GuestFacts:
     version: str
     firmware: Firmware
     boot_loader: str
-    kernels: Sequence[str]
-    networks: Sequence[str]
-    volumes: Sequence[VolumeFacts]
+    kernels: tuple[str, ...]
+    networks: tuple[str, ...]
+    volumes: tuple[VolumeFacts, ...]
 
 
 @dataclass(frozen=True, slots=True)
