@@ -16,7 +16,7 @@ from engine.guests.backends import export
 from engine.guests.backends.choose import Opened, open_guest
 from engine.guests.initrd import overlay
 from engine.guests.initrd_cache import OverlayCache
-from engine.guests.inspect import tree_of
+from engine.guests.inspect import inspect, tree_of
 from engine.guests.ledger import Before, make_ledger
 from engine.guests.plan import ConversionOptions, plan
 from engine.guests.record import export_record
@@ -25,6 +25,7 @@ from engine.model.conversion import Record, facts_of
 from engine.model.errors import NotBootable, Problem
 from engine.model.guest import ConversionPlan, Kernel, Obstacle, VolumeId
 from engine.model.progress import Progress
+from engine.model.text import safe
 from engine.ports import Cancel, Converted, Report
 
 DRY_RUN = "skipped(dry run)"
@@ -69,9 +70,16 @@ class GuestConverter:
             written = backend.replay(made.edits)
             cancel.check()
             report(Progress("check", 0, None))
+            doubts = self._look_again(opened, cards) if made.edits else ()
             check = backend.check(sorted({edit.volume for edit in made.edits}))
         seconds = round(time.monotonic() - started, 3)
-        ledger = replace(drafted, seconds=seconds, bytes_written=written, check=check)
+        ledger = replace(
+            drafted,
+            seconds=seconds,
+            bytes_written=written,
+            check=check,
+            warnings=(*drafted.warnings, *doubts),
+        )
         record = Record(facts_of(opened.guest), ledger)
         return Converted(record, export_record(record))
 
@@ -84,6 +92,20 @@ class GuestConverter:
                 made, before, backend=name, seconds=0, bytes_written=0, check=DRY_RUN
             )
         return Record(facts_of(opened.guest), ledger)
+
+    def _look_again(self, opened: Opened, cards: Sequence[CardChange]) -> Sequence[str]:
+        """Inspect and plan anew: kernels, initrds and menu must be there and name one another.
+
+        Returns:
+            A sentence where something is left to change: a doubt, which stops no start.
+
+        Raises:
+            NotBootable: The guest as it is now has an obstacle.
+        """
+        now = replace(opened, guest=inspect(opened.backend))
+        left = self._plan(now, cards).edits
+        names = ", ".join(safe(edit.path, 80) for edit in left[:3])
+        return [f"Converting once more would change {names}."] if left else ()
 
     def _open(
         self, disks: Sequence[GuestDisk], *, is_writing: bool
