@@ -35,6 +35,7 @@ echo /boot/vmlinuz-{version}
 echo /lib/modules/{version}
 find /usr/lib/modules/{version} | sed 's,^/usr,,'
 """
+_FOLDERS = ("/var/lib", "/var/lib/dpkg", "/usr/sbin", "/etc/modprobe.d")
 _NOTHING = "#!/bin/sh\nexit 0\n"
 
 
@@ -48,12 +49,13 @@ def please(disk: Path, kernel: Kernel) -> None:
     """Put into a guest of `build_guest` what the peer looks for."""
     texts = {
         "/var/lib/dpkg/status": (_STATUS, 0o644),
+        "/etc/modprobe.d/none.conf": ("# none\n", 0o644),
         "/bin/dpkg": (_DPKG, 0o755),
         "/usr/sbin/update-initramfs": (_NOTHING, 0o755),
         "/usr/sbin/grub-mkconfig": (_NOTHING, 0o755),
         "/usr/sbin/update-grub": (_NOTHING, 0o755),
     }
-    commands = [f"mkdir {path}" for path in ("/var/lib", "/var/lib/dpkg", "/usr/sbin")]
+    commands = [f"mkdir {path}" for path in _FOLDERS]
     with tempfile.TemporaryDirectory() as made, _room(64 * MIB):
         for number, (path, (text, mode)) in enumerate(texts.items()):
             (Path(made) / str(number)).write_text(text.format(version=kernel.version))

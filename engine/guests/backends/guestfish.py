@@ -133,6 +133,8 @@ class Guestfish:
         """
         if len(line) + 1 > MAX_LINE or b"\n" in line:
             raise WrongUse(Problem("guest.name.long", "This is not one line for guestfish."))
+        if not self._end.alive:
+            raise failed("ended early")
         self._asked += 1
         mark = f"{self._word}{self._asked}\n".encode()
         told = os.fstat(self._complaints.fileno()).st_size

@@ -31,7 +31,7 @@ from engine.guests.backends.verify import (
     unreadable,
 )
 from engine.model.errors import Failure
-from engine.model.guest import Action, FileEdit, Volume, VolumeId
+from engine.model.guest import Action, FileEdit, Obstacle, Volume, VolumeId
 from engine.model.text import safe
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 CHECK_S = 120
 CHECK_USED = 64 << 30
 """A full check has these limits: seconds, and bytes in use."""
-_SHORT = 1 << 20
-"""Longest file in bytes that comes in one answer; longer ones come as a file."""
+PART = 1 << 20
+"""Longest part of a file in bytes that comes in one answer; longer ones come as a file."""
 _LABEL = b"security.selinux"
 _NO_LABEL = (b": No data available", b": Operation not supported")
 _FORBIDDEN = re.compile(rb"[\x00-\x1f\x7f\"\\*?:<>|]")
@@ -106,31 +106,21 @@ class GuestfsBackend:
 
     def stat(self, volume: VolumeId, path: bytes) -> Stat | None:
         """Return what is at a path; None when nothing is, or no folder leads there."""
-        here = self.machine.lstat(volume, b"")
-        above = b""
-        for part in [] if path == b"/" else components(path):
-            if here is None or here.type != Type.FOLDER:
-                return None
-            above += b"/" + part
-            here = self.machine.lstat(volume, above)
-        return here
+        return self._find(volume, path)[0]
 
     def list(self, volume: VolumeId, path: bytes) -> Sequence[bytes]:
         """Return the sorted names in a folder; empty when there is none."""
-        found = self.stat(volume, path)
+        found, there = self._find(volume, path)
         if found is None or found.type != Type.FOLDER:
             return []
-        names = self.machine.scratch / "names"
-        self.machine.do("ls0", self.machine.inside(volume, path), bytes(names))
-        return sorted(name for name in names.read_bytes().split(b"\0") if name)
+        return self._names(there)
 
     def read(self, volume: VolumeId, path: bytes, limit: int = 1 << 20) -> bytes:
         """Return a regular file's content."""
-        found = self.stat(volume, path)
+        found, there = self._find(volume, path)
         if found is None or found.type != Type.FILE or found.size > limit:
             raise unreadable(path, found, limit)
-        there = self.machine.inside(volume, path)
-        if found.size <= _SHORT:
+        if found.size <= PART:
             content = self.machine.do("pread", there, found.size, 0) if found.size else b""
         else:
             copy = self.machine.scratch / "content"
@@ -141,12 +131,24 @@ class GuestfsBackend:
             raise damaged(volume, f"the file {safe(path, 200)} cannot be read to its end")
         return content
 
+    def part(self, volume: VolumeId, path: bytes, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes (1 MiB at most) of a regular file; fewer at its end."""
+        found, there = self._find(volume, path)
+        if found is None or found.type != Type.FILE:
+            raise unreadable(path, found, length)
+        length = max(0, min(length, PART, found.size - offset))
+        return self.machine.do("pread", there, length, offset) if length else b""
+
     def link(self, volume: VolumeId, path: bytes) -> bytes:
         """Return where a symbolic link points."""
-        found = self.stat(volume, path)
+        found, there = self._find(volume, path)
         if found is None or found.type != Type.LINK:
             raise no_link(path)
-        return self.machine.do("readlink", self.machine.inside(volume, path)).removesuffix(b"\n")
+        return self.machine.do("readlink", there).removesuffix(b"\n")
+
+    def trouble(self, volume: VolumeId) -> Obstacle | None:
+        """Return why a volume that can be read cannot be written; None when it can."""
+        return self.machine.trouble(volume)
 
     def recover(self, volumes: Sequence[VolumeId] = ()) -> None:
         """Replay journals, as the guest's kernel does when it mounts: on the twig, before planning.
@@ -235,12 +237,39 @@ class GuestfsBackend:
         if any(b"\0" in text for text in texts) or len(b"".join(map(quoted, texts))) > _ROOM:
             raise refusal(edit.path, "has a name or target that guestfish cannot be given")
 
+    def _find(self, volume: VolumeId, path: bytes) -> tuple[Stat | None, bytes]:
+        """Return what is at a path of a guest, and where that is in the virtual machine.
+
+        No link is followed. NTFS finds names in any case, as Windows does.
+        """
+        here, there = self.machine.lstat(volume, b""), self.machine.inside(volume, b"/")
+        above = b""
+        for part in [] if path == b"/" else components(path):
+            if here is None or here.type != Type.FOLDER:
+                return None, there + b"/" + part
+            found = self.machine.lstat(volume, above + b"/" + part)
+            if found is None and self.machine.way(volume).ignores_case:
+                part = self._spelled(there, part)
+                found = self.machine.lstat(volume, above + b"/" + part)
+            here, above, there = found, above + b"/" + part, there + b"/" + part
+        return here, there
+
+    def _spelled(self, folder: bytes, name: bytes) -> bytes:
+        """Return the name in a folder that differs in case only; the name itself without one."""
+        wanted = name.decode("utf-8", "replace").casefold()
+        same = (n for n in self._names(folder) if n.decode("utf-8", "replace").casefold() == wanted)
+        return next(same, name)
+
+    def _names(self, there: bytes) -> Sequence[bytes]:
+        names = self.machine.scratch / "names"
+        self.machine.do("ls0", there, bytes(names))
+        return sorted(name for name in names.read_bytes().split(b"\0") if name)
+
     def _write(self, edit: FileEdit) -> None:
-        there = self.machine.inside(edit.volume, edit.path)
         has_owners = self.machine.way(edit.volume).has_owners
         mark = self._label(edit) if has_owners else b""
-        found = self.stat(edit.volume, edit.path)
-        if edit.before is not None and edit.action in (Action.WRITE, Action.SYMLINK):
+        found, there = self._find(edit.volume, edit.path)
+        if found is not None and has_owners and edit.action in (Action.WRITE, Action.SYMLINK):
             self.machine.do("rm", there)  # other hard links keep what they had
         match edit.action:
             case Action.WRITE:
@@ -252,7 +281,7 @@ class GuestfsBackend:
             case Action.SYMLINK:
                 self.machine.do("ln-s", edit.after, there)
             case Action.RENAME:
-                self.machine.do("rename", there, self.machine.inside(edit.volume, edit.after))
+                self.machine.do("rename", there, self._find(edit.volume, edit.after)[1])
             case Action.REMOVE:
                 is_folder = found is not None and found.type == Type.FOLDER
                 self.machine.do("rmdir" if is_folder else "rm", there)
@@ -270,9 +299,9 @@ class GuestfsBackend:
     def _label(self, edit: FileEdit) -> bytes:
         """Return the SELinux label that a file has, or its folder; empty when there is none."""
         for path in (edit.path, parent(edit.path)):
-            if self.stat(edit.volume, path) is not None:
-                line = command("lgetxattr", self.machine.inside(edit.volume, path), _LABEL)
-                answer, said = self.machine.fish.ask(line)
+            found, there = self._find(edit.volume, path)
+            if found is not None:
+                answer, said = self.machine.fish.ask(command("lgetxattr", there, _LABEL))
                 if said and not said.endswith(_NO_LABEL):
                     raise failed("could not read a label", said)
                 return b"" if said else answer.rstrip(b"\0\n")

@@ -24,13 +24,15 @@ from engine.guests.backends.guestfs_places import (
     device,
     is_clean,
     label,
+    ntfs_obstacle,
     parse_stat,
     places,
 )
+from engine.guests.backends.ntfs import Trouble
 from engine.guests.backends.verify import damaged, no_volume
 from engine.guests.volumes import find_volumes
 from engine.model.errors import Failure, Problem, WrongUse
-from engine.model.guest import FileSystem, Volume, VolumeId
+from engine.model.guest import FileSystem, Obstacle, Volume, VolumeId
 
 LAUNCH_S = 300.0
 _NOT_THERE = (b": No such file or directory", b": Not a directory")
@@ -156,8 +158,9 @@ class Machine:
             raise WrongUse(Problem("guest.backend.reading", happened))
         way, there = self.way(volume), self.device(volume).encode()
         self.unmount(volume)
-        if is_writing and way.type == "ntfs-3g" and self.do("ntfs-3g-probe", 1, there) != b"0\n":
-            raise damaged(volume, "Windows was hibernated, or its journal is not empty")
+        trouble = self.trouble(volume) if is_writing else None
+        if trouble is not None:
+            raise Trouble(trouble)
         point = f"/v{self.mountable.index(volume)}".encode()
         self.do("mkmountpoint", point)
         options = way.write if is_writing else way.read
@@ -168,6 +171,17 @@ class Machine:
                 self.fish.ask(command("rmmountpoint", point))
             raise damaged(volume, f"it cannot be mounted ({error.problem.happened})") from error
         self._points[volume] = point
+
+    def trouble(self, volume: VolumeId) -> Obstacle | None:
+        """Return why NTFS cannot be written; None when it can, and for all others.
+
+        Source: ntfs-3g.probe(8), "Exit codes".
+        """
+        if self._volume(volume).kind is not FileSystem.NTFS:
+            return None
+        self.unmount(volume)
+        code = self.do("ntfs-3g-probe", b"true", self.device(volume).encode()).strip()
+        return ntfs_obstacle(self._volume(volume), int(code)) if code.isdigit() else None
 
     def unmount(self, volume: VolumeId) -> None:
         """Unmount a volume, if it is mounted."""

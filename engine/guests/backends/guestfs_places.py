@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from engine.guests.backend import Stat, Type
 from engine.guests.backends.guestfish import failed
 from engine.model.errors import Failure, Problem
-from engine.model.guest import FileSystem, Owner, Volume
+from engine.model.guest import FileSystem, Obstacle, Owner, Volume
 from engine.model.text import safe
 
 SECTOR = 512
@@ -45,7 +45,9 @@ class Way:
         write: Mount options for changing it.
         check: Program that checks it without writing; empty where there is none.
         clean: Exit codes of the check that mean success.
-        has_owners: Whether it keeps modes, owners and labels.
+        has_owners: Whether it keeps modes, owners and labels; a file is then written anew, else
+            in its place, so that it keeps what else it has.
+        ignores_case: Whether the guest finds names in any case, but the mount does not.
     """
 
     type: str
@@ -53,6 +55,7 @@ class Way:
     write: str
     check: str = ""
     has_owners: bool = True
+    ignores_case: bool = False
 
 
 # e2fsck takes a time in the future for damage: to it, it is the year 2100.
@@ -67,7 +70,14 @@ WAYS: Mapping[FileSystem, Way] = {
         "btrfs check --readonly",
     ),
     FileSystem.FAT: Way("vfat", "ro,utf8", "noatime,utf8", has_owners=False),
-    FileSystem.NTFS: Way("ntfs-3g", "ro,norecover", "noatime,norecover", has_owners=False),
+    # With these options a new file gets the access rights that its folder passes on: ntfs-3g(8).
+    FileSystem.NTFS: Way(
+        "ntfs-3g",
+        "ro,norecover",
+        "noatime,norecover,permissions,inherit",
+        has_owners=False,
+        ignores_case=True,
+    ),
 }
 
 
@@ -147,3 +157,31 @@ def is_clean(superblock: bytes) -> bool:
     writable, incompatible = struct.unpack_from("<I", superblock, 100)[0], superblock[96]
     orphans = struct.unpack_from("<I", superblock, 232)[0]
     return not (incompatible & _NEEDS_RECOVERY or orphans or writable & _ORPHANS)
+
+
+def ntfs_obstacle(volume: Volume, code: int) -> Obstacle | None:
+    """Return what an exit code of ntfs-3g.probe stands for; None when NTFS can be written."""
+    name = f"{safe(volume.id)} on disk {volume.disk + 1}"
+    match code:
+        case 0:
+            return None
+        case 14:
+            return Obstacle(
+                "guest.hibernated",
+                f"Windows on volume {name} is hibernated, or was shut down with fast start-up: a "
+                "part of the volume is in the memory that it saved.",
+                "Switch off hibernation and fast start-up on the source machine (powercfg /h off), "
+                "then let the next increment arrive.",
+            )
+        case 15:
+            return Obstacle(
+                "guest.ntfs_journal",
+                f"The journal of NTFS on volume {name} is not empty, and libguestfs replays none.",
+                "Shut Windows down completely on the source machine (shutdown /s /t 0), or let the "
+                "backend userland convert this guest.",
+            )
+    return Obstacle(
+        "guest.ntfs_damaged",
+        f"NTFS on volume {name} cannot be opened for writing: ntfs-3g.probe says {code}.",
+        "Run chkdsk /f on the source machine, then let the next increment arrive.",
+    )
