@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from engine.guests.backend import GuestDisk, Stat, Type
 from engine.guests.backends import appliance, guestfs_probe
 from engine.guests.backends.guestfish import MAX_LINE, command, quoted
-from engine.guests.backends.guestfs_places import WAYS, Place, device, label, parse_stat, places
+from engine.guests.backends.guestfs_places import (
+    WAYS,
+    Place,
+    device,
+    is_clean,
+    label,
+    ntfs_obstacle,
+    parse_stat,
+    places,
+)
 from engine.local.tools import ToolFailed
 from engine.model.errors import Failure, WrongUse
 from engine.model.guest import FileSystem, Owner, Volume, VolumeId
@@ -96,6 +105,36 @@ def test_looking_at_a_volume_writes_nothing() -> None:
         assert way.read.startswith("ro,")
         assert silent.get(way.type, "") in way.read
         assert not way.write.startswith("ro")
+
+
+def superblock(at: int = 0, value: int = 0) -> bytes:
+    """Return an ext superblock with one number set."""
+    raw = bytearray(1024)
+    raw[56:58] = b"\x53\xef"
+    struct.pack_into("<I", raw, at, value)
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(("at", "value"), [(96, 0x246), (232, 12), (100, 0x10000)])
+def test_a_full_journal_and_orphans_make_a_file_system_dirty(at: int, value: int) -> None:
+    """Recovery flag, list of orphans, file of orphans; a clean one needs no mount to write."""
+    assert not is_clean(superblock(at, value))
+    assert is_clean(superblock())
+    assert is_clean(superblock(96, 0x242))
+    assert not is_clean(b"")
+
+
+@pytest.mark.parametrize(
+    ("code", "key"),
+    [(14, "guest.hibernated"), (15, "guest.ntfs_journal"), (12, "guest.ntfs_damaged")],
+)
+def test_ntfs_that_cannot_be_written_is_told_with_a_remedy(code: int, key: str) -> None:
+    """The prober's code becomes the obstacle that userland would tell."""
+    told = ntfs_obstacle(volume(1, 2048, 12288), code)
+
+    assert told is not None
+    assert (told.key, "some on disk 1" in told.text, bool(told.remedy)) == (key, True, True)
+    assert ntfs_obstacle(volume(1, 2048, 12288), 0) is None
 
 
 def qcow2(path: Path, below: str = "") -> Path:
