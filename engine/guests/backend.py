@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from engine.model.guest import FileEdit, Owner, Volume, VolumeId
+from engine.model.guest import FileEdit, Obstacle, Owner, Volume, VolumeId
 from engine.ports import DiskFile
 
 GuestDisk = DiskFile
@@ -52,6 +52,22 @@ class Reading(Protocol):
 
     def link(self, volume: VolumeId, path: bytes) -> bytes:
         """Return where a symbolic link points."""
+
+
+@runtime_checkable
+class Parts(Protocol):
+    """What a backend may offer beside: a part of a file that is too long to be read."""
+
+    def part(self, volume: VolumeId, path: bytes, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes of a regular file; fewer at its end."""
+
+
+@runtime_checkable
+class Troubles(Protocol):
+    """What a backend may offer beside: why a volume that it can read cannot be written."""
+
+    def trouble(self, volume: VolumeId) -> Obstacle | None:
+        """Return the reason, such as a hibernated Windows; None when it can be written."""
 
 
 class Backend(Reading, Protocol):

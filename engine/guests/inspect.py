@@ -20,6 +20,7 @@ from engine.guests.linux.kernels import find_kernels
 from engine.guests.linux.network import STACKS
 from engine.guests.linux.release import read_release
 from engine.guests.tree import Tree
+from engine.guests.windows.inspect import find_installations, inspect_windows, is_locked
 from engine.model.errors import Failure
 from engine.model.guest import Family, FileSystem, Guest, Mount, Obstacle, Volume
 from engine.model.machine import Firmware
@@ -54,6 +55,10 @@ def inspect(reading: Reading) -> Guest:
             return _linux(reading, volumes, best)
         except Failure as failure:
             damage.append(words.unreadable(best.volume, failure))
+    else:
+        found = find_installations(reading, volumes, damage)
+        if found:
+            return inspect_windows(reading, volumes, found)
     return _nothing(reading, volumes, damage)
 
 
@@ -212,12 +217,8 @@ def efi_volumes(reading: Reading, volumes: Sequence[Volume]) -> Sequence[Volume]
 
 def _nothing(reading: Reading, volumes: Sequence[Volume], damage: Sequence[Obstacle]) -> Guest:
     """Return a guest that cannot be converted, with every reason that can be seen."""
-    is_windows = any(_is_windows(reading, volume) for volume in volumes)
-    reasons = [*damage, *words.without_root(volumes)]
-    if is_windows:
-        reasons = [words.WINDOWS]
-    elif not reasons:
-        reasons = [words.no_system(volumes)]
+    is_windows = is_locked(reading, volumes)
+    reasons = [*damage, *words.without_root(volumes)] or [words.no_system(volumes)]
     return Guest(
         family=Family.WINDOWS if is_windows else Family.UNKNOWN,
         name="Windows" if is_windows else "",
@@ -230,18 +231,3 @@ def _nothing(reading: Reading, volumes: Sequence[Volume], damage: Sequence[Obsta
         networks=(),
         obstacles=tuple(reasons),
     )
-
-
-def _is_windows(reading: Reading, volume: Volume) -> bool:
-    if volume.kind is not FileSystem.NTFS:
-        return False
-    try:
-        at = b"/"
-        for wanted in (b"windows", b"system32"):
-            found = [name for name in reading.list(volume.id, at) if name.lower() == wanted]
-            if not found:
-                return False
-            at = at.rstrip(b"/") + b"/" + found[0]
-    except Failure:
-        return False
-    return True

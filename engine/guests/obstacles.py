@@ -15,6 +15,23 @@ WINDOWS = Obstacle(
     "The disks hold a Windows system; conversion of Windows is not supported yet.",
     "Start the boot point on the controllers that Windows has drivers for: AHCI or NVMe, e1000e.",
 )
+DIRTY_HIVE = Obstacle(
+    "guest.dirty_hive",
+    "The registry of Windows (SYSTEM) was saved in the middle of a write, and there is no log that "
+    "the write could be finished from.",
+    "Shut Windows down once, or let the next increment arrive.",
+)
+NO_WINDOWS_KERNEL = Obstacle(
+    "guest.no_kernel",
+    r"The registry of a Windows was found, but not its kernel (System32\ntoskrnl.exe).",
+    "Check that the whole volume of Windows is in the backup.",
+)
+NO_BOOT_MANAGER = Obstacle(
+    "guest.no_boot_loader",
+    "No boot manager of Windows with its configuration (BCD) was found.",
+    "Check that the small partition that Windows starts from (System Reserved, or the EFI system "
+    "partition) is in the backup.",
+)
 _NEEDED = (b"/", b"/boot", b"/usr", b"/var")
 
 
@@ -25,6 +42,26 @@ def unreadable(volume: Volume, failure: Failure) -> Obstacle:
         f"Volume {safe(volume.id)} on disk {volume.disk + 1} cannot be read. "
         f"{failure.problem.happened}",
         "Check that file system on the source machine, then let the next increment arrive.",
+    )
+
+
+def two_windows(names: Sequence[str]) -> Obstacle:
+    """Return the obstacle of several installations, of which one must be meant."""
+    listed = ", ".join(safe(name, 80) for name in names[:8])
+    return Obstacle(
+        "guest.two_windows",
+        f"The disks hold {len(names)} installations of Windows ({listed}); which one the machine "
+        "starts cannot be told.",
+        "Leave the volume with the other installation out of the backup.",
+    )
+
+
+def damaged_hive(name: str) -> Obstacle:
+    """Return the obstacle of a registry file that does not have its form."""
+    return Obstacle(
+        "guest.damaged_hive",
+        f"The registry of Windows ({name}) is damaged and cannot be read.",
+        "Check that the source machine still starts, then let the next increment arrive.",
     )
 
 

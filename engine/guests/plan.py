@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from engine.guests import bootloader
+from engine.guests import bootloader, obstacles
 from engine.guests.backend import Reading
 from engine.guests.bootloader import Boot
 from engine.guests.inspect import FSTAB, content_fits, efi_volumes, root_volume, tree_of
@@ -26,6 +26,7 @@ from engine.guests.tree import Tree
 from engine.model.errors import Failure
 from engine.model.guest import (
     ConversionPlan,
+    Family,
     FileEdit,
     FileSystem,
     Guest,
@@ -179,6 +180,8 @@ def plan(
     """
     if guest.obstacles:
         return ConversionPlan((), (), guest.obstacles)
+    if guest.family is Family.WINDOWS:
+        return ConversionPlan((), (), (obstacles.WINDOWS,))
     conversion = _Conversion(reading, guest)
     overlays = conversion.overlays(overlay)
     conversion.boot_loader(overlays)

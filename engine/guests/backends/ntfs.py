@@ -34,6 +34,7 @@ READY_S = 240.0
 """Longest wait for one answer, and for the first one, before which a journal may be replayed."""
 WORDS = 16 << 20
 """Longest answer in bytes beside a file's content: the names of a large folder."""
+PART = 1 << 20
 _OWNER = Owner(0o755, 0, 0)
 _FORBIDDEN = frozenset(b'"*:<>?\\|') | frozenset(range(32))
 _VERBS = {
@@ -89,6 +90,14 @@ class NtfsVolume:
         if len(content) != found.size:
             raise self._damaged(f"the file {safe(path, 200)} cannot be read to its end")
         return content
+
+    def part(self, path: bytes, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes (1 MiB at most) of a regular file; fewer at its end."""
+        found = self.stat(path)
+        if found is None or found.type != Type.FILE:
+            raise unreadable(path, found, length)
+        where = struct.pack(">QI", offset, min(length, PART))
+        return self._ask("part", path, where, limit=PART)[1]
 
     def link(self, path: bytes) -> bytes:
         """Return where a symbolic link or junction points, as ntfs-3g translates it."""
@@ -163,10 +172,12 @@ class NtfsVolume:
         """Return that there is no program here that checks NTFS."""
         return "skipped(only Windows itself can check NTFS)"
 
-    def _ask(self, verb: str, path: bytes, limit: int = 0) -> tuple[object, bytes]:
+    def _ask(
+        self, verb: str, path: bytes, payload: bytes = b"", limit: int = 0
+    ) -> tuple[object, bytes]:
         if self._session is None or not self._session.is_running():
             self._session = _Session(self._disk, self._volume, is_writing=False)
-        return self._session.ask(verb, path, limit=limit)
+        return self._session.ask(verb, path, payload, limit)
 
     def _writable(self) -> _Session:
         """Return a session that may write; it also serves what is read before the writing."""
@@ -280,7 +291,7 @@ class _Session:
             raise self._ended()
         if trouble is not None:
             raise _trouble(self._volume, str(trouble), str(answer.get("words", "")))
-        raise _failed(f"could not read or change the guest: {error}")
+        raise _failed(f"could not read or change the guest: {error}. It said: {self._said()}")
 
     def _read(self, size: int, end: float) -> bytes:
         content = bytearray()
@@ -297,9 +308,16 @@ class _Session:
         return bytes(content)
 
     def _ended(self) -> ToolFailed:
-        said = b"" if self._complaints.closed else os.pread(self._complaints.fileno(), 1 << 16, 0)
+        said = self._said()
         self.close()
-        return _failed(f"ended early. It said: {safe(b' '.join(said.split()), 400)}")
+        return _failed(f"ended early. It said: {said}")
+
+    def _said(self) -> str:
+        """Return what the programs complained about last."""
+        if self._complaints.closed:
+            return ""
+        said = os.pread(self._complaints.fileno(), 1 << 16, 0)
+        return safe(b" ".join(said.split())[-400:], 400)
 
 
 def _is_possible(name: bytes) -> bool:

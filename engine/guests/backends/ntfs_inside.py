@@ -217,6 +217,17 @@ def _read(path: str, _payload: bytes) -> tuple[object, bytes]:
     return None, _content(place, LIMIT) if place else b""
 
 
+def _part(path: str, payload: bytes) -> tuple[object, bytes]:
+    """Read a part of a file; `payload`: offset and length."""
+    offset, length = struct.unpack(">QI", payload)
+    place = find(path)
+    if place is None:
+        return None, b""
+    handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW)
+    with open(handle, "rb") as file:
+        return None, os.pread(file.fileno(), length, offset)
+
+
 def _link(path: str, _payload: bytes) -> tuple[object, bytes]:
     place = find(path)
     return None, os.fsencode(place.readlink()) if place else b""
@@ -282,11 +293,24 @@ def _making(place: Path) -> Iterator[None]:
 
     Without rights of its own it would be everybody's to change: also a script that SYSTEM runs.
     """
-    rights = os.getxattr(place.parent, _ACCESS)
+    rights = _rights(place.parent)
     with _same_times(place.parent):
         yield
         os.setxattr(place, _ACCESS, rights, follow_symlinks=False)
         os.setxattr(place, _TIMES, _NEW, follow_symlinks=False)
+
+
+def _rights(place: Path) -> bytes:
+    """Return who may do what there, as NTFS keeps it.
+
+    `os.getxattr` asks for 128 bytes first; ntfs-3g answers with more, which the kernel refuses.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    found = ctypes.create_string_buffer(1 << 16)
+    size = libc.getxattr(os.fsencode(place), _ACCESS.encode(), found, len(found))
+    if size < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return found.raw[:size]
 
 
 @contextlib.contextmanager
@@ -309,6 +333,7 @@ _VERBS: Mapping[str, Callable[[str, bytes], tuple[object, bytes]]] = {
     "stat": _stat,
     "list": _list,
     "read": _read,
+    "part": _part,
     "link": _link,
     "hibernated": _hibernated,
     "write": _write,

@@ -88,6 +88,13 @@ class UserlandBackend:
         """Return a regular file's content."""
         return self._at(volume).read(path, limit)
 
+    def part(self, volume: VolumeId, path: bytes, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes of a regular file, without reading the rest on NTFS."""
+        found = self._ntfs.get(volume)
+        if found is not None:
+            return found.part(path, offset, length)
+        return self.read(volume, path)[offset : offset + length]
+
     def link(self, volume: VolumeId, path: bytes) -> bytes:
         """Return where a symbolic link points."""
         return self._at(volume).link(path)

@@ -207,15 +207,20 @@ def test_boot_on_a_disk_that_is_not_in_the_backup_is_an_obstacle() -> None:
     assert "UUID=1-2-3" in guest.obstacles[0].text
 
 
-def test_windows_is_recognised_in_any_spelling_and_refused() -> None:
-    """NTFS with Windows/System32 is Windows, which is not converted yet."""
+def test_windows_is_recognised_in_any_spelling() -> None:
+    """NTFS with the registry of Windows is Windows; what is not there beside it is told."""
     disk = MemoryGuest(
         [volume("01D0", FileSystem.NTFS)], {"01D0": {"/WINDOWS/system32/config/SYSTEM": "regf"}}
     )
     guest = inspect(disk)
 
     assert guest.family is Family.WINDOWS
-    assert keys(guest) == ["guest.windows"]
+    assert keys(guest) == [
+        "guest.damaged_hive",
+        "guest.no_kernel",
+        "guest.damaged_hive",
+        "guest.no_boot_loader",
+    ]
 
 
 def test_ntfs_data_is_no_windows() -> None:
