@@ -1,14 +1,15 @@
 r"""The fallback loader of UEFI: entries in NVRAM do not travel with disks.
 
 Firmware without an entry starts `\EFI\BOOT\BOOTX64.EFI`. Shim loads `grubx64.efi` and
-`mmx64.efi` from the folder it was started from, so they are copied with it.
+`mmx64.efi` from the folder it was started from, so they are copied with it. The boot manager of
+Windows finds its configuration in the folder of Microsoft wherever it was started from.
 
 Source: UEFI specification 2.10, 3.5.1.1 "Removable Media Boot Behavior".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from engine.guests.linux.draft import Draft
 from engine.model.errors import Failure
@@ -18,11 +19,17 @@ PROGRAM = 16 << 20
 _REASON = "Firmware that does not know this disk starts the loader from here."
 
 
-def plan_fallback(draft: Draft) -> None:
+LINUX = (b"shimx64.efi", b"grubx64.efi", b"systemd-bootx64.efi")
+WINDOWS = (b"bootmgfw.efi",)
+"""Loaders that may become the fallback, the best first."""
+
+
+def plan_fallback(draft: Draft, wanted: Sequence[bytes] = LINUX) -> None:
     """Collect the copies that make a fallback loader where there is none.
 
     Args:
         draft: Over a tree that has only the EFI system partition in it.
+        wanted: Names of the loaders of this guest's family in lower case, the best first.
     """
     efi = _child(draft, b"", b"efi")
     if not efi:
@@ -31,7 +38,7 @@ def plan_fallback(draft: Draft) -> None:
     boot = _child(draft, efi, b"boot") or efi + b"/BOOT"
     if _child(draft, boot, b"bootx64.efi"):
         return
-    copies = _loader(draft, efi)
+    copies = _loader(draft, efi, wanted)
     if not copies:
         draft.warn("No boot loader for x86-64 was found in the EFI system partition.")
     for name, source in copies.items():
@@ -46,16 +53,19 @@ def plan_fallback(draft: Draft) -> None:
             draft.write(boot + b"/" + name, content, _REASON, PROGRAM)
 
 
-def _loader(draft: Draft, efi: bytes) -> Mapping[bytes, bytes]:
-    """Return what to copy, by its new name: shim with its followers, else GRUB, else others."""
+def _loader(draft: Draft, efi: bytes, wanted: Sequence[bytes]) -> Mapping[bytes, bytes]:
+    """Return what to copy, by its new name: the loader, shim with its followers."""
     folders = [efi + b"/" + name for name in draft.tree.list(efi)[:64]]
-    for wanted in (b"shimx64.efi", b"grubx64.efi", b"systemd-bootx64.efi"):
+    microsoft = _child(draft, efi, b"microsoft")
+    if microsoft:
+        folders.append(_child(draft, microsoft, b"boot") or microsoft)
+    for loader in wanted:
         for folder in folders:
-            source = _child(draft, folder, wanted)
+            source = _child(draft, folder, loader)
             if not source:
                 continue
             copies = {b"BOOTX64.EFI": source}
-            if wanted == b"shimx64.efi":
+            if loader == b"shimx64.efi":
                 followers = (b"grubx64.efi", b"mmx64.efi")
                 found = {name: _child(draft, folder, name) for name in followers}
                 copies |= {name: path for name, path in found.items() if path}

@@ -1,0 +1,70 @@
+"""The fallback loader of UEFI: one piece for Linux and Windows."""
+
+from pathlib import Path
+
+from engine.guests.backends.userland import open_userland
+from engine.guests.linux.draft import Draft
+from engine.guests.linux.esp import LINUX, WINDOWS, plan_fallback
+from engine.guests.tree import Tree
+from engine.model.guest import Action, FileEdit, FileSystem, Mount, VolumeId
+from engine.model.machine import Firmware
+from tests.guests.phony_windows import LOADER, Recipe, build
+from tests.unit.guests.trees import ESP, MemoryGuest, volume
+
+MICROSOFT = "/EFI/Microsoft/Boot/bootmgfw.efi"
+
+
+def edits(files: dict[str, str], wanted: tuple[bytes, ...]) -> tuple[list[FileEdit], list[str]]:
+    """Return what is changed on an ESP with these files, and the warnings."""
+    disk = MemoryGuest([volume(ESP, FileSystem.FAT)], {ESP: files})
+    draft = Draft(disk, Tree(disk, (Mount(b"/", VolumeId(ESP)),)))
+    plan_fallback(draft, wanted)
+    return list(draft.edits()), list(draft.warnings)
+
+
+def test_windows_gets_its_boot_manager_as_fallback() -> None:
+    r"""\EFI\Microsoft\Boot\bootmgfw.efi is copied to where any firmware looks."""
+    made, warnings = edits({MICROSOFT: "mgr", "/EFI/Microsoft/Boot/BCD": "bcd"}, WINDOWS)
+
+    assert [(edit.action, edit.path) for edit in made] == [
+        (Action.MKDIR, b"/EFI/BOOT"),
+        (Action.WRITE, b"/EFI/BOOT/BOOTX64.EFI"),
+    ]
+    assert made[1].after == b"mgr"
+    assert warnings == []
+
+
+def test_a_fallback_of_windows_is_kept() -> None:
+    """Set-up of Windows makes one itself; then nothing is changed."""
+    made, warnings = edits({MICROSOFT: "mgr", "/EFI/boot/BOOTX64.efi": "mgr"}, WINDOWS)
+
+    assert (made, warnings) == ([], [])
+
+
+def test_each_family_takes_its_own_loader() -> None:
+    """Beside a Linux, Windows still starts by its own boot manager, and the other way round."""
+    both = {MICROSOFT: "mgr", "/EFI/debian/grubx64.efi": "grub"}
+
+    assert edits(both, WINDOWS)[0][-1].after == b"mgr"
+    assert edits(both, LINUX)[0][-1].after == b"grub"
+    assert edits({MICROSOFT: "mgr"}, LINUX) == (
+        [],
+        ["No boot loader for x86-64 was found in the EFI system partition."],
+    )
+
+
+def test_the_loader_is_copied_on_a_real_disk(tmp_path: Path) -> None:
+    """On a GPT disk with an ESP the copy is made, and a second look finds nothing to do."""
+    disk = build(tmp_path / "disk.img", Recipe(firmware=Firmware.UEFI))
+    with open_userland([disk]) as backend:
+        esp = next(volume for volume in backend.volumes() if volume.is_esp)
+
+        def wanted() -> list[FileEdit]:
+            draft = Draft(backend, Tree(backend, (Mount(b"/", esp.id),)))
+            plan_fallback(draft, WINDOWS)
+            return list(draft.edits())
+
+        backend.replay(wanted())
+
+        assert backend.read(esp.id, b"/EFI/Boot/bootx64.efi") == LOADER
+        assert wanted() == []
