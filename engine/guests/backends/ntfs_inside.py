@@ -27,7 +27,7 @@ from typing import Any
 
 TEMPORARY = Path("/tmp")  # noqa: S108 - the sandbox's own
 DISK, SLICE, POINT, DRIVER = (TEMPORARY / name for name in ("disk", "slice", "mount", "ntfs-3g"))
-PAGE = 4096
+PAGE, CHUNK = 4096, 1 << 20
 LIMIT = 256 << 20
 """Longest file in bytes that is read."""
 HIBERNATED, UNCLEAN = 14, 15
@@ -111,7 +111,7 @@ class Mounted:
             self._unmount(driver)
 
     def _mount(self, *, is_writing: bool) -> subprocess.Popen[bytes]:
-        options = "noatime,windows_names,"
+        options = "noatime,windows_names,big_writes,"
         options += "norecover" if is_writing else "ro"
         argv = [str(DRIVER), "-o", f"{options},no_detach", str(SLICE), str(POINT)]
         driver = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=sys.stderr)
@@ -256,11 +256,25 @@ def _patch(place: Path, content: bytes) -> int:
     with open(os.open(place, flags, 0o666), "r+b", buffering=0) as file:
         if os.fstat(file.fileno()).st_size > len(content):
             file.truncate(len(content))
-        for at in range(0, len(content), PAGE):
-            page = content[at : at + PAGE]
-            if os.pread(file.fileno(), len(page), at) != page:
-                written += os.pwrite(file.fileno(), page, at)
+        for at in range(0, len(content), CHUNK):
+            new = content[at : at + CHUNK]
+            for start, end in _runs(os.pread(file.fileno(), len(new), at), new):
+                written += os.pwrite(file.fileno(), new[start:end], at + start)
     return written
+
+
+def _runs(old: bytes, new: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where pages differ, neighbours together."""
+    start = None
+    for at in range(0, len(new), PAGE):
+        is_same = old[at : at + PAGE] == new[at : at + PAGE]
+        if is_same and start is not None:
+            yield start, at
+            start = None
+        elif not is_same and start is None:
+            start = at
+    if start is not None:
+        yield start, len(new)
 
 
 def _mkdir(path: str, _payload: bytes) -> tuple[object, bytes]:
