@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from engine.daemon.service import Snapshot, TargetStatus
+from engine.model.conversion import Record
 from engine.model.errors import Failure, NotFound, Problem, Refused
 from engine.model.images import (
     Arrival,
@@ -209,6 +210,9 @@ class ScriptedService:
         """Call name -> what it raises instead of being done; `start`, `screen`, …"""
         self.serials: dict[str, bytes] = {}
         self.picture_png = PNG
+        self.records: dict[BootPointId, Record] = {}
+        """Kept with boot points; `tests/records.py` makes them."""
+        self.dry_runs: dict[BootPointId, Record] = {}
         self.lines: list[JournalLine] = []
         self._changed = threading.Condition()
         self._snapshot = snapshot or site()
@@ -443,6 +447,32 @@ class ScriptedService:
                 Problem("vm.not-running", f"{name} does not run.", "Nothing was changed.")
             )
         return self._queue(JobKind.STOP, name, None)
+
+    def record(self, name: str, point: BootPointId | None) -> Record:
+        """Return the record the test put there."""
+        self._standby(name)
+        self._raise("record")
+        for one in reversed(self._snapshot.state.ready(name)):
+            if point in (None, one.id) and one.id in self.records:
+                return self.records[one.id]
+        raise NotFound(Problem("conversion.none", f"{name} has no record of {point}."))
+
+    def plan_conversion(self, name: str, point: BootPointId | None) -> Record:
+        """Return the dry run the test put there."""
+        self._standby(name)
+        self._raise("plan_conversion")
+        chosen = point or self._snapshot.state.points_of(name)[-1].id
+        return self.dry_runs[chosen]
+
+    def convert(self, name: str, point: BootPointId | None, actor: str) -> Job | None:
+        """Queue the conversion of a READY boot point; let a FAILED one be due."""
+        self._asked("convert", name, point or "", actor)
+        self._standby(name)
+        chosen = next(p for p in self._snapshot.state.points_of(name) if p.id == point)
+        if chosen.stage is Stage.FAILED:
+            self.put(replace(chosen, attempts=0, failed_at=None, obstacle=""))
+            return None
+        return self._queue(JobKind.CONVERT, name, chosen.id)
 
     def cancel(self, number: JobId, actor: str) -> None:
         """End a live job as CANCELLED."""

@@ -2,59 +2,17 @@
 
 from __future__ import annotations
 
-import statistics
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from engine.api.roles import Role
+from engine.api.converting import Convert
 from engine.api.views import Done, Step
+from engine.api.wishes import Action, Described, Wish, standby_of, usual
 from engine.daemon.service import Service, Snapshot
 from engine.model.errors import NotFound, Problem, Refused, WrongUse
 from engine.model.points import BootPoint, BootPointId
-from engine.model.standby import Standby
 from engine.model.text import safe
-from engine.model.work import Job, JobId, JobKind, JobStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What somebody wants done."""
-
-    action: str
-    machine: str = ""
-    point: str = ""
-    job: JobId | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """What a wish means at one moment."""
-
-    steps: list[Step]
-    checks: list[str] = field(default_factory=list)
-    lost_s: float | None = None
-    expected_s: float | None = None
-
-
-class Action(ABC):
-    """One action. `role`: the lowest that may."""
-
-    role = Role.OPERATOR
-
-    def settle(self, snapshot: Snapshot, wish: Wish) -> Wish:
-        """Return the wish with what it left open filled in, so that `run` does just that."""
-        standby_of(snapshot, wish.machine)
-        return wish
-
-    @abstractmethod
-    def describe(self, snapshot: Snapshot, wish: Wish) -> Described:
-        """Return steps and checks. Refused when it cannot be done now."""
-
-    @abstractmethod
-    def run(self, service: Service, wish: Wish, actor: str) -> Done:
-        """Do it."""
+from engine.model.work import Job, JobKind, JobStatus
 
 
 class Start(Action):
@@ -92,7 +50,7 @@ class Start(Action):
                 "The VM reaches no other network.",
             ],
             lost_s=max(0.0, (snapshot.now - point.taken_at).total_seconds()),
-            expected_s=_usual(snapshot, JobKind.START, wish.machine),
+            expected_s=usual(snapshot, JobKind.START, wish.machine),
         )
 
     def run(self, service: Service, wish: Wish, actor: str) -> Done:
@@ -122,7 +80,7 @@ class Stop(Action):
             ],
             checks=["All boot points stay as they are."],
             lost_s=max(0.0, (snapshot.now - since).total_seconds()),
-            expected_s=_usual(snapshot, JobKind.STOP, wish.machine),
+            expected_s=usual(snapshot, JobKind.STOP, wish.machine),
         )
 
     def run(self, service: Service, wish: Wish, actor: str) -> Done:
@@ -140,7 +98,7 @@ class Build(Action):
         return Described(
             steps=[Step(text="make a boot point of the newest complete recovery point")],
             checks=[f"The trigger of {wish.machine} ({trigger}) stays as it is."],
-            expected_s=_usual(snapshot, JobKind.SYNC, wish.machine),
+            expected_s=usual(snapshot, JobKind.SYNC, wish.machine),
         )
 
     def run(self, service: Service, wish: Wish, actor: str) -> Done:
@@ -219,6 +177,7 @@ ACTIONS: Mapping[str, Action] = {
     "cancel": Cancel(),
     "hold": Hold(),
     "resume": Resume(),
+    "convert": Convert(),
 }
 
 
@@ -232,22 +191,11 @@ def fingerprint(snapshot: Snapshot, wish: Wish) -> tuple[object, ...]:
     ]
     job = state.jobs.get(wish.job) if wish.job is not None else None
     return (
-        None if standby is None else (standby.target, standby.held),
-        None if point is None else (point.id, point.stage),
+        None if standby is None else (standby.target, standby.held, standby.conversion),
+        None if point is None else (point.id, point.stage, point.obstacle),
         state.runs.get(wish.machine),
         powering,
         None if job is None else job.status in (JobStatus.QUEUED, JobStatus.RUNNING),
-    )
-
-
-def standby_of(snapshot: Snapshot, name: str) -> Standby:
-    """Return a standby. NotFound, naming those there are, without it."""
-    found = snapshot.standbys.get(name)
-    if found is not None:
-        return found
-    known = ", ".join(sorted(snapshot.standbys)[:8]) or "none yet"
-    raise NotFound(
-        Problem("standby.unknown", f"There is no standby {safe(name)}.", "", f"Known: {known}.")
     )
 
 
@@ -288,15 +236,3 @@ def _job(snapshot: Snapshot, wish: Wish) -> Job:
 
 def _no_job(number: object) -> WrongUse:
     return NotFound(Problem("job.unknown", f"There is no job {number}."))
-
-
-def _usual(snapshot: Snapshot, kind: JobKind, machine: str) -> float | None:
-    """Return how long such jobs took: the median of this machine's, else of all; None: never."""
-    took = [
-        (job.standby, (job.ended_at - job.started_at).total_seconds())
-        for job in snapshot.state.jobs.values()
-        if job.kind is kind and job.status is JobStatus.DONE and job.ended_at and job.started_at
-    ]
-    own = [seconds for standby, seconds in took if standby == machine]
-    every = own or [seconds for _standby, seconds in took]
-    return statistics.median(every) if every else None

@@ -41,6 +41,20 @@ class MachineAsk(Ask, kw_only=True):
     machine: Name
 
 
+class PointAsk(Ask, kw_only=True):
+    """Params of `guest` and `conversion.plan`; without a point the newest that fits."""
+
+    machine: Name
+    point: Words = ""
+
+
+class LedgerAsk(PointAsk, kw_only=True):
+    """Params of `ledger`: `against` another boot point; `first`: entry the page begins with."""
+
+    against: Words = ""
+    first: Annotated[int, Meta(ge=0)] = 0
+
+
 class JobAsk(Ask, kw_only=True):
     """Params of `job`."""
 
@@ -69,6 +83,7 @@ class StandbyAsk(Ask, kw_only=True):
     memory: Annotated[int, Meta(ge=1 << 26)] | None = None
     cpus: Annotated[int, Meta(ge=1, le=1024)] | None = None
     firmware: Words = ""
+    conversion: Words = "auto"
     key: Words = ""
 
 

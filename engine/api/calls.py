@@ -13,22 +13,26 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from engine.api import asks, problems
-from engine.api.actions import Wish, standby_of
+from engine.api import asks, conversions, problems
 from engine.api.plans import Actor, Plans, check_name, require
 from engine.api.present import job_view, journal_view, standby_view
 from engine.api.roles import Role
 from engine.api.serial import read_serial
 from engine.api.views import (
+    ConversionView,
     Done,
+    GuestView,
     JobView,
     JournalView,
+    LedgerView,
     Plan,
     ScreenView,
     SerialView,
     StandbyView,
 )
+from engine.api.wishes import Wish, standby_of
 from engine.daemon.service import Service
+from engine.model.conversion import ConversionMode
 from engine.model.errors import NotFound, Problem, WrongUse
 from engine.model.machine import Firmware
 from engine.model.standby import Standby, parse_trigger
@@ -121,6 +125,18 @@ class Calls:
         """Return the guest's screen."""
         return ScreenView(png=base64.b64encode(self.service.screen(ask.machine)).decode())
 
+    def guest(self, ask: asks.PointAsk, _actor: Actor) -> GuestView:
+        """Return what inspection found in a boot point."""
+        return conversions.guest(self.service, ask)
+
+    def ledger(self, ask: asks.LedgerAsk, _actor: Actor) -> LedgerView:
+        """Return a page of what a conversion changed, or did otherwise than another."""
+        return conversions.ledger(self.service, ask)
+
+    def plan_conversion(self, ask: asks.PointAsk, _actor: Actor) -> ConversionView:
+        """Return what a conversion would change."""
+        return conversions.dry_run(self.service, ask)
+
     # --- changing
 
     def add(self, ask: asks.StandbyAsk, actor: Actor) -> Done:
@@ -167,6 +183,9 @@ CALLS: Mapping[str, Call[Any]] = {
     "standby.remove": Call(asks.RemoveAsk, Role.ADMIN, Calls.remove),
     "plan": Call(asks.PlanAsk, Role.VIEWER, Calls.plan),
     "run": Call(asks.RunAsk, Role.VIEWER, Calls.run),
+    "guest": Call(asks.PointAsk, Role.VIEWER, Calls.guest),
+    "ledger": Call(asks.LedgerAsk, Role.VIEWER, Calls.ledger),
+    "conversion.plan": Call(asks.PointAsk, Role.VIEWER, Calls.plan_conversion),
     "serial": Call(asks.SerialAsk, Role.VIEWER, Calls.serial),
     "screen": Call(asks.MachineAsk, Role.VIEWER, Calls.screen),
 }
@@ -192,6 +211,14 @@ def read_standby(ask: asks.StandbyAsk) -> Standby:
                 "No standby was added.",
             )
         ) from None
+    if ask.conversion not in tuple(ConversionMode):
+        raise WrongUse(
+            Problem(
+                "standby.conversion",
+                f"The conversion {safe(ask.conversion)} is not known: expected auto or none.",
+                "No standby was added.",
+            )
+        )
     if ask.firmware not in ("", *Firmware):
         raise WrongUse(
             Problem(
@@ -211,4 +238,5 @@ def read_standby(ask: asks.StandbyAsk) -> Standby:
         memory=ask.memory,
         cpus=ask.cpus,
         firmware=Firmware(ask.firmware) if ask.firmware else None,
+        conversion=ConversionMode(ask.conversion),
     )

@@ -19,6 +19,8 @@ MOST_POINTS = 1000
 """Boot points shown of one machine."""
 SERIAL_LINES = 40
 REASON = 400
+OBSTACLE = 1000
+"""Characters shown of a reason, and of one that ends with what to do about an obstacle."""
 MEMORY, CPUS = 1 << 30, 2
 """Of a standby VM whose image and definition say nothing."""
 
@@ -84,10 +86,11 @@ def _point(point: BootPoint, snapshot: Snapshot, layers: Mapping[LayerName, Laye
         bytes=point.bytes,
         used=sum(layer.used for layer in own),
         ready_at=point.ready_at,
-        reason=safe(point.reason, REASON),
+        reason=safe(point.reason, OBSTACLE if point.obstacle else REASON),
         kept=safe(snapshot.reasons.get(point.id, ""), REASON),
         pin=safe(point.pin),
         images=_files(image),
+        obstacle=safe(point.obstacle),
     )
 
 

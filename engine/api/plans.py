@@ -17,10 +17,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
 
-from engine.api.actions import ACTIONS, Wish, fingerprint
+from engine.api.actions import ACTIONS, fingerprint
 from engine.api.problems import Denied, Moved
 from engine.api.roles import Role
 from engine.api.views import Done, Plan
+from engine.api.wishes import Wish
 from engine.daemon.service import Service
 from engine.model.errors import Failure, NotFound, Problem, Refused, WrongUse
 from engine.model.text import safe

@@ -184,6 +184,7 @@ def standby_view(standby: Standby, file: str) -> StandbyView:
         rpo_s=standby.rpo_s,
         held=safe(standby.held, REASON),
         file=safe(file, REASON),
+        conversion=standby.conversion.value,
     )
 
 

@@ -58,7 +58,11 @@ class FleetView(View, kw_only=True):
 
 
 class PointView(View, kw_only=True):
-    """One boot point; `id` is `bp000042`. `stage` as in the model, `kept` why it stays."""
+    """One boot point; `id` is `bp000042`. `stage` as in the model, `kept` why it stays.
+
+    `obstacle`: with `stage` failed, the key of why no VM could start from it: NOT BOOTABLE;
+    `reason` says it, with the remedy.
+    """
 
     sequence: int
     data_as_of: datetime
@@ -71,6 +75,7 @@ class PointView(View, kw_only=True):
     kept: str = ""
     pin: str = ""
     images: list[str] = []
+    obstacle: str = ""
 
 
 class DiskView(msgspec.Struct, kw_only=True):
@@ -205,7 +210,7 @@ class JournalView(View, kw_only=True):
 
 
 class StandbyView(View, kw_only=True):
-    """One standby's definition; `file` is where it is kept."""
+    """One standby's definition; `file` is where it is kept. `conversion`: auto or none."""
 
     images: str
     machine: str = ""
@@ -215,6 +220,98 @@ class StandbyView(View, kw_only=True):
     rpo_s: int | None = None
     held: str = ""
     file: str = ""
+    conversion: str = "auto"
+
+
+class VolumeView(View, kw_only=True):
+    """A volume of a guest; `start` and `size` on its disk, `mounted` in the guest."""
+
+    disk: int
+    number: int
+    start: int
+    size: int
+    kind: str
+    label: str = ""
+    mounted: list[str] = []
+
+
+class GuestView(View, kw_only=True):
+    """Answer to `guest`: what inspection found; `id` is the boot point's.
+
+    `source`: `record` of its conversion, or `now` where there is none and the trunk layer was
+    looked at. Texts are empty where nothing is known.
+    """
+
+    machine: str
+    data_as_of: datetime | None = None
+    source: str = "record"
+    family: str
+    name: str = ""
+    version: str = ""
+    firmware: str
+    boot_loader: str = ""
+    kernels: list[str] = []
+    networks: list[str] = []
+    volumes: list[VolumeView] = []
+
+
+class ChangeView(msgspec.Struct, kw_only=True):
+    """One change of one file. `action`: write, mkdir, symlink, rename, remove.
+
+    `before` and `after`: texts in full, lines ended by a newline; empty for what is no text or
+    too long, which has digests (SHA-256) and `after_size` only. `cut`: the answer had no room
+    for the texts.
+    """
+
+    volume: str
+    path: str
+    action: str
+    reason: str
+    before: str = ""
+    after: str = ""
+    before_digest: str = ""
+    after_digest: str = ""
+    after_size: int = 0
+    cut: bool = False
+
+
+class DifferenceView(msgspec.Struct, kw_only=True):
+    """One place where two conversions differ; None: not changed by that one."""
+
+    volume: str
+    path: str
+    earlier: ChangeView | None = None
+    later: ChangeView | None = None
+
+
+class LedgerView(View, kw_only=True):
+    """Answer to `ledger`: what one conversion changed; `id` is the boot point's.
+
+    With `against` (the other boot point, the one with the older data) only `differences` are
+    told, else only `entries`. Both come in pages: `next` is the number to ask on from, None with
+    the last; `total` counts all. `check`: full, files, or skipped(reason).
+    """
+
+    machine: str
+    data_as_of: datetime | None = None
+    backend: str
+    seconds: float
+    bytes_written: int
+    check: str
+    warnings: list[str] = []
+    total: int = 0
+    entries: list[ChangeView] = []
+    next: int | None = None
+    against: str = ""
+    against_as_of: datetime | None = None
+    differences: list[DifferenceView] = []
+
+
+class ConversionView(msgspec.Struct, kw_only=True):
+    """Answer to `conversion.plan`: a dry run, all on one page; long texts may be `cut`."""
+
+    guest: GuestView
+    ledger: LedgerView
 
 
 class SerialView(msgspec.Struct, kw_only=True):

@@ -17,10 +17,14 @@ Methods and their params (all objects) and results:
     run              {plan, confirm, key}                  Done
     serial           {machine, after, raw?}                SerialView
     screen           {machine}                             ScreenView
+    guest            {machine, point?}                     GuestView
+    ledger           {machine, point?, against?, first?}   LedgerView
+    conversion.plan  {machine, point?}                     ConversionView
 
-`changes` is a notification with a Picture. `plan` knows the actions start, stop, build, cancel
-(with `job`), hold (with `reason`), resume. `serial` gives safe text lines from byte offset `after`
-on. A `run` or `standby.*` call with a `key` that was used before gives the answer of that time.
+`changes` is a notification with a Picture. `plan` knows the actions start, stop, build, convert,
+cancel (with `job`), hold (with `reason`), resume. `serial` gives safe text lines from byte offset
+`after` on. A `run` or `standby.*` call with a `key` that was used before gives the answer of that
+time.
 """
 
 from __future__ import annotations

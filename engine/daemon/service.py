@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from engine.model.conversion import Record
 from engine.model.images import RootView
 from engine.model.layers import Layer, LayerName
 from engine.model.machine import Capabilities, Signs
@@ -108,6 +109,15 @@ class Service(Protocol):
 
     def stop(self, name: str, actor: str) -> Job:
         """Queue power off and the dropping of scratch."""
+
+    def record(self, name: str, point: BootPointId | None) -> Record:
+        """Return the record kept with a boot point (None: the newest that has one)."""
+
+    def plan_conversion(self, name: str, point: BootPointId | None) -> Record:
+        """Return what converting a trunk layer would do; takes seconds, writes nothing."""
+
+    def convert(self, name: str, point: BootPointId | None, actor: str) -> Job | None:
+        """Convert the same trunk layer again: a READY one by a job, a FAILED one is due at once."""
 
     def cancel(self, number: JobId, actor: str) -> None:
         """Ask a job to end; it does within a second."""

@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from engine.api.actions import Wish
 from engine.api.plans import EXPIRES_S, Actor, Answers, Plans
 from engine.api.problems import Denied, Moved
 from engine.api.roles import Role
 from engine.api.views import Done
+from engine.api.wishes import Wish
 from engine.model.errors import Failure, Problem
 from engine.model.work import JobKind, JobStatus
 from tests.scripted import ScriptedService
