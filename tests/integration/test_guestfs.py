@@ -8,6 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from engine.guests.backend import GuestDisk
+from engine.guests.backends.appliance import clear
 from engine.guests.backends.directory import folder, open_directory
 from engine.guests.backends.guestfish import Guestfish, command
 from engine.guests.backends.guestfs import GuestfsBackend, open_guestfs
@@ -206,7 +210,7 @@ def test_nothing_is_left_behind(place: Place) -> None:
     backend = place.open()
     assert isinstance(backend, GuestfsBackend)
     machine, disk = backend.machine, place.paths[0].resolve()
-    first, users = machine.fish, users_of(disk)
+    first, users, scratch = machine.fish, users_of(disk), machine.scratch
     assert users
     assert backend.read(ROOT, b"/etc/fstab") == FSTAB
 
@@ -219,7 +223,60 @@ def test_nothing_is_left_behind(place: Place) -> None:
     assert (gone, seen) == (set(), FSTAB)
     assert again is not first
     assert users_of(disk) == set()
-    assert not machine.scratch.exists()
+    assert not scratch.exists()
+
+
+def test_a_file_system_that_panics_its_kernel_ends_only_the_virtual_machine(place: Place) -> None:
+    """A damaged folder, and errors are a panic: it is told, and the next question works."""
+    device = f"{place.paths[0]}?offset={START}"
+    block = int(run("debugfs", "-R", "bmap /etc 0", device).split()[-1])
+    run("debugfs", "-w", "-R", "ssv errors 3", device)
+    with place.paths[0].open("r+b") as disk:
+        disk.seek(START + block * 1024)
+        disk.write(b"\xff" * 1024)
+    backend = place.open()
+    assert backend.list(ESP, b"/EFI") == [b"debian"]
+
+    with pytest.raises(Failure, match="guestfish"):
+        backend.list(ROOT, b"/etc")
+
+    assert backend.list(ESP, b"/EFI") == [b"debian"]
+    assert backend.read(ROOT, b"/boot/grub/grub.cfg").startswith(b"linux")
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from engine.guests.backend import GuestDisk
+from engine.guests.backends.guestfs import open_guestfs
+backend = open_guestfs([GuestDisk(Path(sys.argv[1]), "raw")], cache=Path(sys.argv[2]))
+backend.machine.mount(backend.volumes()[1].id, is_writing=True)
+print("mounted", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_killed_engine_leaves_no_virtual_machine(place: Place, tmp_path: Path) -> None:
+    """Its processes die with it, the next engine removes its folder, and the guest is whole."""
+    cache, disk = tmp_path / "cache", place.paths[0].resolve()
+    argv = [sys.executable, "-c", KILLED, str(disk), str(cache)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"mounted\n"
+        child.kill()
+    for _ in range(300):
+        if not users_of(disk):
+            break
+        threading.Event().wait(0.1)
+
+    left = list(cache.glob("run-*"))
+    clear(cache)
+
+    assert users_of(disk) == set()
+    assert (len(left), list(cache.glob("run-*"))) == (1, [])
+    backend = place.open()
+    backend.replay(EDITS)
+    assert backend.check([ROOT]) == "full"
 
 
 KINDS = {

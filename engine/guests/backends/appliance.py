@@ -8,10 +8,14 @@ Only supermin sees the host, and only the virtual machine sees the guest.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import shutil
 import stat
 import struct
+import tempfile
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +36,7 @@ _PLACES = ("/usr/lib/*/guestfs/supermin.d", "/usr/lib*/guestfs/supermin.d")
 _FIXED = "README.fixed"
 """libguestfs takes a folder with a file of this name as a ready appliance."""
 _LONGEST_CHAIN = 4096
+_RUN = "run-"
 
 
 def recipe() -> Path | None:
@@ -78,6 +83,43 @@ def build(cache: Path) -> Path:
     return made
 
 
+class Scratch:
+    """A folder that one virtual machine shares with us; `clear` takes it away when we were killed.
+
+    It is locked as long as this object is open: by the kernel, so a killed process holds nothing.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        """Make it, in the appliance's folder."""
+        with locked(cache):
+            self.path = Path(tempfile.mkdtemp(prefix=_RUN, dir=cache))
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        self._end = weakref.finalize(self, _remove, self.path, self._fd)
+
+    def close(self) -> None:
+        """Remove it."""
+        self._end()
+
+
+def clear(cache: Path) -> None:
+    """Remove the folders of virtual machines whose process was killed."""
+    if not cache.is_dir():
+        return
+    with locked(cache):
+        for left in cache.glob(_RUN + "*"):
+            fd = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            os.close(fd)
+
+
+def _remove(path: Path, fd: int) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    os.close(fd)
+
+
 @contextmanager
 def locked(cache: Path) -> Iterator[None]:
     """Hold the only right to build there."""
@@ -117,7 +159,6 @@ def settings(appliance: Path, scratch: Path, accelerator: str) -> Mapping[str, s
         "LIBGUESTFS_MEMSIZE": str(MEMORY_MIB),
         "LIBGUESTFS_TMPDIR": str(scratch),
         "LIBGUESTFS_CACHEDIR": str(scratch),
-        "XDG_RUNTIME_DIR": str(scratch),
         "TMPDIR": str(scratch),
         "HOME": str(scratch),
     }

@@ -7,14 +7,11 @@ guestfish ─► QEMU ─► /dev/disk/guestfs/diska2 ─► /v1     started whe
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.guests.backend import GuestDisk, Stat
-from engine.guests.backends.appliance import accelerated, build, caged, settings
+from engine.guests.backends.appliance import Scratch, accelerated, build, caged, settings
 from engine.guests.backends.guestfish import ANSWER_S, Guestfish, command, failed
 from engine.guests.backends.guestfs_places import (
     LIST_PLACES,
@@ -34,12 +31,13 @@ from engine.guests.volumes import find_volumes
 from engine.model.errors import Failure, Problem, WrongUse
 from engine.model.guest import FileSystem, Obstacle, Volume, VolumeId
 
-LAUNCH_S = 300.0
+SLOW_S = 600.0
+"""Longest wait for a start, and for what may replay a journal or write a lot out."""
 _NOT_THERE = (b": No such file or directory", b": Not a directory")
 
 
 class Machine:
-    """A virtual machine with a guest's disks; `scratch` is the folder it shares with us."""
+    """A virtual machine with a guest's disks."""
 
     def __init__(
         self, disks: Sequence[GuestDisk], cache: Path, accelerator: str, *, is_writing: bool
@@ -49,8 +47,7 @@ class Machine:
         self._cache = cache
         self._accelerator = accelerated(accelerator)
         self._is_writing = is_writing
-        self.scratch = Path(tempfile.mkdtemp(prefix="bootpoint-guestfs-"))
-        self._gone = weakref.finalize(self, shutil.rmtree, self.scratch, ignore_errors=True)
+        self._scratch: Scratch | None = None
         self._fish: Guestfish | None = None
         self._places: Mapping[str, Place] = {}
         self._points: dict[VolumeId, bytes] = {}
@@ -78,6 +75,13 @@ class Machine:
         """The volumes with a file system that can be mounted here."""
         return tuple(self._known)
 
+    @property
+    def scratch(self) -> Path:
+        """The folder that a running machine shares with us."""
+        self.fish  # noqa: B018 - started when it is not running
+        assert self._scratch is not None  # noqa: S101 - made at the start
+        return self._scratch.path
+
     def is_running(self) -> bool:
         """Whether it runs; it is started again by the next question."""
         return self._fish is not None and self._fish.is_running()
@@ -91,7 +95,9 @@ class Machine:
             fish.finish()
         elif fish is not None:
             fish.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        scratch, self._scratch = self._scratch, None
+        if scratch is not None:
+            scratch.close()
 
     def do(self, verb: str, *arguments: bytes | int, timeout_s: float = ANSWER_S) -> bytes:
         """Return what a command of guestfish printed. ToolFailed when it complained."""
@@ -108,7 +114,7 @@ class Machine:
 
     def sync(self) -> None:
         """Let everything written reach the disks' files, and these the host's disks."""
-        self.do("sync")
+        self.do("sync", timeout_s=SLOW_S)
         for disk in self._disks:
             with disk.path.open("rb") as file:
                 os.fdatasync(file.fileno())
@@ -165,7 +171,9 @@ class Machine:
         self.do("mkmountpoint", point)
         options = way.write if is_writing else way.read
         try:
-            self.do("mount-vfs", options.encode(), way.type.encode(), there, point)
+            self.do(
+                "mount-vfs", options.encode(), way.type.encode(), there, point, timeout_s=SLOW_S
+            )
         except Failure as error:
             if self.is_running():
                 self.fish.ask(command("rmmountpoint", point))
@@ -188,7 +196,7 @@ class Machine:
         self.forget()
         point = self._points.pop(volume, None)
         if point is not None and self.is_running():
-            self.do("umount", point)
+            self.do("umount", point, timeout_s=SLOW_S)
             self.do("rmmountpoint", point)
 
     def forget(self) -> None:
@@ -196,17 +204,19 @@ class Machine:
         self._stats.clear()
 
     def _start(self) -> None:
-        self.scratch.mkdir(mode=0o700, exist_ok=True)
         appliance = build(self._cache)
+        self._scratch = Scratch(self._cache)
         argv = caged(
             ["guestfish", "--rw" if self._is_writing else "--ro", "--no-progress-bars"],
             self._disks,
             appliance=appliance,
-            scratch=self.scratch,
+            scratch=self._scratch.path,
             is_writing=self._is_writing,
             accelerator=self._accelerator,
         )
-        fish = Guestfish(argv, settings(appliance, self.scratch, self._accelerator), self.scratch)
+        fish = Guestfish(
+            argv, settings(appliance, self._scratch.path, self._accelerator), self._scratch.path
+        )
         self._fish = fish
         for number, disk in enumerate(self._disks):
             line = command(
@@ -217,7 +227,7 @@ class Machine:
                 label=label(number),
             )
             fish.do(line)
-        fish.do(b"run", LAUNCH_S)
+        fish.do(b"run", SLOW_S)
         self._places = places(fish.do(command("debug", b"sh", LIST_PLACES.encode())))
         if any(label(number) not in self._places for number in range(len(self._disks))):
             raise failed("shows fewer disks than it was given")

@@ -245,3 +245,19 @@ def test_what_is_missing_is_named_with_its_package(
     assert "libguestfs-xfs" in told.missing[0]
     assert told.missing[1] == "luks cannot be opened by libguestfs."
     assert guestfs_probe.probe_guestfs(volumes[:1]).is_able
+
+
+def test_folders_of_the_dead_are_cleared_and_those_of_the_living_stay(tmp_path: Path) -> None:
+    """A lock tells them apart, which the kernel drops for a process that was killed."""
+    cache = tmp_path / "cache"
+    alive, closed = appliance.Scratch(cache), appliance.Scratch(cache)
+    (cache / "run-dead").mkdir()
+    (cache / "run-dead/disk").write_bytes(b"x")
+    closed.close()
+
+    appliance.clear(cache)
+
+    assert list(cache.glob("run-*")) == [alive.path]
+    alive.close()
+    assert list(cache.glob("run-*")) == []
+    appliance.clear(tmp_path / "nothing")
