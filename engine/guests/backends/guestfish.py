@@ -36,6 +36,8 @@ LISTING = 64 << 20
 """Longest answer in bytes."""
 END_S = 60.0
 _PLAIN = re.compile(rb"[A-Za-z0-9/._-]")
+_DEAD = (b"appliance closed the connection", b"call launch before using", b"child process died")
+"""What guestfish, which lives on, says when its virtual machine does not."""
 _LEASH = (
     *("setpriv", "--pdeathsig", "KILL", "--"),
     *("prlimit", "--cpu=3600", "--nofile=1024", "--core=0", "--"),
@@ -129,7 +131,8 @@ class Guestfish:
         """Return what a command printed, and what it complained of: empty when it worked.
 
         Raises:
-            ToolFailed: guestfish ended, did not answer in time, or printed more than 64 MiB.
+            ToolFailed: guestfish or its virtual machine ended, it did not answer in time, or
+                printed more than 64 MiB.
         """
         if len(line) + 1 > MAX_LINE or b"\n" in line:
             raise WrongUse(Problem("guest.name.long", "This is not one line for guestfish."))
@@ -142,8 +145,12 @@ class Guestfish:
             self._write(b"-" + line + b"\necho " + mark)
         except OSError as error:
             raise failed("ended early", self._said(0)) from error
-        answer = self._read(mark, timeout_s)
-        return answer.removesuffix(mark), self._said(told)
+        answer = self._read(mark, timeout_s).removesuffix(mark)
+        said = self._said(told)
+        if any(words in said for words in _DEAD):
+            self.close()
+            raise failed("lost its virtual machine", said)
+        return answer, said
 
     def finish(self, timeout_s: float = END_S) -> bool:
         """Let it shut the virtual machine down; kill it when it does not; whether it ended well."""
