@@ -133,12 +133,13 @@ def test_a_file_may_grow_and_shrink(volume: NtfsVolume, size: int) -> None:
 
 def test_times_of_what_was_there_stay(disk: Path, volume: NtfsVolume) -> None:
     """A patched hive and the folder of a new file keep their times."""
-    before = run("ntfsls", "-l", "-p", "/Windows", str(part_of(disk)))
+    folders = ("/Windows", "/Windows/System32/config")
+    before = [run("ntfsls", "-l", "-p", path, str(part_of(disk))) for path in folders]
 
     volume.write([made(b"/Windows/System32/new"), write(CONFIG + b"SYSTEM", HIVE[::-1])])
 
-    assert run("ntfsls", "-l", "-p", "/Windows", str(part_of(disk))) == before
-    assert b"Nov 14 22:13 2023" in before
+    assert [run("ntfsls", "-l", "-p", path, str(part_of(disk))) for path in folders] == before
+    assert all(b"Nov 14 22:13 2023" in listing for listing in before)
 
 
 def test_new_files_are_not_everybodys(disk: Path, tmp_path: Path) -> None:
