@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine import __version__
-from engine.cli.table import COMMANDS, GROUPS, Command
+from engine.cli.option import Command
+from engine.cli.table import COMMANDS, GROUPS
 from engine.model.errors import Problem, WrongUse
 from engine.model.text import safe
 

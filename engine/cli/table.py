@@ -2,101 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-_SPAN = re.compile(r"([1-9]\d*)([smhd])")
-_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZE = re.compile(r"([1-9]\d*)([KMGT])(?:iB)?", re.IGNORECASE)
-_SIZES = {"K": 10, "M": 20, "G": 30, "T": 40}
+from engine.cli.converting import CONVERTING
+from engine.cli.option import (
+    DRY,
+    MACHINE,
+    POINT,
+    WAIT,
+    Command,
+    Option,
+    count,
+    memory,
+    moment,
+    span,
+)
 
-
-def span(text: str) -> int:
-    """Read a time span such as 90s, 30m, 4h or 1d; return seconds."""
-    found = _SPAN.fullmatch(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a time such as 30m, 4h or 1d")
-    return int(found[1]) * _SPANS[found[2]]
-
-
-def memory(text: str) -> int:
-    """Read a size such as 512M or 4G; return bytes."""
-    found = _SIZE.fullmatch(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a size such as 512M or 4G")
-    return int(found[1]) << _SIZES[found[2].upper()]
-
-
-def count(text: str) -> int:
-    """Read a number of at least 1."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of at least 1")
-    return int(text)
-
-
-def moment(text: str) -> datetime:
-    """Read a time such as 2026-11-22T13:40:00Z; one without a zone is the host's own."""
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: expected a time such as 2026-11-22T13:40:00Z"
-        ) from None
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One argument or option; `kind` names what completion offers for it."""
-
-    names: Sequence[str]
-    help: str
-    metavar: str = ""
-    type: Callable[[str], Any] | None = None
-    default: Any = None
-    choices: Sequence[str] = ()
-    nargs: str = ""
-    flag: bool = False
-    required: bool = False
-    kind: str = ""
-
-    def how(self) -> dict[str, Any]:
-        """Return the keyword arguments of `add_argument`."""
-        if self.flag:
-            return {"action": "store_true", "help": self.help}
-        told: dict[str, Any] = {"help": self.help, "default": self.default}
-        for key in ("metavar", "type", "choices", "nargs"):
-            if getattr(self, key):
-                told[key] = getattr(self, key)
-        if self.required:
-            told["required"] = True
-        return told
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command.
-
-    Attributes:
-        run: `module:function` below `engine.cli.commands`; it gets the context and the options.
-        examples: Three real ones.
-    """
-
-    name: str
-    about: str
-    run: str
-    examples: tuple[str, str, str]
-    options: Sequence[Option] = ()
-    hidden: bool = False
-
-
-MACHINE = Option(("machine",), "the standby's name", "MACHINE", kind="machine")
-WAIT = Option(("--wait",), "follow the job to its end", flag=True)
-DRY = Option(("--dry-run",), "only say what would be done", flag=True)
 FULL_NAME = Option(("name",), "the standby's name", "NAME", kind="machine")
 
 GROUPS = {
@@ -210,7 +132,7 @@ _ACTING = (
         ),
         (
             MACHINE,
-            Option(("--point",), "which one (default: the newest)", "ID", default="", kind="point"),
+            POINT,
             WAIT,
             DRY,
         ),
@@ -311,6 +233,11 @@ _STANDBY = (
             Option(("--memory",), "of the VM, such as 4G", "SIZE", memory),
             Option(("--cpus",), "of the VM", "N", count),
             Option(("--firmware",), "of the VM", choices=("bios", "uefi")),
+            Option(
+                ("--conversion",),
+                "none: leave disks as in the images (default auto)",
+                choices=("auto", "none"),
+            ),
         ),
     ),
     Command(
@@ -425,72 +352,6 @@ _IMAGE = (
     ),
 )
 
-_SITE = Option(
-    ("--site",), "its folder (default sample-site)", "DIR", Path, Path("sample-site"), kind="file"
-)
-
-_SAMPLE = (
-    Command(
-        "sample build",
-        "Build the sample site: a real guest and its first full image.",
-        "sampling:build",
-        (
-            "bootpoint sample build",
-            "bootpoint sample build --site /srv/sample",
-            "bootpoint sample build --json",
-        ),
-        (_SITE,),
-    ),
-    Command(
-        "sample grow",
-        "Let the sample machine change, and replicate one more increment.",
-        "sampling:grow",
-        (
-            "bootpoint sample grow",
-            "bootpoint sample grow --site /srv/sample",
-            "bootpoint sample grow --json",
-        ),
-        (_SITE,),
-    ),
-    Command(
-        "sample live",
-        "Replicate at a visible pace, and grow until all increments are there.",
-        "sampling:live",
-        (
-            "bootpoint sample live",
-            "bootpoint sample live --increments 10 --pause 20s",
-            "bootpoint sample live --site /srv/sample",
-        ),
-        (
-            _SITE,
-            Option(("--increments",), "how many there shall be (default 5)", "N", count, 5),
-            Option(("--pause",), "time between two (default 40s)", "TIME", span, 40),
-        ),
-    ),
-    Command(
-        "sample run",
-        "Build the sample site if there is none, start its engine, open the console.",
-        "sampling:run",
-        (
-            "bootpoint sample run",
-            "bootpoint sample run --site /srv/sample",
-            "bootpoint --read-only sample run",
-        ),
-        (_SITE,),
-    ),
-    Command(
-        "sample stop",
-        "Stop the sample site's virtual machines and its engine.",
-        "sampling:stop",
-        (
-            "bootpoint sample stop",
-            "bootpoint sample stop --site /srv/sample",
-            "bootpoint sample stop --json",
-        ),
-        (_SITE,),
-    ),
-)
-
 SITE = Option(
     ("--site",), "its folder (default ./sample-site)", "DIR", Path, Path("sample-site"), kind="file"
 )
@@ -588,4 +449,13 @@ _REST = (
     ),
 )
 
-COMMANDS: Sequence[Command] = (*_ENGINE, *_LOOKING, *_ACTING, *_STANDBY, *_IMAGE, *_SAMPLE, *_REST)
+COMMANDS: Sequence[Command] = (
+    *_ENGINE,
+    *_LOOKING,
+    *_ACTING,
+    *CONVERTING,
+    *_STANDBY,
+    *_IMAGE,
+    *_SAMPLE,
+    *_REST,
+)

@@ -122,15 +122,23 @@ def _ended(context: Context, job: JobView, done: Done) -> int:
     if context.output.as_json:
         context.output.object(text=done.text, job=job.id, status=job.status, details=job)
         return 0
-    words = {"start": f"{job.machine} runs from {job.point}", "stop": f"{job.machine} is off"}
+    words = {
+        "start": f"{job.machine} runs from {job.point}",
+        "stop": f"{job.machine} is off",
+        "convert": f"{job.point} of {job.machine} is converted again",
+    }
     context.output.say(f"{words.get(job.kind, f'Job {job.id} is done')} ({duration(took)}).")
     return 0
 
 
+def point_id(text: str) -> str:
+    """Return a boot point's id; a number alone will do."""
+    return f"bp{int(text):06d}" if text.isascii() and text.isdigit() else text
+
+
 def start(context: Context, *, machine: str, point: str, wait: bool, dry_run: bool) -> int:
     """Run a boot point on a scratch layer, isolated."""
-    named = f"bp{int(point):06d}" if point.isdigit() else point
-    return act(context, "start", machine=machine, point=named, wait=wait, dry_run=dry_run)
+    return act(context, "start", machine=machine, point=point_id(point), wait=wait, dry_run=dry_run)
 
 
 def stop(context: Context, *, machine: str, wait: bool, dry_run: bool) -> int:

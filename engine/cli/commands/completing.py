@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from engine.api.views import FleetView, JobView, MachineView
 from engine.cli.context import Context
-from engine.cli.table import COMMANDS, Command
+from engine.cli.option import Command
+from engine.cli.table import COMMANDS
 from engine.model.errors import Failure
 
 ASK_S = 0.3

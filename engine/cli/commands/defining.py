@@ -22,6 +22,7 @@ def add(
     memory: int | None,
     cpus: int | None,
     firmware: str | None,
+    conversion: str | None,
 ) -> int:
     """Define a standby; what is None is left to the engine."""
     options: dict[str, object] = {
@@ -33,6 +34,7 @@ def add(
         "memory": memory,
         "cpus": cpus,
         "firmware": firmware,
+        "conversion": conversion,
     }
     told = {key: value for key, value in options.items() if value is not None}
     with context.client() as client:

@@ -199,6 +199,7 @@ def standby_show(context: Context, *, name: str) -> int:
         ["Trigger", chosen.trigger],
         ["Keeps", str(chosen.keep)],
         ["RPO", duration(chosen.rpo_s)],
+        ["Conversion", chosen.conversion],
         ["Held", chosen.held or "no"],
         ["File", chosen.file],
     ]

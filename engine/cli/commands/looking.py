@@ -205,16 +205,19 @@ def _points_table(output: Output, machine: MachineView, now: datetime) -> None:
             one.id,
             moment(one.data_as_of, now),
             age((now - one.data_as_of).total_seconds()),
-            one.stage,
+            "not bootable" if one.obstacle else one.stage,
             size(one.bytes),
             size(one.used),
-            one.reason or one.kept,
+            one.kept if one.obstacle else one.reason or one.kept,
         ]
         for one in machine.points[::-1]
     ]
     output.table(heads, rows)
     if machine.hidden:
         output.say(f"{machine.hidden} older ones are not shown.")
+    for one in machine.points[::-1]:
+        if one.obstacle:
+            output.say(f"{one.id} is NOT BOOTABLE: {one.reason}")
 
 
 def show(context: Context, *, machine: str) -> int:

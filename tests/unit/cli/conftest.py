@@ -8,14 +8,20 @@ from pathlib import Path
 import pytest
 
 from engine.api.server import Door
+from engine.model.points import BootPointId
+from tests.records import dry_run, entries, record
 from tests.scripted import ScriptedService, site
 from tests.unit.cli.program import Program
 
 
 @pytest.fixture
 def service() -> ScriptedService:
-    """Return an engine with three machines that are READY."""
-    return ScriptedService(site(3, 4))
+    """Return an engine with three machines that are READY, two boot points of erp converted."""
+    made = ScriptedService(site(3, 4))
+    older, newest = BootPointId("bp000003"), BootPointId("bp000004")
+    made.records = {older: record(*entries()[:2]), newest: record()}
+    made.dry_runs = {newest: dry_run()}
+    return made
 
 
 @pytest.fixture

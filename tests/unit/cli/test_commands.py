@@ -32,6 +32,9 @@ LOOKING = [
     "standby list",
     "standby show erp",
     "serial erp",
+    "guest erp",
+    "ledger erp",
+    "ledger erp --point 4 --against 3",
 ]
 ACTING = [
     "build erp",
@@ -39,6 +42,9 @@ ACTING = [
     "start erp",
     "start erp --wait",
     "start erp --dry-run",
+    "convert erp --again",
+    "convert erp --again --wait",
+    "convert erp --dry-run",
     "standby add new --images /r/new",
     "standby remove erp --yes-i-mean erp",
 ]
@@ -69,7 +75,9 @@ def test_json_is_one_ascii_object_with_the_schema_first(
 def test_lists_stand_under_items(bootpoint: Program, line: str) -> None:
     """A list is always in `items`, so that programs find it without knowing the command."""
     told = bootpoint(*shlex.split(line), "--json").told
-    single = line.split(maxsplit=1)[0] in ("show", "serial") or line.startswith("standby show")
+    single = line.split(maxsplit=1)[0] in ("show", "serial", "guest") or line.startswith(
+        "standby show"
+    )
     assert ("items" in told) != single
 
 

@@ -1,0 +1,231 @@
+"""Commands about conversion: guests, ledgers, dry runs, converting again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.api.changes import (
+    Words,
+    difference_words,
+    guest_words,
+    ledger_summary,
+    ledger_words,
+)
+from engine.api.views import (
+    ChangeView,
+    ConversionView,
+    GuestView,
+    LedgerView,
+    MachineView,
+    VolumeView,
+)
+from engine.api.words import moment
+from engine.cli.commands.acting import act, point_id
+from engine.cli.context import Context
+from engine.cli.output import note, plain
+from engine.model.errors import NotFound, Problem, Refused
+from engine.model.guest import Action, Ledger, LedgerEntry, VolumeId
+
+if TYPE_CHECKING:
+    from engine.api.client import Client
+
+DRY_RUN_S = 600.0
+"""A dry run may start a small virtual machine, under emulation too."""
+
+
+# --- guest ----------------------------------------------------------------------------------
+
+
+def guest(context: Context, *, machine: str, point: str) -> int:
+    """Print what was found in the disks of a boot point."""
+    with context.client(timeout_s=DRY_RUN_S) as client:
+        view = client.call("guest", GuestView, machine=machine, point=point_id(point))
+        now = client.hello.now
+    if context.output.as_json:
+        context.output.object(guest=view)
+        return 0
+    found = "found when it was converted" if view.source == "record" else "found now; not converted"
+    context.output.say(
+        f"GUEST of {view.machine}, boot point {view.id}, data as of {moment(view.data_as_of, now)}"
+    )
+    context.output.say(f"({found})", "")
+    _say(context, guest_words(view))
+    return 0
+
+
+# --- ledger ---------------------------------------------------------------------------------
+
+
+def ledger(context: Context, *, machine: str, point: str, against: str, export: Path | None) -> int:
+    """Print, or write to a file, what a conversion changed or did otherwise than another."""
+    with context.client(timeout_s=DRY_RUN_S) as client:
+        view = whole_ledger(client, machine, point_id(point), point_id(against))
+        now = client.hello.now
+        volumes = [] if context.output.as_json or export else _volumes(client, view)
+    if export is not None:
+        return _export(context, view, export)
+    if context.output.as_json:
+        context.output.object(**_as_json(view))
+        return 0
+    data = f"data as of {moment(view.data_as_of, now)}"
+    if view.against:
+        older = f"{view.against} (data as of {moment(view.against_as_of, now)})"
+        context.output.say(f"LEDGERS of {view.machine}: {older} against {view.id} ({data})", "")
+        _say(context, difference_words(view))
+    else:
+        context.output.say(f"LEDGER of {view.machine}, boot point {view.id}, {data}")
+        _say(context, ledger_summary(view))
+        _say(context, ledger_words(view, volumes))
+    return 0
+
+
+def whole_ledger(client: Client, machine: str, point: str, against: str) -> LedgerView:
+    """Return all pages of a ledger as one."""
+    view = client.call("ledger", LedgerView, machine=machine, point=point, against=against)
+    while view.next is not None:
+        page = client.call(
+            "ledger",
+            LedgerView,
+            machine=machine,
+            point=view.id,
+            against=view.against,
+            first=view.next,
+        )
+        view.entries += page.entries
+        view.differences += page.differences
+        view.next = page.next
+    return view
+
+
+def _volumes(client: Client, view: LedgerView) -> Sequence[VolumeView]:
+    return client.call("guest", GuestView, machine=view.machine, point=view.id).volumes
+
+
+def _as_json(view: LedgerView) -> dict[str, object]:
+    told: dict[str, object] = {
+        "machine": view.machine,
+        "point": view.id,
+        "data_as_of": view.data_as_of,
+    }
+    if view.against:
+        told |= {"against": view.against, "against_as_of": view.against_as_of}
+        return told | {"items": view.differences}
+    return told | {
+        "backend": view.backend,
+        "seconds": view.seconds,
+        "bytes_written": view.bytes_written,
+        "check": view.check,
+        "warnings": view.warnings,
+        "items": view.entries,
+    }
+
+
+def _export(context: Context, view: LedgerView, file: Path) -> int:
+    from engine.guests.ledger import export_ledger
+
+    if view.against:
+        text = json.dumps(plain(_as_json(view)), ensure_ascii=False, indent=1) + "\n"
+    else:
+        text = export_ledger(_ledger(view))
+    file.write_text(text, encoding="utf-8")
+    cut = sum(one.cut for one in view.entries)
+    if cut:
+        note(f"{cut} changes are too long for the line to the engine: their texts are left out.")
+    count = view.total
+    if context.output.as_json:
+        context.output.object(machine=view.machine, point=view.id, file=str(file), count=count)
+    else:
+        what = "differences" if view.against else "changes"
+        context.output.say(f"The ledger of {view.id} is in {file} ({count} {what}).")
+    return 0
+
+
+def _ledger(view: LedgerView) -> Ledger:
+    return Ledger(
+        entries=tuple(_entry(one) for one in view.entries),
+        backend=view.backend,
+        seconds=view.seconds,
+        bytes_written=view.bytes_written,
+        warnings=tuple(view.warnings),
+        check=view.check,
+    )
+
+
+def _entry(one: ChangeView) -> LedgerEntry:
+    return LedgerEntry(
+        volume=VolumeId(one.volume),
+        path=one.path,
+        action=Action(one.action),
+        reason=one.reason,
+        before=one.before,
+        after=one.after,
+        before_digest=one.before_digest,
+        after_digest=one.after_digest,
+        after_size=one.after_size,
+    )
+
+
+# --- convert --------------------------------------------------------------------------------
+
+
+def convert(
+    context: Context, *, machine: str, point: str, again: bool, wait: bool, dry_run: bool
+) -> int:
+    """Convert a boot point, or say what that would change."""
+    named = point_id(point)
+    if dry_run:
+        return _dry_run(context, machine, named)
+    if not again:
+        with context.client() as client:
+            _refuse_converted(client, machine, named)
+    return act(context, "convert", machine=machine, point=named, wait=wait)
+
+
+def _dry_run(context: Context, machine: str, point: str) -> int:
+    if not context.output.as_json:
+        note("Looking at the guest; this takes seconds ..")
+    with context.client(timeout_s=DRY_RUN_S) as client:
+        view = client.call("conversion.plan", ConversionView, machine=machine, point=point)
+        now = client.hello.now
+    if context.output.as_json:
+        context.output.object(dry_run=True, guest=view.guest, ledger=view.ledger)
+        return 0
+    data = moment(view.guest.data_as_of, now)
+    context.output.say(f"DRY RUN for {machine}, boot point {view.guest.id}, data as of {data}", "")
+    _say(context, guest_words(view.guest))
+    context.output.say("")
+    _say(context, ledger_summary(view.ledger, is_dry=True))
+    _say(context, ledger_words(view.ledger, view.guest.volumes))
+    context.output.say("", "Nothing was changed: this was a dry run.")
+    return 0
+
+
+def _refuse_converted(client: Client, machine: str, point: str) -> None:
+    """Refuse to replace a conversion that nobody has asked to replace."""
+    points = client.call("machine", MachineView, machine=machine).points
+    tried = [one for one in points if one.stage in ("ready", "failed")]
+    chosen = [one for one in tried if point in ("", one.id)]
+    if not chosen or chosen[-1].stage != "ready":
+        return
+    name = chosen[-1].id
+    try:
+        client.call("ledger", LedgerView, machine=machine, point=name)
+    except NotFound:
+        return
+    raise Refused(
+        Problem(
+            "conversion.done",
+            f"Boot point {name} of {machine} is converted already.",
+            "Nothing was changed.",
+            f"See it: bootpoint ledger {machine} --point {name}. To convert it once more, "
+            "from its disks as imaged, add --again.",
+        )
+    )
+
+
+def _say(context: Context, lines: Sequence[Words]) -> None:
+    for line in lines:
+        context.output.say(line.text)

@@ -1,0 +1,99 @@
+"""What a command line is made of: commands, their options, and readers of values."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+_SPAN = re.compile(r"([1-9]\d*)([smhd])")
+_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZE = re.compile(r"([1-9]\d*)([KMGT])(?:iB)?", re.IGNORECASE)
+_SIZES = {"K": 10, "M": 20, "G": 30, "T": 40}
+
+
+def span(text: str) -> int:
+    """Read a time span such as 90s, 30m, 4h or 1d; return seconds."""
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a time such as 30m, 4h or 1d")
+    return int(found[1]) * _SPANS[found[2]]
+
+
+def memory(text: str) -> int:
+    """Read a size such as 512M or 4G; return bytes."""
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a size such as 512M or 4G")
+    return int(found[1]) << _SIZES[found[2].upper()]
+
+
+def count(text: str) -> int:
+    """Read a number of at least 1."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of at least 1")
+    return int(text)
+
+
+def moment(text: str) -> datetime:
+    """Read a time such as 2026-11-22T13:40:00Z; one without a zone is the host's own."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected a time such as 2026-11-22T13:40:00Z"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One argument or option; `kind` names what completion offers for it."""
+
+    names: Sequence[str]
+    help: str
+    metavar: str = ""
+    type: Callable[[str], Any] | None = None
+    default: Any = None
+    choices: Sequence[str] = ()
+    nargs: str = ""
+    flag: bool = False
+    required: bool = False
+    kind: str = ""
+
+    def how(self) -> dict[str, Any]:
+        """Return the keyword arguments of `add_argument`."""
+        if self.flag:
+            return {"action": "store_true", "help": self.help}
+        told: dict[str, Any] = {"help": self.help, "default": self.default}
+        for key in ("metavar", "type", "choices", "nargs"):
+            if getattr(self, key):
+                told[key] = getattr(self, key)
+        if self.required:
+            told["required"] = True
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    Attributes:
+        run: `module:function` below `engine.cli.commands`; it gets the context and the options.
+        examples: Three real ones.
+    """
+
+    name: str
+    about: str
+    run: str
+    examples: tuple[str, str, str]
+    options: Sequence[Option] = ()
+    hidden: bool = False
+
+
+MACHINE = Option(("machine",), "the standby's name", "MACHINE", kind="machine")
+WAIT = Option(("--wait",), "follow the job to its end", flag=True)
+DRY = Option(("--dry-run",), "only say what would be done", flag=True)
+POINT = Option(("--point",), "which one (default: the newest)", "ID", default="", kind="point")
