@@ -16,9 +16,10 @@ MEMORY = 256
 MAC = "52:54:00:70:2b:01"
 SUCCESS = ("login:",)
 FAILURE = ("Gave up waiting", "(initramfs)", "Kernel panic", "emergency mode", "Shell>",
-           "No bootable device", "error: ", "unpacking failed")  # fmt: skip
+           "No bootable device", "error: no such", "error: file", "error: disk", "error: unknown",
+           "grub rescue>", "unpacking failed")  # fmt: skip
 """Failure is told by words: a time-out could be a busy machine."""
-_SCSI = ("-device", "scsi-hd,bus=s0.0,drive=d0,bootindex=0")
+_OVMF = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 
 
 class Hardware(StrEnum):
@@ -32,20 +33,24 @@ class Hardware(StrEnum):
     NVME = "nvme"
 
 
-_DEVICES: dict[Hardware, Sequence[str]] = {
-    Hardware.AHCI: (
-        "-device", "ich9-ahci,id=s0", "-device", "ide-hd,bus=s0.0,drive=d0,bootindex=0",
-    ),
-    Hardware.VIRTIO_BLK: ("-device", "virtio-blk-pci,drive=d0,bootindex=0"),
-    Hardware.VIRTIO_SCSI: ("-device", "virtio-scsi-pci,id=s0", *_SCSI),
-    Hardware.PVSCSI: ("-device", "pvscsi,id=s0", *_SCSI),
+_CONTROLLERS: dict[Hardware, Sequence[str]] = {
+    Hardware.AHCI: ("-device", "ich9-ahci,id=s0"),
+    Hardware.VIRTIO_BLK: (),
+    Hardware.VIRTIO_SCSI: ("-device", "virtio-scsi-pci,id=s0"),
+    Hardware.PVSCSI: ("-device", "pvscsi,id=s0"),
+    Hardware.MPTSAS: ("-device", "mptsas1068,id=s0,sas_address=0x5000c50015ea7100"),
+    Hardware.NVME: (),
+}
+_DISKS: dict[Hardware, str] = {
+    Hardware.AHCI: "ide-hd,bus=s0.{n},drive=d{n}",
+    Hardware.VIRTIO_BLK: "virtio-blk-pci,drive=d{n}",
+    Hardware.VIRTIO_SCSI: "scsi-hd,bus=s0.0,scsi-id={n},drive=d{n}",
+    Hardware.PVSCSI: "scsi-hd,bus=s0.0,scsi-id={n},drive=d{n}",
     # Without world wide names its disk does not show itself.
-    Hardware.MPTSAS: (
-        "-device", "mptsas1068,id=s0,sas_address=0x5000c50015ea7100",
-        "-device", f"{_SCSI[1]},scsi-id=0,wwn=0x5000c50015ea71ac,port_wwn=0x5000c50015ea71ad",
-    ),
-    Hardware.NVME: ("-device", "nvme,drive=d0,serial=boot,bootindex=0"),
-}  # fmt: skip
+    Hardware.MPTSAS: "scsi-hd,bus=s0.0,scsi-id={n},drive=d{n},"
+    "wwn=0x5000c50015ea71{n}c,port_wwn=0x5000c50015ea71{n}d",
+    Hardware.NVME: "nvme,drive=d{n},serial=boot{n}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +73,27 @@ class Boot:
 
 
 def boot(
-    disk: Path,
+    disks: Path | Sequence[Path],
     hardware: Hardware,
     *,
+    nvram: Path | None = None,
     nic: str = "e1000e",
     mac: str = MAC,
     timeout_s: float = 240,
     extra: Sequence[str] = (),
 ) -> Boot:
-    """Boot a disk until it says a word of success or failure; nothing is written to it.
+    """Boot a raw disk until it says a word of success or failure; nothing is written to it.
 
     Args:
+        disks: One disk or all, in the guest's order.
+        nvram: Variables of UEFI, which are not written either; without, the firmware is a BIOS.
         nic: QEMU's name of the network card.
         extra: More arguments for QEMU.
     """
     began = time.monotonic()
-    command = ["setpriv", "--pdeathsig", "KILL", "--", *_command(disk, hardware, nic, mac), *extra]
+    files = [disks] if isinstance(disks, Path) else disks
+    machine = _command(files, hardware, nic, mac, nvram)
+    command = ["setpriv", "--pdeathsig", "KILL", "--", *machine, *extra]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -97,14 +107,37 @@ def boot(
     return Boot(said, word, time.monotonic() - began)
 
 
-def _command(disk: Path, hardware: Hardware, nic: str, mac: str) -> Sequence[str]:
+def _command(
+    disks: Sequence[Path], hardware: Hardware, nic: str, mac: str, nvram: Path | None
+) -> Sequence[str]:
+    memory = MEMORY if nvram is None else 2 * MEMORY
+    drives = [
+        word
+        for number, disk in enumerate(disks)
+        for word in ("-drive", f"file={disk},format=raw,if=none,id=d{number},snapshot=on",
+                     "-device", _DISKS[hardware].format(n=number) + _rank(number, nvram))
+    ]  # fmt: skip
     return [
         "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-        "-machine", "pc,vmport=on", "-cpu", "qemu64", "-m", str(MEMORY), "-smp", "1",
+        "-machine", "pc,vmport=on", "-cpu", "qemu64", "-m", str(memory), "-smp", "1",
         "-accel", "tcg,thread=multi,tb-size=256", "-serial", "stdio",
-        "-drive", f"file={disk},format=raw,if=none,id=d0,snapshot=on", *_DEVICES[hardware],
+        *_firmware(nvram), *_CONTROLLERS[hardware], *drives,
         "-netdev", "user,id=n0,restrict=on", "-device", f"{nic},netdev=n0,mac={mac},romfile=",
     ]  # fmt: skip
+
+
+def _rank(number: int, nvram: Path | None) -> str:
+    """Return where a disk is in the boot order; UEFI goes by its variables instead."""
+    return f",bootindex={number}" if nvram is None else ""
+
+
+def _firmware(nvram: Path | None) -> Sequence[str]:
+    if nvram is None:
+        return ()
+    return (
+        "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={_OVMF}",
+        "-drive", f"if=pflash,format=raw,unit=1,snapshot=on,file={nvram}",
+    )  # fmt: skip
 
 
 def _listen(process: subprocess.Popen[bytes], until: float) -> tuple[str, str]:

@@ -14,7 +14,7 @@ import re
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from engine.sample import guest as sample
 from engine.sample import packages as debs
 from engine.sample.bootloader import install
 from engine.sample.packages import Packages, Say, fetch
+from tests.guests import texts
 
 MIB = 1 << 20
 SIZE = 96 * MIB
@@ -36,119 +37,14 @@ ROOT = (MIB, 78 * MIB)
 SWAP = (80 * MIB, 15 * MIB)
 ROOT_UUID = "6f1d2c3b-0a49-4857-9665-748392a1b0cf"
 SWAP_UUID = "0c9a1b2d-3e4f-4a5b-8c6d-7e8f9a0b1c2d"
-OLD_MAC = "00:25:90:aa:bb:cc"
-"""Of the card in the old machine."""
-ADDRESS = "192.0.2.10"
-ANSWER = "physical"
-"""What each line of the guest's report begins with."""
 _OWN = (b"ahci", b"sd_mod", b"ext4", b"crc32c_generic")
-_MORE = (b"ext4", b"crc32c_generic", b"evdev", b"button")
+_MORE = (b"ext4", b"xfs", b"btrfs", b"dm_mod", b"vfat", b"nls_cp437", b"nls_ascii",
+         b"nls_iso8859_1", b"crc32c_generic", b"evdev", b"button")  # fmt: skip
 _KERNEL = re.compile(r"\blinux-image-[0-9][^ ,()]*-amd64\b")
 _MEMORY = 4 << 30
-
-_GRUB_CFG = """### BEGIN /etc/grub.d/00_header ###
-serial --unit=0 --speed=115200
-terminal_output console serial
-set default=0
-set timeout=0
-### END /etc/grub.d/00_header ###
-### BEGIN /etc/grub.d/10_linux ###
-menuentry 'Debian GNU/Linux' --class debian --class os {{
-\tsearch --no-floppy --fs-uuid --set=root {uuid}
-\tlinux\t/boot/vmlinuz-{version} root=/dev/sda1 ro {words}
-\tinitrd\t/boot/initrd.img-{version}
-}}
-### END /etc/grub.d/10_linux ###
-"""
-_WORDS = ("quiet console=tty1 console=ttyS0,115200 net.ifnames=0 panic=10 tsc=reliable "
-          "no_timer_check random.trust_cpu=on")  # fmt: skip
-_FSTAB = """/dev/sda1 / ext4 errors=remount-ro 0 1
-/dev/sda2 none swap sw 0 0
-"""
-_INTERFACES = f"""auto lo
-iface lo inet loopback
-
-auto enp3s0
-iface enp3s0 inet static
-    address {ADDRESS}
-    netmask 255.255.255.0
-"""
-_LINK = f"[Match]\nMACAddress={OLD_MAC}\n\n[Link]\nName=enp3s0\n"
-_LOAD = """load() {
-    modprobe -q -a $(find /sys/devices -name modalias -exec cat {} + | sort -u) 2>/dev/null
-}
-"""
-_INITRD_INIT = f"""#!/bin/sh
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev
-{_LOAD}
-for word in $(cat /proc/cmdline); do
-    case $word in root=*) root=${{word#root=}} ;; esac
-done
-modprobe -q ext4
-tries=0
-while [ $tries -lt 10 ]; do
-    load
-    case $root in
-        UUID=*) device=$(findfs $root 2>/dev/null) ;;
-        *) device=$root ;;
-    esac
-    if [ -b "$device" ] && mount -t ext4 -o ro $device /root; then
-        for place in dev proc sys; do mount --move /$place /root/$place; done
-        exec switch_root /root /sbin/init
-    fi
-    tries=$((tries + 1))
-    usleep 500000
-done
-echo "Gave up waiting for root device $root: it does not exist."
-sleep 1
-poweroff -f
-"""
-_INIT = f"""#!/bin/sh
-# Tells what the machine runs on, names its cards as udev would, then waits for a login.
-export PATH=/bin:/sbin
-mount -o remount,rw /
-{_LOAD}
-load; load
-say() {{ echo "{ANSWER} $*"; }}
-number=$(stat -c %d /)
-number=$((number >> 8)):$((number & 255))
-at=$(readlink -f /sys/dev/block/$number)
-drivers=
-while [ "$at" != /sys/devices ] && [ "$at" != / ]; do
-    [ -e "$at/driver" ] && drivers="$drivers $(basename $(readlink "$at/driver"))"
-    at=$(dirname "$at")
-done
-say kernel $(uname -r)
-say root /dev/$(basename $(readlink -f /sys/dev/block/$number)) on$drivers
-for nic in /sys/class/net/*; do
-    old=$(basename $nic)
-    [ $old = lo ] && continue
-    mac=$(cat $nic/address)
-    for link in /etc/systemd/network/*.link; do
-        grep -qi "^MACAddress=$mac" $link || continue
-        name=$(sed -n 's/^Name=//p' $link)
-        ip link set $old down
-        ip link set $old name $name
-        old=$name
-        break
-    done
-    address=$(sed -n "/^iface $old inet static/,/^\\$/s/ *address *//p" /etc/network/interfaces)
-    [ -n "$address" ] && ip addr add $address/24 dev $old && ip link set $old up
-    driver=$(basename $(readlink /sys/class/net/$old/device/driver))
-    say nic $old $driver $mac ${{address:-none}}
-done
-say fstab $(grep -v '^#' /etc/fstab | head -n 1)
-echo
-echo "physical login:"
-sleep 1
-exec sh < /dev/ttyS0 > /dev/ttyS0 2>&1
-"""
-_APPLETS = ("basename", "cat", "dirname", "echo", "find", "findfs", "grep", "head", "ip", "ls",
-            "modprobe", "mount", "poweroff", "readlink", "sed", "sh", "sleep", "sort", "stat",
-            "switch_root", "umount", "uname", "usleep")  # fmt: skip
+_APPLETS = ("basename", "cat", "cut", "dirname", "echo", "find", "findfs", "grep", "head", "ip",
+            "ls", "modprobe", "mount", "poweroff", "readlink", "sed", "sh", "sleep", "sort", "stat",
+            "switch_root", "tail", "umount", "uname", "usleep")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +59,23 @@ class Physical:
     def modules(self) -> Path:
         """Return the folder of the kernel's modules."""
         return self.kernel / "lib/modules" / self.version
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What differs from guest to guest.
+
+    Attributes:
+        own: The only modules in its initrd.
+        texts: Files of the root file system, by path without the first slash.
+        initrd_init: The initrd's script.
+        programs: Dynamic programs of this machine that its initrd holds, each with its libraries.
+    """
+
+    own: Sequence[bytes]
+    texts: Mapping[str, str]
+    initrd_init: str
+    programs: Sequence[Path] = ()
 
 
 def kernel_of(version: str) -> Kernel:
@@ -184,7 +97,7 @@ def build_physical(out: Path, cache: Path, say: Say) -> Kernel:
     parts = fetch_physical(cache, say)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as made:
         work = Path(made)
-        _lay_out(work / "root", parts, work)
+        lay_out(work / "root", parts, _plain(parts.version), work)
         disk = work / "disk"
         with disk.open("xb") as file:
             file.truncate(SIZE)
@@ -215,7 +128,7 @@ def fetch_physical(cache: Path, say: Say) -> Physical:
         debs._download([found[0]], folder)
         deb = debs._cached(folder, found[0])
         assert deb is not None
-    place = cache / f"physical-2-{deb.stem}"
+    place = cache / f"physical-3-{deb.stem}"
     if not place.is_dir():
         say(f"taking modules from {deb.name}")
         _prune(deb, place)
@@ -256,7 +169,13 @@ def _depmod(root: Path, version: str) -> None:
     run_tool(["depmod", "-b", str(root), version], cpu_s=120, memory=_MEMORY, timeout_s=300)
 
 
-def _lay_out(root: Path, parts: Physical, work: Path) -> None:
+def _plain(version: str) -> System:
+    menu = texts.grub_cfg(ROOT_UUID, f"/boot/vmlinuz-{version}", "/dev/sda1")
+    fstab = "/dev/sda1 / ext4 errors=remount-ro 0 1\n/dev/sda2 none swap sw 0 0\n"
+    return System(_OWN, texts.files(menu, fstab), texts.initrd_init("ext4"))
+
+
+def lay_out(root: Path, parts: Physical, system: System, work: Path) -> None:
     """Fill a folder with what the guest's root file system shall hold."""
     version = parts.version
     for folder in ("bin", "boot/grub/i386-pc", "dev", "etc", "proc", "root", "run", "sbin", "sys",
@@ -270,59 +189,54 @@ def _lay_out(root: Path, parts: Physical, work: Path) -> None:
     (root / "sbin/modprobe").symlink_to("../bin/busybox")
     shutil.copytree(parts.modules, root / "usr/lib/modules" / version)
     shutil.copyfile(parts.kernel / f"boot/vmlinuz-{version}", root / f"boot/vmlinuz-{version}")
-    (root / f"boot/initrd.img-{version}").write_bytes(_initrd(parts, work / "own"))
+    (root / f"boot/initrd.img-{version}").write_bytes(_initrd(parts, system, work / "own"))
     grub = parts.packages.grub / "usr/lib/grub/i386-pc"
     for name in ("search.mod", "search_fs_uuid.mod", "search_fs_file.mod", "search_label.mod",
                  "extcmd.mod", "command.lst", "moddep.lst"):  # fmt: skip
         shutil.copyfile(grub / name, root / "boot/grub/i386-pc" / name)
-    for path, text in _texts(version).items():
+    for path, text in system.texts.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
     (root / "sbin/init").chmod(0o755)
 
 
-def _texts(version: str) -> dict[str, str]:
-    menu = _GRUB_CFG.format(uuid=ROOT_UUID, version=version, words=_WORDS)
-    return {
-        "boot/grub/grub.cfg": menu,
-        "boot/grub/device.map": "(hd0)\t/dev/disk/by-id/ata-WDC_WD2003FYYS-02W0B0\n",
-        "etc/default/grub": "GRUB_DEFAULT=0\nGRUB_TIMEOUT=0\nGRUB_DISABLE_LINUX_UUID=true\n",
-        "etc/debian_version": "12.5\n",
-        "etc/fstab": _FSTAB,
-        "etc/group": "root:x:0:\n",
-        "etc/hostname": "physical\n",
-        "etc/initramfs-tools/initramfs.conf": "MODULES=dep\n",
-        "etc/initramfs-tools/modules": "# List of modules that you want to include.\n",
-        "etc/network/interfaces": _INTERFACES,
-        "etc/os-release": 'NAME="Debian GNU/Linux"\nVERSION_ID="12"\nID=debian\n',
-        "etc/passwd": "root::0:0:root:/root:/bin/sh\n",
-        "etc/systemd/network/10-old.link": _LINK,
-        "sbin/init": _INIT,
-    }
-
-
-def _initrd(parts: Physical, work: Path) -> bytes:
+def _initrd(parts: Physical, system: System, work: Path) -> bytes:
     """Return an initrd as `MODULES=dep` made it on the old machine; `lib` is a link in it."""
     home = work / "lib/modules" / parts.version
-    _copy_modules(parts.modules, home, _OWN)
+    _copy_modules(parts.modules, home, system.own)
     _depmod(work, parts.version)
     archive = Archive()
-    for folder in (b"bin", b"dev", b"etc", b"proc", b"root", b"sys", b"usr", b"usr/lib"):
+    for folder in (b"bin", b"dev", b"etc", b"proc", b"root", b"run", b"sys", b"usr", b"usr/lib"):
         archive.folder(folder)
     archive.link(b"lib", b"usr/lib")
+    archive.link(b"lib64", b"usr/lib")
     archive.link(b"sbin", b"bin")  # The kernel calls /sbin/modprobe for what ext4 asks for.
     archive.device(b"dev/console", 5, 1)
     archive.file(b"bin/busybox", parts.packages.shell.read_bytes(), 0o755)
     for applet in _APPLETS:
         archive.link(f"bin/{applet}".encode(), b"busybox")
+    for program in system.programs:
+        archive.file(b"bin/" + os.fsencode(program.name), program.read_bytes(), 0o755)
+    for library in _libraries(system.programs):
+        archive.file(b"usr/lib/" + os.fsencode(library.name), library.read_bytes(), 0o755)
     for path in sorted((work / "lib").rglob("*")):
         name = b"usr/" + os.fsencode(path.relative_to(work))
         if path.is_dir():
             archive.folder(name)
         else:
             archive.file(name, path.read_bytes())
-    archive.file(b"init", _INITRD_INIT.encode(), 0o755)
+    archive.file(b"init", system.initrd_init.encode(), 0o755)
     return archive.finish()
+
+
+def _libraries(programs: Sequence[Path]) -> Sequence[Path]:
+    """Return what dynamic programs of this machine load, the loader among it."""
+    found: dict[Path, None] = {}
+    for program in programs:
+        told = run_tool(["ldd", str(program)], cpu_s=60, memory=_MEMORY, timeout_s=60).decode()
+        words = (word for line in told.splitlines() for word in line.split())
+        found |= {Path(word): None for word in words if word.startswith("/")}
+    return sorted(found)
 
 
 def _root_file_system(disk: Path, root: Path) -> None:

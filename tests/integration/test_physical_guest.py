@@ -1,12 +1,8 @@
-"""A guest that knows its own hardware only, and what the overlay initrd makes of it.
-
-The conversion is done by hand here: one file, one line of grub.cfg, no planner and no backend.
-"""
+"""A guest that knows its own hardware only, and what the product's conversion makes of it."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -14,21 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from engine.guests.convert import GuestConverter
 from engine.guests.initrd import WANTED, overlay
+from engine.model.cards import CardChange
 from engine.model.guest import Kernel
-from tests.guests.boot import Boot, Hardware, boot
-from tests.guests.physical import (
-    ADDRESS,
-    OLD_MAC,
-    ROOT_UUID,
-    SIZE,
-    build_physical,
-    content,
-    debugfs,
-)
+from engine.ports import DiskFile, NeverCancelled
+from tests.guests.boot import MAC, Boot, Hardware, boot
+from tests.guests.physical import ROOT_UUID, SIZE, build_physical, content
+from tests.guests.texts import ADDRESS, OLD_MAC
 
 CACHE = Path(os.environ.get("BOOTPOINT_CACHE", Path.home() / ".cache/bootpoint"))
 """Keeps the downloaded packages from one test run to the next."""
+CARDS = [CardChange(MAC, OLD_MAC)]
 MENU = "/boot/grub/grub.cfg"
 ROOTS = {
     Hardware.AHCI: "/dev/sda1 on sd ahci",
@@ -63,22 +56,13 @@ def physical(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 @pytest.fixture(scope="module")
 def converted(physical: Machine, tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """Return a copy with an overlay initrd on its menu's initrd line, and its root by UUID."""
+    """Return a converted copy of it."""
     work = tmp_path_factory.mktemp("converted")
     disk = work / "disk.raw"
     shutil.copyfile(physical.disk, disk)
-    made = overlay(physical, physical.kernel)
-    found = len(made.drivers) + len(made.built_in)  # Debian 13 has virtio_pci built in
-    assert (found, made.missing, made.notes) == (len(WANTED), [], [])
-    (work / "overlay").write_bytes(made.archive)
-    old = content(disk, MENU.encode())
-    menu = re.sub(rb"(\tinitrd\t\S+)", rb"\1 /boot/bootpoint.img", old)
-    menu = menu.replace(b"root=/dev/sda1", b"root=UUID=" + ROOT_UUID.encode())
-    assert menu.count(b"bootpoint.img") == menu.count(b"root=UUID=") == 1
-    (work / "menu").write_bytes(menu)
-    changes = [f"rm {MENU}", f"write menu {MENU}", "write overlay /boot/bootpoint.img"]
-    debugfs(disk, changes, work)
-    assert content(disk, b"/boot/bootpoint.img") == made.archive
+    converter = GuestConverter(work / "conversion")
+    made = converter.convert([DiskFile(disk, "raw")], CARDS, NeverCancelled(), lambda _step: None)
+    assert (made.record.ledger.backend, made.record.ledger.check) == ("userland", "full")
     return Machine(disk, physical.kernel)
 
 
@@ -88,10 +72,11 @@ def report(told: Boot) -> list[str]:
     return [line.removeprefix("physical ") for line in lines if line.startswith("physical ")]
 
 
-def assert_runs_on(told: Boot, hardware: Hardware) -> None:
-    """Assert that the guest got to its login with its root on the right driver."""
+def assert_runs_on(told: Boot, hardware: Hardware, nic: str) -> None:
+    """Assert that the guest got to its login, its root on the right driver, its address up."""
     assert told.succeeded, told.said
     assert f"root {ROOTS[hardware]}" in report(told)
+    assert nic in report(told)
 
 
 def test_the_guest_is_small_and_has_the_traits_of_a_physical_machine(physical: Machine) -> None:
@@ -115,8 +100,7 @@ def test_the_guest_is_small_and_has_the_traits_of_a_physical_machine(physical: M
 def test_a_physical_machine_s_image_boots_on_its_own_hardware(physical: Machine) -> None:
     """On ahci, with the old card's MAC, it finds its root and has its address."""
     told = boot(physical.disk, Hardware.AHCI, mac=OLD_MAC)
-    assert_runs_on(told, Hardware.AHCI)
-    assert f"nic enp3s0 e1000e {OLD_MAC} {ADDRESS}" in report(told)
+    assert_runs_on(told, Hardware.AHCI, f"nic enp3s0 e1000e {OLD_MAC} {ADDRESS}")
     assert "fstab /dev/sda1 / ext4 errors=remount-ro 0 1" in report(told)
 
 
@@ -126,11 +110,27 @@ def test_a_physical_machine_s_image_does_not_boot_on_other_hardware(physical: Ma
     assert told.word == "Gave up waiting", told.said
 
 
-def test_with_the_overlay_it_boots_on_virtio(converted: Machine) -> None:
+def test_a_converted_guest_has_every_driver_and_no_name_of_the_old_hardware(
+    physical: Machine, converted: Machine
+) -> None:
+    """The second archive, the root by UUID, the old name for the new card."""
+    made = overlay(physical, physical.kernel)
+    found = len(made.drivers) + len(made.built_in)  # Debian 13 has virtio_pci built in
+    assert (found, made.missing, made.notes) == (len(WANTED), [], [])
+    menu = content(converted.disk, MENU.encode())
+    (line,) = [line for line in menu.splitlines() if b"\tinitrd\t" in line]
+    first, second = line.split()[1:]
+    assert first == physical.kernel.initrd
+    assert content(converted.disk, second) == made.archive
+    assert b"root=UUID=" + ROOT_UUID.encode() in menu
+    for path in (MENU.encode(), b"/etc/fstab"):
+        assert b"/dev/sd" not in content(converted.disk, path)
+
+
+def test_converted_it_boots_on_virtio(converted: Machine) -> None:
     """The kernel unpacks both archives; the first one's modprobe loads the second one's drivers."""
-    assert_runs_on(
-        boot(converted.disk, Hardware.VIRTIO_BLK, nic="virtio-net-pci"), Hardware.VIRTIO_BLK
-    )
+    told = boot(converted.disk, Hardware.VIRTIO_BLK, nic="virtio-net-pci")
+    assert_runs_on(told, Hardware.VIRTIO_BLK, f"nic enp3s0 virtio_net {MAC} {ADDRESS}")
 
 
 @pytest.mark.nightly
@@ -144,20 +144,17 @@ def test_with_the_overlay_it_boots_on_virtio(converted: Machine) -> None:
         (Hardware.NVME, "e1000", "e1000"),
     ],
 )
-def test_with_the_overlay_it_boots_on_all_hardware_of_virtual_machines(
+def test_converted_it_boots_on_all_hardware_of_virtual_machines(
     converted: Machine, hardware: Hardware, nic: str, driver: str
 ) -> None:
-    """One conversion fits KVM and ESXi; the network card's driver is there as well."""
+    """One conversion fits KVM and ESXi; the card keeps its name and its address."""
     told = boot(converted.disk, hardware, nic=nic)
-    assert_runs_on(told, hardware)
-    assert any(line.startswith(f"nic eth0 {driver} ") for line in report(told)), told.said
+    assert_runs_on(told, hardware, f"nic enp3s0 {driver} {MAC} {ADDRESS}")
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("hardware", [Hardware.PVSCSI, Hardware.MPTSAS, Hardware.NVME])
-def test_without_the_overlay_it_boots_on_none_of_them(
-    physical: Machine, hardware: Hardware
-) -> None:
-    """The failures are real: nothing but the overlay makes the difference."""
+def test_unconverted_it_boots_on_none_of_them(physical: Machine, hardware: Hardware) -> None:
+    """The failures are real: nothing but the conversion makes the difference."""
     told = boot(physical.disk, hardware)
     assert told.word == "Gave up waiting", told.said
