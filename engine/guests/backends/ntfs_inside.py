@@ -96,6 +96,10 @@ class Mounted:
             if self._is_hibernated():
                 raise TroubleError("hibernated", words)
             code, words = _run("ntfsrecover", str(SLICE))
+            if code and "Fast restart" in words:
+                # Every Windows since 8 that runs keeps its log in that mode. What it had in its
+                # cache is in no file, since it is not hibernated: as after a power failure.
+                code, words = _run("ntfsrecover", "--kill-fast-restart", str(SLICE))
             self.has_recovered = True
             if code:
                 raise TroubleError("journal", words)
@@ -149,7 +153,8 @@ def _run(*argv: str) -> tuple[int, str]:
     done = subprocess.run(
         argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=RECOVER_S, check=False
     )
-    return done.returncode, (done.stderr or done.stdout)[-2000:].decode("utf-8", "replace")
+    said = (done.stderr or done.stdout)[-2000:].decode("utf-8", "replace").strip()
+    return done.returncode, said or f"{argv[0]} ended with code {done.returncode}"
 
 
 def is_hibernated() -> bool:

@@ -249,6 +249,23 @@ def test_a_journal_that_cannot_be_replayed_is_refused(disk: Path, volume: NtfsVo
     assert volume.read(b"/Windows/explorer.exe", 10) == b"MZ"
 
 
+def test_the_log_of_a_running_windows_is_tried_as_after_a_power_failure(
+    disk: Path, volume: NtfsVolume
+) -> None:
+    """Since Windows 8 it is in a mode that ntfsrecover touches on demand only.
+
+    Only a hibernated Windows still has what the log lacks. This log holds nothing to replay, so
+    the attempt ends with another reason than that mode.
+    """
+    leave_journal(disk, WINDOWS, version=2)
+
+    volume.recover()
+
+    trouble = volume.trouble()
+    assert trouble is not None
+    assert "ntfsrecover ended with code 1" in trouble.text
+
+
 def test_a_hibernated_windows_is_not_written(tmp_path: Path) -> None:
     """Not by a replay, not by recovery; reading says why."""
     disk = build(tmp_path / "disk.img", Recipe(hibernated=True))
