@@ -22,12 +22,14 @@ from engine.guests.plan import ConversionOptions, plan
 from engine.guests.record import export_record
 from engine.model.cards import CardChange
 from engine.model.conversion import Record, facts_of
-from engine.model.errors import NotBootable, Problem
+from engine.model.errors import Failure, NotBootable, Problem
 from engine.model.guest import ConversionPlan, Kernel, Obstacle, VolumeId
 from engine.model.progress import Progress
 from engine.model.text import safe
 from engine.ports import Cancel, Converted, Report
 
+_OF_THE_GUEST = frozenset({"guest.volume.damaged"})
+"""Keys of failures that lie in the guest: the same bytes would fail again."""
 DRY_RUN = "skipped(dry run)"
 _LONGEST = 512 << 20
 """Longest file in bytes that is read for the ledger."""
@@ -57,6 +59,22 @@ class GuestConverter:
         report: Report,
     ) -> Converted:
         """Convert the guest in these disks; see `engine.ports.Converter`."""
+        try:
+            return self._convert(disks, cards, cancel, report)
+        except NotBootable:
+            raise
+        except Failure as failure:
+            if failure.problem.key not in _OF_THE_GUEST:
+                raise
+            raise NotBootable(_final(failure.problem)) from failure
+
+    def _convert(
+        self,
+        disks: Sequence[GuestDisk],
+        cards: Sequence[CardChange],
+        cancel: Cancel,
+        report: Report,
+    ) -> Converted:
         started = time.monotonic()
         with self._open(disks, is_writing=True) as opened:
             backend = opened.backend
@@ -145,6 +163,18 @@ def _before(backend: Reading) -> Before:
         return backend.read(volume, path, _LONGEST) if found.type is Type.FILE else b""
 
     return read
+
+
+def _final(problem: Problem) -> Problem:
+    """Return the words for what the next try would meet again."""
+    return replace(
+        problem,
+        happened=f"NOT BOOTABLE: {problem.happened}",
+        unchanged="The trunk layer and all other boot points stay as they are.",
+        remedy=problem.remedy
+        or "Check that file system on the source machine (fsck), then let "
+        "the next increment arrive.",
+    )
 
 
 def _not_bootable(obstacles: Sequence[Obstacle]) -> Problem:
