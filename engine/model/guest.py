@@ -41,9 +41,11 @@ class Volume:
 
     Attributes:
         disk: Number of the disk; start, size: bytes on it.
-        number: Partition number as the guest's kernel counts (sda1 -> 1); 0 for a whole disk.
+        number: Partition number as the guest's kernel counts (sda1 -> 1); 0 for a whole disk, -1
+            for a volume inside others (LVM, md), which then has `names` and starts at 0.
         label, kind: Of the file system; PARTUUID-like id of the table entry in `entry`.
         is_esp: The table calls it an EFI system partition.
+        names: Devices as which the guest knows a volume inside others: `/dev/mapper/vg-root`.
     """
 
     id: VolumeId
@@ -55,6 +57,7 @@ class Volume:
     label: str = ""
     entry: str = ""
     is_esp: bool = False
+    names: tuple[str, ...] = ()
 
 
 class Family(StrEnum):

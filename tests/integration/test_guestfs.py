@@ -369,3 +369,43 @@ def test_subvolumes_are_folders_of_the_top_level(others: GuestfsBackend) -> None
     assert others.list(btrfs, b"/") == [b"@rootfs"]
     assert others.read(btrfs, b"/@rootfs/x") == b"in it"
     assert others.check([btrfs]) == "full"
+
+
+MAKE_INNER = (
+    "set -e; cd /dev/disk/guestfs; lvm pvcreate -q -y diska diskb; "
+    "lvm vgcreate -q my-vg diska diskb; lvm lvcreate -q -y -n root -l 100%VG my-vg; "
+    "mkfs.ext4 -q /dev/my-vg/root; "
+    "mdadm --create /dev/md9 --run -q --homehost=old --name=3 -l1 -n2 -e1.2 diskc diskd; "
+    "mkfs.xfs -q /dev/md9; udevadm settle"
+)
+
+
+def test_volumes_in_lvm_and_md_are_those_of_the_guest(tmp_path: Path) -> None:
+    """A group over two disks and a mirror: found by their names, written, read again, checked."""
+    disks = []
+    for name in "abcd":
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(200 << 20 if name in "ab" else 320 << 20)
+        disks.append(GuestDisk(tmp_path / name, "raw"))
+    with open_guestfs(disks) as backend:
+        said, code = backend.machine.shell(f"({MAKE_INNER})", 120)
+        assert code == 0, said
+
+    with open_guestfs(disks) as backend:
+        inner = {volume.names: volume for volume in backend.volumes() if volume.names}
+        assert set(inner) == {
+            ("/dev/mapper/my--vg-root", "/dev/my-vg/root"),
+            ("/dev/md3", "/dev/md/3"),
+        }
+        logical, mirror = (inner[names] for names in sorted(inner, key=lambda n: "md3" in n[0]))
+        assert (logical.kind, logical.disk) == (FileSystem.EXT, 0)
+        assert (mirror.kind, mirror.disk) == (FileSystem.XFS, 2)
+        assert logical.size > 300 << 20
+        edits = [replace(e, volume=v.id) for v in (logical, mirror) for e in (*FIRST, *SECOND)]
+        backend.replay(sorted(edits, key=lambda e: e.volume))
+        assert backend.check([logical.id, mirror.id]) == "full"
+
+    with open_guestfs([disks[0], disks[1], disks[2]], is_writing=False) as backend:
+        names = [volume.names for volume in backend.volumes() if volume.names]
+        assert names == [("/dev/mapper/my--vg-root", "/dev/my-vg/root")], "half a mirror is none"
+        assert backend.read(logical.id, b"/etc/fstab") == b"UUID=x"

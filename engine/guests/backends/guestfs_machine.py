@@ -6,6 +6,7 @@ guestfish ─► QEMU ─► /dev/disk/guestfs/diska2 ─► /v1     started whe
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from engine.guests.backend import GuestDisk, Stat
 from engine.guests.backends.appliance import Scratch, accelerated, build, caged, settings
 from engine.guests.backends.guestfish import ANSWER_S, Guestfish, command, failed
+from engine.guests.backends.guestfs_inner import LIST_INNER, Inner, inner_volumes, parse_inner
 from engine.guests.backends.guestfs_places import (
     LIST_PLACES,
     WAYS,
@@ -50,15 +52,19 @@ class Machine:
         self._scratch: Scratch | None = None
         self._fish: Guestfish | None = None
         self._places: Mapping[str, Place] = {}
+        self._inner: Sequence[Inner] = ()
         self._points: dict[VolumeId, bytes] = {}
         self._stats: dict[bytes, Stat | None] = {}
         try:
             self._start()
             sizes = [self._places[label(number)].size for number in range(len(disks))]
-            self.volumes = find_volumes(self._read_disk, sizes)
+            outer = find_volumes(self._read_disk, sizes)
+            inner = inner_volumes(self._inner, outer, self._read)
+            self.volumes = (*outer, *(volume for volume, _ in inner))
         except BaseException:
             self.close()
             raise
+        self._devices = {volume.id: at for volume, at in inner}
         self._known = {volume.id: volume for volume in self.volumes if volume.kind in WAYS}
 
     @property
@@ -92,6 +98,7 @@ class Machine:
         self._points.clear()
         self._stats.clear()
         if fish is not None and fish.is_running():
+            self._stop_arrays(fish)
             fish.finish()
         elif fish is not None:
             fish.close()
@@ -125,7 +132,8 @@ class Machine:
 
     def device(self, volume: VolumeId) -> str:
         """Return a volume's device in the virtual machine."""
-        return device(self._volume(volume), self._places)
+        at = self._devices.get(volume)
+        return at or device(self._volume(volume), self._places)
 
     def needs_recovery(self, volume: VolumeId) -> bool:
         """Whether mounting a volume for writing may change what is seen in it."""
@@ -231,11 +239,24 @@ class Machine:
         self._places = places(fish.do(command("debug", b"sh", LIST_PLACES.encode())))
         if any(label(number) not in self._places for number in range(len(self._disks))):
             raise failed("shows fewer disks than it was given")
+        self._inner = parse_inner(fish.do(command("debug", b"sh", LIST_INNER.encode())))
+
+    def _stop_arrays(self, fish: Guestfish) -> None:
+        """Let arrays note that they are clean; what fails is mended by the guest at its start."""
+        if any(one.holder is FileSystem.RAID for one in self._inner):
+            with contextlib.suppress(Failure):
+                fish.ask(b"umount-all", SLOW_S)
+                fish.ask(b"vg-activate-all false", SLOW_S)
+                for one in self._inner:
+                    if one.holder is FileSystem.RAID:
+                        fish.ask(command("md-stop", one.device.encode()))
 
     def _read_disk(self, disk: int, offset: int, length: int) -> bytes:
-        there = f"/dev/disk/guestfs/{label(disk)}".encode()
         length = max(0, min(length, self._places[label(disk)].size - offset))
-        return self.do("pread-device", there, length, offset) if length else b""
+        return self._read(f"/dev/disk/guestfs/{label(disk)}", offset, length)
+
+    def _read(self, at: str, offset: int, length: int) -> bytes:
+        return self.do("pread-device", at.encode(), length, offset) if length else b""
 
     def _volume(self, volume: VolumeId) -> Volume:
         if volume not in self._known:

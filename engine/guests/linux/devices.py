@@ -137,7 +137,8 @@ class Devices:
         }
         test = tests.get(key.lower())
         if test is None or not text:
-            return None
+            name = spec.decode("utf-8", "surrogateescape")
+            return next((volume for volume in self._volumes if name in volume.names), None)
         return next((volume for volume in self._volumes if test(volume)), None)
 
     def _at(self, disk: int, number: int) -> Volume | None:

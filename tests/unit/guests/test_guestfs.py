@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from engine.guests.backend import GuestDisk, Stat, Type
 from engine.guests.backends import appliance, guestfs_probe
 from engine.guests.backends.guestfish import MAX_LINE, command, quoted
+from engine.guests.backends.guestfs_inner import inner_volumes, parse_inner
 from engine.guests.backends.guestfs_places import (
     WAYS,
     Place,
@@ -23,6 +25,7 @@ from engine.guests.backends.guestfs_places import (
     parse_stat,
     places,
 )
+from engine.guests.linux.devices import Devices, Use
 from engine.local.tools import ToolFailed
 from engine.model.errors import Failure, WrongUse
 from engine.model.guest import FileSystem, Owner, Volume, VolumeId
@@ -261,3 +264,57 @@ def test_folders_of_the_dead_are_cleared_and_those_of_the_living_stay(tmp_path: 
     alive.close()
     assert list(cache.glob("run-*")) == []
     appliance.clear(tmp_path / "nothing")
+
+
+A_ROOT = "dm-0|my--vg-root|LVM-" + "a" * 64 + "|4096||\n"
+INNER = (
+    A_ROOT
+    + "dm-1|my--vg-root-real|LVM-" + "a" * 64 + "-real|4096||\n"
+    + "dm-2|luks|CRYPT-LUKS2-x|4096||\n"
+    + "dm-3|ev il|LVM-" + "b" * 64 + "|4096||\n"
+    + "md127|||8192|0|old:3\nmd126|||8192|1|old:4\nmd125|||8192|0|old:data\nmd1|||8192|0|\n"
+    + "md9|||8192|0|old:../x\nodd\n"
+)  # fmt: skip
+
+
+def test_logical_volumes_and_whole_arrays_are_found_by_the_guest_s_names() -> None:
+    """Hidden parts, other mappings, odd names and arrays without all members are left out."""
+    found = parse_inner(INNER.encode())
+
+    assert [(one.device, one.names) for one in found] == [
+        ("/dev/mapper/my--vg-root", ("/dev/mapper/my--vg-root", "/dev/my-vg/root")),
+        ("/dev/md127", ("/dev/md3", "/dev/md/3")),
+        ("/dev/md125", ("/dev/md/data",)),
+        ("/dev/md1", ("/dev/md1",)),
+    ]
+
+
+def test_what_is_inside_has_no_partition_and_a_name_of_its_own() -> None:
+    """It counts to its holder's disk; without a file system its id is its name."""
+    holder = Volume(VolumeId("pv"), 1, 2, 1 << 20, 1 << 30, FileSystem.LVM)
+    inner = parse_inner(INNER.encode())
+    asked: list[tuple[str, int, int]] = []
+
+    def read(at: str, offset: int, length: int) -> bytes:
+        asked.append((at, offset, length))
+        return bytes(length)
+
+    ((one, at),) = inner_volumes(inner, [holder], read)
+
+    assert (one.id, one.disk, one.number, one.kind) == (
+        "mapper/my--vg-root", 1, -1, FileSystem.UNKNOWN,
+    )  # fmt: skip
+    assert at == "/dev/mapper/my--vg-root"
+    assert all(offset + length <= 4096 * 512 or not length for _, offset, length in asked)
+    assert inner_volumes(inner, [replace(holder, id=one.id)], read) == []
+
+
+def test_a_mapped_name_in_fstab_means_the_volume_of_that_name() -> None:
+    """Names of LVM and md hold on any hardware: they are found, not changed."""
+    names = ("/dev/mapper/vg-root", "/dev/vg/root")
+    inside = replace(volume(-1, 0, 9), names=names)
+    devices = Devices([volume(1, 1, 1), inside], [], lambda _volume, _path: True)
+
+    found = [devices.find(Use(n.encode(), b"/", None)).volume for n in (*names, "/dev/vg/other")]
+
+    assert found == [inside, inside, None]
