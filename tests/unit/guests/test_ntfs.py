@@ -17,6 +17,7 @@ from engine.guests.backends.probe import probe_userland
 from engine.guests.backends.userland import open_userland
 from engine.model.errors import Failure
 from engine.model.guest import Action, FileEdit, FileSystem, Owner, Volume, VolumeId
+from tests.guests.phony_journal import leave_transaction
 from tests.guests.phony_windows import (
     CONFIG,
     MIB,
@@ -231,6 +232,24 @@ def test_a_clean_journal_is_left_as_it_is(disk: Path, volume: NtfsVolume) -> Non
     after = disk.read_bytes()
     assert after[at : at + 2 * MIB] == before[at : at + 2 * MIB]
     assert 0 < changed(before, after) < 16
+
+
+def test_a_transaction_in_the_journal_is_replayed(disk: Path, volume: NtfsVolume) -> None:
+    """What Windows finished in its log only is in its place before anything else is written."""
+    explorer = "/Windows/explorer.exe"
+    shown = run("ntfsinfo", "-F", explorer, str(part_of(disk))).split()
+    born = (1_500_000_000 + 11_644_473_600) * 10**7
+    inode = int(shown[shown.index(b"Inode") + 1])
+    leave_transaction(disk, WINDOWS, inode, born.to_bytes(8, "little"))
+    assert b"2023 UTC" in times(disk, explorer.encode())[0]
+
+    assert volume.recover()
+    assert volume.trouble() is None
+    volume.write([write(b"/Windows/new", b"x")])
+
+    assert b"Fri Jul 14 02:40:00 2017 UTC" in times(disk, explorer.encode())[0]
+    assert run("ntfscat", str(part_of(disk)), "/Windows/new") == b"x"
+    assert not NtfsVolume(disk, VOLUME).recover()
 
 
 def test_a_journal_that_cannot_be_replayed_is_refused(disk: Path, volume: NtfsVolume) -> None:
