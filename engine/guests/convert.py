@@ -169,7 +169,6 @@ def _final(problem: Problem) -> Problem:
     """Return the words for what the next try would meet again."""
     return replace(
         problem,
-        happened=f"NOT BOOTABLE: {problem.happened}",
         unchanged="The trunk layer and all other boot points stay as they are.",
         remedy=problem.remedy
         or "Check that file system on the source machine (fsck), then let "
@@ -183,7 +182,7 @@ def _not_bootable(obstacles: Sequence[Obstacle]) -> Problem:
     more = " ".join(other.text for other in others[:3])
     return Problem(
         first.key,
-        f"NOT BOOTABLE: {first.text}{' ' + more if more else ''}",
+        f"{first.text} {more}".rstrip(),
         "The trunk layer and all other boot points stay as they are.",
         first.remedy,
     )

@@ -223,6 +223,8 @@ def _next(
         return NextKind.HELD, safe(standby.held)
     if failed is not None and is_parked(failed, state, limits):
         return NextKind.WAITING, "new images; it was tried often enough"
+    if failed is not None and failed.obstacle:
+        return NextKind.WAITING, "new images; the guest of the newest ones is NOT BOOTABLE"
     if failed is not None:
         at = retry_at(failed, limits)
         return NextKind.RETRY, "" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
@@ -261,7 +263,8 @@ def _alarms(
             if is_parked(failed, state, limits)
             else ""
         )
-        told.append(f"Boot point {failed.id} could not be made: {failed.reason}{again}")
+        what = "is NOT BOOTABLE" if failed.obstacle else "could not be made"
+        told.append(f"Boot point {failed.id} {what}: {failed.reason}{again}")
     if newest is None and failed is None and not around.waiting:
         told.append("No boot point is ready yet; this machine cannot be started.")
     told += around.waiting

@@ -159,6 +159,14 @@ def test_alarms_say_what_is_wrong_and_when_it_is_tried_again() -> None:
     assert "waits until its images change" in parked.alarms[0]
 
 
+def test_a_guest_that_cannot_be_converted_is_not_bootable_and_not_tried_again() -> None:
+    """The word stands in the alarm; what comes next is new images, not another try."""
+    stood = standing(READY, replace(FAILED, obstacle="guest.luks_root"))
+    assert stood.alarms[0].startswith("Boot point bp000002 is NOT BOOTABLE: ")
+    assert stood.next is NextKind.WAITING
+    assert "new images" in stood.next_text
+
+
 def test_a_standby_without_anything_says_so() -> None:
     """What it waits for is said; without that, that it cannot be started."""
     assert standing().alarms == ["No boot point is ready yet; this machine cannot be started."]
