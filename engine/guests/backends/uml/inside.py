@@ -1,0 +1,401 @@
+r"""The half of the uml backend that is init of the throw-away kernel; a program, never imported.
+
+    ttyS0: "7\n" ─► /x/7.ask ─► verb ─► /x/7.answer ─► ttyS0: "7\n"
+
+Uses the standard library only. It follows no link of the guest. Files in the exchange folder are
+a length (big-endian, 4 bytes), JSON, and bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import stat
+import struct
+import subprocess
+import sys
+import termios
+import tty
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+EXCHANGE = Path("/x")
+MODULES = "/usr/lib/uml/modules"
+LIMIT = 64 << 20
+_FLAGS = {"ro": 1, "noatime": 1024}
+_CAREFUL = 2 | 4 | 8  # nosuid, nodev, noexec
+_POWER_OFF = 0x4321FEDC
+_LABEL = b"security.selinux"
+_WORDS = 4000
+_TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
+_LVM = """
+devices { dir="/dev" scan=["/dev"] use_devicesfile=0 obtain_device_list_from_udev=0
+ external_device_info_source="none" filter=["a|^/dev/vd|","a|^/dev/md|","r|.*|"] sysfs_scan=1 }
+global { locking_dir="/run/lvm-lock" use_lvmpolld=0 event_activation=0 use_lvmlockd=0 }
+activation { udev_sync=0 udev_rules=0 monitoring=0 verify_udev_operations=0 %s }
+backup { backup=0 archive=0 }
+log { syslog=0 }
+"""
+_ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin", "LVM_SYSTEM_DIR": "/run/lvm",
+                "LVM_SUPPRESS_FD_WARNINGS": "1", "HOME": "/run"}  # fmt: skip
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class GuestError(Exception):
+    """What was asked cannot be done; in words."""
+
+
+def mount(device: str, point: str, kind: str, options: str = "") -> None:
+    """Mount a file system, or raise OSError."""
+    words = [word for word in options.split(",") if word]
+    flags = sum(_FLAGS.get(word, 0) for word in words) | _CAREFUL
+    data = ",".join(word for word in words if word not in _FLAGS)
+    _try(_libc.mount(device.encode(), point.encode(), kind.encode(), flags, data.encode()))
+
+
+def unmount(point: str) -> None:
+    """Unmount, or raise OSError."""
+    _try(_libc.umount2(point.encode(), 0))
+
+
+def _try(code: int) -> None:
+    if code:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def load(*names: str) -> None:
+    """Load modules of this kernel in this order; one that is built in has no file."""
+    folder = Path(MODULES) / os.uname().release / "kernel"
+    for name in names:
+        path = folder / f"{name}.ko"
+        if not path.exists():
+            continue
+        with path.open("rb") as file:
+            if _libc.syscall(313, file.fileno(), b"", 0) and ctypes.get_errno() != 17:
+                raise OSError(ctypes.get_errno(), f"the module {name} cannot be loaded")
+
+
+def run(*argv: str, timeout_s: float = 60) -> tuple[int, bytes]:
+    """Run a program; return its exit code (124: took too long) and the end of what it printed."""
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=_ENVIRONMENT, timeout=timeout_s, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return 124, b""
+    except OSError as error:
+        return 127, f"{argv[0]}: {error.strerror}".encode()
+    return done.returncode, done.stdout[-_WORDS:]
+
+
+class Server:
+    """Answers what is asked."""
+
+    def __init__(self) -> None:
+        """Name the verbs."""
+        self._points: list[str] = []
+        self._verbs: dict[str, Callable[[Mapping[str, Any], bytes], tuple[object, bytes]]] = {
+            "devices": self._devices,
+            "inner": self._inner,
+            "pread": self._pread,
+            "mount": self._mount,
+            "unmount": self._unmount,
+            "look": self._look,
+            "list": self._list,
+            "read": self._read,
+            "link": self._link,
+            "used": self._used,
+            "edit": self._edit,
+            "run": self._run,
+            "sync": self._sync,
+            "stop": self._stop,
+        }
+
+    def answer(self, asked: Mapping[str, Any], body: bytes) -> tuple[object, bytes]:
+        """Return JSON and bytes; GuestError or OSError when it cannot be done."""
+        return self._verbs[asked["verb"]](asked, body)
+
+    def _stop(self, _asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
+        """Unmount and take everything apart that was put together."""
+        for point in self._points:
+            unmount(point)
+        if Path("/run/lvm/lvm.conf").exists():
+            run("lvm", "vgchange", "-an")
+        for path in Path("/sys/block").glob("md*"):
+            run("mdadm", "--stop", f"/dev/{path.name}")
+        os.sync()
+        return None, b""
+
+    def _devices(self, _asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
+        found = {}
+        for path in Path("/sys/class/block").glob("vd*"):
+            start = path / "start"
+            first = int(start.read_text()) if start.exists() else 0
+            found[path.name] = [first * 512, int((path / "size").read_text()) * 512]
+        return found, b""
+
+    def _inner(self, asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
+        """Put arrays and volume groups together; return a line for each device made of others."""
+        if asked["raid"]:
+            load("drivers/md/md-mod", "drivers/md/raid1", "drivers/md/raid0", "drivers/md/linear",
+                 "drivers/md/raid10")  # fmt: skip
+            Path("/sys/module/md_mod/parameters/start_ro").write_text("1")
+            Path("/run/mdadm.conf").write_text("DEVICE /dev/vd*\nHOMEHOST <ignore>\nAUTO +all\n")
+            run("mdadm", "--assemble", "--scan", "--no-degraded", "--config=/run/mdadm.conf")
+        if asked["lvm"]:
+            load("drivers/md/dm-mod")
+            Path("/run/lvm").mkdir()
+            Path("/run/lvm-lock").mkdir()
+            only = "" if asked["writing"] else 'read_only_volume_list=["@*"]'
+            Path("/run/lvm/lvm.conf").write_text(_LVM % only)
+            if not asked["writing"]:
+                self._read_only(only)
+            run("lvm", "vgchange", "-ay", "--sysinit")
+        made = [path for name in ("md*", "dm-*") for path in sorted(Path("/sys/block").glob(name))]
+        # An array without all its members is not started and has no size.
+        return [self._line(path) for path in made if int((path / "size").read_text())], b""
+
+    def _read_only(self, before: str) -> None:
+        """Let LVM open nothing for writing: the disks cannot be written."""
+        _, said = run("lvm", "vgs", "--noheadings", "-o", "vg_name")
+        names = [line.strip() for line in said.decode("ascii", "replace").splitlines()]
+        good = [name for name in names if re.fullmatch(r"[A-Za-z0-9+_.-]+", name)]
+        listed = ",".join(f'"{name}"' for name in good) or '"@*"'
+        conf = Path("/run/lvm/lvm.conf")
+        conf.write_text(conf.read_text().replace(before, f"read_only_volume_list=[{listed}]"))
+
+    def _line(self, path: Path) -> str:
+        def of(name: str) -> str:
+            file = path / name
+            return file.read_text().strip().replace("|", "?") if file.exists() else ""
+
+        name = ""
+        if path.name.startswith("md"):
+            _, said = run("mdadm", "--detail", "--export", f"/dev/{path.name}")
+            match = re.search(rb"^MD_NAME=(.*)$", said, re.MULTILINE)
+            name = match[1].decode("ascii", "replace").replace("|", "?") if match else ""
+        parts = (path.name, of("dm/name"), of("dm/uuid"), of("size"), of("md/degraded"), name)
+        if parts[1] and not Path("/dev/mapper", parts[1]).exists():
+            Path("/dev/mapper").mkdir(exist_ok=True)
+            Path("/dev/mapper", parts[1]).symlink_to(f"/dev/{path.name}")
+        return "|".join(parts)
+
+    def _pread(self, asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
+        fd = os.open(asked["device"], os.O_RDONLY)
+        try:
+            return None, os.pread(fd, asked["length"], asked["offset"])
+        finally:
+            os.close(fd)
+
+    def _mount(self, asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
+        if asked["type"] == "vfat":
+            load(*(f"fs/nls/nls_{name}" for name in ("cp437", "iso8859-1", "ascii", "utf8")),
+                 "fs/fat/fat", "fs/fat/vfat")  # fmt: skip
+        point = asked["point"]
+        Path(point).mkdir(exist_ok=True)
+        mount(asked["device"], point, asked["type"], asked["options"])
+        self._points.append(point)
+        return None, b""
+
+    def _unmount(self, asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
+        unmount(asked["point"])
+        self._points.remove(asked["point"])
+        return None, b""
+
+    def _look(self, asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
+        found = _find(asked)
+        if found is None:
+            return None, b""
+        kind = _TYPES.get(stat.S_IFMT(found.st_mode), "other")
+        return [kind, found.st_size, found.st_mode & 0o7777, found.st_uid, found.st_gid], b""
+
+    def _list(self, asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
+        found = _find(asked)
+        if found is None or not stat.S_ISDIR(found.st_mode):
+            return None, b""
+        return None, b"\0".join(
+            sorted(map(os.fsencode, (path.name for path in _there(asked).iterdir())))
+        )
+
+    def _read(self, asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
+        fd = os.open(_there(asked), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if _find(asked) is None or not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise GuestError("it is no file")
+            length, content = min(asked["length"], LIMIT), b""
+            while piece := os.pread(fd, length - len(content), asked["offset"] + len(content)):
+                content += piece
+            return None, content
+        finally:
+            os.close(fd)
+
+    def _link(self, asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
+        return None, os.fsencode(_there(asked).readlink())
+
+    def _used(self, asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
+        seen = os.statvfs(asked["point"])
+        return (seen.f_blocks - seen.f_bfree) * seen.f_frsize, b""
+
+    def _run(self, asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
+        return run(*asked["argv"], timeout_s=asked["check_s"])
+
+    def _sync(self, _asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
+        os.sync()
+        return None, b""
+
+    def _edit(self, asked: Mapping[str, Any], body: bytes) -> tuple[object, bytes]:
+        at = 0
+        for edit in asked["edits"]:
+            after = body[at : at + edit["length"]]
+            at += edit["length"]
+            try:
+                _change(edit, after)
+            except OSError as error:
+                raise GuestError(f"{edit['path']}: {error.strerror}") from error
+        return None, b""
+
+
+def _there(asked: Mapping[str, Any]) -> Path:
+    return _at(asked["point"], asked["path"].encode("latin-1"))
+
+
+def _at(point: str, path: bytes) -> Path:
+    return Path(point + os.fsdecode(path if path != b"/" else b""))
+
+
+def _find(asked: Mapping[str, Any]) -> os.stat_result | None:
+    """Return what is at a path that leads through folders only; None when nothing is."""
+    here, there = Path(asked["point"]), _there(asked)
+    found = here.lstat()
+    for part in there.relative_to(here).parts:
+        if not stat.S_ISDIR(found.st_mode):
+            return None
+        here /= part
+        try:
+            found = here.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    return found
+
+
+def _change(edit: Mapping[str, Any], after: bytes) -> None:
+    """Make one edit; its folders were seen to be folders."""
+    there, has_owners = _there(edit), edit["has_owners"]
+    label = _label(there) if has_owners else b""
+    found = _find(edit)
+    match edit["action"]:
+        case "rename":
+            there.rename(_at(edit["point"], after))
+        case "remove" if found is not None and stat.S_ISDIR(found.st_mode):
+            there.rmdir()
+        case "remove":
+            there.unlink()
+        case kind:
+            if found is not None and has_owners:
+                there.unlink()  # other hard links keep what they had
+            _make(kind, there, after)
+            if has_owners:
+                _own(edit, there, label)
+
+
+def _make(kind: str, there: Path, after: bytes) -> None:
+    match kind:
+        case "write":
+            _write(there, after)
+        case "mkdir":
+            there.mkdir()
+        case "symlink":
+            there.symlink_to(os.fsdecode(after))
+
+
+def _own(edit: Mapping[str, Any], there: Path, label: bytes) -> None:
+    os.lchown(there, edit["uid"], edit["gid"])
+    if edit["action"] != "symlink":
+        there.chmod(edit["mode"])
+    if label:
+        os.setxattr(there, _LABEL, label, follow_symlinks=False)
+
+
+def _write(there: Path, content: bytes) -> None:
+    how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+    fd = os.open(there, how, 0o600)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _label(there: Path) -> bytes:
+    """Return the SELinux label of a file, or of the folder it will be in."""
+    for path in (there, there.parent):
+        with contextlib.suppress(OSError):
+            return os.getxattr(path, _LABEL, follow_symlinks=False)
+    return b""
+
+
+def serve(line: int) -> None:
+    """Answer until told to stop."""
+    server = Server()
+    os.write(line, b"0\n")
+    asked = b""
+    while True:
+        asked += os.read(line, 64)
+        while b"\n" in asked:
+            word, _, asked = asked.partition(b"\n")
+            number = int(word)
+            raw = (EXCHANGE / f"{number}.ask").read_bytes()
+            length = struct.unpack_from(">I", raw)[0]
+            request = json.loads(raw[4 : 4 + length])
+            answer, body = _answered(server, request, raw[4 + length :])
+            told = json.dumps(answer).encode()
+            (EXCHANGE / f"{number}.answer").write_bytes(struct.pack(">I", len(told)) + told + body)
+            os.write(line, word + b"\n")
+            if request["verb"] == "stop":
+                return
+
+
+def _answered(
+    server: Server, request: Mapping[str, Any], body: bytes
+) -> tuple[dict[str, object], bytes]:
+    try:
+        answer, content = server.answer(request, body)
+    except OSError as error:
+        return {"error": error.strerror or str(error)}, b""
+    except GuestError as error:
+        return {"error": str(error)}, b""
+    return {"answer": answer}, content
+
+
+def main() -> None:
+    """Be init of this kernel."""
+    mount("proc", "/proc", "proc")
+    mount("sysfs", "/sys", "sysfs")
+    with contextlib.suppress(OSError):  # this kernel may have done it
+        mount("dev", "/dev", "devtmpfs")
+    mount("run", "/run", "tmpfs")
+    mount("mnt", "/mnt", "tmpfs")
+    mount("none", "/x", "hostfs", "/x")
+    os.environ.clear()
+    load("drivers/block/virtio_blk")
+    line = os.open("/dev/ttyS0", os.O_RDWR | os.O_NOCTTY)
+    tty.setraw(line, termios.TCSANOW)
+    serve(line)
+    os.sync()
+    _libc.reboot(_POWER_OFF)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BaseException as error:
+        sys.stderr.write(f"bootpoint: {error!r}\n")
+        raise

@@ -1,0 +1,209 @@
+"""The volumes of a guest in a throw-away kernel, and what is mounted there.
+
+vda2, md127, dm-0 ─► a `Volume` each ─► mounted on /mnt/0, /mnt/1 …     to read, until told else
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from engine.guests.backend import GuestDisk, Stat, Type
+from engine.guests.backends.guestfs_inner import inner_volumes, parse_inner
+from engine.guests.backends.guestfs_places import WAYS as ALL_WAYS
+from engine.guests.backends.guestfs_places import Way, is_clean
+from engine.guests.backends.uml.kernel import Asked, Kernel, RefusedInside
+from engine.guests.backends.verify import damaged, no_volume
+from engine.guests.volumes import find_volumes
+from engine.model.errors import Problem, WrongUse
+from engine.model.guest import FileSystem, Owner, Volume, VolumeId
+from engine.model.text import safe
+
+WAYS: Mapping[FileSystem, Way] = {
+    kind: way for kind, way in ALL_WAYS.items() if kind is not FileSystem.NTFS
+}
+"""The file systems that this kernel mounts."""
+SLOW_S = 300.0
+"""Longest wait for what may replay a journal or write a lot out."""
+_FIXED_OWNER = Owner(0o755, 0, 0)
+
+
+class Machine:
+    """A running kernel with a guest's disks; see `Kernel` for the arguments."""
+
+    def __init__(
+        self, disks: Sequence[GuestDisk], work: Path, *, is_writing: bool, shim: Path | None = None
+    ) -> None:
+        """Start it and find all volumes."""
+        self._disks = tuple(disks)
+        self._is_writing = is_writing
+        self._points: dict[VolumeId, str] = {}
+        self._stats: dict[tuple[VolumeId, bytes], Stat | None] = {}
+        self.kernel = Kernel(disks, work, is_writing=is_writing, shim=shim)
+        try:
+            self._sizes = self._devices()
+            outer = find_volumes(self._read_disk, [self._sizes[_disk(n)][1] for n in self._numbers])
+            inner = self._inner(outer)
+        except BaseException:
+            self.kernel.close()
+            raise
+        self.volumes: Sequence[Volume] = (*outer, *inner)
+        self.known = {v.id: v for v in self.volumes if v.kind in WAYS}
+
+    def close(self) -> None:
+        """Unmount everything and end; what cannot be ended well is killed.
+
+        Raises:
+            ToolFailed: It did not end well, so that what was written may be lost.
+        """
+        if self.kernel.is_running():
+            self.kernel.finish()
+        self.kernel.close()
+
+    def way(self, volume: VolumeId) -> Way:
+        """Return how a volume is used. Failure when there is none that can be mounted."""
+        return WAYS[self._volume(volume).kind]
+
+    def device(self, volume: VolumeId) -> str:
+        """Return a volume's device in the kernel. Failure where it sees it elsewhere."""
+        found = self._volume(volume)
+        if volume in self._inside:
+            return self._inside[volume]
+        name = _disk(found.disk) + (str(found.number) if found.number else "")
+        if self._sizes.get(name) != (found.start, found.size):
+            raise damaged(volume, "the throw-away kernel sees it at another place than its table")
+        return f"/dev/{name}"
+
+    def ask(self, verb: str, volume: VolumeId, path: bytes = b"/", **values: object) -> Asked:
+        """Ask for something in a volume, which is mounted, at least to read."""
+        if volume not in self._points:
+            self.mount(volume, is_writing=False)
+        point, there = self._points[volume], path.decode("latin-1")
+        return self.kernel.ask(verb, timeout_s=SLOW_S, point=point, path=there, **values)
+
+    def point(self, volume: VolumeId) -> str:
+        """Return where a mounted volume is."""
+        return self._points[volume]
+
+    def look(self, volume: VolumeId, path: bytes) -> Stat | None:
+        """Return what is at a path; None when nothing is, or no folder leads there."""
+        key = (volume, path)
+        if key not in self._stats:
+            answer = self.ask("look", volume, path).value
+            self._stats[key] = _stat(volume, answer, has_owners=self.way(volume).has_owners)
+        return self._stats[key]
+
+    def needs_recovery(self, volume: VolumeId) -> bool:
+        """Whether mounting a volume for writing may change what is seen in it."""
+        kind = self._volume(volume).kind
+        if kind is not FileSystem.EXT:
+            return kind in (FileSystem.XFS, FileSystem.BTRFS)
+        return not is_clean(self._read(self.device(volume), 1024, 1024))
+
+    def mount(self, volume: VolumeId, *, is_writing: bool) -> None:
+        """Mount a volume for writing, which replays its journal, or for reading, which does not.
+
+        Raises:
+            WrongUse: The disks were opened for reading only.
+            Failure: It cannot be mounted so.
+        """
+        if is_writing and not self._is_writing:
+            happened = "The guest was opened for reading and cannot be changed."
+            raise WrongUse(Problem("guest.backend.reading", happened))
+        way, device = self.way(volume), self.device(volume)
+        self.unmount(volume)
+        point = f"/mnt/{list(self.known).index(volume)}"
+        options = way.write if is_writing else way.read
+        try:
+            self.kernel.ask("mount", timeout_s=SLOW_S, device=device, point=point, type=way.type,
+                            options=options)  # fmt: skip
+        except RefusedInside as error:
+            raise damaged(volume, f"it cannot be mounted ({safe(error.why)})") from error
+        self._points[volume] = point
+
+    def unmount(self, volume: VolumeId) -> None:
+        """Unmount a volume, if it is mounted."""
+        self.forget()
+        if volume in self._points:
+            self.kernel.ask("unmount", timeout_s=SLOW_S, point=self._points[volume])
+            del self._points[volume]
+
+    def forget(self) -> None:
+        """Forget what was seen: something was changed."""
+        self._stats.clear()
+
+    def sync(self) -> None:
+        """Let everything written reach the disks' files, and these the host's disks."""
+        self.kernel.ask("sync", timeout_s=SLOW_S)
+        for disk in self._disks:
+            with disk.path.open("rb") as file:
+                os.fdatasync(file.fileno())
+
+    @property
+    def _numbers(self) -> range:
+        return range(len(self._disks))
+
+    def _devices(self) -> Mapping[str, tuple[int, int]]:
+        answer = self.kernel.ask("devices").value
+        found = {}
+        for name, place in answer.items() if isinstance(answer, dict) else ():
+            match place:
+                case [int(start), int(size)]:
+                    found[str(name)] = (start, size)
+        if any(_disk(number) not in found for number in self._numbers):
+            raise RefusedInside("it shows fewer disks than it was given")
+        return found
+
+    def _inner(self, outer: Sequence[Volume]) -> Sequence[Volume]:
+        """Put together what is made of several volumes; return the volumes in it."""
+        kinds = {volume.kind for volume in outer}
+        self._inside: dict[VolumeId, str] = {}
+        if not kinds & {FileSystem.LVM, FileSystem.RAID}:
+            return ()
+        answer = self.kernel.ask(
+            "inner",
+            timeout_s=SLOW_S,
+            raid=FileSystem.RAID in kinds,
+            lvm=True,
+            writing=self._is_writing,
+        ).value
+        lines = answer if isinstance(answer, list) else []
+        listing = "\n".join(str(line) for line in lines).encode()
+        found = inner_volumes(parse_inner(listing), outer, self._read)
+        self._inside = {volume.id: device for volume, device in found}
+        return tuple(volume for volume, _ in found)
+
+    def _read_disk(self, disk: int, offset: int, length: int) -> bytes:
+        return self._read(f"/dev/{_disk(disk)}", offset, length)
+
+    def _read(self, device: str, offset: int, length: int) -> bytes:
+        if length <= 0:
+            return b""
+        answer = self.kernel.ask("pread", device=device, offset=offset, length=length)
+        return answer.content[:length]
+
+    def _volume(self, volume: VolumeId) -> Volume:
+        if volume not in self.known:
+            raise no_volume(volume)
+        return self.known[volume]
+
+
+def _disk(number: int) -> str:
+    """Return the name of a disk: vda, vdb … vdz, vdaa."""
+    letters = ""
+    number += 1
+    while number:
+        number, rest = divmod(number - 1, 26)
+        letters = chr(ord("a") + rest) + letters
+    return f"vd{letters}"
+
+
+def _stat(volume: VolumeId, answer: object, *, has_owners: bool) -> Stat | None:
+    match answer:
+        case None:
+            return None
+        case [str(kind), int(size), int(mode), int(uid), int(gid)] if kind in set(Type):
+            owner = Owner(mode, uid, gid) if has_owners else _FIXED_OWNER
+            return Stat(Type(kind), size, owner)
+    raise damaged(volume, "what the throw-away kernel says of a file is nonsense")
