@@ -1,6 +1,9 @@
 """A log of NTFS with one finished transaction that never reached its place.
 
-    blocks of 4 KiB:  0, 1 restart │ 2, 3 newest records │ 4 older records … 511 oldest
+    version 1:  0, 1 restart │ 2, 3 the newest page, twice   │ 4  older pages …   511
+    version 2:  0, 1 restart │ 2 … 33 newest pages, by turns │ 34 older pages …   511
+
+A record's number tells its place: how often the log went round, and the offset in it.
 
 Source: ntfs-3g, ntfsprogs/ntfsrecover.c and include/ntfs-3g/logfile.h (2022.10), which are all
 that is known of this form in public.
@@ -12,34 +15,41 @@ from pathlib import Path
 from tests.guests.phony_windows import MIB, leave_journal, patch
 
 BLOCK, HEAD, RECORD_HEAD = 4096, 64, 48
-SYNCED = 0x100000
-"""Number of the last record that reached its place."""
+BLOCKS = 2 * MIB // BLOCK
 TRANSACTION = 0x18
 NOOP, UPDATE_RESIDENT, FORGET = 0, 7, 27
 TIME_AT, MFT = 0x18, 4
 """Offset of a file's birth in its first attribute; cluster of the file table."""
 
 
-def leave_transaction(disk: Path, start: int, inode: int, time: bytes) -> int:
-    """Leave a log that gives a file another time of birth (8 bytes); return where it lies.
+def leave_transaction(disk: Path, start: int, inode: int, time: bytes, *, version: int = 1) -> None:
+    """Leave a log that gives a file another time of birth (8 bytes).
 
     Args:
         inode: Number of the file; its record has the first attribute at 0x38.
+        version: 2 is the log of a Windows since 8 that is running.
     """
-    where = leave_journal(disk, start)
-    filler = _record(SYNCED, NOOP, data=BLOCK - HEAD - 88)
-    update = _record(SYNCED + 1, UPDATE_RESIDENT, inode=inode, change=time)
-    forget = _record(SYNCED + 2, FORGET)
-    blocks = {
-        2: _page(5 * BLOCK, update + forget, SYNCED + 2),
-        3: _page(4 * BLOCK, filler, SYNCED - 1),
-        4: _page(SYNCED, filler, SYNCED),
-        511: _page(SYNCED - 1, filler, SYNCED - 1),
-    }
-    assert 2 * MIB == 512 * BLOCK
-    for number, content in blocks.items():
-        patch(disk, where + number * BLOCK, content)
-    return where
+    first = 4 if version == 1 else 34
+    synced = _number(2, first)
+    update = _record(_number(2, first + 1) + 8, UPDATE_RESIDENT, inode=inode, change=time)
+    newest = _number(2, first + 1) + 8 + len(update) // 8
+    where = leave_journal(disk, start, version=version, numbers=(synced, newest))
+    records = update + _record(newest, FORGET)
+    pages = {block: _old(_number(1, block)) for block in range(2, BLOCKS)}
+    pages[first] = _old(synced)
+    pages[2] = _page((first + 1) * BLOCK if version == 1 else newest, records, newest)
+    for block, content in pages.items():
+        patch(disk, where + block * BLOCK, content)
+
+
+def _number(turn: int, block: int) -> int:
+    """Return the number of a record at the begin of a block, in units of 8 bytes."""
+    return (turn << 19) + block * BLOCK // 8
+
+
+def _old(number: int) -> bytes:
+    """Return a page filled by one record that does nothing."""
+    return _page(number, _record(number, NOOP, data=BLOCK - HEAD - 88), number)
 
 
 def _page(where: int, records: bytes, last: int) -> bytes:

@@ -188,17 +188,25 @@ def patch(disk: Path, at: int, content: bytes) -> None:
         file.write(content)
 
 
-def leave_journal(disk: Path, start: int, *, is_clean: bool = False, version: int = 1) -> int:
+def leave_journal(
+    disk: Path,
+    start: int,
+    *,
+    is_clean: bool = False,
+    version: int = 1,
+    numbers: tuple[int, int] = (0x100000, 0x100000),
+) -> int:
     """Leave a log with one client in it that has not ended, or has; return where it lies.
 
     Args:
         version: 2 is the log of a Windows since 8 that is running.
+        numbers: Of the record from which on records are to be replayed, and of the newest one.
     """
     run_list = run("ntfsinfo", "-v", "-i", "2", _slice(disk, start)).decode()
     cluster = int(run_list.rpartition("Runlist:")[2].split()[4], 16)
     where = start + cluster * 4096
     for page in (0, 4096):
-        patch(disk, where + page, _restart_page(2 * MIB, is_clean=is_clean, version=version))
+        patch(disk, where + page, _restart_page(version, numbers, is_clean=is_clean))
     return where
 
 
@@ -209,21 +217,21 @@ def _slice(disk: Path, start: int) -> str:
     return str(part)
 
 
-def _restart_page(log_size: int, *, is_clean: bool, version: int) -> bytes:
+def _restart_page(version: int, numbers: tuple[int, int], *, is_clean: bool) -> bytes:
     """Return a restart page of the log of NTFS 3.1.
 
     Source: Linux, fs/ntfs/logfile.h (6.8), RESTART_PAGE_HEADER, RESTART_AREA, LOG_CLIENT_RECORD.
     """
-    none, lsn = 0xFFFF, 0x100000
+    none, log_size, (oldest, newest) = 0xFFFF, 2 * MIB, numbers
     in_use, free, flags = (none, 0, 2) if is_clean else (0, none, 0)
     bits = 67 - log_size.bit_length()
     page = bytearray(4096)
     struct.pack_into(
         "<4sHHQIIHhh", page, 0, b"RSTR", 0x1E, 9, 0, 4096, 4096, 0x30, 2 - version, version
     )
-    struct.pack_into("<QHHHHIHHQIHHII", page, 0x30, lsn, 1, free, in_use, flags, bits, 0xD0, 0x30,
-                     log_size, 0, 0x30, 0x40, 1, 0)  # fmt: skip
-    struct.pack_into("<QQHHHxxxxxxI8s", page, 0x60, lsn, lsn, none, none, 0, 8,
+    struct.pack_into("<QHHHHIHHQIHHII", page, 0x30, newest, 1, free, in_use, flags, bits, 0xD0,
+                     0x30, log_size, 0, 0x30, 0x40, 1, 0)  # fmt: skip
+    struct.pack_into("<QQHHHxxxxxxI8s", page, 0x60, oldest, oldest, none, none, 0, 8,
                      "NTFS".encode("utf-16-le"))  # fmt: skip
     for sector in range(8):  # fix-ups: each sector ends with the number, its bytes are kept
         end = 512 * sector + 510
