@@ -128,7 +128,10 @@ class NtfsVolume:
             return self._writable().has_recovered
         except Trouble as trouble:
             self._trouble = trouble
-            return False
+        except ToolFailed:
+            # No sandbox here: whoever needs this volume hears it when reading or writing.
+            pass
+        return False
 
     def trouble(self) -> Obstacle | None:
         """Return why it cannot be written: hibernated, or what `recover` met."""

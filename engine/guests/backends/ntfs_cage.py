@@ -13,6 +13,7 @@ filter answers that one call with success, since there are no groups to drop.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import platform
@@ -59,8 +60,10 @@ def start(argv: Sequence[str], stdin: int, stdout: int, stderr: int) -> subproce
     """Start a command of the sandbox; it dies with the thread that starts it.
 
     Raises:
-        OSError: A program is missing.
+        OSError: A program is missing, or this processor is not known.
     """
+    if platform.machine() not in _SETGROUPS:
+        raise OSError(errno.ENOSYS, "there is no filter for this processor")
     filter_ = _filter()
     try:
         argv = [*_LEASH, argv[0], "--seccomp", str(filter_), *argv[1:]]

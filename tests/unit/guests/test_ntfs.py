@@ -413,6 +413,18 @@ def test_the_boot_sector_alone_is_no_file_system(tmp_path: Path) -> None:
         NtfsVolume(disk, place).list(b"/")
 
 
+def test_a_host_without_the_sandbox_still_converts_other_guests(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recovery looks at all volumes; one of NTFS that nobody needs must not stand in the way."""
+    monkeypatch.setattr(ntfs_cage.platform, "machine", lambda: "vax")
+
+    with open_userland([disk]) as backend:
+        backend.recover()
+        with pytest.raises(Failure, match=r"could not be started: .*this processor"):
+            backend.list(backend.volumes()[1].id, b"/")
+
+
 def test_the_probe_says_what_ntfs_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Here NTFS can be written; where FUSE cannot be mounted in a sandbox, that is said."""
     assert probe_userland([VOLUME]).is_able

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.guests.backend import GuestDisk
+from engine.guests.backends.choose import open_guest
 from engine.guests.backends.userland import UserlandBackend, open_userland
 from engine.guests.inspect import inspect
 from engine.guests.windows.inspect import spelled
@@ -21,6 +23,7 @@ from tests.guests.phony_windows import (
     Recipe,
     build,
     hive,
+    run,
     software,
 )
 from tests.unit.guests.trees import MemoryGuest, volume
@@ -148,6 +151,16 @@ def test_a_locked_data_volume_is_no_obstacle(tmp_path: Path) -> None:
 
     with open_userland([disk]) as backend:
         assert inspect(backend).obstacles == ()
+
+
+def test_a_twig_in_qcow2_is_opened_with_what_is_needed(tmp_path: Path) -> None:
+    """The backend is chosen for the volume of Windows and the ESP, and is the quickest."""
+    disk, twig = build(tmp_path / "disk.img", Recipe(firmware=Firmware.UEFI)), tmp_path / "twig"
+    run("qemu-img", "convert", "-O", "qcow2", str(disk), str(twig))
+
+    with open_guest([GuestDisk(twig, "qcow2")], tmp_path / "work", is_writing=True) as opened:
+        assert (opened.backend.name, opened.guest.firmware) == ("userland", Firmware.UEFI)
+        assert opened.guest.obstacles == ()
 
 
 class Counting(UserlandBackend):
