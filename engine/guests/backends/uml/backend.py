@@ -102,6 +102,9 @@ class UmlBackend:
         """Return the sorted names in a folder; empty when there is none."""
         if path != b"/":
             components(path)
+        folder = self.machine.folder(volume, path)
+        if folder is not None:
+            return sorted(folder)
         content = self.machine.ask("list", volume, path).content
         return sorted(name for name in content.split(b"\0") if name)
 

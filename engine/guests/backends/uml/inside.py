@@ -26,6 +26,8 @@ from typing import Any
 EXCHANGE = Path("/x")
 MODULES = "/usr/lib/uml/modules"
 LIMIT = 64 << 20
+MANY = 300
+"""Names of a folder that are told at once: a question costs as much as a hundred of them."""
 _FLAGS = {"ro": 1, "noatime": 1024}
 _CAREFUL = 2 | 4 | 8  # nosuid, nodev, noexec
 _POWER_OFF = 0x4321FEDC
@@ -107,6 +109,7 @@ class Server:
             "mount": self._mount,
             "unmount": self._unmount,
             "look": self._look,
+            "folder": self._folder,
             "list": self._list,
             "read": self._read,
             "link": self._link,
@@ -210,10 +213,20 @@ class Server:
 
     def _look(self, asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
         found = _find(asked)
-        if found is None:
-            return None, b""
-        kind = _TYPES.get(stat.S_IFMT(found.st_mode), "other")
-        return [kind, found.st_size, found.st_mode & 0o7777, found.st_uid, found.st_gid], b""
+        return (None if found is None else _told(found)), b""
+
+    def _folder(self, asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
+        """Return all names of a folder with what they are; null when it is none or has many."""
+        found = _find(asked)
+        if found is None or not stat.S_ISDIR(found.st_mode):
+            return {}, b""
+        seen: dict[str, object] = {}
+        with os.scandir(os.fsencode(_there(asked))) as entries:
+            for entry in entries:
+                if len(seen) == MANY:
+                    return None, b""
+                seen[entry.name.decode("latin-1")] = _told(entry.stat(follow_symlinks=False))
+        return seen, b""
 
     def _list(self, asked: Mapping[str, Any], _body: bytes) -> tuple[object, bytes]:
         found = _find(asked)
@@ -259,6 +272,11 @@ class Server:
             except OSError as error:
                 raise GuestError(f"{edit['path']}: {error.strerror}") from error
         return None, b""
+
+
+def _told(found: os.stat_result) -> list[object]:
+    kind = _TYPES.get(stat.S_IFMT(found.st_mode), "other")
+    return [kind, found.st_size, found.st_mode & 0o7777, found.st_uid, found.st_gid]
 
 
 def _there(asked: Mapping[str, Any]) -> Path:

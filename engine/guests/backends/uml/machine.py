@@ -14,7 +14,7 @@ from engine.guests.backends.guestfs_inner import inner_volumes, parse_inner
 from engine.guests.backends.guestfs_places import WAYS as ALL_WAYS
 from engine.guests.backends.guestfs_places import Way, is_clean
 from engine.guests.backends.uml.kernel import Asked, Kernel, RefusedInside
-from engine.guests.backends.verify import damaged, no_volume
+from engine.guests.backends.verify import damaged, no_volume, parent
 from engine.guests.volumes import find_volumes
 from engine.model.errors import Problem, WrongUse
 from engine.model.guest import FileSystem, Owner, Volume, VolumeId
@@ -40,6 +40,7 @@ class Machine:
         self._is_writing = is_writing
         self._points: dict[VolumeId, str] = {}
         self._stats: dict[tuple[VolumeId, bytes], Stat | None] = {}
+        self._folders: dict[tuple[VolumeId, bytes], Mapping[bytes, Stat] | None] = {}
         self.kernel = Kernel(disks, work, is_writing=is_writing, shim=shim)
         try:
             self._sizes = self._devices()
@@ -90,9 +91,35 @@ class Machine:
         """Return what is at a path; None when nothing is, or no folder leads there."""
         key = (volume, path)
         if key not in self._stats:
+            is_exact = path != b"/" and not self.ignores_case(volume)
+            folder = self.folder(volume, parent(path)) if is_exact else None
+            if folder is not None:
+                return folder.get(path.rpartition(b"/")[2])
             answer = self.ask("look", volume, path).value
             self._stats[key] = _stat(volume, answer, has_owners=self.way(volume).has_owners)
         return self._stats[key]
+
+    def folder(self, volume: VolumeId, path: bytes) -> Mapping[bytes, Stat] | None:
+        """Return all names in a folder, none where there is no folder; None when they are many."""
+        key = (volume, path)
+        if key not in self._folders:
+            answer = self.ask("folder", volume, path).value
+            seen: dict[bytes, Stat] | None = None
+            if isinstance(answer, dict):
+                has_owners = self.way(volume).has_owners
+                found = {
+                    str(name).encode("latin-1", "replace"): _stat(
+                        volume, one, has_owners=has_owners
+                    )
+                    for name, one in answer.items()
+                }
+                seen = {name: one for name, one in found.items() if one is not None}
+            self._folders[key] = seen
+        return self._folders[key]
+
+    def ignores_case(self, volume: VolumeId) -> bool:
+        """Whether names are found in any case."""
+        return self._volume(volume).kind is FileSystem.FAT
 
     def needs_recovery(self, volume: VolumeId) -> bool:
         """Whether mounting a volume for writing may change what is seen in it."""
@@ -132,6 +159,7 @@ class Machine:
     def forget(self) -> None:
         """Forget what was seen: something was changed."""
         self._stats.clear()
+        self._folders.clear()
 
     def sync(self) -> None:
         """Let everything written reach the disks' files, and these the host's disks."""
