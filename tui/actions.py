@@ -11,9 +11,11 @@ from uuid import uuid4
 
 from engine.api.views import Done, Plan, SerialView
 from tui import keys
+from tui.conditions import point_of
 from tui.feed import Refusal
 from tui.look import Draft, Menu, Parts, Serial
 from tui.places import CONTENT
+from tui.reading import Reading
 from tui.screens import new
 from tui.state import unprotected
 from tui.widgets.prompt import Question
@@ -33,6 +35,7 @@ class Actions:
     def __init__(self, console: Console) -> None:
         """Serve this console."""
         self._console = console
+        self._reading = Reading(console)
         self._verbs: dict[str, Callable[[], None]] = {
             "up": lambda: self._move(-1),
             "down": lambda: self._move(1),
@@ -52,6 +55,11 @@ class Actions:
             "resume": lambda: self._plan("resume"),
             "hold": self._hold,
             "cancel": lambda: self._plan("cancel", job=console.spot.chosen),
+            "convert": lambda: self._plan("convert"),
+            "guest": lambda: self._reading.open("guest"),
+            "ledger": lambda: self._reading.open("ledger"),
+            "dry_run": lambda: self._reading.open("dry run"),
+            "other": self._reading.compare,
             "serial": lambda: console.go("run", console.look().machine, subject=Serial()),
             "new": self._new,
             "redraw": self._redraw,
@@ -203,8 +211,8 @@ class Actions:
         params: dict[str, Any] = {"action": action, "machine": look.machine, **more}
         if action == "cancel":
             params["machine"] = console.fleet.jobs[look.chosen].machine
-        point = keys.point_of(look)
-        if action == "start" and point:
+        point = point_of(look)
+        if action in ("start", "convert") and point:
             params["point"] = point
         self._asking = True
         console.spawn(self._show_plan(params))

@@ -101,15 +101,17 @@ class Feed:
             with contextlib.suppress(Refusal):
                 await self._subscribe()
 
-    async def call(self, method: str, params: dict[str, Any], kind: type[T]) -> T:
-        """Ask the engine and return its answer.
+    async def call(
+        self, method: str, params: dict[str, Any], kind: type[T], timeout_s: float = CALL_S
+    ) -> T:
+        """Ask the engine and return its answer, which may take `timeout_s`.
 
         Raises:
             Refusal: The engine refused, or the connection is lost.
         """
         if not self._ready:
             raise Refusal("The engine does not answer.", "Nothing was changed.")
-        return await self._ask(method, params, kind)
+        return await self._ask(method, params, kind, timeout_s)
 
     # --- one connection ---------------------------------------------------------------------
 
@@ -210,14 +212,16 @@ class Feed:
         self._writer.write(wire.encode(message))
         return self._number
 
-    async def _ask(self, method: str, params: dict[str, Any], kind: type[T]) -> T:
+    async def _ask(
+        self, method: str, params: dict[str, Any], kind: type[T], timeout_s: float = CALL_S
+    ) -> T:
         number = self._send(method, params)
         answer: asyncio.Future[wire.Message] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         try:
-            message = await asyncio.wait_for(answer, CALL_S)
+            message = await asyncio.wait_for(answer, timeout_s)
         except TimeoutError:
-            raise Refusal(f"The engine gave no answer to {method} in {CALL_S:.0f} s.") from None
+            raise Refusal(f"The engine gave no answer to {method} in {timeout_s:.0f} s.") from None
         finally:
             self._waiting.pop(number, None)
         if message.error is not None:

@@ -47,12 +47,13 @@ def wrap(text: str, cells: int) -> list[str]:
             continue
         if line:
             lines.append(line)
-        *whole, line = _chop(word, cells)
+        *whole, line = chop(word, cells)
         lines += whole
     return [*lines, line] if line else lines
 
 
-def _chop(word: str, cells: int) -> list[str]:
+def chop(word: str, cells: int) -> list[str]:
+    """Return a text in pieces of at most `cells` cells."""
     parts = [""]
     used = 0
     for sign in word:

@@ -9,8 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tui.conditions import (
+    REPORTS,
+    has_rows,
+    held,
+    no_job,
+    no_ledger,
+    no_machine,
+    no_point,
+    no_row,
+    no_start,
+    no_trunk,
+    runs,
+)
 from tui.look import Look
-from tui.state import LIVE_JOBS, Fleet
+from tui.state import Fleet
 
 ROLES = ("viewer", "operator", "admin")
 FORBIDDEN = frozenset(
@@ -21,8 +34,10 @@ FORBIDDEN = frozenset(
 NEIGHBOURS_OF_F = frozenset("rtdgcv")
 LISTS = frozenset({"fleet", "jobs", "journal", "targets", "sets"})
 MACHINES = frozenset({"fleet", "machine", "point", "run"})
+POINTS = frozenset({"machine", "point"})
 EVERYWHERE = frozenset(
     {"fleet", "machine", "point", "run", "jobs", "journal", "targets", "sets", "set", "settings"}
+    | REPORTS
     | {"help", "menu", "plan", "new", "form", "refused"}
 )
 OPENING = frozenset(
@@ -65,68 +80,6 @@ class Key:
     rank: int = 0
 
 
-def _runs(fleet: Fleet, look: Look) -> bool:
-    detail = fleet.details.get(look.machine)
-    if look.place != "fleet" and detail is not None:
-        return detail.run is not None or bool(detail.fleet.running)
-    machine = fleet.machines.get(look.machine)
-    return machine is not None and bool(machine.running)
-
-
-def _held(fleet: Fleet, look: Look) -> bool:
-    machine = fleet.machines.get(look.machine)
-    return machine is not None and (machine.state == "HELD" or machine.next.kind == "held")
-
-
-def _no_machine(fleet: Fleet, look: Look) -> str:
-    return "" if look.machine in fleet.machines else "Choose a machine first."
-
-
-def _no_start(fleet: Fleet, look: Look) -> str:
-    machine = fleet.machines.get(look.machine)
-    if machine is None:
-        return "Choose a machine first."
-    point = point_of(look)
-    detail = fleet.details.get(machine.id)
-    if point and detail is not None:
-        found = next((one for one in detail.points if one.id == point), None)
-        if found is not None and found.stage != "ready":
-            return f"{point} is {found.stage} and cannot start. Choose one marked +."
-    if not machine.can_start:
-        return f"{machine.id} has no boot point that can start."
-    return ""
-
-
-def _no_row(fleet: Fleet, look: Look) -> str:
-    there = {"fleet": fleet.machines, "sets": fleet.sets, "new": fleet.sets}.get(look.place)
-    return "There is nothing to open." if there is not None and look.chosen not in there else ""
-
-
-def _has_rows(fleet: Fleet, look: Look) -> bool:
-    rows = {
-        "fleet": fleet.machines,
-        "jobs": fleet.jobs,
-        "journal": fleet.journal,
-        "targets": fleet.targets,
-        "sets": fleet.sets or fleet.findings,
-    }
-    return bool(rows.get(look.place))
-
-
-def _no_job(fleet: Fleet, look: Look) -> str:
-    job = fleet.jobs.get(look.chosen)
-    if job is None or job.status not in LIVE_JOBS:
-        return "Choose a job that runs or waits."
-    return ""
-
-
-def point_of(look: Look) -> str:
-    """Return the boot point a look is about, empty when it is about none."""
-    if look.place == "point":
-        return look.arg.partition("/")[2]
-    return look.chosen if look.place == "machine" else ""
-
-
 def _key(name: str, keys: str, sign: str, words: str, says: str, **more: object) -> Key:
     places = more.pop("places", EVERYWHERE)
     return Key(name, tuple(keys.split()), sign, words, says, places, **more)  # type: ignore[arg-type]  # a table is read better without six repeated field names
@@ -146,7 +99,7 @@ TABLE: tuple[Key, ...] = (
         "open",
         "open what the cursor is on",
         places=OPENING,
-        why_not=_no_row,
+        why_not=no_row,
         rank=1,
     ),
     _key("back", "escape", "Esc", "back", "back; first takes the filter away", rank=2),
@@ -163,7 +116,7 @@ TABLE: tuple[Key, ...] = (
         "find",
         "show only some rows",
         places=LISTS,
-        when=_has_rows,
+        when=has_rows,
         rank=9,
     ),
     _key(
@@ -173,7 +126,7 @@ TABLE: tuple[Key, ...] = (
         "worst only",
         "hide what is READY, or show it again",
         places=frozenset({"fleet"}),
-        when=_has_rows,
+        when=has_rows,
         rank=8,
     ),
     _key("command", "colon", ":", "cmd", "any action by name", places=CALM, rank=11),
@@ -187,8 +140,8 @@ TABLE: tuple[Key, ...] = (
         places=frozenset({"fleet", "machine", "point"}),
         role="operator",
         changes=True,
-        why_not=_no_start,
-        when=lambda fleet, look: not _runs(fleet, look),
+        why_not=no_start,
+        when=lambda fleet, look: not runs(fleet, look),
         command="bootpoint start MACHINE [--point ID]",
         rank=3,
     ),
@@ -201,8 +154,8 @@ TABLE: tuple[Key, ...] = (
         places=MACHINES,
         role="operator",
         changes=True,
-        why_not=_no_machine,
-        when=_runs,
+        why_not=no_machine,
+        when=runs,
         command="bootpoint stop MACHINE",
         rank=3,
     ),
@@ -213,8 +166,8 @@ TABLE: tuple[Key, ...] = (
         "serial",
         "the serial line of the VM that runs",
         places=frozenset({"fleet", "machine", "point"}),
-        why_not=lambda fleet, look: "" if _runs(fleet, look) else "No VM of it runs now.",
-        when=_runs,
+        why_not=lambda fleet, look: "" if runs(fleet, look) else "No VM of it runs now.",
+        when=runs,
         rank=4,
     ),
     _key(
@@ -226,7 +179,7 @@ TABLE: tuple[Key, ...] = (
         places=frozenset({"fleet", "machine"}),
         role="operator",
         changes=True,
-        why_not=_no_machine,
+        why_not=no_machine,
         command="bootpoint build MACHINE",
         rank=5,
     ),
@@ -239,9 +192,9 @@ TABLE: tuple[Key, ...] = (
         places=frozenset({"fleet", "machine"}),
         role="operator",
         changes=True,
-        why_not=_no_machine,
+        why_not=no_machine,
         command="bootpoint hold MACHINE --reason TEXT",
-        when=lambda fleet, look: not _held(fleet, look),
+        when=lambda fleet, look: not held(fleet, look),
         rank=6,
     ),
     _key(
@@ -253,9 +206,9 @@ TABLE: tuple[Key, ...] = (
         places=frozenset({"fleet", "machine"}),
         role="operator",
         changes=True,
-        why_not=_no_machine,
+        why_not=no_machine,
         command="bootpoint resume MACHINE",
-        when=_held,
+        when=held,
         rank=6,
     ),
     _key(
@@ -271,6 +224,63 @@ TABLE: tuple[Key, ...] = (
         rank=7,
     ),
     _key(
+        "ledger",
+        "l",
+        "l",
+        "ledger",
+        "what conversion changed, line by line",
+        places=POINTS | {"guest"},
+        why_not=no_ledger,
+        command="bootpoint ledger MACHINE [--point ID]",
+        rank=4,
+    ),
+    _key(
+        "guest",
+        "u",
+        "u",
+        "guest",
+        "system and volumes in the disks",
+        places=POINTS | {"ledger"},
+        why_not=no_point,
+        command="bootpoint guest MACHINE [--point ID]",
+        rank=4,
+    ),
+    _key(
+        "dry_run",
+        "w",
+        "w",
+        "dry run",
+        "what converting would change; no change",
+        places=frozenset({"point"}) | REPORTS - {"dry run"},
+        why_not=no_trunk,
+        command="bootpoint convert MACHINE --point ID --dry-run",
+        rank=6,
+    ),
+    _key(
+        "convert",
+        "b",
+        "b",
+        "convert",
+        "convert it again, as imaged (asks)",
+        places=frozenset({"point"}) | REPORTS,
+        role="operator",
+        changes=True,
+        why_not=no_trunk,
+        command="bootpoint convert MACHINE --point ID --again",
+        rank=5,
+    ),
+    _key(
+        "other",
+        "o",
+        "o",
+        "compare",
+        "how it differs from another boot point",
+        places=frozenset({"ledger"}),
+        why_not=no_ledger,
+        command="bootpoint ledger MACHINE --point ID --against ID",
+        rank=3,
+    ),
+    _key(
         "cancel",
         "x",
         "x",
@@ -279,7 +289,7 @@ TABLE: tuple[Key, ...] = (
         places=frozenset({"jobs"}),
         role="operator",
         changes=True,
-        why_not=_no_job,
+        why_not=no_job,
         command="bootpoint job cancel N",
         rank=3,
     ),

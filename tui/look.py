@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
+from engine.api.changes import Words
 from engine.api.views import Plan
 from tui.format import clock, when
 from tui.glyphs import ASCII, Glyphs
@@ -53,7 +54,25 @@ class Parts:
     remedy: str = ""
 
 
-Subject = Plan | Draft | Serial | Menu | Parts | None
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Pages of text about a guest or a ledger that the engine was asked for.
+
+    Attributes:
+        head: Lines that stay in view; `lines`: those that move.
+        failed: Why there are none; None while there are, or may still come.
+        against: Both boot points of a comparison, `older -> newer`.
+        asked: False while the engine has not answered.
+    """
+
+    head: tuple[Words, ...] = ()
+    lines: tuple[Words, ...] = ()
+    failed: Parts | None = None
+    against: str = ""
+    asked: bool = False
+
+
+Subject = Plan | Draft | Serial | Menu | Parts | Report | None
 
 
 @dataclass(frozen=True, slots=True)

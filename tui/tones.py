@@ -77,6 +77,7 @@ STAGES = {
     "failed": Sign("X", Tone.BAD, "failed"),
     "retired": Sign("-", Tone.PLAIN, "folded away"),
 }
+NOT_BOOTABLE = Sign("X", Tone.BAD, "no VM could start from it; not tried again by itself")
 RUNS = Sign("*", Tone.TEST, "runs, isolated")
 JOBS = {
     "queued": Sign(".", Tone.PLAIN, "waits"),

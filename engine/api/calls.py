@@ -14,17 +14,15 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from engine.api import asks, conversions, problems
+from engine.api.conversion_views import ConversionView, GuestView, LedgerView
 from engine.api.plans import Actor, Plans, check_name, require
 from engine.api.present import job_view, journal_view, standby_view
 from engine.api.roles import Role
 from engine.api.serial import read_serial
 from engine.api.views import (
-    ConversionView,
     Done,
-    GuestView,
     JobView,
     JournalView,
-    LedgerView,
     Plan,
     ScreenView,
     SerialView,

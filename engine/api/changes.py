@@ -17,7 +17,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from engine.api.views import ChangeView, DifferenceView, GuestView, LedgerView, VolumeView
+from engine.api.conversion_views import (
+    ChangeView,
+    DifferenceView,
+    GuestView,
+    LedgerView,
+    VolumeView,
+)
 from engine.api.words import size
 
 CONTEXT = 2

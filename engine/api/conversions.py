@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from engine.api import asks
-from engine.api.views import (
+from engine.api.conversion_views import (
     ChangeView,
     ConversionView,
     DifferenceView,

@@ -11,18 +11,25 @@ from tui.rows import BLANK, Column, Line, Span, clip, paragraph, spread, table, 
 from tui.screens import frame
 from tui.screens.fleet import job_lines, journal_lines, next_words
 from tui.state import LIVE_JOBS, Fleet
-from tui.tones import RUNS, STAGES, UNKNOWN, Tone, state_sign
+from tui.tones import NOT_BOOTABLE, RUNS, STAGES, UNKNOWN, Sign, Tone, state_sign
 
 COLUMNS = (
     Column("POINT", 8),
     Column("DATA AS OF", 19),
     Column("AGE", 6, right=True),
     Column("SIZE", 8, right=True, least=95),
-    Column("STATE", 10),
+    Column("STATE", 12),
     Column("KEPT BECAUSE", 0, least=70),
     Column("IMAGE FILE", 34, least=110),
 )
 JOURNAL_LINES = 3
+NOT_CHANGED = (
+    "The disks as imaged are kept, earlier boot points can start, and the next increment is "
+    "converted as usual."
+)
+WHAT_NOW = (
+    "After a fix on this host, convert it again; a dry run tells before whether it would work."
+)
 
 
 def content(fleet: Fleet, look: Look) -> frame.Content:
@@ -122,7 +129,8 @@ def _row(
     fleet: Fleet, look: Look, detail: MachineView, point: PointView
 ) -> tuple[Span, Sequence[str | Span]]:
     runs = detail.run is not None and detail.run.point == point.id
-    sign = RUNS if runs else STAGES.get(point.stage, UNKNOWN)
+    sign = RUNS if runs else sign_of(point)
+    stage = "not bootable" if point.obstacle else point.stage
     kept = point.reason or (f'pin: "{point.pin}"' if point.pin else point.kept)
     working = _job_of(fleet, point)
     if working is not None:
@@ -134,7 +142,7 @@ def _row(
         moment(point.data_as_of, look.zone),
         age(look.age(point.data_as_of)),
         size(point.used or point.bytes),
-        ("runs" if runs else point.stage, sign.tone),
+        ("runs" if runs else stage, sign.tone),
         kept,
         point.images[0].rpartition("/")[2] if point.images else "",
     )
@@ -171,9 +179,15 @@ def point_content(fleet: Fleet, look: Look) -> frame.Content:
     return frame.pages(_facts(look, detail, point), title=title, head=[_stands(point)])
 
 
+def sign_of(point: PointView) -> Sign:
+    """Return what stands for a boot point's stage."""
+    return NOT_BOOTABLE if point.obstacle else STAGES.get(point.stage, UNKNOWN)
+
+
 def _stands(point: PointView) -> Line:
-    sign = STAGES.get(point.stage, UNKNOWN)
-    return ((f" {sign.mark} {point.stage.upper()}", sign.tone), (f"  {sign.words}", Tone.STRONG))
+    sign = sign_of(point)
+    stage = "NOT BOOTABLE" if point.obstacle else point.stage.upper()
+    return ((f" {sign.mark} {stage}", sign.tone), (f"  {sign.words}", Tone.STRONG))
 
 
 def _facts(look: Look, detail: MachineView, point: PointView) -> list[Line]:
@@ -181,6 +195,10 @@ def _facts(look: Look, detail: MachineView, point: PointView) -> list[Line]:
     passed = duration(look.age(point.data_as_of))
     data = f"{moment(point.data_as_of, look.zone)}, {age(look.age(point.data_as_of))} ago"
     told = paragraph("Data as of", data, width, tone=Tone.STRONG)
+    if point.obstacle:
+        told += paragraph("Why", point.reason, width, tone=Tone.BAD)
+        told += paragraph("Not changed", NOT_CHANGED, width)
+        told += paragraph("What now", WHAT_NOW, width)
     if point.stage == "ready":
         told += paragraph("You lose", f"what was written in the last {passed}", width)
     images = ", ".join(name.rpartition("/")[2] for name in point.images) or point.recovery_point
@@ -190,7 +208,8 @@ def _facts(look: Look, detail: MachineView, point: PointView) -> list[Line]:
     told += paragraph("Ready since", ready, width)
     told += paragraph("Lies on", f"{detail.target} / {detail.store}", width)
     told += paragraph("Kept", f'pin: "{point.pin}"' if point.pin else point.kept, width)
-    told += paragraph("Failed", point.reason, width, tone=Tone.BAD)
+    if not point.obstacle:
+        told += paragraph("Failed", point.reason, width, tone=Tone.BAD)
     told += paragraph("Proven", "no test boot was made of it yet", width)
     if detail.run is not None and detail.run.point == point.id:
         since = f"since {look.when(detail.run.since)}, power {detail.run.power}"

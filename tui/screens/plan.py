@@ -17,6 +17,7 @@ TITLES = {
     "hold": "HOLD",
     "resume": "RESUME",
     "cancel": "CANCEL A JOB",
+    "convert": "CONVERT A BOOT POINT AGAIN",
 }
 YES = {
     "start": "Yes, start it",
@@ -25,6 +26,7 @@ YES = {
     "hold": "Yes, hold it",
     "resume": "Yes, resume it",
     "cancel": "Yes, cancel the job",
+    "convert": "Yes, convert it",
 }
 
 
@@ -92,6 +94,8 @@ def _data(fleet: Fleet, look: Look, plan: Plan) -> list[Line]:
 def _command(plan: Plan) -> str:
     if plan.action == "start":
         return f"bootpoint start {plan.machine}" + (f" --point {plan.point}" * bool(plan.point))
+    if plan.action == "convert":
+        return f"bootpoint convert {plan.machine} --point {plan.point} --again"
     if plan.action in ("stop", "build", "resume"):
         return f"bootpoint {plan.action} {plan.machine}"
     return ""

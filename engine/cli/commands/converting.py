@@ -14,14 +14,14 @@ from engine.api.changes import (
     ledger_summary,
     ledger_words,
 )
-from engine.api.views import (
+from engine.api.conversion_views import (
     ChangeView,
     ConversionView,
     GuestView,
     LedgerView,
-    MachineView,
     VolumeView,
 )
+from engine.api.views import MachineView
 from engine.api.words import moment
 from engine.cli.commands.acting import act, point_id
 from engine.cli.context import Context

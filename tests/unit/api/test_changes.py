@@ -9,8 +9,8 @@ from engine.api.changes import (
     ledger_summary,
     ledger_words,
 )
+from engine.api.conversion_views import DifferenceView, LedgerView
 from engine.api.conversions import change_view, guest_view, ledger_view
-from engine.api.views import DifferenceView, LedgerView
 from engine.model.guest import Action, LedgerEntry
 from tests.records import ROOT, digest, entries, entry, facts, ledger
 from tests.scripted import NOW, boot_point, recovery_point

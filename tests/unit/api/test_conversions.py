@@ -10,11 +10,12 @@ import pytest
 
 from engine.api.asks import LedgerAsk, PointAsk
 from engine.api.calls import CALLS, Calls
+from engine.api.conversion_views import LedgerView
 from engine.api.conversions import PAGE, dry_run, guest, ledger
 from engine.api.plans import Actor
 from engine.api.problems import Denied
 from engine.api.roles import Role
-from engine.api.views import Done, LedgerView, Plan, StandbyView
+from engine.api.views import Done, Plan, StandbyView
 from engine.api.wire import MAX_FRAME, raw
 from engine.model.conversion import ConversionMode
 from engine.model.errors import NotBootable, NotFound, Problem, Refused, WrongUse

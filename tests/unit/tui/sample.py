@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from engine.api.changes import Kind, Words
 from engine.api.views import (
     DiskView,
     FindingView,
@@ -22,8 +23,9 @@ from engine.api.views import (
     Step,
     TargetView,
 )
+from tui.conditions import REPORTS
 from tui.feed import Down
-from tui.look import Draft, Look, Menu, Parts, Serial, Subject
+from tui.look import Draft, Look, Menu, Parts, Report, Serial, Subject
 from tui.state import Fleet, Read, Told, Up, apply
 from tui.tones import STATES
 
@@ -135,7 +137,12 @@ def detail(one: FleetView, points: int = 30) -> MachineView:
         firmware="bios",
         disks=[DiskView(number=0, size=40 << 30, uuid=one.id)],
         points=[
-            point(n, "failed" if n == 3 else "ready", reason=one.id * (n == 3))
+            point(
+                n,
+                "failed" if n in (3, 4) else "ready",
+                reason=one.id * (n in (3, 4)),
+                obstacle="guest.luks" * (n == 4),
+            )
             for n in range(points)
         ],
         run=RunView(
@@ -246,6 +253,12 @@ def plan(name: str) -> Plan:
     )
 
 
+def report(name: str) -> Report:
+    """Return a page with every kind of line, about one name."""
+    lines = tuple(Words(f"   {name}", kind) for kind in Kind)
+    return Report(head=lines[:2], lines=lines * 9, asked=True)
+
+
 def subjects(name: str) -> dict[str, Subject]:
     """Return what each place is about, for one name."""
     return {
@@ -254,6 +267,9 @@ def subjects(name: str) -> dict[str, Subject]:
         "run": Serial((name,) * 80, 9, tail=name),
         "menu": Menu((("start", "s", name, name), ("stop", "s", "stop", "stops"))),
         "refused": Parts(name, name, name),
+        "guest": report(name),
+        "ledger": report(name),
+        "dry run": Report(failed=Parts(name, name, name), asked=True),
     }
 
 
@@ -261,6 +277,8 @@ def look(
     place: str, name: str = "erp-db01", size: tuple[int, int] = (80, 24), **more: object
 ) -> Look:
     """Return a look at a place that is about `name`."""
-    arg = {"set": f"set-{name}", "point": f"{name}/bp000029", "help": "fleet"}.get(place, name)
+    point = f"{name}/bp000029"
+    arg = {"set": f"set-{name}", "point": point, "help": "fleet"}.get(place, name)
+    arg = point if place in REPORTS else arg
     told: dict[str, object] = {"subject": subjects(name).get(place), "zone": UTC, "socket": name}
     return Look(size[0], size[1], NOW, place, arg, **(told | more))  # type: ignore[arg-type]

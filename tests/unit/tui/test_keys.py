@@ -98,4 +98,4 @@ def test_a_point_that_failed_cannot_be_started() -> None:
     start = keys.BY_ID["start"]
     name = "m2"
     assert "cannot start" in keys.refusal(start, picture, look("machine", name, chosen="bp000003"))
-    assert keys.refusal(start, picture, look("machine", name, chosen="bp000004")) == ""
+    assert keys.refusal(start, picture, look("machine", name, chosen="bp000005")) == ""

@@ -1,0 +1,116 @@
+"""When keys work: conditions of the table of keys. Pure.
+
+Those named `no_…` return why a key does not work now, a sentence; empty when it does.
+"""
+
+from __future__ import annotations
+
+from engine.api.views import PointView
+from tui.look import Look
+from tui.state import LIVE_JOBS, Fleet
+
+REPORTS = frozenset({"guest", "ledger", "dry run"})
+"""Text that the engine was asked for, about one boot point."""
+
+
+def runs(fleet: Fleet, look: Look) -> bool:
+    """Tell whether a VM of the machine runs."""
+    detail = fleet.details.get(look.machine)
+    if look.place != "fleet" and detail is not None:
+        return detail.run is not None or bool(detail.fleet.running)
+    machine = fleet.machines.get(look.machine)
+    return machine is not None and bool(machine.running)
+
+
+def held(fleet: Fleet, look: Look) -> bool:
+    """Tell whether an operator put the machine on hold."""
+    machine = fleet.machines.get(look.machine)
+    return machine is not None and (machine.state == "HELD" or machine.next.kind == "held")
+
+
+def no_machine(fleet: Fleet, look: Look) -> str:
+    """Say that no machine is chosen."""
+    return "" if look.machine in fleet.machines else "Choose a machine first."
+
+
+def no_start(fleet: Fleet, look: Look) -> str:
+    """Say why no VM can be started from here."""
+    machine = fleet.machines.get(look.machine)
+    if machine is None:
+        return "Choose a machine first."
+    point = point_of(look)
+    detail = fleet.details.get(machine.id)
+    if point and detail is not None:
+        found = next((one for one in detail.points if one.id == point), None)
+        if found is not None and found.obstacle:
+            return f"{point} is not bootable. Enter says why. Choose one marked +."
+        if found is not None and found.stage != "ready":
+            return f"{point} is {found.stage} and cannot start. Choose one marked +."
+    if not machine.can_start:
+        return f"{machine.id} has no boot point that can start."
+    return ""
+
+
+def no_row(fleet: Fleet, look: Look) -> str:
+    """Say that there is no row to open."""
+    there = {"fleet": fleet.machines, "sets": fleet.sets, "new": fleet.sets}.get(look.place)
+    return "There is nothing to open." if there is not None and look.chosen not in there else ""
+
+
+def has_rows(fleet: Fleet, look: Look) -> bool:
+    """Tell whether a list has rows."""
+    rows = {
+        "fleet": fleet.machines,
+        "jobs": fleet.jobs,
+        "journal": fleet.journal,
+        "targets": fleet.targets,
+        "sets": fleet.sets or fleet.findings,
+    }
+    return bool(rows.get(look.place))
+
+
+def no_job(fleet: Fleet, look: Look) -> str:
+    """Say that no live job is chosen."""
+    job = fleet.jobs.get(look.chosen)
+    if job is None or job.status not in LIVE_JOBS:
+        return "Choose a job that runs or waits."
+    return ""
+
+
+def point(fleet: Fleet, look: Look) -> PointView | None:
+    """Return the boot point a look is about."""
+    detail = fleet.details.get(look.machine)
+    wanted = point_of(look)
+    return next((one for one in detail.points if one.id == wanted), None) if detail else None
+
+
+def no_point(fleet: Fleet, look: Look) -> str:
+    """Say that no boot point is chosen."""
+    return "" if point(fleet, look) is not None else "Choose a boot point first."
+
+
+def no_trunk(fleet: Fleet, look: Look) -> str:
+    """Say why the boot point cannot be converted."""
+    found = point(fleet, look)
+    if found is None:
+        return "Choose a boot point first."
+    if found.stage not in ("ready", "failed"):
+        return f"{found.id} is {found.stage}: its disks are not copied completely yet."
+    return ""
+
+
+def no_ledger(fleet: Fleet, look: Look) -> str:
+    """Say why the boot point has no ledger."""
+    found = point(fleet, look)
+    if found is None:
+        return "Choose a boot point first."
+    if found.obstacle:
+        return f"{found.id} is not bootable, so nothing was changed in it. Enter says why."
+    return "" if found.stage == "ready" else f"{found.id} is {found.stage}: it has no ledger."
+
+
+def point_of(look: Look) -> str:
+    """Return the boot point a look is about, empty when it is about none."""
+    if look.place == "point" or look.place in REPORTS:
+        return look.arg.partition("/")[2]
+    return look.chosen if look.place == "machine" else ""

@@ -1,0 +1,116 @@
+"""What was found in a guest, what conversion changed in it, and what it would change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from engine.api.changes import (
+    Kind,
+    Words,
+    difference_words,
+    guest_words,
+    ledger_summary,
+    ledger_words,
+)
+from engine.api.conversion_views import ConversionView, GuestView, LedgerView
+from tui.format import chop, moment
+from tui.look import Look, Parts, Report
+from tui.rows import BLANK, Line, paragraph, text
+from tui.screens import frame
+from tui.state import Fleet
+from tui.tones import Tone
+
+TONES = {
+    Kind.TITLE: Tone.STRONG,
+    Kind.PLAIN: Tone.PLAIN,
+    Kind.WHERE: Tone.NOTE,
+    Kind.OLD: Tone.BAD,
+    Kind.NEW: Tone.NOTE,
+    Kind.WARNING: Tone.WARN,
+}
+TITLES = {
+    "guest": "GUEST",
+    "ledger": "LEDGER: what its conversion changed",
+    "dry run": "DRY RUN: what converting it would change",
+}
+ASKING = {
+    "guest": " Asking the engine ..",
+    "ledger": " Asking the engine ..",
+    "dry run": " The engine looks at the guest; this takes seconds. It is safe to leave.",
+}
+MARGIN, DEEPER = 1, 4
+
+
+def content(fleet: Fleet, look: Look) -> frame.Content:
+    """Return the page of a guest, a ledger or a dry run: text that moves below its answer."""
+    report = look.subject if isinstance(look.subject, Report) else Report()
+    point = look.arg.partition("/")[2]
+    title = f"{look.machine} > {point} > {look.place}"
+    what = f"LEDGERS {report.against}" if report.against else TITLES[look.place]
+    data = "" if report.against else _data(fleet, look)
+    head: list[Line] = [text(f" {what}{data}", Tone.STRONG)]
+    if report.failed is not None:
+        return frame.pages(_refused(look, report.failed), title=title, head=head)
+    if not report.asked:
+        return frame.Content(title=title, head=head, empty=[BLANK, text(ASKING[look.place])])
+    head += laid_out(report.head, look)
+    return frame.pages(laid_out(report.lines, look) or [BLANK], title=title, head=head)
+
+
+def _data(fleet: Fleet, look: Look) -> str:
+    detail = fleet.details.get(look.machine)
+    wanted = look.arg.partition("/")[2]
+    point = next((one for one in detail.points if one.id == wanted), None) if detail else None
+    return f"   data as of {moment(point.data_as_of, look.zone)}" if point else ""
+
+
+def _refused(look: Look, parts: Parts) -> list[Line]:
+    width = look.usable
+    told = [BLANK, *paragraph("Happened", parts.happened, width, tone=Tone.STRONG)]
+    told += paragraph("Not changed", parts.unchanged, width)
+    return told + paragraph("What now", parts.remedy, width)
+
+
+def laid_out(lines: Iterable[Words], look: Look) -> list[Line]:
+    """Return lines within the screen's width; what is too long goes on below, a little deeper."""
+    told: list[Line] = []
+    for line in lines:
+        tone = TONES[line.kind]
+        first, *rest = chop(line.text, look.usable - MARGIN) or [""]
+        told.append(text(" " * MARGIN + first, tone))
+        joined = "".join(rest)
+        deeper = look.usable - MARGIN - DEEPER
+        told += [
+            text(" " * (MARGIN + DEEPER) + part, tone) for part in chop(joined, deeper) if part
+        ]
+    return told
+
+
+# --- what the engine answered ---------------------------------------------------------------
+
+
+def of_guest(view: GuestView) -> Report:
+    """Return the page of a guest."""
+    how = "when it was converted" if view.source == "record" else "now: it is not converted"
+    return Report((Words(f"found {how}"),), tuple(guest_words(view)), asked=True)
+
+
+def of_ledger(view: LedgerView) -> Report:
+    """Return the page of a ledger, all pages together."""
+    if view.against:
+        return Report(
+            (), tuple(difference_words(view)), against=f"{view.against} -> {view.id}", asked=True
+        )
+    return Report(tuple(ledger_summary(view)), tuple(ledger_words(view)), asked=True)
+
+
+def of_dry_run(view: ConversionView) -> Report:
+    """Return the page of a dry run."""
+    changes = ledger_words(view.ledger, view.guest.volumes)
+    lines = (*guest_words(view.guest), *changes)
+    return Report(tuple(ledger_summary(view.ledger, is_dry=True)), lines, asked=True)
+
+
+def lines(fleet: Fleet, look: Look) -> list[Line]:
+    """Return the page, line by line."""
+    return list(frame.draw(content(fleet, look), fleet, look).lines)
