@@ -372,10 +372,10 @@ def test_subvolumes_are_folders_of_the_top_level(others: GuestfsBackend) -> None
 
 
 MAKE_INNER = (
-    "set -e; cd /dev/disk/guestfs; lvm pvcreate -q -y diska diskb; "
-    "lvm vgcreate -q my-vg diska diskb; lvm lvcreate -q -y -n root -l 100%VG my-vg; "
+    "set -e; at() { readlink -f /dev/disk/guestfs/disk$1; }; lvm pvcreate -q -y $(at a) $(at b); "
+    "lvm vgcreate -q my-vg $(at a) $(at b); lvm lvcreate -q -y -n root -l 100%VG my-vg; "
     "mkfs.ext4 -q /dev/my-vg/root; "
-    "mdadm --create /dev/md9 --run -q --homehost=old --name=3 -l1 -n2 -e1.2 diskc diskd; "
+    "mdadm --create /dev/md9 --run -q --homehost=old --name=3 -l1 -n2 -e1.2 $(at c) $(at d); "
     "mkfs.xfs -q /dev/md9; udevadm settle"
 )
 

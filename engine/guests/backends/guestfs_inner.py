@@ -51,7 +51,7 @@ def parse_inner(listing: bytes) -> Sequence[Inner]:
             continue
         block, name, identity, sectors, degraded, array = words
         made = _logical(name, identity) if block.startswith("dm-") else _array(block, array)
-        if made and degraded in ("", "0"):
+        if made and degraded in ("", "0") and int(words[3]):  # an array that lacks much has no size
             device, holder, names = made
             found.append(Inner(device, int(sectors) * 512, holder, names))
     return found

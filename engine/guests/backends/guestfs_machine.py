@@ -112,7 +112,7 @@ class Machine:
 
     def shell(self, line: str, timeout_s: float) -> tuple[bytes, int]:
         """Run a line of our own in it; return its last 4,000 bytes and its exit code."""
-        script = f'out=$({line} 2>&1 </dev/null); rc=$?; echo "$out" | tail -c 4000; echo rc=$rc'
+        script = f'out=$( {line} 2>&1 </dev/null); rc=$?; echo "$out" | tail -c 4000; echo rc=$rc'
         answer = self.do("debug", b"sh", script.encode(), timeout_s=timeout_s)
         said, _, code = answer.rstrip().rpartition(b"rc=")
         if not code.isdigit():

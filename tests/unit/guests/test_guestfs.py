@@ -273,7 +273,7 @@ INNER = (
     + "dm-2|luks|CRYPT-LUKS2-x|4096||\n"
     + "dm-3|ev il|LVM-" + "b" * 64 + "|4096||\n"
     + "md127|||8192|0|old:3\nmd126|||8192|1|old:4\nmd125|||8192|0|old:data\nmd1|||8192|0|\n"
-    + "md9|||8192|0|old:../x\nodd\n"
+    + "md9|||8192|0|old:../x\nmd2|||0||old:2\nodd\n"
 )  # fmt: skip
 
 
