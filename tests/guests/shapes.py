@@ -37,8 +37,8 @@ LOADER = b"/EFI/debian/grubx64.efi"
 FALLBACK = b"/EFI/BOOT/BOOTX64.EFI"
 _FIRST = 1 * MIB
 """Where the first partition starts."""
-_SECOND = 64 * MIB
-"""Where the second one does, and how long a first one of /boot or the ESP is with the gap."""
+ROOT_OFFSET = 64 * MIB
+"""Where the second one does, behind /boot or the ESP."""
 _CORE = ("biosdisk", "part_msdos", "ext2", "xfs", "btrfs", "normal", "linux", "search",
          "search_fs_uuid", "serial", "terminal", "configfile", "echo", "boot")  # fmt: skip
 _MEMORY = 4 << 30
@@ -76,14 +76,16 @@ class Built:
     disks: Sequence[Path]
     nvram: Path | None = None
 
+    def elsewhere(self, folder: Path) -> Built:
+        """Return the same disks in a machine that was just made: variables do not travel."""
+        return replace(self, nvram=nvram.fresh(folder / "fresh.fd") if self.nvram else None)
+
     def copy(self, folder: Path) -> Built:
-        """Return a copy of its disks: what a restored image is. Variables do not travel."""
+        """Return a copy of its disks, in a machine that was just made."""
         copies = [folder / disk.name for disk in self.disks]
         for disk, other in zip(self.disks, copies, strict=True):
-            run_tool(["cp", "--sparse=always", str(disk), str(other)], cpu_s=60, memory=_MEMORY,
-                     timeout_s=60)  # fmt: skip
-        variables = nvram.fresh(folder / "fresh.fd") if self.nvram else None
-        return replace(self, disks=copies, nvram=variables)
+            _run("cp", "--sparse=always", str(disk), str(other))
+        return replace(self.elsewhere(folder), disks=copies)
 
 
 def build(folder: Path, shape: Shape, cache: Path, say: Say) -> Built:
@@ -121,7 +123,9 @@ def _system(shape: Shape, version: str) -> System:
                       texts.initrd_init("ext4"))  # fmt: skip
     if shape.is_lvm:
         menu = texts.grub_cfg(BOOT_UUID, kernel.removeprefix("/boot"), _LVM)
-        fstab = f"{_LVM} / ext4 errors=remount-ro 0 1\n/dev/sda1 /boot ext4 defaults 0 2\n"
+        # Two disks are found in either order, on their own hardware as well.
+        boot = f"UUID={BOOT_UUID}" if shape is Shape.LVM_TWO else "/dev/sda1"
+        fstab = f"{_LVM} / ext4 errors=remount-ro 0 1\n{boot} /boot ext4 defaults 0 2\n"
         quiet = "devices/use_devicesfile=0 activation/udev_sync=0 activation/udev_rules=0"
         ready = f'lvm vgchange -q -ay --config "{quiet} activation/monitoring=0" >/dev/null 2>&1'
         script = texts.initrd_init("ext4", ready=f"modprobe -q dm_mod; {ready}")
@@ -140,11 +144,11 @@ def _system(shape: Shape, version: str) -> System:
 
 def _build_efi(folder: Path, root: Path, cache: Path, work: Path) -> Built:
     (root / "boot/efi").mkdir()
-    sectors = (_SECOND - _FIRST) // 512
+    sectors = (ROOT_OFFSET - _FIRST) // 512
     disk = _disk(folder / "disk-0.raw", 160 * MIB, "label: gpt\n"
                  f"start={_FIRST // 512}, size={sectors}, type=U, uuid={ESP_GUID}\n"
-                 f"start={_SECOND // 512}, size={95 * MIB // 512}, type=L\n")  # fmt: skip
-    _ext4(disk, root, _SECOND, 95 * MIB, ROOT_UUID)
+                 f"start={ROOT_OFFSET // 512}, size={95 * MIB // 512}, type=L\n")  # fmt: skip
+    _ext4(disk, root, ROOT_OFFSET, 95 * MIB, ROOT_UUID)
     package = debs._cached(cache / "packages", "grub-efi-amd64-bin")
     if package is None:
         debs._download(["grub-efi-amd64-bin"], cache / "packages")
@@ -211,10 +215,11 @@ def _build_btrfs(folder: Path, root: Path, work: Path) -> Path:
 def _build_lvm(folder: Path, root: Path, work: Path, *, is_two: bool) -> Sequence[Path]:
     (root / "boot").rename(work / "boot")
     (root / "boot").mkdir()
+    sectors = (ROOT_OFFSET - _FIRST) // 512
     first = _disk(folder / "disk-0.raw", 160 * MIB, "label: dos\n"
-                  f"start={_FIRST // 512}, size={(_SECOND - _FIRST) // 512}, type=83, bootable\n"
-                  f"start={_SECOND // 512}, type=8e\n")  # fmt: skip
-    _ext4(first, work / "boot", _FIRST, _SECOND - _FIRST, BOOT_UUID)
+                  f"start={_FIRST // 512}, size={sectors}, type=83, bootable\n"
+                  f"start={ROOT_OFFSET // 512}, type=8e\n")  # fmt: skip
+    _ext4(first, work / "boot", _FIRST, ROOT_OFFSET - _FIRST, BOOT_UUID)
     disks, members, megabytes = [first], "/dev/sda2", 80
     if is_two:
         second = f"label: dos\nstart={_FIRST // 512}, type=8e\n"
