@@ -16,6 +16,8 @@ from engine.guests.backends.export import ExportFailed, flat
 from engine.guests.backends.guestfs import open_guestfs
 from engine.guests.backends.guestfs_probe import probe_guestfs
 from engine.guests.backends.probe import Ability, probe_userland
+from engine.guests.backends.uml.backend import open_uml
+from engine.guests.backends.uml.probe import find_shim, probe_uml
 from engine.guests.backends.userland import open_userland
 from engine.guests.inspect import inspect
 from engine.model.errors import Failure, Problem, WrongUse
@@ -52,7 +54,7 @@ class _Kind:
     open: Callable[
         [Sequence[GuestDisk], Path, bool], contextlib.AbstractContextManager[OpenBackend]
     ]
-    probe: Callable[[Sequence[Volume]], Ability]
+    probe: Callable[[Sequence[Volume], Path], Ability]
 
 
 @contextlib.contextmanager
@@ -67,9 +69,17 @@ def _guestfs(disks: Sequence[GuestDisk], work: Path, is_writing: bool) -> Iterat
         yield backend
 
 
+@contextlib.contextmanager
+def _uml(disks: Sequence[GuestDisk], work: Path, is_writing: bool) -> Iterator[OpenBackend]:
+    shim = find_shim(work)
+    with open_uml(disks, work=work, is_writing=is_writing, shim=shim) as backend:
+        yield backend
+
+
 _KINDS = (
-    _Kind("userland", _userland, probe_userland),
-    _Kind("guestfs", _guestfs, probe_guestfs),
+    _Kind("userland", _userland, lambda volumes, _work: probe_userland(volumes)),
+    _Kind("uml", _uml, probe_uml),
+    _Kind("guestfs", _guestfs, lambda volumes, _work: probe_guestfs(volumes)),
 )
 NAMES = tuple(kind.name for kind in _KINDS)
 
@@ -95,7 +105,7 @@ def open_guest(
         raise WrongUse(_unknown(wanted))
     missing: list[str] = []
     for kind in kinds:
-        first = kind.probe(())
+        first = kind.probe((), work)
         if not first.is_able:
             missing += first.missing
             continue
@@ -108,7 +118,7 @@ def open_guest(
             if is_writing:
                 backend.recover()
             guest = inspect(backend)
-            ability = kind.probe(_needed(guest))
+            ability = kind.probe(_needed(guest), work)
             if ability.is_able:
                 yield Opened(backend, guest, ability.warnings)
                 return
