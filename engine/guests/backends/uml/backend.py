@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,6 +38,7 @@ CHECK_USED = 64 << 30
 """A full check has these limits: seconds, and bytes in use."""
 PART = 32 << 20
 """Longest part of a file in bytes that is asked for at once."""
+RUN = 1000
 _FORBIDDEN = re.compile(rb"[\x00-\x1f\x7f\"\\*?:<>|]")
 """What FAT does not allow in names."""
 
@@ -226,27 +227,42 @@ class UmlBackend:
             raise refusal(edit.path, f"has a name that {way.type} cannot be given")
 
     def _write(self, edits: Sequence[FileEdit]) -> None:
-        """Let the kernel make all edits, in this order, in one go."""
-        told = [
-            {
-                "point": self.machine.point(edit.volume),
-                "path": edit.path.decode("latin-1"),
-                "action": edit.action.value,
-                "length": len(edit.after),
-                "mode": edit.owner.mode,
-                "uid": edit.owner.uid,
-                "gid": edit.owner.gid,
-                "has_owners": self.machine.way(edit.volume).has_owners,
-            }
-            for edit in edits
-        ]
-        body = b"".join(edit.after for edit in edits)
+        """Let the kernel make all edits, in this order, many at once."""
         try:
-            self.machine.kernel.ask("edit", body, timeout_s=300, edits=told)
+            for some in batches(edits):
+                body = b"".join(edit.after for edit in some)
+                told = [self._told(edit) for edit in some]
+                self.machine.kernel.ask("edit", body, timeout_s=300, edits=told)
         except RefusedInside as error:
             raise Failure(_not_written(error.why)) from error
         finally:
             self.machine.forget()
+
+    def _told(self, edit: FileEdit) -> dict[str, object]:
+        return {
+            "point": self.machine.point(edit.volume),
+            "path": edit.path.decode("latin-1"),
+            "action": edit.action.value,
+            "length": len(edit.after),
+            "mode": edit.owner.mode,
+            "uid": edit.owner.uid,
+            "gid": edit.owner.gid,
+            "has_owners": self.machine.way(edit.volume).has_owners,
+        }
+
+
+def batches(edits: Sequence[FileEdit]) -> Iterator[Sequence[FileEdit]]:
+    """Yield all edits in order, in runs that hold 32 MiB and 1,000 edits at most, or one edit."""
+    some: list[FileEdit] = []
+    held = 0
+    for edit in edits:
+        if some and (held + len(edit.after) > PART or len(some) == RUN):
+            yield some
+            some, held = [], 0
+        some.append(edit)
+        held += len(edit.after)
+    if some:
+        yield some
 
 
 def _not_written(why: str) -> Problem:
