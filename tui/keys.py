@@ -232,7 +232,7 @@ TABLE: tuple[Key, ...] = (
         places=POINTS | {"guest"},
         why_not=no_ledger,
         command="bootpoint ledger MACHINE [--point ID]",
-        rank=4,
+        rank=6,
     ),
     _key(
         "guest",
@@ -243,7 +243,7 @@ TABLE: tuple[Key, ...] = (
         places=POINTS | {"ledger"},
         why_not=no_point,
         command="bootpoint guest MACHINE [--point ID]",
-        rank=4,
+        rank=7,
     ),
     _key(
         "dry_run",

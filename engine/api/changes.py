@@ -67,10 +67,12 @@ def guest_words(view: GuestView) -> list[Words]:
         *_many("Network", view.networks, "nothing is configured"),
     ]
     lines = [Words(f"{label:<13}{text}") for label, text in shown]
-    lines.append(
-        Words(f"{'VOLUME':<13}{'SIZE':>9}  {'HOLDS':<10} {'MOUNTED AT':<20} ID", Kind.TITLE)
-    )
-    lines += [Words(_volume(volume)) for volume in view.volumes]
+    heads = f"{'VOLUME':<13}{'SIZE':>9}  {'HOLDS':<9} {'MOUNTED AT':<20} LABEL"
+    lines.append(Words(heads, Kind.TITLE))
+    for volume in view.volumes:
+        lines.append(Words(_volume(volume)))
+        if not volume.id.startswith("disk"):
+            lines.append(Words(f"{'':<13}{volume.id}"))
     if not view.volumes:
         lines.append(Words("no volume was found"))
     return lines
@@ -83,8 +85,8 @@ def _many(label: str, told: Sequence[str], none: str) -> list[tuple[str, str]]:
 def _volume(volume: VolumeView) -> str:
     place = f"disk {volume.disk + 1}" + (f" part {volume.number}" if volume.number else "")
     mounted = ", ".join(volume.mounted) or "-"
-    label = f"  ({volume.label})" if volume.label else ""
-    return f"{place:<13}{size(volume.size):>9}  {volume.kind:<10} {mounted:<20} {volume.id}{label}"
+    line = f"{place:<13}{size(volume.size):>9}  {volume.kind:<9} {mounted:<20} {volume.label}"
+    return line.rstrip()
 
 
 # --- a ledger -------------------------------------------------------------------------------

@@ -217,7 +217,11 @@ def _points_table(output: Output, machine: MachineView, now: datetime) -> None:
         output.say(f"{machine.hidden} older ones are not shown.")
     for one in machine.points[::-1]:
         if one.obstacle:
-            output.say(f"{one.id} is NOT BOOTABLE: {one.reason}")
+            again = f"bootpoint convert {machine.id} --point {one.id}"
+            output.say(
+                f"{one.id} is NOT BOOTABLE: {one.reason}",
+                f"  After a fix on this host: {again}  (see before: --dry-run)",
+            )
 
 
 def show(context: Context, *, machine: str) -> int:

@@ -131,7 +131,8 @@ def test_a_guest_is_told_with_its_volumes() -> None:
     lines = text(guest_words(guest_view(POINT, facts(), "record")))
     assert lines[0] == "System       Debian GNU/Linux 12 (debian)"
     assert "Kernel       6.1.0-50-amd64" in lines
-    assert lines[-2] == f"disk 1 part 1   38 GiB  ext        /                    {ROOT}  (root)"
+    assert lines[-3] == "disk 1 part 1   38 GiB  ext       /                    root"
+    assert lines[-2] == f"             {ROOT}"
     bare = guest_view(POINT, facts(kernels=(), networks=(), volumes=(), boot_loader=""), "now")
     assert "no volume was found" in text(guest_words(bare))
 

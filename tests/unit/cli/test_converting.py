@@ -34,7 +34,7 @@ def test_a_guest_is_told_in_lines(bootpoint: Program) -> None:
     assert lines[0].startswith("GUEST of erp, boot point bp000004, data as of ")
     assert "System       Debian GNU/Linux 12 (debian)" in lines
     assert "Network      ifupdown: eth0 static 192.168.10.21/24" in lines
-    assert lines[-1].startswith("disk 1 part 5  1.0 GiB  swap       -")
+    assert lines[-1].startswith("disk 1 part 5  1.0 GiB  swap      -")
     assert bootpoint("guest", "erp", "--json").told["guest"]["volumes"][0]["mounted"] == ["/"]
 
 
@@ -178,6 +178,7 @@ def test_points_mark_what_is_not_bootable(bootpoint: Program, service: ScriptedS
     out = bootpoint("points", "erp").out
     assert "not bootable" in out.splitlines()[1]
     assert f"bp000050 is NOT BOOTABLE: {REASON}" in out
+    assert "After a fix on this host: bootpoint convert erp --point bp000050" in out
     assert bootpoint("points", "erp", "--json").told["items"][0]["obstacle"] == "guest.luks"
     assert REASON in bootpoint("show", "erp").out
 
