@@ -11,11 +11,19 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from engine.model.errors import FormatError, Problem
-from engine.model.guest import Action, ConversionPlan, FileEdit, Ledger, LedgerEntry, VolumeId
+from engine.model.guest import (
+    Action,
+    ConversionPlan,
+    FileEdit,
+    Ledger,
+    LedgerEntry,
+    RegistryEdit,
+    VolumeId,
+)
 from engine.model.text import safe
 
 TEXT = 64 << 10
@@ -87,7 +95,15 @@ def _entry(edit: FileEdit, before: Before) -> LedgerEntry:
         before_digest="" if hides or edit.before is None else edit.before,
         after_digest="" if hides or edit.action is Action.MKDIR else _digest(new),
         after_size=len(new),
+        details=tuple(_without_secret(detail) for detail in edit.details),
     )
+
+
+def _without_secret(detail: RegistryEdit) -> RegistryEdit:
+    if not re.search(_WORD, detail.value.lower().encode()):
+        return detail
+    before, after = (None if v is None else HIDDEN for v in (detail.before, detail.after))
+    return replace(detail, before=before, after=after)
 
 
 def _renamed(edit: FileEdit) -> LedgerEntry:
@@ -157,6 +173,7 @@ def export_ledger(ledger: Ledger) -> str:
         "check": ledger.check,
         "entries": [
             {name: getattr(entry, name) for name in LedgerEntry.__slots__}
+            | {"details": [asdict(detail) for detail in entry.details]}
             for entry in ledger.entries
         ],
     }
@@ -202,4 +219,18 @@ def _imported(raw: Mapping[str, Any]) -> LedgerEntry:
         before_digest=str(raw["before_digest"]),
         after_digest=str(raw["after_digest"]),
         after_size=int(raw["after_size"]),
+        details=tuple(_detail(detail) for detail in raw.get("details", ())),
+    )
+
+
+def _detail(raw: Mapping[str, Any]) -> RegistryEdit:
+    before, after = raw["before"], raw["after"]
+    return RegistryEdit(
+        hive=str(raw["hive"]),
+        key=str(raw["key"]),
+        value=str(raw["value"]),
+        type=str(raw["type"]),
+        before=None if before is None else str(before),
+        after=None if after is None else str(after),
+        reason=str(raw["reason"]),
     )

@@ -143,6 +143,26 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryEdit:
+    r"""One change of the registry, as it is shown; the file edit of its hive makes it.
+
+    Attributes:
+        hive, key: Such as `SYSTEM`, `ControlSet001\Services\storahci`.
+        value: Name of the value; empty for the whole key.
+        type: Such as `REG_DWORD`; `key` for the whole key.
+        before, after: In words; None: is not there.
+    """
+
+    hive: str
+    key: str
+    value: str
+    type: str
+    before: str | None
+    after: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileEdit:
     """One change of one file.
 
@@ -151,6 +171,7 @@ class FileEdit:
         before: SHA-256 hex of the content that must be there; None: must not exist.
         after: New content (WRITE), link target (SYMLINK), new path (RENAME); empty otherwise.
         reason: One sentence, shown in the ledger.
+        details: Of a registry hive: what changes inside.
     """
 
     volume: VolumeId
@@ -160,6 +181,7 @@ class FileEdit:
     after: bytes
     owner: Owner
     reason: str
+    details: Sequence[RegistryEdit] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +206,7 @@ class LedgerEntry:
     before_digest: str
     after_digest: str
     after_size: int
+    details: Sequence[RegistryEdit] = ()
 
 
 @dataclass(frozen=True, slots=True)
