@@ -10,15 +10,10 @@ from engine.model.errors import Failure
 from engine.model.guest import FileSystem, Kernel, Mount, Obstacle, Volume
 from engine.model.text import safe
 
-WINDOWS = Obstacle(
-    "guest.windows",
-    "The disks hold a Windows system; conversion of Windows is not supported yet.",
-    "Start the boot point on the controllers that Windows has drivers for: AHCI or NVMe, e1000e.",
-)
 DIRTY_HIVE = Obstacle(
     "guest.dirty_hive",
-    "The registry of Windows (SYSTEM) was saved in the middle of a write, and there is no log that "
-    "the write could be finished from.",
+    "The registry of Windows (SYSTEM) was saved in the middle of a write, and what its logs "
+    "hold cannot be applied.",
     "Shut Windows down once, or let the next increment arrive.",
 )
 NO_WINDOWS_KERNEL = Obstacle(

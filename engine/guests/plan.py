@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from engine.guests import bootloader, obstacles
+from engine.guests import bootloader
 from engine.guests.backend import Reading
 from engine.guests.bootloader import Boot
 from engine.guests.inspect import FSTAB, content_fits, efi_volumes, root_volume, tree_of
@@ -23,6 +23,7 @@ from engine.guests.linux.esp import plan_fallback
 from engine.guests.linux.network.naming import NicChange, plan_network
 from engine.guests.linux.rebuild import plan_rebuild
 from engine.guests.tree import Tree
+from engine.guests.windows.plan import plan_windows
 from engine.model.errors import Failure
 from engine.model.guest import (
     ConversionPlan,
@@ -181,7 +182,7 @@ def plan(
     if guest.obstacles:
         return ConversionPlan((), (), guest.obstacles)
     if guest.family is Family.WINDOWS:
-        return ConversionPlan((), (), (obstacles.WINDOWS,))
+        return plan_windows(reading, guest, efi_volumes(reading, guest.volumes))
     conversion = _Conversion(reading, guest)
     overlays = conversion.overlays(overlay)
     conversion.boot_loader(overlays)

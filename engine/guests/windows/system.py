@@ -1,0 +1,132 @@
+r"""Decides what changes in the hive SYSTEM, so that Windows starts on new controllers.
+
+    Select ─► control sets ─► services, SanPolicy, power, stop codes ─► Change…
+
+Windows has the drivers for AHCI, NVMe and LSI SAS in the box and switched off what the machine did
+not need. Pure: a tree of keys comes in, changes go out; on what it has changed it changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from engine.guests.windows.hive import TYPES, Key, Path_, Step, Value, dword
+from engine.model.guest import RegistryEdit
+from engine.model.text import safe
+
+IN_BOX = ("storahci", "stornvme", "LSI_SAS", "msahci", "atapi", "intelide", "pciide")
+INSTALLED = ("pvscsi", "viostor", "vioscsi")
+"""Drivers of virtual controllers that somebody may have installed."""
+_POWER = ("Control", "Session Manager", "Power")
+_CRASH = ("Control", "CrashControl")
+_PARTITIONS = ("Services", "partmgr", "Parameters")
+_OVERRIDE = "StartOverride"
+_WORDS = 1000
+
+WANTED: Sequence[Path_] = (
+    ("Select",),
+    *(("*", "Services", name) for name in (*IN_BOX, *INSTALLED)),
+    *(("*", *path) for path in (_PARTITIONS, _POWER, _CRASH)),
+)
+"""What is read of the hive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A step for the editor, and how the ledger shows it."""
+
+    step: Step
+    shown: RegistryEdit
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All changes, sorted by key; `drivers`: what can start the system afterwards."""
+
+    changes: Sequence[Change]
+    drivers: Sequence[str]
+    warnings: Sequence[str]
+
+
+def control_sets(system: Key) -> Sequence[str]:
+    r"""Return the control sets that `Select\Current` and `Select\Default` name and that exist."""
+    select = system.at(("Select",)) or Key()
+    numbers = [select.values[name].number for name in ("current", "default")
+               if name in select.values]  # fmt: skip
+    names = {f"ControlSet{number:03}" for number in numbers if number is not None}
+    return sorted(name for name in names if system.at((name,)) is not None)
+
+
+def decide(system: Key, files: frozenset[str]) -> Decision:
+    r"""Return what changes.
+
+    Args:
+        system: What is read of the hive, see `WANTED`.
+        files: Names in `System32\drivers` in lower case. A boot driver whose file is missing
+            stops Windows, so nothing is switched on without it.
+    """
+    changes: list[Change] = []
+    drivers: dict[str, None] = {}
+    warnings: dict[str, None] = {}
+    for name in control_sets(system):
+        there = system.at((name,)) or Key()
+        for driver in (*IN_BOX, *INSTALLED):
+            service = there.at(("Services", driver))
+            if service is None:
+                continue
+            if f"{driver.lower()}.sys" not in files:
+                sentence = f"Driver {driver} is registered but its file is missing; it stays off."
+                warnings[sentence] = None
+                continue
+            drivers[driver] = None
+            changes += _switched_on(service, (name, "Services", driver))
+        changes += _settings(there, name)
+    changes.sort(key=lambda change: (change.shown.key, change.shown.value))
+    return Decision(tuple(changes), tuple(drivers), tuple(warnings))
+
+
+def _switched_on(service: Key, path: Path_) -> Iterator[Change]:
+    if _OVERRIDE.lower() in service.keys:
+        shown = RegistryEdit(
+            "SYSTEM",
+            "\\".join((*path, _OVERRIDE)),
+            "",
+            "key",
+            "present",
+            None,
+            "A number in it would keep the driver from starting with the system.",
+        )
+        yield Change(Step((*path, _OVERRIDE), "", None), shown)
+    reason = "The driver starts with the system, for the disk is behind its controller now."
+    yield from _set(service, path, "Start", dword(0), reason)
+
+
+def _settings(there: Key, name: str) -> Iterator[Change]:
+    partitions = there.at(_PARTITIONS) or Key()
+    reason = "Data disks come on line although their controller is another one."
+    yield from _set(partitions, (name, *_PARTITIONS), "SanPolicy", dword(1), reason)
+    power = there.at(_POWER)
+    if power is not None and "hiberbootenabled" in power.values:
+        reason = "The next shutdown is a real one, which leaves a clean file system."
+        yield from _set(power, (name, *_POWER), "HiberbootEnabled", dword(0), reason)
+    crash = there.at(_CRASH)
+    if crash is not None:
+        reason = "A stop code stays on the screen in a test start."
+        yield from _set(crash, (name, *_CRASH), "AutoReboot", dword(0), reason)
+
+
+def _set(key: Key, path: Path_, name: str, value: Value, reason: str) -> Iterator[Change]:
+    old = key.values.get(name.lower())
+    if old == value:
+        return
+    shown = RegistryEdit(
+        "SYSTEM",
+        "\\".join(path),
+        name,
+        TYPES[value.type],
+        None if old is None else safe(old.words, _WORDS),
+        value.words,
+        reason,
+    )
+    yield Change(Step(path, name, value), shown)
