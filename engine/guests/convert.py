@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.guests.backend import GuestDisk, Reading, Type
-from engine.guests.backends import export
+from engine.guests.backends import appliance, export
 from engine.guests.backends.choose import Opened, open_guest
 from engine.guests.initrd import overlay
 from engine.guests.initrd_cache import OverlayCache
@@ -50,6 +50,8 @@ class GuestConverter:
     def clear(self) -> None:
         """Take away what a killed engine left behind."""
         export.clear(self._work)
+        for place in ("appliance", "uml"):
+            appliance.clear(self._work / place)
 
     def convert(
         self,
