@@ -182,7 +182,7 @@ def plan(
     if guest.obstacles:
         return ConversionPlan((), (), guest.obstacles)
     if guest.family is Family.WINDOWS:
-        return plan_windows(reading, guest, efi_volumes(reading, guest.volumes))
+        return plan_windows(reading, guest, efi_volumes(reading, guest.volumes), options.nics)
     conversion = _Conversion(reading, guest)
     overlays = conversion.overlays(overlay)
     conversion.boot_loader(overlays)

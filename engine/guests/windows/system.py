@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.guests.windows.hive import TYPES, Key, Path_, Step, Value, dword
+from engine.guests.windows.hive import TYPES, Key, Path_, Step, Value, dword, text
 from engine.model.guest import RegistryEdit
 from engine.model.text import safe
 
@@ -86,6 +86,28 @@ def decide(system: Key, files: frozenset[str]) -> Decision:
     return Decision(tuple(changes), tuple(drivers), tuple(warnings))
 
 
+def starts_once(system: Key, command: str, kept: str) -> Sequence[Change] | None:
+    r"""Return what lets `Setup\\CmdLine` start a command once; None while a set-up goes on.
+
+    Args:
+        system: The hive, with `Setup` in it.
+        command: What is started.
+        kept: Name of the value that keeps the old command, for the script to set back.
+    """
+    setup = system.at(("Setup",)) or Key()
+    old = setup.values.get("cmdline", text(""))
+    if old.text == command:
+        return ()
+    state = setup.values.get("setuptype")
+    if state is not None and state.number != 0:
+        return None
+    reason = "The first start gives static addresses to the VM's network cards."
+    changes: list[Change] = []
+    for name, value in ((kept, old), ("CmdLine", text(command)), ("SetupType", dword(2))):
+        changes += _set(setup, ("Setup",), name, value, reason)
+    return changes
+
+
 def _switched_on(service: Key, path: Path_) -> Iterator[Change]:
     if _OVERRIDE.lower() in service.keys:
         shown = RegistryEdit(
@@ -124,7 +146,7 @@ def _set(key: Key, path: Path_, name: str, value: Value, reason: str) -> Iterato
         "SYSTEM",
         "\\".join(path),
         name,
-        TYPES[value.type],
+        TYPES.get(value.type, str(value.type)),
         None if old is None else safe(old.words, _WORDS),
         value.words,
         reason,

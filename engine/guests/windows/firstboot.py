@@ -1,0 +1,181 @@
+r"""The script of the first start: it gives each static address to the VM's card in its place.
+
+    Tcpip\Parameters\Interfaces ─► Static ─► by name, else by order ─► firstboot.ps1
+
+A static address stays bound to the old card's GUID; the new card is found by the address that the
+VM was given. Setup\CmdLine starts the script once, as SYSTEM; the script sets it back first of
+all, so that a failure never comes twice. Only netsh is used: every version since 2008 R2 has it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.guests.windows.hive import Key, Path_
+from engine.model.cards import CardChange
+from engine.model.text import safe
+
+INTERFACES = ("Services", "Tcpip", "Parameters", "Interfaces")
+CONNECTIONS = ("Control", "Network", "{4D36E972-E325-11CE-BFC1-08002BE10318}")
+WANTED: Sequence[Path_] = (("Setup",), ("*", *INTERFACES), ("*", *CONNECTIONS))
+"""What is read of the hive SYSTEM."""
+FOLDER = b"/Windows/bootpoint"
+COMMAND = r'cmd.exe /c "%SystemRoot%\bootpoint\firstboot.cmd"'
+KEPT = "BootpointCmdLine"
+"""Value beside `CmdLine` that keeps what was there."""
+_GUID = re.compile(r"\{[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}")
+_MAC = re.compile(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
+_MOST = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """Static IPv4 addresses of one old card. `addresses`: address and mask."""
+
+    guid: str
+    name: str
+    addresses: Sequence[tuple[str, str]]
+    gateways: Sequence[str]
+    dns: Sequence[str]
+
+
+def statics(control_set: Key) -> Sequence[Static]:
+    """Return the cards with static addresses; what is no address is left out."""
+    found = []
+    interfaces = control_set.at(INTERFACES) or Key()
+    for guid, key in sorted(interfaces.keys.items()):
+        dhcp = key.values.get("enabledhcp")
+        if not _GUID.fullmatch(guid) or dhcp is None or dhcp.number != 0:
+            continue
+        masks = _texts(key, "subnetmask")
+        pairs = [
+            (address, mask)
+            for address, mask in zip(_texts(key, "ipaddress"), masks, strict=False)
+            if _is_address(address) and _is_address(mask) and address != "0.0.0.0"  # noqa: S104
+        ]
+        if pairs:
+            gateways = [text for text in _texts(key, "defaultgateway") if _is_address(text)]
+            servers = re.split(r"[ ,]+", " ".join(_texts(key, "nameserver")))
+            dns = [text for text in servers if _is_address(text)]
+            found.append(Static(guid, _name(control_set, guid), pairs, gateways, dns))
+    return found
+
+
+def pair(
+    old: Sequence[Static], nics: Sequence[CardChange], warnings: list[str]
+) -> Sequence[tuple[CardChange, Static]]:
+    """Return which card gets which addresses: by the card's name, else by order."""
+    left, pairs = list(old), []
+    usable = [nic for nic in nics if _MAC.fullmatch(nic.new)]
+    for nic in list(usable):
+        same = next((s for s in left if s.name and s.name.lower() == nic.name.lower()), None)
+        if same is not None:
+            pairs.append((nic, same))
+            left.remove(same)
+            usable.remove(nic)
+    by_order = list(zip(usable, left, strict=False))
+    if len(by_order) > 1 or (by_order and len(usable) != len(left)):
+        told = ", ".join(f"{safe(nic.new)} gets {s.addresses[0][0]}" for nic, s in by_order)
+        warnings.append(f"Which network card has which address is decided by their order: {told}.")
+    warnings += [
+        f"No network card of the VM gets the address {static.addresses[0][0]}."
+        for static in left[len(by_order) :]
+    ]
+    return [*pairs, *by_order]
+
+
+def command() -> bytes:
+    """Return the batch file that `Setup` starts."""
+    lines = (
+        "@echo off",
+        r"reg add HKLM\SYSTEM\Setup /v SetupType /t REG_DWORD /d 0 /f",
+        r'set "PS=powershell.exe -NoProfile -ExecutionPolicy Bypass"',
+        r'%PS% -File "%~dp0firstboot.ps1" >>"%~dp0firstboot.log" 2>&1',
+        r'del "%~dp0firstboot.ps1" & del "%~f0"',
+    )
+    return ("\r\n".join(lines) + "\r\n").encode("ascii")
+
+
+def script(pairs: Sequence[tuple[CardChange, Static]]) -> bytes:
+    """Return the script; all texts in it were checked, so that none can end a string."""
+    cards = "\r\n".join(_card(nic, static) for nic, static in pairs)
+    return _SCRIPT.replace("\n", "\r\n").replace("@CARDS@", cards).encode("ascii")
+
+
+def _card(nic: CardChange, static: Static) -> str:
+    pairs = _list([f"{address}/{mask}" for address, mask in static.addresses])
+    return (
+        f"  @{{ Mac = '{nic.new.upper()}'; Old = '{static.guid}'; Addresses = {pairs};"
+        f" Gateways = {_list(static.gateways)}; Dns = {_list(static.dns)} }}"
+    )
+
+
+def _list(texts: Sequence[str]) -> str:
+    return "@(" + ", ".join(f"'{text}'" for text in texts) + ")"
+
+
+def _texts(key: Key, name: str) -> Sequence[str]:
+    value = key.values.get(name)
+    return value.texts[:_MOST] if value else ()
+
+
+def _name(control_set: Key, guid: str) -> str:
+    connection = control_set.at((*CONNECTIONS, guid, "Connection")) or Key()
+    return next(iter(_texts(connection, "name")), "")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return str(ipaddress.IPv4Address(text)) == text
+    except ValueError:
+        return False
+
+
+_SCRIPT = r"""# Written by Bootpoint: static addresses follow the VM's network cards. Runs once.
+$setup = 'HKLM:\SYSTEM\Setup'
+$kept = (Get-ItemProperty $setup).BootpointCmdLine
+if ($kept -ne $null) {
+  Set-ItemProperty $setup CmdLine $kept
+  Remove-ItemProperty $setup BootpointCmdLine
+}
+$cards = @(
+@CARDS@
+)
+$interfaces = 'HKLM:\SYSTEM\CurrentControlSet\Services\Tcpip\Parameters\Interfaces'
+foreach ($card in $cards) {
+  $found = $null
+  for ($try = 0; $try -lt 60 -and -not $found; $try++) {
+    $found = Get-WmiObject Win32_NetworkAdapter | Where-Object { $_.MACAddress -eq $card.Mac }
+    if (-not $found) { Start-Sleep -Seconds 2 }
+  }
+  if (-not $found) { "no network card has the address $($card.Mac)"; continue }
+  $index = @($found)[0].InterfaceIndex
+  $old = Join-Path $interfaces $card.Old
+  if ((Test-Path $old) -and @($found)[0].GUID -ne $card.Old) {
+    Set-ItemProperty $old EnableDHCP 1
+    foreach ($name in 'IPAddress', 'SubnetMask', 'DefaultGateway', 'NameServer') {
+      Remove-ItemProperty $old $name -ErrorAction SilentlyContinue
+    }
+  }
+  $verb = 'set'
+  foreach ($pair in $card.Addresses) {
+    $address, $mask = $pair.Split('/')
+    if ($verb -eq 'set') {
+      netsh interface ipv4 set address name=$index source=static address=$address mask=$mask
+    } else {
+      netsh interface ipv4 add address name=$index address=$address mask=$mask
+    }
+    $verb = 'add'
+  }
+  foreach ($gateway in $card.Gateways) {
+    netsh interface ipv4 add address name=$index gateway=$gateway gwmetric=1
+  }
+  foreach ($server in $card.Dns) {
+    netsh interface ipv4 add dnsservers name=$index address=$server validate=no
+  }
+  "$($card.Mac) has $($card.Addresses)"
+}
+"""
