@@ -93,10 +93,12 @@ def _with_trunk(engine: Engine, standby: Standby, wanted: BootPointId | None) ->
 
 
 def _no_record(name: str, point: BootPointId | None) -> Problem:
-    which = "No ready boot point" if point is None else f"Boot point {safe(point)}"
+    which = f"No ready boot point of {name}"
+    if point is not None:
+        which = f"There is no ready boot point {safe(point)} of {name} that"
     return Problem(
         "conversion.none",
-        f"{which} of {name} has a record of its conversion.",
+        f"{which} has a record of its conversion.",
         "Nothing was changed.",
         f"Is the conversion of {name} switched off? Else convert a boot point again.",
     )
