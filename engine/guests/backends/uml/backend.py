@@ -131,18 +131,18 @@ class UmlBackend:
         if not length:
             return b""
         try:
-            answer = self.machine.ask("read", volume, path, offset=offset, length=length)
+            content = self.machine.content("read", volume, path, offset=offset, length=length)
         except RefusedInside as error:
             why = f"the file {safe(path, 200)} cannot be read ({safe(error.why)})"
             raise damaged(volume, why) from error
-        return answer.content[:length]
+        return content[:length]
 
     def link(self, volume: VolumeId, path: bytes) -> bytes:
         """Return where a symbolic link points."""
         found = self.stat(volume, path)
         if found is None or found.type != Type.LINK:
             raise no_link(path)
-        return self.machine.ask("link", volume, path).content
+        return self.machine.content("link", volume, path)
 
     def recover(self, volumes: Sequence[VolumeId] = ()) -> None:
         """Replay journals, as the guest's kernel does when it mounts: on the twig, before planning.

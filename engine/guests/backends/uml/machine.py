@@ -26,6 +26,8 @@ WAYS: Mapping[FileSystem, Way] = {
 """The file systems that this kernel mounts."""
 SLOW_S = 300.0
 """Longest wait for what may replay a journal or write a lot out."""
+HELD = 32 << 20
+"""Bytes of contents that are remembered until something changes."""
 _FIXED_OWNER = Owner(0o755, 0, 0)
 
 
@@ -40,6 +42,8 @@ class Machine:
         self._is_writing = is_writing
         self._points: dict[VolumeId, str] = {}
         self._stats: dict[tuple[VolumeId, bytes], Stat | None] = {}
+        self._contents: dict[tuple[object, ...], bytes] = {}
+        self._held = 0
         self._folders: dict[tuple[VolumeId, bytes], Mapping[bytes, Stat] | None] = {}
         self.kernel = Kernel(disks, work, is_writing=is_writing, shim=shim)
         try:
@@ -82,6 +86,17 @@ class Machine:
             self.mount(volume, is_writing=False)
         point, there = self._points[volume], path.decode("latin-1")
         return self.kernel.ask(verb, timeout_s=SLOW_S, point=point, path=there, **values)
+
+    def content(self, verb: str, volume: VolumeId, path: bytes, **values: int) -> bytes:
+        """Ask for bytes in a volume; a planner asks for the same ones many times."""
+        key = (verb, volume, path, *values.values())
+        if key in self._contents:
+            return self._contents[key]
+        content = self.ask(verb, volume, path, **values).content
+        if self._held + len(content) <= HELD:
+            self._held += len(content)
+            self._contents[key] = content
+        return content
 
     def point(self, volume: VolumeId) -> str:
         """Return where a mounted volume is."""
@@ -160,6 +175,8 @@ class Machine:
         """Forget what was seen: something was changed."""
         self._stats.clear()
         self._folders.clear()
+        self._contents.clear()
+        self._held = 0
 
     def sync(self) -> None:
         """Let everything written reach the disks' files, and these the host's disks."""
