@@ -31,7 +31,7 @@ CONTEXT = 2
 MOST_DIFFED = 4000
 """Lines on both sides together that are compared; more are shown whole."""
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-_WIDTH = 79
+_WIDTH = 77
 _IN = "   "
 
 
