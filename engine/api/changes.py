@@ -22,6 +22,7 @@ from engine.api.conversion_views import (
     DifferenceView,
     GuestView,
     LedgerView,
+    RegistryView,
     VolumeView,
 )
 from engine.api.words import size
@@ -129,6 +130,7 @@ def ledger_words(view: LedgerView, volumes: Sequence[VolumeView] = ()) -> list[W
         lines += [Words(_IN + line) for line in _wrapped(one.reason, _IN)]
         lines.append(Words(f"{_IN}on volume {_where(one.volume, names)}"))
         lines += _change(one)
+        lines += [line for edit in one.registry for line in _registry(edit)]
     left = view.total - len(view.entries)
     if left > 0:
         lines += [
@@ -150,6 +152,16 @@ _VERBS = {
 def _where(volume: str, names: dict[str, str]) -> str:
     mounted = names.get(volume)
     return f"{volume} ({mounted})" if mounted else volume
+
+
+def _registry(edit: RegistryView) -> Iterator[Words]:
+    """Yield one change inside a hive: where, what it was, what it is."""
+    name = f"{edit.key}\\{edit.value}" if edit.value else edit.key
+    yield Words(f"{_IN}{edit.hive}: {name} ({edit.type})")
+    if edit.before is not None:
+        yield Words(f"{_IN}- {edit.before}", Kind.OLD)
+    if edit.after is not None:
+        yield Words(f"{_IN}+ {edit.after}", Kind.NEW)
 
 
 def _change(one: ChangeView) -> Iterator[Words]:

@@ -41,12 +41,24 @@ class GuestView(msgspec.Struct, kw_only=True):
     volumes: list[VolumeView] = []
 
 
+class RegistryView(msgspec.Struct, kw_only=True):
+    """One change inside a registry hive; None: is not there. `value` empty: the whole key."""
+
+    hive: str
+    key: str
+    value: str = ""
+    type: str = ""
+    before: str | None = None
+    after: str | None = None
+    reason: str = ""
+
+
 class ChangeView(msgspec.Struct, kw_only=True):
     """One change of one file. `action`: write, mkdir, symlink, rename, remove.
 
     `before` and `after`: texts in full, lines ended by a newline; empty for what is no text or
     too long, which has digests (SHA-256) and `after_size` only. `cut`: the answer had no room
-    for the texts.
+    for the texts. `registry`: what changed inside a hive of Windows.
     """
 
     volume: str
@@ -59,6 +71,7 @@ class ChangeView(msgspec.Struct, kw_only=True):
     after_digest: str = ""
     after_size: int = 0
     cut: bool = False
+    registry: list[RegistryView] = []
 
 
 class DifferenceView(msgspec.Struct, kw_only=True):

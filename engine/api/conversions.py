@@ -18,6 +18,7 @@ from engine.api.conversion_views import (
     DifferenceView,
     GuestView,
     LedgerView,
+    RegistryView,
     VolumeView,
 )
 from engine.api.wire import MAX_FRAME, raw
@@ -26,7 +27,7 @@ from engine.daemon.service import Service, Snapshot
 from engine.guests.ledger import Difference, compare
 from engine.model.conversion import GuestFacts, Record
 from engine.model.errors import NotFound, Problem, WrongUse
-from engine.model.guest import Ledger, LedgerEntry
+from engine.model.guest import Ledger, LedgerEntry, RegistryEdit
 from engine.model.points import BootPoint, BootPointId
 from engine.model.retention import by_age
 from engine.model.text import safe
@@ -218,6 +219,19 @@ def change_view(entry: LedgerEntry) -> ChangeView:
         before_digest=entry.before_digest,
         after_digest=entry.after_digest,
         after_size=entry.after_size,
+        registry=[_registry_view(edit) for edit in entry.details],
+    )
+
+
+def _registry_view(edit: RegistryEdit) -> RegistryView:
+    return RegistryView(
+        hive=safe(edit.hive),
+        key=safe(edit.key, PATH),
+        value=safe(edit.value, WORDS),
+        type=safe(edit.type),
+        before=None if edit.before is None else safe(edit.before, WORDS),
+        after=None if edit.after is None else safe(edit.after, WORDS),
+        reason=safe(edit.reason, WORDS),
     )
 
 

@@ -166,12 +166,14 @@ _HIDDEN = {
     ),
     FileSystem.LVM: Obstacle(
         "guest.lvm",
-        "The system is on logical volumes (LVM), which are not supported yet.",
-        "Boot the guest on the controller of its old hardware, or keep its root outside LVM.",
+        "No system was found outside logical volumes (LVM), and those cannot be opened: a disk of "
+        "their volume group is missing, or it is damaged.",
+        "Back up all disks of the machine together.",
     ),
     FileSystem.RAID: Obstacle(
         "guest.raid",
-        "The system is on a software RAID (md), which is not supported yet.",
-        "Boot the guest on the controller of its old hardware, or keep its root outside the RAID.",
+        "No system was found outside a software RAID (md), and that cannot be opened: a member is "
+        "missing or damaged, or it is not RAID 1.",
+        "Back up all members of the array together; rebuild a degraded one first.",
     ),
 }

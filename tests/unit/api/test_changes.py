@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.api.changes import (
     Words,
     difference_words,
@@ -11,7 +13,7 @@ from engine.api.changes import (
 )
 from engine.api.conversion_views import DifferenceView, LedgerView
 from engine.api.conversions import change_view, guest_view, ledger_view
-from engine.model.guest import Action, LedgerEntry
+from engine.model.guest import Action, LedgerEntry, RegistryEdit
 from tests.records import ROOT, digest, entries, entry, facts, ledger
 from tests.scripted import NOW, boot_point, recovery_point
 
@@ -44,6 +46,28 @@ def differing(old: LedgerEntry | None, new: LedgerEntry | None) -> list[str]:
         )
     ]
     return text(difference_words(view))
+
+
+def test_changes_inside_a_registry_hive_are_told_one_by_one() -> None:
+    """Hive, key and value, what was there, what is there; a key that goes has no line after."""
+    hive = replace(
+        entry("/Windows/System32/config/SYSTEM", "", ""),
+        details=(
+            RegistryEdit(
+                "SYSTEM", r"Services\storahci", "Start", "REG_DWORD", "3", "0", "It boots."
+            ),
+            RegistryEdit("SYSTEM", r"Services\storahci\StartOverride", "", "key", "0=3", None, "."),
+        ),
+    )
+    assert change_view(hive).registry[0].after == "0"
+    lines = shown(hive)
+    at = lines.index(r"   SYSTEM: Services\storahci\Start (REG_DWORD)")
+    assert lines[at + 1 :] == [
+        "   - 3",
+        "   + 0",
+        r"   SYSTEM: Services\storahci\StartOverride (key)",
+        "   - 0=3",
+    ]
 
 
 def test_a_changed_text_is_a_unified_diff() -> None:
