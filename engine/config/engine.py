@@ -60,7 +60,6 @@ class EngineConfig:
         jobs: Boot points made or retired at once.
         memory, cpus: Of a standby VM whose image and definition say nothing; memory in bytes.
         backend: Of conversions; empty: the quickest that can.
-        drivers: Folders and ISO files with drivers for Windows guests.
         zone: Of the times of day in triggers.
         roots: Folders watched besides those of the standbys.
         targets: By name.
@@ -78,7 +77,6 @@ class EngineConfig:
     memory: int
     cpus: int
     backend: str
-    drivers: tuple[Path, ...]
     zone: tzinfo
     roots: tuple[str, ...]
     targets: Mapping[str, TargetConfig]
@@ -122,7 +120,6 @@ class _VM(Section):
 
 class _Conversion(Section):
     backend: Backend = "auto"
-    drivers: list[Annotated[str, Meta(min_length=1)]] = field(default_factory=list)
 
 
 class _Store(Section):
@@ -192,10 +189,6 @@ def _config(raw: Mapping[str, Any], file: Path | None, usual: Places) -> EngineC
         memory=told.vm.memory_mib * 2**20,
         cpus=told.vm.cpus,
         backend="" if told.conversion.backend == "auto" else told.conversion.backend,
-        drivers=tuple(
-            _path(place, where, f"conversion.drivers[{number}]", state)
-            for number, place in enumerate(told.conversion.drivers)
-        ),
         zone=_zone(told.zone, where),
         roots=tuple(
             str(_path(root, where, f"watch.roots[{number}]", state))
