@@ -31,6 +31,10 @@ _NO_DRIVER = Obstacle(
     "This Windows has no driver for a controller of a VM: neither AHCI, IDE, NVMe nor LSI SAS.",
     "Install a driver for such a controller on the source machine.",
 )
+_NOT_PROVEN = (
+    "Not yet proven on a real Windows: conversion was verified on phony guests and by an "
+    "independent registry reader only. Make a test start."
+)
 _NO_CONTROL_SET = obstacles.damaged_hive("SYSTEM: no control set")
 
 
@@ -85,7 +89,7 @@ def plan_windows(
     warnings += draft.warnings
     edits += _fallback_loaders(reading, loaders, warnings)
     edits.sort(key=lambda edit: (edit.volume, edit.path))
-    return ConversionPlan(tuple(edits), tuple(dict.fromkeys(warnings)))
+    return ConversionPlan(tuple(edits), tuple(dict.fromkeys((_NOT_PROVEN, *warnings))))
 
 
 def _first_start(
