@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -70,9 +71,11 @@ def left_over(folder: Path) -> list[str]:
     """Return mounts and processes that belong to a folder."""
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines()
               if str(folder) in line]  # fmt: skip
-    command = ["pgrep", "-af", str(folder)]
-    told = subprocess.run(command, check=False, capture_output=True, text=True)
-    return mounts + told.stdout.splitlines()
+    commands = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            commands.append(process.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return mounts + [command for command in commands if str(folder) in command]
 
 
 def test_a_guest_is_converted_and_its_file_system_is_clean(
