@@ -10,9 +10,9 @@ probe says so.
 
 from __future__ import annotations
 
-import functools
 import shutil
 import stat
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,13 +49,22 @@ def caged(
     return [*WALLS, *shared, "--", *argv]
 
 
-@functools.cache
 def is_available() -> bool:
-    """Whether the sandbox works here; tried once."""
+    """Whether the sandbox works here; tried until it did, for a moment's failure must not last."""
+    if not _WORKED.is_set() and _works():
+        _WORKED.set()
+    return _WORKED.is_set()
+
+
+def _works() -> bool:
     if shutil.which("bwrap", path=ENVIRONMENT["PATH"]) is None:
         return False
     try:
-        run_tool([*WALLS, "--", "true"], cpu_s=5, memory=1 << 30, timeout_s=10)
+        run_tool([*WALLS, "--", "true"], cpu_s=5, memory=1 << 30, timeout_s=30)
     except ToolFailed:
         return False
     return True
+
+
+_WORKED = threading.Event()
+"""Set once the sandbox was seen to work."""

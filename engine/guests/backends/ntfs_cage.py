@@ -14,7 +14,6 @@ filter answers that one call with success, since there are no groups to drop.
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import platform
 import shutil
@@ -22,6 +21,7 @@ import stat
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,9 +81,18 @@ def start(argv: Sequence[str], stdin: int, stdout: int, stderr: int) -> subproce
         os.close(filter_)
 
 
-@functools.cache
 def is_able() -> bool:
-    """Whether FUSE can be mounted in the sandbox; tried once, in a tenth of a second."""
+    """Whether FUSE can be mounted in the sandbox; tried until it could, a tenth of a second."""
+    if not _WORKED.is_set() and _works():
+        _WORKED.set()
+    return _WORKED.is_set()
+
+
+_WORKED = threading.Event()
+"""Set once it was seen to work."""
+
+
+def _works() -> bool:
     if missing() or platform.machine() not in _SETGROUPS or not Path("/dev/fuse").exists():
         return False
     argv = [*_sandbox(), "--", *_program(), "try"]
