@@ -13,17 +13,16 @@ import contextlib
 import os
 import re
 import selectors
-import signal
 import subprocess
 import tempfile
 import time
 import weakref
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
 from engine.guests.backends.cage import caged
+from engine.guests.backends.child import end
 from engine.local.tools import ENVIRONMENT, ToolFailed
 from engine.model.errors import Problem
 from engine.model.text import safe
@@ -72,7 +71,7 @@ class Session:
         self._stdin = cast("IO[bytes]", self._process.stdin)
         self._stdout = cast("IO[bytes]", self._process.stdout)
         streams = (self._stdin, self._stdout, self._complaints)
-        self._end = weakref.finalize(self, _end, self._process, streams)
+        self._end = weakref.finalize(self, end, self._process, streams)
 
     def __enter__(self) -> Self:
         """Return the session."""
@@ -173,14 +172,3 @@ class Session:
                 {"tool": "debugfs", "said": words},
             )
         )
-
-
-def _end(process: subprocess.Popen[bytes], streams: Sequence[IO[bytes]]) -> None:
-    """Kill the process and close its streams, once, also when a session is forgotten."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    for stream in streams:
-        with contextlib.suppress(OSError):
-            stream.close()
-    process.wait()

@@ -15,7 +15,6 @@ import contextlib
 import os
 import re
 import selectors
-import signal
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
 
+from engine.guests.backends.child import end
 from engine.local.tools import ENVIRONMENT, ToolFailed
 from engine.model.errors import Problem, WrongUse
 from engine.model.text import safe
@@ -110,7 +110,7 @@ class Guestfish:
         self._stdin = cast("IO[bytes]", self._process.stdin)
         self._stdout = cast("IO[bytes]", self._process.stdout)
         streams = (self._stdin, self._stdout, self._complaints)
-        self._end = weakref.finalize(self, _end, self._process, streams)
+        self._end = weakref.finalize(self, end, self._process, streams)
 
     def is_running(self) -> bool:
         """Whether it can be asked."""
@@ -208,14 +208,3 @@ def failed(how: str, complaints: bytes = b"") -> ToolFailed:
             {"tool": "guestfish", "said": words},
         )
     )
-
-
-def _end(process: subprocess.Popen[bytes], streams: Sequence[IO[bytes]]) -> None:
-    """Kill guestfish with its virtual machine and close the streams, once."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    for stream in streams:
-        with contextlib.suppress(OSError):
-            stream.close()
-    process.wait()

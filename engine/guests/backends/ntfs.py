@@ -6,11 +6,9 @@ gets the access rights of the folder it is in. Times of what was there stay as t
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import selectors
-import signal
 import struct
 import subprocess
 import tempfile
@@ -22,6 +20,7 @@ from types import TracebackType
 from typing import IO, Any, Self, cast
 
 from engine.guests.backend import Stat, Type
+from engine.guests.backends.child import end
 from engine.guests.backends.ntfs_cage import command, start
 from engine.guests.backends.verify import components, damaged, no_link, refusal, unreadable
 from engine.local.tools import ToolFailed
@@ -217,7 +216,7 @@ class _Session:
         self._stdin = cast("IO[bytes]", self._process.stdin)
         self._stdout = cast("IO[bytes]", self._process.stdout)
         streams = (self._stdin, self._stdout, self._complaints)
-        self._end = weakref.finalize(self, _end, self._process, streams)
+        self._end = weakref.finalize(self, end, self._process, streams)
         try:
             self.has_recovered = self._answer(0, READY_S)[0] == "recovered"
         except Failure:
@@ -370,14 +369,3 @@ def _failed(how: str) -> ToolFailed:
             {"tool": "ntfs-3g"},
         )
     )
-
-
-def _end(process: subprocess.Popen[bytes], streams: Sequence[IO[bytes]]) -> None:
-    """Kill the sandbox and close its streams, once, also when a session is forgotten."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    for stream in streams:
-        with contextlib.suppress(OSError):
-            stream.close()
-    process.wait()
