@@ -18,15 +18,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 
+from engine.model import schedule
 from engine.model.conversion import ConversionMode
 from engine.model.images import PointId, RecoveryPoint
 from engine.model.layers import LayerKind, layer_name
 from engine.model.line import (
-    Line,
     Source,
-    counting,
     follow,
     forks,
     is_usable,
@@ -37,7 +36,7 @@ from engine.model.line import (
 from engine.model.line import points_by_machine as by_machine
 from engine.model.points import WORKING, BootPoint, BootPointId, Stage, boot_point_id, in_order
 from engine.model.retention import retain
-from engine.model.standby import Standby, TriggerKind
+from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.work import JobKind, WantedJob
 
@@ -49,7 +48,6 @@ __all__ = [
     "interrupted",
     "is_due",
     "is_parked",
-    "last_moment",
     "match_source",
     "new_boot_points",
     "next_jobs",
@@ -144,51 +142,9 @@ def _missing(
     line = follow([p for p in points if lies_in(p, standby.images)], made)
     if line is None or not line.fresh:
         return []
-    return _chain(standby, _wanted(standby, line, made, now, zone), line.anchor, now, number)
-
-
-def _wanted(
-    standby: Standby, line: Line, made: Sequence[BootPoint], now: datetime, zone: tzinfo
-) -> Sequence[RecoveryPoint]:
-    """Return the recovery points that the standby's trigger makes boot points of now."""
-    trigger = standby.trigger
-    if trigger.kind is TriggerKind.DAILY and trigger.at is not None:
-        return [line.head] if _is_time(trigger.at, made, now, zone) else []
-    if trigger.kind is TriggerKind.EVERY and trigger.count is not None:
-        return _every(line, trigger.count)
-    return line.fresh
-
-
-def _is_time(at: time, made: Sequence[BootPoint], now: datetime, zone: tzinfo) -> bool:
-    """Tell whether no boot point was made since the newest moment `at` that has passed.
-
-    A moment that was missed is made up for once; the first boot point of all waits for none.
-    """
-    last = max((p.created_at for p in counting(made) if p.created_at <= now), default=None)
-    return last is None or last < last_moment(at, now, zone)
-
-
-def last_moment(at: time, now: datetime, zone: tzinfo) -> datetime:
-    """Return the newest moment up to `now` at which the clocks in `zone` showed `at`, in UTC.
-
-    A time that the clocks skip counts as if they had not been put forward yet; of one that comes
-    twice, the first counts.
-    """
-    today = now.astimezone(zone).date()
-    days = (today + timedelta(days=back) for back in (1, 0, -1, -2))
-    moments = (datetime.combine(day, at, tzinfo=zone).astimezone(UTC) for day in days)
-    return max(moment for moment in moments if moment <= now)
-
-
-def _every(line: Line, count: int) -> Sequence[RecoveryPoint]:
-    """Return a base at once, and then each `count`-th increment after it."""
-    rest = list(line.fresh)
-    due: list[RecoveryPoint] = []
-    if rest[0].is_base:
-        due.append(rest.pop(0))
-    if len(line.way) == 1 and len(rest) == 1 and line.siblings >= count:
-        return [*due, line.head]  # differentials: each stands for all before it
-    return [*due, *rest[count - 1 :: count]]
+    return _chain(
+        standby, schedule.wanted(standby, line, made, now, zone), line.anchor, now, number
+    )
 
 
 def _chain(

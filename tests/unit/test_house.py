@@ -31,7 +31,6 @@ LONGER: dict[str, str] = {
     "engine/guests/backends/ntfs_inside.py": "one file that runs alone inside the sandbox",
     "engine/guests/backends/uml/inside.py": "one file that runs alone inside the other kernel",
     "engine/cli/table.py": "a table: the words of every command, hardly any code",
-    "engine/model/planner.py": "the planner is read top to bottom as one set of rules",
 }
 """Production files that may be longer than `LONGEST`, with the reason."""
 
