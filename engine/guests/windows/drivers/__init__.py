@@ -1,0 +1,1 @@
+"""Drivers of the user: read from ISO files and folders, checked, chosen for a Windows."""
