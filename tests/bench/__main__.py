@@ -32,6 +32,13 @@ MIB, GIB = 1 << 20, 1 << 30
 PYTHON = sys.executable
 BOOTPOINT = str(Path(sys.executable).with_name("bootpoint"))
 
+_SURELY = """
+qemu-img convert -f qcow2 -O raw "$1" "$2"
+dd of="$2" oflag=nocache conv=notrunc,fdatasync count=0 status=none
+qemu-img compare -q -f qcow2 -F raw "$1" "$2"
+"""
+"""What a sync promises, done with the peer's tools: on the medium, read back from it, the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -102,7 +109,9 @@ def seed(folder: Path, stores: dict[str, Path], sizes: Sizes) -> list[Row]:
         store, out = place / "store", place / "peer.raw"
         convert = ["qemu-img", "convert", "-f", "qcow2", "-O", "raw", str(qcow), str(out)]
         contenders = [
-            Contender(f"seed into {kind}", _sync(store, kind, images), lambda s=store: gone(s)),
+            Contender(
+                f"seed into {kind}", _sync(store, kind, images), lambda s=store: gone(s), tells=True
+            ),
             Contender(
                 "zstd -dc FILE > disk", ["zstd", "-q", "-dc", str(full)], lambda o=out: gone(o), out
             ),
@@ -124,9 +133,9 @@ def sync(folder: Path, stores: dict[str, Path], sizes: Sizes) -> list[Row]:
             taken |= _one_sync(folder, place, kind, size, sizes)
         names = list(taken)
         found.append(
-            Row(f"(c) {names[2]} / {names[0]}", taken[names[2]], names[0], taken[names[0]])
+            Row(f"(c) {names[3]} / {names[0]}", taken[names[3]], names[0], taken[names[0]])
         )
-        found.append(Row(f"(c) {names[0]}", taken[names[0]], names[1], taken[names[1]]))
+        found += [Row(f"(c) {names[0]}", taken[names[0]], peer, taken[peer]) for peer in names[1:3]]
     return found
 
 
@@ -161,12 +170,14 @@ def _one_sync(folder: Path, place: Path, kind: str, size: int, sizes: Sizes) -> 
 
     name = f"sync {sizes.increment // MIB} MiB into {size // GIB} GiB, {kind}"
     convert = ["qemu-img", "convert", "-f", "qcow2", "-O", "raw", str(delta), str(out)]
+    peer = f"qemu-img convert of {sizes.increment // MIB} MiB, {size // GIB} GiB disk"
     taken = side_by_side(
         [
-            Contender(name, _sync(store, kind, images), again),
+            Contender(name, _sync(store, kind, images), again, tells=True),
+            Contender(peer, convert, lambda: gone(out)),
             Contender(
-                f"qemu-img convert of {sizes.increment // MIB} MiB, {size // GIB} GiB disk",
-                convert,
+                f"{peer}; fsync, drop its cache, qemu-img compare",
+                ["sh", "-ec", _SURELY, "sh", str(delta), str(out)],
                 lambda: gone(out),
             ),
         ],

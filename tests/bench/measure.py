@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,32 +29,42 @@ class Contender:
     Attributes:
         prepare: Called before each run, not measured.
         stdout: File for the program's output; None discards it.
+        tells: The last line of its output is JSON with the `wall` and `cpu` seconds that count,
+            instead of those of the whole process.
     """
 
     name: str
     argv: Sequence[str]
     prepare: Callable[[], None]
     stdout: Path | None = None
+    tells: bool = False
 
 
 def run_once(contender: Contender) -> Taken:
     """Run a program once. RuntimeError when it fails."""
     contender.prepare()
     os.sync()
-    target = contender.stdout.open("wb") if contender.stdout else subprocess.DEVNULL
-    started = time.perf_counter()
-    with subprocess.Popen(
-        contender.argv, stdout=target, stderr=subprocess.PIPE, start_new_session=True
-    ) as child:
-        _, errors = b"", child.stderr.read() if child.stderr else b""
-        _pid, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.perf_counter() - started
-    if contender.stdout:
-        target.close()  # type: ignore[union-attr]  # a file here
-    if child.returncode:
-        raise RuntimeError(f"{contender.name}: exit {child.returncode}: {errors[-2000:]!r}")
-    return Taken(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    with (
+        contender.stdout.open("w+b") if contender.stdout else tempfile.TemporaryFile() as output,
+        tempfile.TemporaryFile() as errors,
+    ):
+        started = time.perf_counter()
+        with subprocess.Popen(
+            contender.argv, stdout=output, stderr=errors, start_new_session=True
+        ) as child:
+            _pid, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+        wall = time.perf_counter() - started
+        if child.returncode:
+            errors.seek(0)
+            said = errors.read()[-2000:]
+            raise RuntimeError(f"{contender.name}: exit {child.returncode}: {said!r}")
+        cpu, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+        if not contender.tells:
+            return Taken(wall, cpu, peak)
+        output.seek(0)
+        told = json.loads(output.read().splitlines()[-1])
+        return Taken(told["wall"], told["cpu"], peak)
 
 
 def side_by_side(contenders: Sequence[Contender], rounds: int) -> dict[str, Taken]:
