@@ -13,7 +13,7 @@ a simulated implementation that is product code.
 
 from __future__ import annotations
 
-from engine.ports.guests import Converted, Converter
+from engine.ports.guests import Converted, Converter, DriverFacts, DriverSource
 from engine.ports.images import DiskReader, ImageFormat, ImageSource, PointReader
 from engine.ports.layers import BlockDevice, DiskChain, DiskFile, Store
 from engine.ports.state import StateStore, Transaction
@@ -30,6 +30,8 @@ __all__ = [
     "DiskChain",
     "DiskFile",
     "DiskReader",
+    "DriverFacts",
+    "DriverSource",
     "Finding",
     "Hypervisor",
     "ImageFormat",

@@ -9,6 +9,7 @@ from typing import Protocol
 from engine.model.cards import CardChange
 from engine.model.conversion import Record
 from engine.ports.layers import DiskFile
+from engine.ports.targets import Finding
 from engine.ports.work import Cancel, Report
 
 
@@ -18,6 +19,34 @@ class Converted:
 
     record: Record
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DriverFacts:
+    """A driver package that was found in a registered source.
+
+    Attributes:
+        device: What it drives, in words; `name`: its usual name, such as `viostor`.
+        folder: Where its `.inf` is in the source.
+        systems: Windows that it can be used for: `2019 amd64`, …
+        refused: Why it is not used; empty when it is.
+    """
+
+    device: str
+    name: str
+    version: str
+    folder: str
+    systems: tuple[str, ...]
+    refused: str
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSource:
+    """An ISO or folder with drivers of the user, as it was last read."""
+
+    path: str
+    drivers: tuple[DriverFacts, ...]
+    findings: tuple[Finding, ...]
 
 
 class Converter(Protocol):

@@ -10,7 +10,7 @@ passed over. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.guests.windows.drivers.inf import Arch, Inf, Model, Service, Target
@@ -154,15 +154,6 @@ def roles_of(inf: Inf) -> frozenset[str]:
     return frozenset(role.name for role in ROLES if values & set(role.ids))
 
 
-def arches_of(inf: Inf) -> Sequence[Arch]:
-    """Return the processors that an `.inf` names in its section `Manufacturer`."""
-    told = " ".join(
-        value.lower() for line in inf.sections.get("manufacturer", ()) for value in line.values[1:]
-    )
-    found = [arch for arch in Arch if f"nt{arch}" in told]
-    return found or [Arch.X86]
-
-
 def driver_of(package: Package, target: Target) -> Driver | Refusal | None:
     """Return the driver that a package has for a Windows.
 
@@ -201,6 +192,8 @@ def _checked(
     service = package.inf.service(model.install, target)
     if service is None:
         raise _Refused(f"its section {safe(model.install, 60)} names no service")
+    wanted = package.inf.files(model.install, target)
+    odd = [part for path in wanted for part in path.split("/") if not _FILE.fullmatch(part)]
     if not _NAME.fullmatch(service.name) or not _FILE.fullmatch(service.binary):
         raise _Refused(
             f"its service {safe(service.name, 60)} or the file of it ({safe(service.binary, 60)}) "
@@ -208,7 +201,8 @@ def _checked(
         )
     if not service.binary.lower().endswith(".sys"):
         raise _Refused(f"its service is no driver but {safe(service.binary, 60)}")
-    wanted = package.inf.files(model.install, target)
+    if odd:
+        raise _Refused(f"its file {safe(odd[0], 80)} has a name that is not taken")
     for path in wanted:
         if path.lower() not in package.files:
             raise _Refused(f"its file {safe(path, 80)} is missing")
@@ -293,17 +287,3 @@ def _base(hardware_id: str) -> str:
     if not _ID.fullmatch(hardware_id):
         return ""
     return "&".join(hardware_id.split("&")[:2])
-
-
-def shown_systems(inf: Inf, folder: str) -> str:
-    """Return for which Windows a package is, in a word or two."""
-    made = made_for(folder)
-    if made is not None:
-        major, minor, build = made
-        return f"{major}.{minor}" + (f".{build}" if build else "")
-    return ", ".join(sorted(set(_decorations(inf)))[:4])
-
-
-def _decorations(inf: Inf) -> Iterator[str]:
-    for line in inf.sections.get("manufacturer", ()):
-        yield from (safe(value, 40) for value in line.values[1:])
