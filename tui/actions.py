@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tui.app import Console
 
 SERIAL_KEPT = 400
-TRIGGERS = ("immediate", "daily@22:00", "every:4")
+TRIGGERS = ("immediate", "daily@22:00", "every:4", "cron:0 6-20/2 * * mon-fri")
 SURE = "yes"
 SWITCHES = ("fleet", "jobs", "journal", "targets", "sets", "settings")
 
@@ -329,7 +329,7 @@ class Actions:
 
             label, answers = {
                 "name": ("Name:", ()),
-                "trigger": ("Trigger (immediate, daily@HH:MM, every:N):", TRIGGERS),
+                "trigger": ("Trigger (immediate, daily@HH:MM, every:N, cron:EXPR):", TRIGGERS),
                 "keep": ("Boot points to keep:", ()),
             }[field]
             console.ask(Question(label, done=done, value=getattr(draft, field), answers=answers))

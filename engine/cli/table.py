@@ -213,7 +213,7 @@ _STANDBY = (
         (
             "bootpoint standby add erp --images /mnt/replica/erp",
             "bootpoint standby add web --images /mnt/replica/web --trigger daily@22:00 --keep 14",
-            "bootpoint standby add dc --images /mnt/replica --machine DC01 --rpo 4h",
+            "bootpoint standby add hr --images /mnt/hr --rpo 4h --trigger 'cron:0 */2 * * mon-fri'",
         ),
         (
             Option(("name",), "small letters, digits, hyphens", "NAME"),
@@ -227,7 +227,7 @@ _STANDBY = (
             ),
             Option(("--machine",), "name or UUID, if the folder holds several", "TEXT"),
             Option(("--target",), "where the VM is kept (default local)", "TARGET"),
-            Option(("--trigger",), "immediate, daily@HH:MM or every:N", "WHEN"),
+            Option(("--trigger",), "immediate, daily@HH:MM, every:N or cron:EXPR", "WHEN"),
             Option(("--keep",), "boot points to keep (default 24)", "N", count),
             Option(("--rpo",), "goal for the age of the data, such as 4h", "TIME", span),
             Option(("--memory",), "of the VM, such as 4G", "SIZE", memory),

@@ -8,6 +8,7 @@ from datetime import datetime, time
 from enum import StrEnum
 
 from engine.model.conversion import ConversionMode
+from engine.model.cron import Cron, daily, parse_cron
 from engine.model.machine import DiskBus, Firmware
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
@@ -19,6 +20,7 @@ class TriggerKind(StrEnum):
     IMMEDIATE = "immediate"
     DAILY = "daily"
     EVERY = "every"
+    CRON = "cron"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +30,30 @@ class Trigger:
     Attributes:
         at: Local time of day, for DAILY.
         count: Number of increments, for EVERY.
+        cron: For CRON.
     """
 
     kind: TriggerKind = TriggerKind.IMMEDIATE
     at: time | None = None
     count: int | None = None
+    cron: Cron | None = None
+
+    @property
+    def moments(self) -> Cron | None:
+        """The moments, in the engine's zone, at which it is due; None: it goes by arrivals."""
+        return self.cron if self.at is None else daily(self.at)
 
     def __str__(self) -> str:
         """Return the text that `parse_trigger` reads."""
         if self.kind is TriggerKind.DAILY and self.at is not None:
             return f"daily@{self.at:%H:%M}"
+        if self.kind is TriggerKind.CRON and self.cron is not None:
+            return f"cron:{self.cron.text}"
         return f"every:{self.count}" if self.kind is TriggerKind.EVERY else "immediate"
 
 
 def parse_trigger(text: str) -> Trigger:
-    """Read `immediate`, `daily@HH:MM` or `every:N` (N ≥ 1).
+    """Read `immediate`, `daily@HH:MM`, `every:N` (N ≥ 1) or `cron:EXPRESSION`.
 
     Raises:
         ValueError: The text is none of these; the message says what is expected.
@@ -53,7 +64,12 @@ def parse_trigger(text: str) -> Trigger:
         return Trigger(TriggerKind.DAILY, at=time(int(found[1]), int(found[2])))
     if found := re.fullmatch(r"every:([1-9]\d{0,3})", text):
         return Trigger(TriggerKind.EVERY, count=int(found[1]))
-    raise ValueError("expected immediate, daily@HH:MM or every:N, such as daily@22:00 or every:4")
+    if text.startswith("cron:"):
+        return Trigger(TriggerKind.CRON, cron=parse_cron(text.removeprefix("cron:")))
+    raise ValueError(
+        "expected immediate, daily@HH:MM, every:N or cron:EXPRESSION, such as daily@22:00, "
+        "every:4 or cron:0 6-20/2 * * mon-fri"
+    )
 
 
 @dataclass(frozen=True, slots=True)

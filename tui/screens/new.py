@@ -22,7 +22,7 @@ COLUMNS = (
     Column("FOLDER", 0),
 )
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
-_TRIGGER = re.compile(r"immediate|daily@([01]\d|2[0-3]):[0-5]\d|every:[1-9]\d{0,3}")
+_TRIGGER = re.compile(r"immediate|daily@([01]\d|2[0-3]):[0-5]\d|cron:.{1,200}|every:[1-9]\d{0,3}")
 
 
 def content(fleet: Fleet, look: Look) -> frame.Content:
@@ -120,6 +120,8 @@ def _explain(trigger: str) -> str:
         return f"one boot point a day, at {trigger[6:]} (host's time)"
     if trigger.startswith("every:"):
         return f"one boot point whenever {trigger[6:]} increments have arrived"
+    if trigger.startswith("cron:"):
+        return f"one boot point at each moment of {trigger[5:]} (host's time)"
     return "a boot point as soon as an increment has arrived"
 
 
@@ -135,7 +137,10 @@ def wrong(draft: Draft) -> str:
     if not _NAME.fullmatch(draft.name):
         return "The name takes small letters, digits and hyphens, at most 48."
     if not _TRIGGER.fullmatch(draft.trigger):
-        return "The trigger is immediate, daily@HH:MM or every:N, such as daily@22:00 or every:4."
+        return (
+            "The trigger is immediate, daily@HH:MM, every:N or cron:EXPRESSION, such as "
+            "daily@22:00, every:4 or cron:0 6-20/2 * * mon-fri."
+        )
     if not (draft.keep.isascii() and draft.keep.isdigit() and 1 <= int(draft.keep) <= 9999):
         return "Keep takes a number of boot points, 1 or more."
     return ""

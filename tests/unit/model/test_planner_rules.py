@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.model import planner, schedule
+from engine.model import planner
 from engine.model.images import Arrival, DiskPart, FileMark, PointDisk, PointId, RecoveryPoint
 from engine.model.machine import Hints
 from engine.model.planner import Limits
@@ -155,7 +155,9 @@ def test_a_missed_time_is_made_up_for_once() -> None:
 )
 def test_times_of_day_follow_the_local_clock(at: time, now: datetime, expected: datetime) -> None:
     """Daylight saving moves the moment in UTC, never skips or doubles a day."""
-    assert schedule.last_moment(at, now, BERLIN) == expected.replace(tzinfo=UTC)
+    cron = parse_trigger(f"daily@{at:%H:%M}").moments
+    assert cron is not None
+    assert cron.last(now, BERLIN) == expected.replace(tzinfo=UTC)
 
 
 def test_a_boot_point_made_in_the_future_does_not_stop_the_daily_one() -> None:
