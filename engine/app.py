@@ -57,6 +57,7 @@ def run_engine(
             site=told.site,
             roots=told.roots,
             zone=told.zone,
+            retention=told.retention,
             jobs_at_once=told.jobs,
             shape=Shape(told.memory, told.cpus),
         )

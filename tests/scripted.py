@@ -34,6 +34,7 @@ from engine.model.layers import Layer, LayerKind, LayerName, layer_name
 from engine.model.machine import Capabilities, Firmware, Hints, Power, Signs
 from engine.model.points import BootPoint, BootPointId, Stage, boot_point_id
 from engine.model.progress import Progress
+from engine.model.retention import Verdict
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.work import LIVE, Job, JobId, JobKind, JobStatus, JournalLine, Run, Severity
@@ -143,7 +144,8 @@ def empty() -> Snapshot:
         signs={},
         layers={},
         waiting={},
-        reasons={},
+        verdicts={},
+        upkeep={},
         targets=(target_status(),),
         journal_end=0,
     )
@@ -159,7 +161,7 @@ def site(machines: int = 3, points: int = 4, names: Sequence[str] = ()) -> Snaps
     made: dict[BootPointId, BootPoint] = {}
     roots: dict[str, RootView] = {}
     layers: dict[str, Mapping[LayerName, Layer]] = {}
-    reasons: dict[BootPointId, str] = {}
+    verdicts: dict[BootPointId, Verdict] = {}
     for name in names:
         own = [
             recovery_point(name, number + 1, NOW - timedelta(minutes=12, hours=points - 1 - number))
@@ -175,8 +177,8 @@ def site(machines: int = 3, points: int = 4, names: Sequence[str] = ()) -> Snaps
             )
             for point in mine
         }
-        reasons |= {point.id: "one of the newest 24" for point in mine[:-1]}
-        reasons[mine[-1].id] = "newest ready boot point"
+        verdicts |= {point.id: Verdict(True, "one of the newest 24") for point in mine[:-1]}
+        verdicts[mine[-1].id] = Verdict(True, "newest ready boot point")
     standbys = {
         name: Standby(name, f"{FOLDER}/{name}", rpo_s=3600, created_at=NOW - timedelta(days=9))
         for name in names
@@ -188,7 +190,8 @@ def site(machines: int = 3, points: int = 4, names: Sequence[str] = ()) -> Snaps
         sources={name: machine_uuid(name) for name in names},
         roots=roots,
         layers=layers,
-        reasons=reasons,
+        verdicts=verdicts,
+        upkeep={},
     )
 
 

@@ -21,6 +21,7 @@ from engine.model.extents import Kind, Piece
 from engine.model.images import Arrival, DiskPart, FileMark, PointDisk, PointId, RecoveryPoint
 from engine.model.layers import LayerKind
 from engine.model.machine import Hints
+from engine.model.retention import Retention
 from engine.model.standby import Standby
 from engine.model.work import Job, JobId, JobKind, JobStatus, WantedJob
 from engine.ports import Hypervisor, NeverCancelled, PointReader, StateStore, Store
@@ -142,7 +143,9 @@ class World:
         self, store: Store, state: StateStore, images: MemoryImages, keep: int = 24
     ) -> None:
         """Wire it."""
-        self.standby = Standby(name="erp", images="/images", keep=keep)
+        self.standby = Standby(
+            name="erp", images="/images", keep=keep, retention=Retention(floor=1)
+        )
         self.store, self.state, self.images = store, state, images
         self.clock = ManualClock(START)
         self.converter = SimulatedConverter()

@@ -76,6 +76,7 @@ def _disks(point: RecoveryPoint | None) -> list[DiskView]:
 
 def _point(point: BootPoint, snapshot: Snapshot, layers: Mapping[LayerName, Layer]) -> PointView:
     image = snapshot.state.recovery_points.get(point.recovery_point)
+    verdict = snapshot.verdicts.get(point.id)
     own = [layers[name] for name in {point.replica, point.boot} if name in layers]
     return PointView(
         id=point.id,
@@ -87,7 +88,8 @@ def _point(point: BootPoint, snapshot: Snapshot, layers: Mapping[LayerName, Laye
         used=sum(layer.used for layer in own),
         ready_at=point.ready_at,
         reason=safe(point.reason, OBSTACLE if point.obstacle else REASON),
-        kept=safe(snapshot.reasons.get(point.id, ""), REASON),
+        kept=safe(verdict.reason if verdict else "", REASON),
+        keep=verdict is None or verdict.keep,
         pin=safe(point.pin),
         images=_files(image),
         obstacle=safe(point.obstacle),

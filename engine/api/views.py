@@ -58,7 +58,9 @@ class FleetView(View, kw_only=True):
 
 
 class PointView(View, kw_only=True):
-    """One boot point; `id` is `bp000042`. `stage` as in the model, `kept` why it stays.
+    """One boot point; `id` is `bp000042`. `stage` as in the model.
+
+    `kept`: why it stays, or with `keep` false why retention takes it away soon.
 
     `obstacle`: with `stage` failed, the key of why no VM could start from it: NOT BOOTABLE;
     `reason` says it, with the remedy.
@@ -73,6 +75,7 @@ class PointView(View, kw_only=True):
     ready_at: datetime | None = None
     reason: str = ""
     kept: str = ""
+    keep: bool = True
     pin: str = ""
     images: list[str] = []
     obstacle: str = ""

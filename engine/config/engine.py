@@ -14,7 +14,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta, field
 
+from engine.config.keeping import Keeping, read_keeping
 from engine.config.reading import Section, convert, read_toml, wrong
+from engine.model.retention import Retention
 
 LOCAL = "local"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
@@ -60,7 +62,8 @@ class EngineConfig:
         jobs: Boot points made or retired at once.
         memory, cpus: Of a standby VM whose image and definition say nothing; memory in bytes.
         backend: Of conversions; empty: the quickest that can.
-        zone: Of the times of day in triggers.
+        zone: Of the times of day in triggers, and of the days that retention goes by.
+        retention: What standbys keep that do not say it themselves.
         roots: Folders watched besides those of the standbys.
         targets: By name.
     """
@@ -78,6 +81,7 @@ class EngineConfig:
     cpus: int
     backend: str
     zone: tzinfo
+    retention: Retention
     roots: tuple[str, ...]
     targets: Mapping[str, TargetConfig]
 
@@ -144,6 +148,7 @@ class _Engine(Section):
     watch: _Watch = field(default_factory=_Watch)
     vm: _VM = field(default_factory=_VM)
     conversion: _Conversion = field(default_factory=_Conversion)
+    retention: Keeping = field(default_factory=Keeping)
     targets: dict[str, Any] = field(default_factory=dict)
 
 
@@ -190,6 +195,7 @@ def _config(raw: Mapping[str, Any], file: Path | None, usual: Places) -> EngineC
         cpus=told.vm.cpus,
         backend="" if told.conversion.backend == "auto" else told.conversion.backend,
         zone=_zone(told.zone, where),
+        retention=read_keeping(told.retention),
         roots=tuple(
             str(_path(root, where, f"watch.roots[{number}]", state))
             for number, root in enumerate(told.watch.roots)

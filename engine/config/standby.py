@@ -12,13 +12,15 @@ from typing import Annotated, Any
 
 import msgspec
 import tomli_w
-from msgspec import Meta
+from msgspec import Meta, field
 
+from engine.config.keeping import OwnKeeping, dump_keeping, read_keeping
 from engine.config.reading import Section, convert, read_toml, wrong
 from engine.local.durable import durable_replace, make_folder, open_folder, publish
 from engine.model.conversion import ConversionMode
 from engine.model.errors import Failure, Problem
 from engine.model.machine import DiskBus, Firmware
+from engine.model.retention import COUNT
 from engine.model.standby import NAME, Standby, parse_trigger
 from engine.model.text import safe
 
@@ -30,7 +32,7 @@ class _Standby(Section):
     machine: Annotated[str, Meta(max_length=255)] = ""
     target: Annotated[str, Meta(min_length=1)] = "local"
     trigger: str = "immediate"
-    keep: Annotated[int, Meta(ge=1, le=10000)] = 24
+    keep: Annotated[int, Meta(ge=1, le=10000)] = COUNT
     rpo_s: Annotated[int, Meta(ge=1)] | None = None
     memory_mib: Annotated[int, Meta(ge=64, le=16 * 1024 * 1024)] | None = None
     cpus: Annotated[int, Meta(ge=1, le=1024)] | None = None
@@ -39,6 +41,7 @@ class _Standby(Section):
     conversion: ConversionMode = ConversionMode.AUTO
     held: str = ""
     created_at: datetime | None = None
+    retention: OwnKeeping = field(default_factory=OwnKeeping)
 
 
 def load_standbys(folder: Path) -> tuple[dict[str, Standby], list[Problem]]:
@@ -95,6 +98,7 @@ def _standby(file: Path, told: _Standby) -> Standby:
         bus=told.bus,
         conversion=told.conversion,
         held=told.held,
+        retention=read_keeping(told.retention),
         created_at=None if told.created_at is None else told.created_at.astimezone(UTC),
     )
 
@@ -118,6 +122,7 @@ def dump_standby(standby: Standby) -> str:
         else str(standby.conversion),
         "held": standby.held or None,
         "created_at": standby.created_at,
+        "retention": dump_keeping(standby.retention) or None,
     }
     return tomli_w.dumps({key: value for key, value in told.items() if value is not None})
 

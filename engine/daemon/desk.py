@@ -11,13 +11,16 @@ from uuid import uuid4
 from engine.daemon import conversions
 from engine.daemon.engine import Engine
 from engine.daemon.service import Snapshot
-from engine.model import planner, retention
+from engine.daemon.upkeep import upkeep_of_all
+from engine.model import planner
 from engine.model.conversion import Record
 from engine.model.errors import Failure, HypervisorError, NotFound, Problem, Refused, WrongUse
 from engine.model.machine import VMRef
 from engine.model.points import BootPoint, BootPointId, Stage
+from engine.model.retention import Verdict
 from engine.model.standby import NAME, Standby
 from engine.model.text import safe
+from engine.model.upkeep import is_stuck, judged
 from engine.model.work import (
     LIVE,
     Job,
@@ -52,19 +55,17 @@ class Desk:
             standbys, sources = dict(engine.standbys), dict(engine.sources)
             roots, layers = dict(engine.roots), dict(engine.layers)
             waiting = {name: tuple(texts) for name, texts in engine.waiting.items()}
+            upkeep = upkeep_of_all(engine)
         state = engine.state.read()
         last = engine.state.journal(limit=1)
-        reasons = {}
-        now = engine.clock.now()
-        for name, standby in standbys.items():
-            run = state.runs.get(name)
-            verdicts = retention.retain(
-                state.points_of(name), standby.keep, run.boot_point if run else None
-            )
-            reasons.update({point: verdict.reason for point, verdict in verdicts.items()})
+        verdicts: dict[BootPointId, Verdict] = {}
+        for name, care in upkeep.items():
+            verdicts |= judged(name, state.points_of(name), state, care)
+            if stuck := is_stuck(state.points_of(name), state, care):
+                waiting[name] = (stuck, *waiting.get(name, ()))
         return Snapshot(
             seq=seq,
-            now=now,
+            now=engine.clock.now(),
             state=state,
             standbys=standbys,
             sources=sources,
@@ -73,7 +74,8 @@ class Desk:
             signs=engine.picture.signs(),
             layers=layers,
             waiting=waiting,
-            reasons=reasons,
+            verdicts=verdicts,
+            upkeep=upkeep,
             targets=[target.status() for target in engine.targets.values()],
             journal_end=last[-1].number if last else 0,
         )

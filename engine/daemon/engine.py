@@ -24,6 +24,7 @@ from engine.daemon.performer import Performer
 from engine.daemon.picture import Picture
 from engine.daemon.runner import Runner
 from engine.daemon.targets import Target
+from engine.daemon.upkeep import upkeep_of_all
 from engine.jobs.power import Shape
 from engine.jobs.retire import unfinished
 from engine.model import planner
@@ -32,6 +33,7 @@ from engine.model.images import ImageSet, RootView
 from engine.model.layers import Layer, LayerName
 from engine.model.machine import VMRef
 from engine.model.points import BootPoint, Stage
+from engine.model.retention import Retention
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.work import Job, JobId, JobKind, JobStatus, Severity, WantedJob
@@ -83,6 +85,7 @@ class Settings:
     site: str
     roots: Sequence[str]
     zone: tzinfo
+    retention: Retention
     jobs_at_once: int
     shape: Shape
 
@@ -313,7 +316,8 @@ class Engine:
         with self.lock:
             state = self.state.read()
             limits = planner.Limits(jobs=self.settings.jobs_at_once)
-            wanted = [*planner.next_jobs(self.standbys, state, self.clock.now(), limits)]
+            upkeep = upkeep_of_all(self)
+            wanted = [*planner.next_jobs(self.standbys, state, self.clock.now(), limits, upkeep)]
             wanted += self._leftovers(wanted)
         started = [self._queue(one) for one in wanted]
         return any(started)

@@ -13,8 +13,10 @@ from engine.model.layers import Layer, LayerName
 from engine.model.machine import Capabilities, Signs
 from engine.model.points import BootPointId
 from engine.model.progress import Progress
+from engine.model.retention import Verdict
 from engine.model.standby import Standby
 from engine.model.state import State
+from engine.model.upkeep import Upkeep
 from engine.model.work import Job, JobId, JournalLine
 from engine.ports import Finding
 
@@ -44,7 +46,8 @@ class Snapshot:
         signs: Standby -> signs of life of its started VM.
         layers: Standby -> its layers on the target, as last seen.
         waiting: Standby -> sentences about what it waits for (missing parent, ambiguous set, …).
-        reasons: Boot point -> why retention keeps it.
+        verdicts: Boot point -> whether retention keeps it, and why.
+        upkeep: Standby -> what retention goes by.
     """
 
     seq: int
@@ -57,7 +60,8 @@ class Snapshot:
     signs: Mapping[str, Signs]
     layers: Mapping[str, Mapping[LayerName, Layer]]
     waiting: Mapping[str, Sequence[str]]
-    reasons: Mapping[BootPointId, str]
+    verdicts: Mapping[BootPointId, Verdict]
+    upkeep: Mapping[str, Upkeep]
     targets: Sequence[TargetStatus]
     journal_end: int
 

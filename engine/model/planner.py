@@ -35,9 +35,9 @@ from engine.model.line import (
 )
 from engine.model.line import points_by_machine as by_machine
 from engine.model.points import WORKING, BootPoint, BootPointId, Stage, boot_point_id, in_order
-from engine.model.retention import retain
 from engine.model.standby import Standby
 from engine.model.state import State
+from engine.model.upkeep import Upkeep, is_full, surplus, upkeep_of, with_room
 from engine.model.work import JobKind, WantedJob
 
 __all__ = [
@@ -191,12 +191,23 @@ def _boot_point(
 
 
 def next_jobs(
-    standbys: Mapping[str, Standby], state: State, now: datetime, limits: Limits
+    standbys: Mapping[str, Standby],
+    state: State,
+    now: datetime,
+    limits: Limits,
+    upkeep: Mapping[str, Upkeep] | None = None,
 ) -> Sequence[WantedJob]:
     """Return the SYNC and RETIRE jobs to queue now, the most urgent first.
 
     START and STOP are queued by whoever asks for them; while one lives its standby gets no other.
     Free slots go to the standbys that were served longest ago.
+
+    Args:
+        standbys: By name.
+        state: The picture.
+        now: Aware.
+        limits: How much at once.
+        upkeep: Standby -> what retention goes by; absent: by its definition alone.
     """
     live = list(state.live_jobs())
     busy = {job.standby for job in live}
@@ -205,7 +216,8 @@ def next_jobs(
     made, replaced = _by_standby(state), _replaced(state)
     wanted: list[tuple[bool, int, str, WantedJob]] = []
     for name in standbys.keys() - busy:
-        job = _next_job(standbys[name], made[name], state, replaced, now, limits)
+        care = upkeep_of(upkeep or {}, standbys[name])
+        job = _next_job(standbys[name], made[name], state, replaced, now, limits, care)
         if job is not None:
             can_wait = job.kind is JobKind.RETIRE
             wanted.append((can_wait, served.get(name, 0), name, job))
@@ -219,15 +231,18 @@ def _next_job(
     replaced: Mapping[PointId, PointId],
     now: datetime,
     limits: Limits,
+    care: Upkeep,
 ) -> WantedJob | None:
     if standby.held:
         return None
     for point in made:
         if why := _given_up(point, state, replaced):
             return WantedJob(JobKind.RETIRE, standby.name, point.id, why)
-    over = _over(standby, made, state)
+    over = surplus(standby.name, made, state, care)
     sync = next((p for p in made if is_due(_as_told(standby, p), state, now, limits)), None)
-    if sync is not None and len(over) <= _SLACK:
+    if sync is not None and is_full(sync, state, care):
+        over = surplus(standby.name, made, state, with_room(care))
+    elif sync is not None and len(over) <= _SLACK:
         return WantedJob(JobKind.SYNC, standby.name, sync.id, _why_sync(sync))
     return over[0] if over else None
 
@@ -236,17 +251,6 @@ def _as_told(standby: Standby, point: BootPoint) -> BootPoint:
     """Return the boot point without its obstacle when conversion was switched off meanwhile."""
     is_off = standby.conversion is ConversionMode.NONE
     return replace(point, obstacle="") if is_off and point.obstacle else point
-
-
-def _over(standby: Standby, made: Sequence[BootPoint], state: State) -> list[WantedJob]:
-    """Return a RETIRE for each boot point that retention lets go, oldest first."""
-    run = state.runs.get(standby.name)
-    verdicts = retain(made, standby.keep, None if run is None else run.boot_point)
-    return [
-        WantedJob(JobKind.RETIRE, standby.name, point, f"Keep {standby.keep}: {verdict.reason}.")
-        for point, verdict in verdicts.items()
-        if not verdict.keep
-    ]
 
 
 def _why_sync(point: BootPoint) -> str:

@@ -68,6 +68,7 @@ class BootPoint:
         obstacle: Why no VM could start from it (`Obstacle.key`): FAILED, and not tried again by
             the clock; empty otherwise.
         pin: Note of the operator who pinned it; empty when not pinned.
+        proven_at: When a test boot of it passed; None: it never did.
     """
 
     id: BootPointId
@@ -89,3 +90,4 @@ class BootPoint:
     pin: str = ""
     has_trunk: bool = False
     obstacle: str = ""
+    proven_at: datetime | None = None

@@ -1,54 +1,183 @@
-"""Which boot points stay. Retention only decides; a RETIRE job folds the others away.
+"""Which boot points stay, and why. Retention only decides; a RETIRE job folds the others away.
 
-bp1   bp2   bp3   bp4   bp5        keep = 2, a VM runs from bp2
-goes  runs  goes  └ newest 2 ┘
+bp1   bp2   bp3   bp4   bp5   bp6      keep = 2, daily = 3, a VM runs from bp2
+goes  runs  daily goes  └newest 2┘
+
+    nothing touches it   it is made, a VM runs from it, another is made from it, a pin, a hold
+    the floor            the newest, the newest proven, `floor` proven ones (else ready ones)
+    age                  older than `max_age_days`: goes, whatever the settings below say
+    count, slots         one of the newest `keep`; the first one of an hour, day, week, month, year
+    most                 what the target can hold: of the last group the surplus goes
+
+No clock is read. Slots are filled by the first boot point of a period, so that newer ones never
+move a slot to another one; age is counted from one boot point to the next (`ages`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
+from itertools import pairwise
 
-from engine.model.points import BootPoint, BootPointId, Stage, in_order
+from engine.model.layers import LayerName
+from engine.model.points import WORKING, BootPoint, BootPointId, Stage, in_order
 
 UNFINISHED = frozenset({Stage.PENDING, Stage.APPLYING, Stage.CONVERTING, Stage.FAILED})
+COUNT, FLOOR = 24, 3
+SLACK = timedelta(days=7)
+"""What the source's clock may run ahead of ours between two boot points and still be believed."""
+
+
+class Rule(StrEnum):
+    """What speaks for a boot point, or lets it go."""
+
+    MAKING = "making"
+    RUNS = "runs"
+    IN_USE = "in-use"
+    PIN = "pin"
+    HOLD = "hold"
+    NEWEST = "newest"
+    NEXT = "next"
+    PARENT = "parent"
+    PROVEN = "proven"
+    FLOOR = "floor"
+    COUNT = "count"
+    HOURLY = "hourly"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+    YEARLY = "yearly"
+    RETRY = "retry"
+    AGE = "age"
+    MOST = "most"
+
+
+_PERIODS: Mapping[Rule, Callable[[datetime], tuple[object, ...]]] = {
+    Rule.HOURLY: lambda at: (at.date(), at.hour, at.utcoffset()),
+    Rule.DAILY: lambda at: (at.date(),),
+    Rule.WEEKLY: lambda at: at.isocalendar()[:2],
+    Rule.MONTHLY: lambda at: (at.year, at.month),
+    Rule.YEARLY: lambda at: (at.year,),
+}
+_WORDS = {
+    Rule.HOURLY: "hour",
+    Rule.DAILY: "day",
+    Rule.WEEKLY: "week",
+    Rule.MONTHLY: "month",
+    Rule.YEARLY: "year",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What an operator may set beside the count; None: as the whole engine is set.
+
+    Attributes:
+        max_age_days: Older ones go; 0: however old.
+        hourly, daily, weekly, monthly, yearly: Newest periods of which the first boot point stays.
+        floor: Proven boot points that always stay; while fewer are proven, ready ones make it up.
+        hold: Why nothing is retired at present; empty when it is.
+    """
+
+    max_age_days: int | None = None
+    hourly: int | None = None
+    daily: int | None = None
+    weekly: int | None = None
+    monthly: int | None = None
+    yearly: int | None = None
+    floor: int | None = None
+    hold: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What one standby's boot points are judged by.
+
+    Attributes:
+        keep: Ready boot points to keep, at least 1.
+        slots: Rule -> periods, only of those that are asked for.
+        zone: Whose hours, days, weeks, months and years those are.
+        most: Boot points the target can hold; None without limit.
+        hold: Why nothing goes; empty when something may.
+    """
+
+    keep: int = COUNT
+    max_age_days: int = 0
+    slots: Mapping[Rule, int] = field(default_factory=dict)
+    floor: int = FLOOR
+    zone: tzinfo = UTC
+    most: int | None = None
+    hold: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a boot point stays, and why: a phrase for the operator."""
+    """Whether a boot point stays, and why: a phrase for the operator.
+
+    Attributes:
+        rules: All that speak for it, the strongest first; of one that goes, what lets it go.
+    """
 
     keep: bool
     reason: str
+    rules: tuple[Rule, ...] = ()
+
+
+def rules_of(
+    keep: int, told: Retention, usual: Retention, zone: tzinfo = UTC, most: int | None = None
+) -> Rules:
+    """Return a standby's rules: what was told for it, else what is usual in this engine."""
+
+    def pick(name: str, default: int) -> int:
+        given = (getattr(told, name), getattr(usual, name), default)
+        return next(int(value) for value in given if value is not None)
+
+    asked = {rule: pick(rule.value, 0) for rule in _PERIODS}
+    return Rules(
+        keep=keep,
+        max_age_days=pick("max_age_days", 0),
+        slots={rule: count for rule, count in asked.items() if count},
+        floor=pick("floor", FLOOR),
+        zone=zone,
+        most=most,
+        hold=told.hold,
+    )
 
 
 def retain(
-    points: Sequence[BootPoint], keep: int, running: BootPointId | None
+    points: Sequence[BootPoint],
+    rules: Rules,
+    running: BootPointId | None,
+    in_use: Collection[LayerName] = (),
 ) -> Mapping[BootPointId, Verdict]:
     """Judge all boot points of one standby.
 
-    The wall clock has no say: age is the order in which boot points were taken and made.
-
     Args:
         points: Boot points of one standby; retired ones are passed over.
-        keep: Ready boot points to keep, at least 1.
+        rules: What they are judged by.
         running: The one a VM was started from; None when no VM runs.
+        in_use: Layers whose files something reads that runs or is being made.
 
     Returns:
         A verdict for each that is not retired, oldest first.
     """
     alive = sorted((p for p in points if p.stage is not Stage.RETIRED), key=by_age)
-    ready = [point for point in alive if point.stage is Stage.READY]
-    held = _held(alive, ready, running)
+    firm = _firm(alive, rules, running, in_use)
+    wished = _wished(alive, rules)
+    old = _too_old(alive, rules.max_age_days)
+    surplus = _surplus(alive, rules)
     verdicts = {}
-    newer, newer_hopeless = len(ready), sum(bool(point.obstacle) for point in alive)
     for point in alive:
-        newer -= point.stage is Stage.READY
-        newer_hopeless -= bool(point.obstacle)
-        count = max(newer, newer_hopeless) if point.obstacle else newer
-        reason = held.get(point.id) or _counted(point, count, max(keep, 1))
-        verdicts[point.id] = Verdict(bool(reason), reason or _surplus(point, count))
-    return verdicts
+        told = firm[point.id] + ([] if point.id in old else wished[point.id])
+        if told:
+            verdicts[point.id] = Verdict(True, told[0][1], tuple(rule for rule, _ in told))
+        elif point.id in old:
+            verdicts[point.id] = Verdict(False, old[point.id], (Rule.AGE,))
+        else:
+            verdicts[point.id] = Verdict(False, surplus[point.id], (Rule.COUNT,))
+    return verdicts | _too_many(alive, verdicts, firm, rules.most)
 
 
 def by_age(point: BootPoint) -> tuple[object, ...]:
@@ -56,33 +185,177 @@ def by_age(point: BootPoint) -> tuple[object, ...]:
     return point.taken_at, in_order(point.id)
 
 
-def _held(
-    alive: Sequence[BootPoint], ready: Sequence[BootPoint], running: BootPointId | None
-) -> Mapping[BootPointId, str]:
-    """Return why boot points must stay whatever the count says; the last reason given shows."""
-    held: dict[BootPointId, str] = {}
+def occupies(point: BootPoint) -> bool:
+    """Tell whether a boot point has a place in the target's chain of layers."""
+    return point.stage is Stage.READY or point.stage in WORKING or point.has_trunk
+
+
+def ages(alive: Sequence[BootPoint]) -> Mapping[BootPointId, timedelta]:
+    """Return how much older than the newest each is.
+
+    A step from one boot point to the next counts as the source's clock tells it, but no longer
+    than this engine saw pass between making the two, and a week: history that arrives at once has
+    its age, and neither clock, set forward by years, makes a boot point old by itself.
+
+    Args:
+        alive: Oldest first.
+    """
+    found: dict[BootPointId, timedelta] = {}
+    age = timedelta()
+    for newer, older in pairwise((None, *reversed(alive))):
+        if older is None:
+            break
+        if newer is not None:
+            seen = max(newer.created_at - older.created_at, timedelta())
+            age += min(newer.taken_at - older.taken_at, seen + SLACK)
+        found[older.id] = age
+    return found
+
+
+# --- what speaks for a boot point -----------------------------------------------------------
+
+_Told = dict[BootPointId, list[tuple[Rule, str]]]
+
+
+def _firm(
+    alive: Sequence[BootPoint],
+    rules: Rules,
+    running: BootPointId | None,
+    in_use: Collection[LayerName],
+) -> _Told:
+    """Return why boot points must stay whatever the settings say, the strongest reason first."""
+    told: _Told = {point.id: [] for point in alive}
+    reasons = [
+        *_at_work(alive, running),
+        *((point.id, Rule.PIN, f"pinned: {point.pin}") for point in alive if point.pin),
+        *_needed(alive),
+        *_floor(alive, rules.floor),
+    ]
+    for point in alive:
+        if point.replica in in_use:
+            words = "a machine or a newer boot point reads its files"
+            reasons.append((point.id, Rule.IN_USE, words))
+        if rules.hold:
+            reasons.append((point.id, Rule.HOLD, f"retention is on hold: {rules.hold}"))
+    for name, rule, words in reasons:
+        if name in told:
+            told[name].append((rule, words))
+    return told
+
+
+_Reasons = Iterator[tuple[BootPointId, Rule, str]]
+
+
+def _at_work(alive: Sequence[BootPoint], running: BootPointId | None) -> _Reasons:
+    for point in alive:
+        if point.stage in UNFINISHED - {Stage.FAILED}:
+            yield point.id, Rule.MAKING, "is being made"
+    if running is not None:
+        yield running, Rule.RUNS, "a VM runs from it"
+
+
+def _needed(alive: Sequence[BootPoint]) -> _Reasons:
+    """Yield what the next boot point, or a start, will need."""
+    ready = _ready(alive)
+    if ready:
+        yield ready[-1].id, Rule.NEWEST, "newest ready boot point"
+        tip = max(ready, key=lambda one: in_order(one.id))
+        yield tip.id, Rule.NEXT, "the next boot point continues it"
     for point in alive:
         if point.stage in UNFINISHED and point.parent is not None:
-            held[point.parent] = f"{point.id} is made from it"
-    if ready:
-        held[max(ready, key=lambda one: in_order(one.id)).id] = "the next boot point continues it"
-        held[ready[-1].id] = "newest ready boot point"
-    held |= {point.id: f"pinned: {point.pin}" for point in alive if point.pin}
-    if running is not None:
-        held[running] = "a VM runs from it"
-    unmade = UNFINISHED - {Stage.FAILED}
-    return held | {point.id: "is being made" for point in alive if point.stage in unmade}
+            yield point.parent, Rule.PARENT, f"{point.id} is made from it"
 
 
-def _surplus(point: BootPoint, newer: int) -> str:
-    return f"{newer} newer ones are {'there' if point.obstacle else 'ready'}"
+def _floor(alive: Sequence[BootPoint], floor: int) -> _Reasons:
+    """Yield the newest proven ones, made up to the floor with the newest ready ones."""
+    ready = _ready(alive)
+    proven = [point for point in ready if point.proven_at is not None][-floor:]
+    if proven:
+        yield proven[-1].id, Rule.PROVEN, "newest proven boot point"
+    for point in proven:
+        yield point.id, Rule.FLOOR, f"one of {floor} proven that always stay"
+    others = [point for point in ready if point.proven_at is None]
+    missing = max(floor - len(proven), 0)
+    for point in others[max(len(others) - missing, 0) :]:
+        yield point.id, Rule.FLOOR, f"one of {floor} that always stay while fewer are proven"
 
 
-def _counted(point: BootPoint, newer: int, keep: int) -> str:
-    if newer >= keep:
-        return ""
+def _ready(alive: Sequence[BootPoint]) -> list[BootPoint]:
+    return [point for point in alive if point.stage is Stage.READY]
+
+
+def _wished(alive: Sequence[BootPoint], rules: Rules) -> _Told:
+    """Return why boot points stay by the count and the slots."""
+    told: _Told = {point.id: [] for point in alive}
+    keep = max(rules.keep, 1)
+    for point, newer in _newer(alive):
+        if newer < keep:
+            told[point.id].append(_counted(point, keep))
+    for rule, count in rules.slots.items():
+        period = _PERIODS[rule]
+        first: dict[tuple[object, ...], BootPoint] = {}
+        for point in _ready(alive):
+            first.setdefault(period(point.taken_at.astimezone(rules.zone)), point)
+        words = f"first of its {_WORDS[rule]}, one of {count}"
+        for point in list(first.values())[-count:]:
+            told[point.id].append((rule, words))
+    return told
+
+
+def _newer(alive: Sequence[BootPoint]) -> list[tuple[BootPoint, int]]:
+    """Return each with the number of newer ready ones (of such as it, where no VM could start)."""
+    newer, newer_hopeless = 0, 0
+    found = []
+    for point in reversed(alive):
+        found.append((point, max(newer, newer_hopeless) if point.obstacle else newer))
+        newer += point.stage is Stage.READY
+        newer_hopeless += bool(point.obstacle)
+    return found
+
+
+def _counted(point: BootPoint, keep: int) -> tuple[Rule, str]:
     if point.obstacle:
-        return f"one of the newest {keep} that cannot be made bootable"
+        return Rule.COUNT, f"one of the newest {keep} that cannot be made bootable"
     if point.stage is Stage.FAILED:
-        return "is tried again"
-    return f"one of the newest {keep}"
+        return Rule.RETRY, "is tried again"
+    return Rule.COUNT, f"one of the newest {keep}"
+
+
+# --- what lets it go ------------------------------------------------------------------------
+
+
+def _surplus(alive: Sequence[BootPoint], rules: Rules) -> Mapping[BootPointId, str]:
+    slots = " and it fills no slot" if rules.slots else ""
+    return {
+        point.id: f"{newer} newer ones are {'there' if point.obstacle else 'ready'}{slots}"
+        for point, newer in _newer(alive)
+    }
+
+
+def _too_old(alive: Sequence[BootPoint], days: int) -> Mapping[BootPointId, str]:
+    if not days:
+        return {}
+    ready = _ready(alive)
+    newest = by_age(ready[-1]) if ready else ()
+    counted = [point for point in alive if by_age(point) <= newest]
+    return {
+        point: f"{age.days} days older than the newest, more than {days}"
+        for point, age in ages(counted).items()
+        if age > timedelta(days=days)
+    }
+
+
+def _too_many(
+    alive: Sequence[BootPoint],
+    verdicts: Mapping[BootPointId, Verdict],
+    firm: _Told,
+    most: int | None,
+) -> dict[BootPointId, Verdict]:
+    """Let go what the target cannot hold: the oldest, those that fill a slot last of all."""
+    held = [point for point in alive if occupies(point) and verdicts[point.id].keep]
+    if most is None or len(held) <= most:
+        return {}
+    free = [point for point in held if not firm[point.id]]
+    free.sort(key=lambda point: any(rule in _PERIODS for rule in verdicts[point.id].rules))
+    reason = f"the target can hold {most} boot points"
+    return {point.id: Verdict(False, reason, (Rule.MOST,)) for point in free[: len(held) - most]}

@@ -10,6 +10,7 @@ from enum import StrEnum
 from engine.model.conversion import ConversionMode
 from engine.model.cron import Cron, daily, parse_cron
 from engine.model.machine import DiskBus, Firmware
+from engine.model.retention import COUNT, Retention
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 
@@ -83,6 +84,7 @@ class Standby:
             whose name equals `name`.
         target: Name of a target from engine.toml.
         keep: Boot points to keep, at least 1.
+        retention: What else keeps boot points, or lets them go.
         rpo_s: Goal for the age of the newest ready boot point in seconds; None: no goal.
         memory, cpus, firmware: None: from the image's hints, else the default.
         bus: None: as the guest has drivers for.
@@ -95,7 +97,8 @@ class Standby:
     machine: str = ""
     target: str = "local"
     trigger: Trigger = field(default_factory=Trigger)
-    keep: int = 24
+    keep: int = COUNT
+    retention: Retention = field(default_factory=Retention)
     rpo_s: int | None = None
     memory: int | None = None
     cpus: int | None = None

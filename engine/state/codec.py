@@ -132,6 +132,7 @@ def boot_point_out(point: BootPoint) -> dict[str, object]:
         "created_at": time_out(point.created_at),
         "ready_at": _maybe_out(point.ready_at),
         "failed_at": _maybe_out(point.failed_at),
+        "proven_at": _maybe_out(point.proven_at),
         "reason": plain(point.reason),
         "pin": plain(point.pin),
         "has_trunk": int(point.has_trunk),
@@ -149,6 +150,7 @@ def boot_point_in(row: RowMapping) -> BootPoint:
             "created_at": time_in(row["created_at"]),
             "ready_at": _maybe_in(row["ready_at"]),
             "failed_at": _maybe_in(row["failed_at"]),
+            "proven_at": _maybe_in(row["proven_at"]),
             "has_trunk": bool(row["has_trunk"]),
         }
     )

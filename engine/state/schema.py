@@ -30,7 +30,7 @@ from engine.model.images import Arrival
 from engine.model.points import Stage
 from engine.model.work import JobKind, JobStatus, Severity
 
-VERSION = 2
+VERSION = 3
 """Raised with each change of the tables."""
 
 CHANGES = "changes"
@@ -88,6 +88,7 @@ boot_points = _table(
     Column("pin", Text, nullable=False),
     Column("has_trunk", Integer, nullable=False, server_default="0"),
     Column("obstacle", Text, nullable=False, server_default=""),
+    Column("proven_at", Text),
     _one_of("stage", Stage),
 )
 

@@ -31,6 +31,8 @@ APPLICATION_ID = 0x62707431
 """`bpt1`: how `file` and we tell our database from any other."""
 
 _READERS = 4
+_TRUNKS, _PROOFS = 2, 3
+"""Schema versions that first knew them."""
 
 _PRAGMAS = (
     "foreign_keys = ON",
@@ -159,8 +161,8 @@ def _make_tables(connection: Connection) -> None:
     version = _pragma(connection, "user_version")
     if version == schema.VERSION:
         return
-    if version:
-        _migrate(connection)
+    if isinstance(version, int) and version:
+        _migrate(connection, version)
         return
     schema.metadata.create_all(connection)
     for trigger in (_moves_trigger(), *_journal_triggers()):
@@ -169,11 +171,17 @@ def _make_tables(connection: Connection) -> None:
     connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
 
 
-def _migrate(connection: Connection) -> None:
-    """Bring the tables of version 1 to version 2, in the caller's transaction.
+def _migrate(connection: Connection, version: int) -> None:
+    """Bring the tables of an older version to ours, in the caller's transaction."""
+    if version < _TRUNKS:
+        _know_trunks(connection)
+    if version < _PROOFS:
+        connection.exec_driver_sql("ALTER TABLE boot_points ADD COLUMN proven_at TEXT")
+    connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
 
-    Version 2 knows trunk layers, obstacles, and jobs that convert again.
-    """
+
+def _know_trunks(connection: Connection) -> None:
+    """Version 2: trunk layers, obstacles, and jobs that convert again."""
     columns = ("has_trunk INTEGER NOT NULL DEFAULT 0", "obstacle TEXT NOT NULL DEFAULT ''")
     for column in columns:
         connection.exec_driver_sql(f"ALTER TABLE boot_points ADD COLUMN {column}")
@@ -189,7 +197,6 @@ def _migrate(connection: Connection) -> None:
         f"INSERT INTO jobs ({names}) SELECT {names} FROM jobs_before"  # noqa: S608 - our own names
     )
     connection.exec_driver_sql("DROP TABLE jobs_before")
-    connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
 
 
 def _moves_trigger() -> str:

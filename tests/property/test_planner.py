@@ -17,6 +17,7 @@ from engine.model.images import Arrival, PointId, RecoveryPoint
 from engine.model.machine import Hints
 from engine.model.planner import Limits
 from engine.model.points import BootPoint, BootPointId, Stage
+from engine.model.retention import Retention
 from engine.model.standby import Standby, parse_trigger
 from engine.model.state import State
 from engine.model.work import LIVE, Job, JobId, JobKind, JobStatus, Run, WantedJob
@@ -24,6 +25,8 @@ from engine.state.memory import MemoryState
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 LIMITS = Limits()
+LOW = Retention(floor=1)
+"""So that the count can be seen at work."""
 NAMES = ("erp", "web", "archive")
 
 ACTS = (
@@ -60,7 +63,9 @@ class _World:
         self.store = MemoryState()
         self.now = START
         self.standbys = {
-            name: Standby(name, f"/images/{name}", trigger=parse_trigger(trigger), keep=keep)
+            name: Standby(
+                name, f"/images/{name}", trigger=parse_trigger(trigger), keep=keep, retention=LOW
+            )
             for name in NAMES
         }
         self.sources = {name: f"uuid-{name}" for name in NAMES}

@@ -20,6 +20,7 @@ from engine.config.standby import (
 )
 from engine.model.errors import Failure, WrongUse
 from engine.model.machine import DiskBus, Firmware
+from engine.model.retention import Retention
 from engine.model.standby import Standby, Trigger, TriggerKind
 
 FULL = Standby(
@@ -29,6 +30,7 @@ FULL = Standby(
     target="kvm-01",
     trigger=Trigger(TriggerKind.DAILY, at=time(22, 5)),
     keep=3,
+    retention=Retention(90, 1, 0, 4, 12, 10, 5, '3 of 4 blocks changed: \\ " held'),
     rpo_s=3600,
     memory=2 << 30,
     cpus=4,
@@ -100,6 +102,9 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
         ("images = '/x'\ntrigger = 'daily@24:00'", "trigger", "every:N"),
         ("images = '/x'\nkeep = 0", "keep", ">= 1"),
         ("images = '/x'\nkeep = 1.5", "keep", "whole number"),
+        ("images = '/x'\n[retention]\nfloor = 0", "retention.floor", ">= 1"),
+        ("images = '/x'\n[retention]\ndaily = -1", "retention.daily", ">= 0"),
+        ("images = '/x'\n[retention]\ndayly = 7", "retention.dayly", "not known"),
         ("images = '/x'\nfirmware = 'efi'", "firmware", "bios, uefi"),
         ("images = '/x'\nbus = 'ide'", "bus", "virtio, scsi, sata"),
         ("images = '/x'\nrpo_s = -1", "rpo_s", ">= 1"),

@@ -13,6 +13,7 @@ from engine.model.images import Arrival, DiskPart, FileMark, PointDisk, PointId,
 from engine.model.machine import Hints
 from engine.model.planner import Limits
 from engine.model.points import BootPoint, Stage, boot_point_id
+from engine.model.retention import Retention
 from engine.model.standby import Standby, parse_trigger
 from engine.model.state import State
 from engine.model.work import JobKind
@@ -276,7 +277,7 @@ def test_retirement_waits_for_synchronisation_but_not_for_ever() -> None:
     """One over the limit can wait; two go first, so that a backlog does not fill the store."""
     state = known(*(arrived(n) for n in range(1, 6)))
     points = due(state, "immediate")
-    standby = {"erp": Standby("erp", "/images/erp", keep=1)}
+    standby = {"erp": Standby("erp", "/images/erp", keep=1, retention=Retention(floor=1))}
 
     def next_kind(ready: int) -> JobKind:
         made = [replace(p, stage=Stage.READY, ready_at=START) for p in points[:ready]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -222,3 +223,25 @@ def test_reading_an_unchanged_state_returns_the_same_picture(tmp_path: Path) -> 
         tx.save_boot_point(boot_point())
     assert store.read() is store.read()
     store.close()
+
+
+def test_a_state_of_version_two_learns_of_proofs(tmp_path: Path) -> None:
+    """The tables of the version before keep their rows, and proofs can be stored in them."""
+    path = tmp_path / "state.db"
+    store = SqliteState(path)
+    with store.write() as tx:
+        tx.save_boot_point(boot_point())
+    store.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("ALTER TABLE boot_points DROP COLUMN proven_at")
+        connection.execute("PRAGMA user_version = 2")
+
+    store = SqliteState(path)
+    (found,) = store.read().boot_points.values()
+    assert found == boot_point()
+    with store.write() as tx:
+        tx.save_boot_point(replace(found, proven_at=NOW))
+    store.close()
+    again = SqliteState(path)
+    assert again.boot_point(found.id) == replace(found, proven_at=NOW)
+    again.close()
