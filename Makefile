@@ -28,7 +28,8 @@ stop:
 	@if [ -x $(BOOTPOINT) ] && [ -d $(SITE) ]; then $(BOOTPOINT) sample stop --site $(SITE); \
 	else echo "stop: there is no sample site here"; fi
 
-test: setup
+test:
+	@.ci/setup --test
 	@.ci/gate
 
 test-nightly:

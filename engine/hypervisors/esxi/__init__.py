@@ -1,0 +1,1 @@
+"""Standby VMs on an ESXi host or a vCenter."""

@@ -1,0 +1,230 @@
+"""What a host refuses, in the engine's words; the only module that knows the names of faults.
+
+Each failure also says how to go on: by itself later, or only after a human changed something. A
+lost reply is a case of its own: the effect may be there, so one looks before doing it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Any
+
+from pyVmomi import vmodl
+
+from engine.hypervisors.esxi.trust import PinMismatch
+from engine.model.errors import HypervisorError, Problem, Refused
+from engine.model.text import safe
+
+
+class HostFailure(HypervisorError):
+    """A host refused or failed; it may be tried again by itself."""
+
+
+class HostBusy(HostFailure):
+    """The host cannot now; it is asked again after a pause."""
+
+
+class NeedsHuman(HostFailure):
+    """Asking again changes nothing, or does harm (accounts lock), until somebody acts."""
+
+
+class ReplyLost(HostFailure):
+    """No answer came, so nobody knows whether the call had an effect: look, then decide."""
+
+
+class AlreadyThere(HostFailure):
+    """Something of that name exists."""
+
+
+class Gone(HostFailure):
+    """The object a call was about does not exist any more."""
+
+
+class WrongState(HostFailure):
+    """The VM is not in the state that the call needs, most often because it was done already."""
+
+
+class LoggedOut(HostFailure):
+    """The session has expired; nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Key, sentence, remedy and class of one fault."""
+
+    key: str
+    text: str
+    remedy: str
+    kind: type[HostFailure] = HostFailure
+
+
+_LICENCE = _Words(
+    "target.licence",
+    "its licence allows programs to look only: the API of the free ESXi licence is read-only",
+    "Give the host a licence with write access to its API (a paid vSphere edition).",
+    NeedsHuman,
+)
+_AGAIN = "It is tried again by itself, after a pause."
+_KNOWN: Mapping[str, _Words] = {
+    "RestrictedVersion": _LICENCE,
+    "LicenseRestricted": _LICENCE,
+    "InvalidLogin": _Words(
+        "target.login",
+        "it does not accept user and password",
+        "Correct user or password; no further try is made before, because hosts lock accounts.",
+        NeedsHuman,
+    ),
+    "NoPermission": _Words(
+        "target.privilege",
+        "the user's role does not allow it",
+        "Give the role the privilege; the page on ESXi lists all that are needed, and why.",
+        NeedsHuman,
+    ),
+    "NotAuthenticated": _Words("target.session", "the session has expired", _AGAIN, LoggedOut),
+    "TaskInProgress": _Words("target.busy", "another task works on the same VM", _AGAIN, HostBusy),
+    "ResourceInUse": _Words("target.busy", "something else uses it", _AGAIN, HostBusy),
+    "HostCommunication": _Words(
+        "target.host-away", "vCenter does not reach the host", _AGAIN, HostBusy
+    ),
+    "HostNotConnected": _Words(
+        "target.host-away", "the host is not connected to vCenter", _AGAIN, HostBusy
+    ),
+    "RequestCanceled": _Words("target.cancelled", "somebody cancelled the task", _AGAIN),
+    "NoDiskSpace": _Words(
+        "target.full", "the datastore has no room left", "Free space on the datastore."
+    ),
+    "InsufficientResourcesFault": _Words(
+        "target.resources",
+        "the host has not enough free memory or processors",
+        "Stop VMs that are not needed, or give the VM less.",
+    ),
+    "TooManySnapshotLevels": _Words(
+        "target.depth",
+        "the VM's chain of snapshots is as long as the host allows",
+        "Older boot points are folded away first.",
+    ),
+    "DuplicateName": _Words("target.exists", "the name is taken", "", AlreadyThere),
+    "AlreadyExists": _Words("target.exists", "it exists already", "", AlreadyThere),
+    "InvalidPowerState": _Words(
+        "target.power", "the VM's power state does not allow it", "", WrongState
+    ),
+    "InvalidState": _Words("target.state", "the state it is in does not allow it", "", WrongState),
+    "ManagedObjectNotFound": _Words("target.gone", "the object does not exist any more", "", Gone),
+    "FileNotFound": _Words(
+        "target.no-file",
+        "a file it needs is not there",
+        "See that the host reaches the appliance's share.",
+    ),
+    "InvalidDeviceSpec": _Words("target.device", "it does not take a device of the VM", ""),
+    "NotSupported": _Words("target.unsupported", "it cannot do that", ""),
+    "PlatformConfigFault": _Words(
+        "target.config",
+        "it failed while changing its own configuration",
+        "See the host's own log for the reason.",
+    ),
+}
+_OTHER = _Words("target.fault", "it answered with a fault", "See the host's own task list.")
+
+
+def translate(fault: Exception, target: str, doing: str) -> HostFailure:
+    """Return a host's fault in our words.
+
+    Args:
+        fault: A vim or vmodl fault, raised by a call or found in a task.
+        target: Name of the target.
+        doing: The method that was called.
+    """
+    names = [kind.__name__.rpartition(".")[2] for kind in type(fault).__mro__]
+    words = next((_KNOWN[name] for name in names if name in _KNOWN), _OTHER)
+    facts: dict[str, str | int] = {"fault": names[0], "method": doing, "target": target}
+    happened = f"Target {safe(target)} refused {doing}: {words.text}"
+    if privilege := getattr(fault, "privilegeId", None):
+        happened += f" ({safe(str(privilege))} is missing)"
+        facts["privilege"] = safe(str(privilege))
+    said = _said(fault)
+    happened += f". It says: {said}." if said else f" ({names[0]})."
+    return words.kind(Problem(words.key, happened, "", words.remedy, facts))
+
+
+def _said(fault: Exception) -> str:
+    """Return what the host itself says about a fault, one line, made safe."""
+    said = [fault, *(getattr(fault, "faultMessage", None) or ())]
+    parts = [getattr(one, "msg", "") or getattr(one, "message", "") or "" for one in said]
+    lines = (" ".join(str(part).split()) for part in parts if part)
+    return safe("; ".join(lines), 300).rstrip(".")
+
+
+def lost(error: Exception, target: str, doing: str) -> HostFailure:
+    """Return the failure of a connection in our words.
+
+    Args:
+        error: OSError (TLS errors among them), HTTPException, PinMismatch, or what reading an
+            answer raised.
+    """
+    facts: dict[str, str | int] = {"method": doing, "target": target}
+    if isinstance(error, PinMismatch):
+        return NeedsHuman(_other_certificate(error, target))
+    if type(error).__name__ in ("SSLCertVerificationError", "CertificateError"):
+        return NeedsHuman(
+            Problem(
+                "target.certificate",
+                f"Target {safe(target)} shows a certificate that is not trusted: "
+                f"{safe(str(error), 300)}.",
+                "Nothing was sent to it, no password either.",
+                "Pin the certificate after comparing it, or name the authority that signed it.",
+                facts,
+            )
+        )
+    what = "did not answer in time" if isinstance(error, TimeoutError) else "broke the connection"
+    if isinstance(error, ConnectionRefusedError):
+        what = "refuses connections"
+    elif not isinstance(error, OSError | HTTPException):
+        what = "gave an answer that cannot be read"
+    facts["error"] = type(error).__name__
+    said = safe(str(error), 200) or type(error).__name__
+    return ReplyLost(
+        Problem(
+            "target.away",
+            f"Target {safe(target)} {what} ({doing}: {said}).",
+            "",
+            "See that the host runs and is reachable; it is asked again by itself.",
+            facts,
+        )
+    )
+
+
+def _other_certificate(error: PinMismatch, target: str) -> Problem:
+    return Problem(
+        "target.certificate-changed",
+        f"Target {safe(target)} shows another certificate than the pinned one: "
+        f"expected SHA-256 {error.expected}, met {error.seen}.",
+        "Nothing was sent to it, no password either.",
+        "If the host's certificate was renewed, compare the new fingerprint on the host's own "
+        "console, then pin it. If not, somebody stands between.",
+        {"target": target, "expected": error.expected, "seen": error.seen},
+    )
+
+
+def is_fault(error: BaseException) -> bool:
+    """Tell whether an exception is a host's own answer."""
+    return isinstance(error, vmodl.MethodFault)
+
+
+def name_of(fault: Any) -> str:
+    """Return a fault's name, such as `NoPermission`."""
+    return type(fault).__name__.rpartition(".")[2]
+
+
+def drifted(vm: str, why: str) -> Refused:
+    """Return the refusal to touch a VM that somebody else changed."""
+    return Refused(
+        Problem(
+            "vm.changed-by-others",
+            f"VM {safe(vm)} is not as this engine left it: {why}.",
+            "Nothing was changed.",
+            "Undo the change on the host, or take the VM over and give the standby another name.",
+            {"vm": safe(vm)},
+        )
+    )

@@ -1,0 +1,355 @@
+"""The connection to one host or vCenter: one API session, shared by all threads.
+
+caller ─► pyvmomi method ─► _Stub ─► pinned TLS, time-out ─► host
+                              │ session expired: log in once, ask once more
+                              │ connection lost: ask again if asking has no effect, else ReplyLost
+                              └ fault: raised in our words
+
+Properties are read by narrow paths in one call; the library's attribute reads (`vm.name`) ask for
+one property each, and some hosts drop the connection when one is unset.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from http.client import HTTPException, HTTPSConnection
+from typing import Any
+from urllib.parse import urlsplit
+from xml.etree import ElementTree as ET
+
+from pyVmomi import VmomiSupport, vim, vmodl
+from pyVmomi.SoapAdapter import SoapStubAdapter
+
+from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.trust import PinMismatch, Trust, trusting
+from engine.model.errors import HypervisorError, Problem
+from engine.model.text import safe
+
+log = logging.getLogger(__name__)
+
+CALL_S = 60.0
+"""A call that brought no byte for so long is given up."""
+IDLE_S = 20.0
+"""Connections idle for longer are not used again: hosts close them, and the next call is lost."""
+_TRIES = 3
+_VERSIONS_LIMIT = 1 << 20
+_PAGE = 200
+_NEUTRAL = frozenset(
+    {
+        "RetrieveServiceContent",
+        "RetrievePropertiesEx",
+        "ContinueRetrievePropertiesEx",
+        "CurrentTime",
+        "FindAllByUuid",
+        "HasPrivilegeOnEntities",
+        "CreateContainerView",
+        "DestroyView",
+    }
+)
+"""Methods that may be called again after a lost reply: they change nothing that lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who logs in where.
+
+    Attributes:
+        target: The target's name, for messages.
+        url: `https://host[:port]/`.
+        password: Reads the password when it is needed; it is kept nowhere.
+    """
+
+    target: str
+    url: str
+    user: str
+    password: Callable[[], str]
+    trust: Trust
+
+    @property
+    def host(self) -> str:
+        """Return the host's name or address."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """Return the port, 443 where none is given."""
+        return urlsplit(self.url).port or 443
+
+
+class Refusals:
+    """Logins that a host refused: not tried again with the same password, accounts lock."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, str], tuple[bytes, faults.HostFailure]] = {}
+
+    def check(self, account: Account, password: str) -> None:
+        """Raise what the host said, if this very login was refused before."""
+        with self._lock:
+            known = self._known.get((account.url, account.user))
+        if known is not None and known[0] == _digest(password):
+            raise known[1]
+
+    def add(self, account: Account, password: str, failure: faults.HostFailure) -> None:
+        """Remember a refused login for as long as this process lives."""
+        with self._lock:
+            self._known[account.url, account.user] = (_digest(password), failure)
+
+
+REFUSALS = Refusals()
+
+
+def _digest(password: str) -> bytes:
+    return hashlib.blake2b(password.encode(), key=b"refused login").digest()
+
+
+class _Stub(SoapStubAdapter):  # type: ignore[misc]  # pyvmomi's class has no types
+    """Every call to the host goes through `InvokeMethod`."""
+
+    login: Callable[[int], None]
+    logins = 0
+    target = ""
+
+    def InvokeMethod(  # noqa: N802 - the library's name
+        self,
+        mo: Any,
+        info: Any,
+        args: Any,
+        outerStub: Any = None,  # noqa: N803 - the library's
+    ) -> Any:
+        """Call; after an expired session log in once, after a lost reply ask again if harmless."""
+        name: str = info.wsdlName
+        logins = self.logins
+        tries = _TRIES if name in _NEUTRAL else 1
+        for attempt in range(1, tries + 1):
+            try:
+                return self._once(name, mo, info, args, outerStub)
+            except faults.LoggedOut:
+                if name in ("Login", "Logout"):
+                    raise
+                self.login(logins)
+                return self._once(name, mo, info, args, outerStub)
+            except faults.ReplyLost as failure:
+                slow = failure.problem.facts.get("error") == "TimeoutError"
+                if attempt == tries or slow:
+                    raise
+                log.info("target %s: %s is asked again: %s", self.target, name, failure)
+        raise AssertionError  # the last attempt returns or raises
+
+    def _once(self, name: str, *args: Any) -> Any:
+        try:
+            return super().InvokeMethod(*args)
+        except vmodl.MethodFault as fault:
+            raise faults.translate(fault, self.target, name) from None
+        except (OSError, HTTPException, PinMismatch) as error:
+            raise faults.lost(error, self.target, name) from error
+        except Exception as error:
+            # Whatever else the library's XML reader stumbles over came from the host.
+            log.warning("target %s: answer to %s", self.target, name, exc_info=True)
+            raise faults.lost(error, self.target, name) from error
+
+
+class Session:
+    """A logged-in API session. Thread-safe."""
+
+    def __init__(
+        self, account: Account, *, timeout_s: float = CALL_S, refusals: Refusals = REFUSALS
+    ) -> None:
+        """Connect, agree on a version of the API, log in.
+
+        Args:
+            timeout_s: Seconds without a byte after which a call is given up.
+
+        Raises:
+            HypervisorError: The host cannot be reached, is not the trusted one, or refuses us.
+            WrongUse: The password cannot be read.
+        """
+        self.account, self._refusals = account, refusals
+        self._lock = threading.Lock()
+        try:
+            context = trusting(account.trust)
+        except OSError as error:
+            raise HypervisorError(_no_authority(account, error)) from error
+        version = _version(account, context, timeout_s)
+        self._stub = _Stub(
+            host=account.host,
+            port=account.port,
+            path="/sdk",
+            version=version,
+            sslContext=context,
+            httpConnectionTimeout=timeout_s,
+            connectionPoolTimeout=IDLE_S,
+        )
+        self._stub.target = account.target
+        self._stub.login = self._login_again
+        self.instance = vim.ServiceInstance("ServiceInstance", self._stub)
+        try:
+            self.content = self.instance.RetrieveContent()
+            self._login()
+        except BaseException:
+            self.drop_connections()
+            raise
+
+    # --- logging in ------------------------------------------------------------------------
+
+    def _login(self) -> None:
+        account = self.account
+        password = account.password()
+        self._refusals.check(account, password)
+        try:
+            self.content.sessionManager.Login(account.user, password)
+        except faults.NeedsHuman as failure:
+            if failure.problem.key == "target.login":
+                self._refusals.add(account, password, failure)
+            raise
+        self._stub.logins += 1
+
+    def _login_again(self, seen: int) -> None:
+        """Log in, unless another thread did since `seen` logins."""
+        with self._lock:
+            if self._stub.logins == seen:
+                log.info("target %s: session expired, logging in", self.account.target)
+                # With the old session's cookie the host would refuse a correct password.
+                self._stub.SetSessionId(None)
+                self._login()
+
+    def drop_connections(self) -> None:
+        """Let go of idle connections; the next call opens a new one."""
+        self._stub.DropConnections()
+
+    def close(self) -> None:
+        """Log out, as far as the host still listens."""
+        with contextlib.suppress(HypervisorError):
+            self.content.sessionManager.Logout()
+        self.drop_connections()
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Return the host's clock, aware UTC."""
+        found: datetime = self.instance.CurrentTime()
+        return found
+
+    def read(self, thing: Any, *paths: str) -> Mapping[str, Any]:
+        """Return properties of one managed object; those that are unset are missing.
+
+        Raises:
+            Gone: It does not exist any more.
+        """
+        spec = vmodl.query.PropertyCollector.ObjectSpec(obj=thing, skip=False)
+        for _thing, values in self._collect(spec, type(thing), paths):
+            return values
+        return {}
+
+    def read_all(self, kind: Any, *paths: str) -> Sequence[tuple[Any, Mapping[str, Any]]]:
+        """Return all objects of a kind, such as `vim.Datastore`, with some properties each."""
+        view = self.content.viewManager.CreateContainerView(self.content.rootFolder, [kind], True)
+        try:
+            spec = vmodl.query.PropertyCollector.ObjectSpec(
+                obj=view,
+                skip=True,
+                selectSet=[
+                    vmodl.query.PropertyCollector.TraversalSpec(
+                        type=vim.view.ContainerView, path="view", skip=False
+                    )
+                ],
+            )
+            return list(self._collect(spec, kind, paths))
+        finally:
+            with contextlib.suppress(HypervisorError):
+                view.DestroyView()
+
+    def _collect(
+        self, spec: Any, kind: Any, paths: Sequence[str]
+    ) -> Iterable[tuple[Any, Mapping[str, Any]]]:
+        collector = vmodl.query.PropertyCollector
+        wanted = collector.PropertySpec(type=kind, pathSet=list(paths), all=False)
+        options = collector.RetrieveOptions(maxObjects=_PAGE)
+        asked = [collector.FilterSpec(objectSet=[spec], propSet=[wanted])]
+        page = self.content.propertyCollector.RetrievePropertiesEx(asked, options)
+        while page is not None:
+            for one in page.objects:
+                yield one.obj, {found.name: found.val for found in one.propSet}
+            token = getattr(page, "token", None)
+            if not token:
+                return
+            page = self.content.propertyCollector.ContinueRetrievePropertiesEx(token)
+
+    @property
+    def is_vcenter(self) -> bool:
+        """Tell whether this is a vCenter, not a host by itself."""
+        return bool(self.content.about.apiType == "VirtualCenter")
+
+
+def clock_skew(session: Session, now: Callable[[], datetime]) -> tuple[float, float]:
+    """Return how far the host's clock is ahead of ours, and how long the question took; seconds."""
+    began = time.monotonic()
+    theirs = session.now()
+    took = time.monotonic() - began
+    return (theirs - now()).total_seconds() + took / 2, took
+
+
+# --- which version of the API -----------------------------------------------------------------
+
+
+def _version(account: Account, context: Any, timeout_s: float) -> str:
+    """Return the newest version of the API that both sides speak, in pyvmomi's words."""
+    doing = "vimServiceVersions.xml"
+    connection = HTTPSConnection(account.host, account.port, context=context, timeout=timeout_s)
+    try:
+        connection.request("GET", f"/sdk/{doing}")
+        answer = connection.getresponse()
+        body = answer.read(_VERSIONS_LIMIT)
+        if answer.status != 200:
+            raise HTTPException(f"HTTP {answer.status}")
+        theirs = _offered(body)
+    except (OSError, HTTPException, PinMismatch) as error:
+        raise faults.lost(error, account.target, doing) from error
+    finally:
+        connection.close()
+    for version in VmomiSupport.GetServiceVersions("vim25"):
+        if VmomiSupport.versionIdMap[version] in theirs:
+            return str(version)
+    raise HypervisorError(
+        Problem(
+            "target.version",
+            f"Target {safe(account.target)} speaks no version of the vSphere API that this "
+            "program knows.",
+            "Nothing was sent to it but this question.",
+            "Use ESXi or vCenter 6.7 to 9.",
+        )
+    )
+
+
+def _offered(body: bytes) -> frozenset[str]:
+    """Return the version numbers that a host's list names; HTTPException when it is none."""
+    if b"<!" in body:  # neither a document type nor an entity belongs here
+        raise HTTPException("the list of versions is not what a host sends")
+    try:
+        root = ET.fromstring(body)  # noqa: S314 - bounded, and without entities, see above
+    except ET.ParseError as error:
+        raise HTTPException("the list of versions cannot be read") from error
+    return frozenset(
+        (version.text or "").strip()
+        for space in root.iter("namespace")
+        if space.findtext("name") == "urn:vim25"
+        for version in space.iter("version")
+    )
+
+
+def _no_authority(account: Account, error: OSError) -> Problem:
+    return Problem(
+        "target.authority",
+        f"The certificate authority of target {safe(account.target)} cannot be read: "
+        f"{safe(str(error), 200)}.",
+        "Nothing was sent.",
+        "Correct the path; the file is PEM.",
+    )

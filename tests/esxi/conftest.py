@@ -1,0 +1,33 @@
+"""A vCenter and an ESXi host, simulated, for every test that talks to one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.vcsim.simulator import Certificate, Sim, certificate, running
+
+MODELS = {"esxi": ("-esx",), "vcenter": ()}
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """Return the simulated host's certificate."""
+    return certificate(tmp_path_factory.mktemp("tls"), "host")
+
+
+@pytest.fixture
+def sim(tmp_path: Path, made: Certificate) -> Iterator[Sim]:
+    """Yield a fresh simulated ESXi host."""
+    with running(tmp_path, made, "-esx") as started:
+        yield started
+
+
+@pytest.fixture(params=list(MODELS))
+def each(request: pytest.FixtureRequest, tmp_path: Path, made: Certificate) -> Iterator[Sim]:
+    """Yield a fresh simulated ESXi host, then a vCenter."""
+    with contextlib.ExitStack() as stack:
+        yield stack.enter_context(running(tmp_path, made, *MODELS[request.param]))

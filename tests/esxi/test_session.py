@@ -1,0 +1,210 @@
+"""One session per host: expiry, lost replies, silence, refused logins."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from pyVmomi import vim
+
+from engine.daemon.clock import SystemClock
+from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.session import Refusals, Session, clock_skew
+from engine.local.secret import read_secret
+from engine.model.errors import WrongUse
+from tests.vcsim.proxy import Code, Drop, Fault, Hang
+from tests.vcsim.simulator import Sim
+
+
+def _make_folder(session: Session, name: str) -> None:
+    """Do something that changes the host."""
+    session.content.fileManager.MakeDirectory(f"[LocalDS_0] {name}", None, False)
+
+
+def test_what_is_unset_is_missing_and_nothing_breaks(each: Sim) -> None:
+    """A VM without snapshots has no such property; the rest of the answer is there."""
+    session = each.session()
+    for _vm, seen in session.read_all(vim.VirtualMachine, "name", "snapshot"):
+        assert "snapshot" not in seen
+        assert seen["name"]
+
+
+def test_a_list_longer_than_a_page_is_whole(sim: Sim, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects come in pages; each is returned once."""
+    monkeypatch.setattr("engine.hypervisors.esxi.session._PAGE", 1)
+    names = [seen["name"] for _, seen in sim.session().read_all(vim.Datastore, "name")]
+    assert sorted(names) == ["LocalDS_0", "LocalDS_1"]
+
+
+def test_an_expired_session_is_renewed_once(sim: Sim) -> None:
+    """The call that met the expiry is made again after one login."""
+    session = sim.session()
+    sim.proxy.plan("MakeDirectory", Fault("NotAuthenticated"))
+    _make_folder(session, "renewed")
+    assert sim.proxy.count("Login") == 2
+    assert sim.proxy.count("MakeDirectory") == 2
+
+
+def test_a_session_that_the_host_itself_ended_is_renewed(sim: Sim) -> None:
+    """The same, with the host's own clock instead of a planned fault."""
+    sim.expire_sessions()
+    session = sim.session()
+    threading.Event().wait(2.5)
+    _make_folder(session, "later")
+    assert sim.proxy.count("Login") == 2
+
+
+def test_a_session_that_expires_at_once_is_not_renewed_for_ever(sim: Sim) -> None:
+    """A second refusal right after the login is told, not tried again."""
+    session = sim.session()
+    sim.proxy.plan("MakeDirectory", Fault("NotAuthenticated"), Fault("NotAuthenticated"))
+    with pytest.raises(faults.LoggedOut):
+        _make_folder(session, "never")
+    assert sim.proxy.count("Login") == 2
+
+
+def test_threads_that_meet_the_expiry_together_log_in_once(sim: Sim) -> None:
+    """One API session per host, also when it must be renewed."""
+    session = sim.session()
+    sim.proxy.plan("CurrentTime", *[Fault("NotAuthenticated")] * 4)
+    failed: list[Exception] = []
+    together = threading.Barrier(4)
+
+    def ask() -> None:
+        together.wait()
+        try:
+            session.now()
+        except faults.HostFailure as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # A thread that began after the renewal may meet one of the four planned faults once more.
+    assert sim.proxy.count("Login") <= 3
+    assert len(failed) <= 1
+
+
+def test_a_refused_login_is_not_tried_again(sim: Sim) -> None:
+    """Hosts lock accounts: the same wrong password is sent once, a corrected one is tried."""
+    refusals = Refusals()
+    wrong = sim.account(password="wrong")
+    for _ in range(3):
+        with pytest.raises(faults.NeedsHuman) as refused:
+            Session(wrong, refusals=refusals)
+        assert refused.value.problem.key == "target.login"
+    assert sim.proxy.count("Login") == 1
+    Session(sim.account(), refusals=refusals).close()
+
+
+def test_a_question_is_asked_again_after_a_lost_reply(sim: Sim) -> None:
+    """Reading has no effect, so a dropped connection is no failure."""
+    session = sim.session()
+    sim.proxy.plan("RetrievePropertiesEx", Drop(), Drop(after=True))
+    assert session.read(session.content.rootFolder, "name") == {"name": "ha-folder-root"}
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_change_is_never_repeated_blindly(sim: Sim, *, after: bool) -> None:
+    """A lost reply to a change is told as such: the caller looks first."""
+    session = sim.session()
+    sim.proxy.plan("MakeDirectory", Drop(after=after))
+    with pytest.raises(faults.ReplyLost):
+        _make_folder(session, "once")
+    assert sim.proxy.count("MakeDirectory") == 1
+    if after:
+        with pytest.raises(faults.HostFailure, match="exists"):
+            _make_folder(session, "once")
+    else:
+        _make_folder(session, "once")
+
+
+def test_a_silent_host_is_given_up(sim: Sim) -> None:
+    """A host that accepts and never answers costs one time-out, not a thread for ever."""
+    session = sim.session(timeout_s=0.5)
+    sim.proxy.plan("CurrentTime", Hang())
+    with pytest.raises(faults.ReplyLost) as lost:
+        session.now()
+    assert "in time" in str(lost.value)
+    assert sim.proxy.count("CurrentTime") == 1
+    session.now()
+
+
+def test_a_silent_login_is_given_up(sim: Sim) -> None:
+    """The time-out holds from the first call on."""
+    sim.proxy.plan("Login", Hang())
+    with pytest.raises(faults.ReplyLost):
+        sim.session(timeout_s=0.5)
+
+
+def test_http_errors_are_lost_replies(sim: Sim) -> None:
+    """A 503 in between is asked again, three in a row are told."""
+    session = sim.session()
+    sim.proxy.plan("CurrentTime", Code(503), Code(502))
+    session.now()
+    sim.proxy.plan("CurrentTime", *[Code(503)] * 3)
+    with pytest.raises(faults.ReplyLost):
+        session.now()
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "key"),
+    [
+        ("RestrictedVersion", faults.NeedsHuman, "target.licence"),
+        ("NoPermission", faults.NeedsHuman, "target.privilege"),
+        ("TaskInProgress", faults.HostBusy, "target.busy"),
+        ("HostCommunication", faults.HostBusy, "target.host-away"),
+        ("NoDiskSpace", faults.HostFailure, "target.full"),
+        ("TooManySnapshotLevels", faults.HostFailure, "target.depth"),
+        ("FileLocked", faults.HostFailure, "target.fault"),
+    ],
+)
+def test_faults_are_told_in_our_words(
+    sim: Sim, fault: str, kind: type[faults.HostFailure], key: str
+) -> None:
+    """Each fault says what it means and how to go on; the host's own name of it is kept."""
+    session = sim.session()
+    sim.proxy.plan("MakeDirectory", Fault(fault, privilege="Datastore.FileManagement"))
+    with pytest.raises(faults.HostFailure) as told:
+        _make_folder(session, "x")
+    assert type(told.value) is kind
+    assert told.value.problem.key == key
+    assert told.value.problem.facts["fault"] == fault
+    assert ("Datastore.FileManagement" in str(told.value)) == (fault == "NoPermission")
+
+
+def test_what_a_host_says_cannot_steer_a_terminal(sim: Sim) -> None:
+    """Texts of a fault are hostile."""
+    session = sim.session()
+    sim.proxy.plan("MakeDirectory", Fault("FileLocked", text="&#x9b;31m gone"))
+    with pytest.raises(faults.HostFailure) as told:
+        _make_folder(session, "x")
+    assert "\x9b" not in str(told.value)
+
+
+def test_clocks_are_compared(sim: Sim) -> None:
+    """The simulated host has this machine's clock."""
+    skew, took = clock_skew(sim.session(), SystemClock().now)
+    assert abs(skew) < 5
+    assert took >= 0
+
+
+def test_a_password_is_named_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that others can read is refused; systemd's credentials are found by name."""
+    file = tmp_path / "secret"
+    file.write_text("öpen\n")
+    file.chmod(0o640)
+    with pytest.raises(WrongUse, match="0600"):
+        read_secret(f"file:{file}")
+    file.chmod(0o600)
+    assert read_secret(f"file:{file}") == "öpen"
+    with pytest.raises(WrongUse):
+        read_secret("credential:secret")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(file.parent))
+    assert read_secret("credential:secret") == "öpen"
+    for odd in ("secret", "file:relative", "credential:../x", "keyring:x", "credential:missing"):
+        with pytest.raises(WrongUse):
+            read_secret(odd)

@@ -1,0 +1,97 @@
+// vcsim for the tests: the distribution's govmomi simulator as a program of its own.
+//
+// It prints one line, `host:port`, once it answers, and ends when its standard input closes, so that
+// no run of the tests leaves one behind. The control port (loopback) takes
+//
+//	POST /status?code=503     the next answer of /sdk has this HTTP code
+//	POST /idle?seconds=1      sessions begun from now on expire after so long without a call
+//
+// It keeps no bytes of disks and enforces no licence, privilege or limit: see docs/ESXI.md.
+package main
+
+import (
+	"crypto/tls"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	_ "github.com/vmware/govmomi/pbm/simulator"
+	"github.com/vmware/govmomi/simulator"
+	_ "github.com/vmware/govmomi/vapi/simulator"
+)
+
+func number(w http.ResponseWriter, r *http.Request, key string) (int, bool) {
+	value, err := strconv.Atoi(r.URL.Query().Get(key))
+	if err != nil || r.Method != http.MethodPost {
+		http.Error(w, "expected POST with "+key, http.StatusBadRequest)
+		return 0, false
+	}
+	return value, true
+}
+
+func control(address string) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/status", func(w http.ResponseWriter, r *http.Request) {
+		if code, ok := number(w, r, "code"); ok {
+			simulator.StatusSDK = code
+		}
+	})
+	mux.HandleFunc("/idle", func(w http.ResponseWriter, r *http.Request) {
+		if seconds, ok := number(w, r, "seconds"); ok {
+			simulator.SessionIdleTimeout = time.Duration(seconds) * time.Second
+		}
+	})
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("control %s\n", listener.Addr())
+	go func() { log.Fatal(http.Serve(listener, mux)) }()
+}
+
+func main() {
+	esx := flag.Bool("esx", false, "a single ESXi host instead of a vCenter")
+	listen := flag.String("l", "127.0.0.2:0", "address of the API")
+	ctl := flag.String("ctl", "127.0.0.1:0", "address of the control port")
+	user := flag.String("username", "operator", "the only user")
+	password := flag.String("password", "s3cret", "its password, for tests only")
+	cert := flag.String("tlscert", "", "certificate, PEM")
+	key := flag.String("tlskey", "", "its key, PEM")
+	datastores := flag.Int("ds", 2, "datastores")
+	hosts := flag.Int("hosts", 2, "hosts of the cluster (vCenter)")
+	machines := flag.Int("vms", 1, "foreign VMs that are there already")
+	flag.Parse()
+
+	model := simulator.VPX()
+	if *esx {
+		model = simulator.ESX()
+	} else {
+		model.ClusterHost = *hosts
+	}
+	model.Datastore = *datastores
+	model.Machine = *machines
+	if err := model.Create(); err != nil {
+		log.Fatal(err)
+	}
+	defer model.Remove()
+
+	pair, err := tls.LoadX509KeyPair(*cert, *key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	model.Service.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	model.Service.Listen = &url.URL{Host: *listen, User: url.UserPassword(*user, *password)}
+	model.Service.RegisterEndpoints = true
+	control(*ctl)
+	server := model.Service.NewServer()
+	defer server.Close()
+	fmt.Printf("sdk %s\n", server.URL.Host)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}

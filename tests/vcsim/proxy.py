@@ -1,0 +1,234 @@
+"""A SOAP proxy in front of vcsim that fails as hosts fail, method by method.
+
+pyvmomi ──TLS──► 127.0.0.2: proxy ──TLS──► vcsim
+
+Each method has a queue; a call takes the first entry, a call without one passes. Names of methods
+are logged, bodies never: `Login` holds the password.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import ssl
+import threading
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+_METHOD = re.compile(rb"<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)")
+_ENVELOPE = (
+    '<?xml version="1.0" encoding="UTF-8"?>'
+    '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"'
+    ' xmlns:xsd="http://www.w3.org/2001/XMLSchema"'
+    ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body>{}'
+    "</soapenv:Body></soapenv:Envelope>"
+)
+_FAULT = (
+    "<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>{text}</faultstring>"
+    '<detail><{name}Fault xmlns="urn:vim25" xsi:type="{name}">{inner}</{name}Fault></detail>'
+    "</soapenv:Fault>"
+)
+_INNER = {
+    "NoPermission": '<object type="Folder">group-v3</object><privilegeId>{privilege}</privilegeId>',
+    "NotAuthenticated": (
+        '<object type="Folder">group-v3</object><privilegeId>System.View</privilegeId>'
+    ),
+}
+# vcsim answers these with an empty body, which no client can read.
+_INSTEAD = {"RefreshDatastore": '<RefreshDatastoreResponse xmlns="urn:vim25"/>'}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Answer with a fault, in place of the call or, `after` it, in place of the answer."""
+
+    name: str
+    text: str = "as planned"
+    privilege: str = "VirtualMachine.Inventory.Create"
+    after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Close the connection before the call is passed on, or `after` its effect."""
+
+    after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Answer with an HTTP code and nothing else."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Pass the call on after some seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Never answer, and never close the connection."""
+
+
+Step = Fault | Drop | Code | Delay | Hang
+
+
+@dataclass
+class Proxy:
+    """What a test plans and sees.
+
+    Attributes:
+        port: On 127.0.0.2.
+        calls: Names of the methods called so far.
+    """
+
+    port: int = 0
+    calls: list[str] = field(default_factory=list)
+    _plans: dict[str, deque[Step]] = field(default_factory=lambda: defaultdict(deque))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def url(self) -> str:
+        """Return the address for clients."""
+        return f"https://127.0.0.2:{self.port}/"
+
+    def plan(self, method: str, *steps: Step) -> None:
+        """Let the next calls of a method go wrong, in this order."""
+        with self._lock:
+            self._plans[method].extend(steps)
+
+    def left(self) -> Mapping[str, int]:
+        """Return how many planned steps of each method were not met."""
+        with self._lock:
+            return {method: len(steps) for method, steps in self._plans.items() if steps}
+
+    def count(self, method: str) -> int:
+        """Return how often a method was called."""
+        with self._lock:
+            return self.calls.count(method)
+
+    def _next(self, method: str) -> Step | None:
+        with self._lock:
+            self.calls.append(method)
+            return self._plans[method].popleft() if self._plans[method] else None
+
+
+def _fault(step: Fault) -> bytes:
+    inner = _INNER.get(step.name, "").format(privilege=step.privilege)
+    return _ENVELOPE.format(_FAULT.format(name=step.name, text=step.text, inner=inner)).encode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    proxy: Proxy
+    upstream: str
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        """Log nothing: request lines tell nothing, and bodies hold passwords."""
+
+    def do_GET(self) -> None:
+        """Pass on what is no SOAP call."""
+        self._send(*self._pass_on(b""))
+
+    def do_POST(self) -> None:
+        """Pass a SOAP call on, or fail it as planned."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        found = _METHOD.search(body)
+        method = found[1].decode() if found else "unknown"
+        step = self.proxy._next(method)
+        match step:
+            case Code(status):
+                self._send(status, {}, b"")
+            case Fault() | Drop():
+                self._fail(step, body)
+            case Hang():
+                self.proxy._over.wait()
+                self._cut()
+            case Delay() | None:
+                self.proxy._over.wait(step.seconds if step else 0)
+                self._answer(method, body)
+
+    def _fail(self, step: Fault | Drop, body: bytes) -> None:
+        if step.after:
+            self._pass_on(body)
+        if isinstance(step, Drop):
+            self._cut()
+        else:
+            self._send(500, {"Content-Type": "text/xml"}, _fault(step))
+
+    def _answer(self, method: str, body: bytes) -> None:
+        if method in _INSTEAD:
+            answer = _ENVELOPE.format(_INSTEAD[method]).encode()
+            self._send(200, {"Content-Type": "text/xml"}, answer)
+        else:
+            self._send(*self._pass_on(body))
+
+    def _pass_on(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        context = ssl._create_unverified_context()
+        upstream = http.client.HTTPSConnection(self.upstream, context=context, timeout=60)
+        try:
+            kept = ("Cookie", "SOAPAction", "Content-Type", "User-Agent", "Range")
+            headers = {name: self.headers[name] for name in kept if name in self.headers}
+            upstream.request(self.command, self.path, body or None, headers)
+            answer = upstream.getresponse()
+            back = {n: v for n, v in answer.getheaders() if n in ("Content-Type", "Set-Cookie")}
+            return answer.status, back, answer.read()
+        finally:
+            upstream.close()
+
+    def _send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        with suppress(OSError):
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    def _cut(self) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: clients that refuse the certificate are the point of some tests."""
+
+
+@contextmanager
+def running(upstream: str, cert: str, key: str) -> Iterator[Proxy]:
+    """Yield a proxy in front of vcsim at `host:port`; it ends with the block."""
+    proxy = Proxy()
+    handler = type("Handler", (_Handler,), {"proxy": proxy, "upstream": upstream})
+    server = _Server(("127.0.0.2", 0), handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    # The handshake belongs into the connection's own thread, so that a client that never finishes
+    # it stops nobody else.
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+    proxy.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy._over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
