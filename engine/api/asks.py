@@ -80,6 +80,7 @@ class StandbyAsk(Ask, kw_only=True):
     trigger: Words = "immediate"
     keep: Annotated[int, Meta(ge=1, le=10000)] = 24
     rpo_s: Annotated[int, Meta(ge=1)] | None = None
+    silence_s: Annotated[int, Meta(ge=0)] | None = None
     memory: Annotated[int, Meta(ge=1 << 26)] | None = None
     cpus: Annotated[int, Meta(ge=1, le=1024)] | None = None
     firmware: Words = ""

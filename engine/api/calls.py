@@ -233,6 +233,7 @@ def read_standby(ask: asks.StandbyAsk) -> Standby:
         trigger=trigger,
         keep=ask.keep,
         rpo_s=ask.rpo_s,
+        silence_s=ask.silence_s,
         memory=ask.memory,
         cpus=ask.cpus,
         firmware=Firmware(ask.firmware) if ask.firmware else None,

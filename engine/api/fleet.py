@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Generic, TypeVar
 
-from engine.api.views import FleetView, Next
+from engine.api.views import FleetView, LadderView, Next, RungView
 from engine.daemon.service import Snapshot
 from engine.model.fleet import Code, Standing, survey
-from engine.model.images import PointId, RecoveryPoint
+from engine.model.images import PointId, RecoveryPoint, RootView
+from engine.model.ladder import Ladder
 from engine.model.planner import Limits
 from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.retention import by_age
@@ -42,12 +44,13 @@ class _Parts:
     run: Run | None
     waiting: Sequence[str]
     lost: str
+    written: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     parts: _Parts
-    late: bool
+    alarming: tuple[bool, bool, bool]
     standing: Standing
     newest: str
 
@@ -77,12 +80,14 @@ class FleetPresenter:
         self._known: dict[str, _Known] = {}
         self._made: _Groups[BootPointId, BootPoint] = _Groups("standby")
         self._images: _Groups[PointId, RecoveryPoint] = _Groups("machine_uuid")
+        self._seen: dict[str, tuple[RootView, Mapping[str, datetime]]] = {}
 
     def views(self, snapshot: Snapshot) -> list[FleetView]:
         """Return all standbys, by name."""
         lost = {target.name: target.problem for target in snapshot.targets if target.problem}
         made = self._made.of(snapshot.state.boot_points)
         images = self._images.of(snapshot.state.recovery_points)
+        written = self._written(snapshot)
         jobs: dict[str, list[Job]] = defaultdict(list)
         for job in snapshot.state.live_jobs():
             jobs[job.standby].append(job)
@@ -98,6 +103,7 @@ class FleetPresenter:
                 run=snapshot.state.runs.get(name),
                 waiting=tuple(snapshot.waiting.get(name, ())),
                 lost=lost.get(standby.target, ""),
+                written=written.get((standby.images, source)),
             )
             known[name] = self._stand(snapshot, parts)
             found.append(_view(snapshot, standby, known[name].standing, known[name].newest))
@@ -110,9 +116,29 @@ class FleetPresenter:
             return _survey(snapshot, parts)
         data = old.standing.data_as_of
         lag = None if data is None else max(0.0, (snapshot.now - data).total_seconds())
-        if old.late != _is_late(lag, parts.standby):
+        if old.alarming != _alarming(old.standing, lag, parts.standby, snapshot.now):
             return _survey(snapshot, parts)
         return replace(old, standing=replace(old.standing, lag_s=lag))
+
+    def _written(self, snapshot: Snapshot) -> Mapping[tuple[str, str], datetime]:
+        """Return the moment of the newest image, complete or not, by folder and machine."""
+        seen: dict[str, tuple[RootView, Mapping[str, datetime]]] = {}
+        for root, view in snapshot.roots.items():
+            old = self._seen.get(root)
+            seen[root] = old if old and old[0] is view else (view, _newest(view))
+        self._seen = seen
+        return {
+            (root, machine): at for root, (_, told) in seen.items() for machine, at in told.items()
+        }
+
+
+def _newest(view: RootView) -> dict[str, datetime]:
+    found: dict[str, datetime] = {}
+    for family in view.sets:
+        for point in family.points:
+            known = found.get(family.machine_uuid, point.taken_at)
+            found[family.machine_uuid] = max(known, point.taken_at)
+    return found
 
 
 def _survey(snapshot: Snapshot, parts: _Parts) -> _Known:
@@ -132,15 +158,27 @@ def _survey(snapshot: Snapshot, parts: _Parts) -> _Known:
         LIMITS,
         {name: parts.waiting},
         {parts.standby.target: parts.lost} if parts.lost else {},
+        {parts.source: parts.written} if parts.written else {},
     )[name]
     ready = [point for point in parts.made.values() if point.stage is Stage.READY]
     newest = max(ready, key=by_age, default=None)
-    late = _is_late(standing.lag_s, parts.standby)
-    return _Known(parts, late, standing, newest.id if newest else "")
+    alarming = _alarming(standing, standing.lag_s, parts.standby, snapshot.now)
+    return _Known(parts, alarming, standing, newest.id if newest else "")
 
 
-def _is_late(lag: float | None, standby: Standby) -> bool:
-    return standby.rpo_s is not None and lag is not None and lag > standby.rpo_s
+def _alarming(
+    standing: Standing, lag: float | None, standby: Standby, now: datetime
+) -> tuple[bool, bool, bool]:
+    """Return what the time alone may change: late, silent, losing time before anything arrives."""
+    late = standby.rpo_s is not None and lag is not None and lag > standby.rpo_s
+    ladder = standing.ladder
+    silent = ladder.silent_from is not None and now > ladder.silent_from
+    written, usual = ladder.steps[0].data_as_of, ladder.usual_s
+    waits = (
+        None if written is None or usual is None else (now - written).total_seconds() - 2 * usual
+    )
+    worst = max((step.lost_s or 0.0 for step in ladder.steps[1:-1]), default=0.0)
+    return late, silent, waits is not None and waits > max(0.0, worst)
 
 
 def _view(snapshot: Snapshot, standby: Standby, standing: Standing, newest: str) -> FleetView:
@@ -161,6 +199,28 @@ def _view(snapshot: Snapshot, standby: Standby, standing: Standing, newest: str)
         running=standing.running or "",
         alarm=" ".join(safe(text, SENTENCE) for text in standing.alarms),
         remedy=_remedy(standing, standby),
+        ladder=ladder_view(standing.ladder),
+    )
+
+
+def ladder_view(ladder: Ladder) -> LadderView:
+    """Return the view of a ladder."""
+    return LadderView(
+        rungs=[
+            RungView(
+                rung=step.rung.value,
+                data_as_of=step.data_as_of,
+                reached_at=step.reached_at,
+                lost_s=step.lost_s,
+            )
+            for step in ladder.steps
+        ],
+        losing=ladder.losing.value if ladder.losing else "",
+        usual_s=ladder.usual_s,
+        silence_s=ladder.silence_s,
+        arrived_at=ladder.arrived_at,
+        silent_from=ladder.silent_from,
+        silent=ladder.silent,
     )
 
 

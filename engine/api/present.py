@@ -182,6 +182,7 @@ def standby_view(standby: Standby, file: str) -> StandbyView:
         trigger=str(standby.trigger),
         keep=standby.keep,
         rpo_s=standby.rpo_s,
+        silence_s=standby.silence_s,
         held=safe(standby.held, REASON),
         file=safe(file, REASON),
         conversion=standby.conversion.value,

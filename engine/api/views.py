@@ -30,6 +30,36 @@ class Next(msgspec.Struct, kw_only=True):
     eta_s: float | None = None
 
 
+class RungView(msgspec.Struct, kw_only=True):
+    """One rung of a machine's ladder: written, arrived, verified, ready, proven.
+
+    `data_as_of`: of the newest data that has come this far; `reached_at`: when it did, where that
+    is known; `lost_s`: how much older than on the rung before.
+    """
+
+    rung: str
+    data_as_of: datetime | None = None
+    reached_at: datetime | None = None
+    lost_s: float | None = None
+
+
+class LadderView(msgspec.Struct, kw_only=True):
+    """How far a machine's data has climbed, and its rhythm.
+
+    `losing`: the rung that costs the most age, empty when none does. `silence_s`: seconds without
+    a new image that make it silent; `silent_from`: when they are over, nights and weekends that
+    the machine is known for added.
+    """
+
+    rungs: list[RungView] = []
+    losing: str = ""
+    usual_s: float | None = None
+    silence_s: float | None = None
+    arrived_at: datetime | None = None
+    silent_from: datetime | None = None
+    silent: bool = False
+
+
 class FleetView(View, kw_only=True):
     """Topic `fleet`: one small object per standby; `id` is its name.
 
@@ -55,6 +85,7 @@ class FleetView(View, kw_only=True):
     running: str = ""
     alarm: str = ""
     remedy: str = ""
+    ladder: LadderView = msgspec.field(default_factory=LadderView)
 
 
 class PointView(View, kw_only=True):
@@ -221,6 +252,7 @@ class StandbyView(View, kw_only=True):
     trigger: str
     keep: int
     rpo_s: int | None = None
+    silence_s: int | None = None
     held: str = ""
     file: str = ""
     conversion: str = "auto"

@@ -23,6 +23,11 @@ def span(text: str) -> int:
     return int(found[1]) * _SPANS[found[2]]
 
 
+def silence(text: str) -> int:
+    """Read a time span, or `never`, which is 0."""
+    return 0 if text == "never" else span(text)
+
+
 def memory(text: str) -> int:
     """Read a size such as 512M or 4G; return bytes."""
     found = _SIZE.fullmatch(text)

@@ -16,6 +16,7 @@ from engine.cli.option import (
     count,
     memory,
     moment,
+    silence,
     span,
 )
 
@@ -230,6 +231,9 @@ _STANDBY = (
             Option(("--trigger",), "immediate, daily@HH:MM, every:N or cron:EXPR", "WHEN"),
             Option(("--keep",), "boot points to keep (default 24)", "N", count),
             Option(("--rpo",), "goal for the age of the data, such as 4h", "TIME", span),
+            Option(
+                ("--silence",), "alarm after so long without an image, or never", "TIME", silence
+            ),
             Option(("--memory",), "of the VM, such as 4G", "SIZE", memory),
             Option(("--cpus",), "of the VM", "N", count),
             Option(("--firmware",), "of the VM", choices=("bios", "uefi")),

@@ -34,6 +34,7 @@ class _Standby(Section):
     trigger: str = "immediate"
     keep: Annotated[int, Meta(ge=1, le=10000)] = COUNT
     rpo_s: Annotated[int, Meta(ge=1)] | None = None
+    silence_s: Annotated[int, Meta(ge=0)] | None = None
     memory_mib: Annotated[int, Meta(ge=64, le=16 * 1024 * 1024)] | None = None
     cpus: Annotated[int, Meta(ge=1, le=1024)] | None = None
     firmware: Firmware | None = None
@@ -92,6 +93,7 @@ def _standby(file: Path, told: _Standby) -> Standby:
         trigger=trigger,
         keep=told.keep,
         rpo_s=told.rpo_s,
+        silence_s=told.silence_s,
         memory=None if told.memory_mib is None else told.memory_mib * 2**20,
         cpus=told.cpus,
         firmware=told.firmware,
@@ -113,6 +115,7 @@ def dump_standby(standby: Standby) -> str:
         "trigger": str(standby.trigger),
         "keep": standby.keep,
         "rpo_s": standby.rpo_s,
+        "silence_s": standby.silence_s,
         "memory_mib": memory,
         "cpus": standby.cpus,
         "firmware": None if standby.firmware is None else str(standby.firmware),

@@ -14,6 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from engine.model.images import RecoveryPoint
+from engine.model.ladder import Ladder, climb, silence
 from engine.model.line import forks, is_usable, lies_in, points_by_machine
 from engine.model.planner import Limits, is_parked, retry_at
 from engine.model.points import WORKING, BootPoint, BootPointId, Stage, in_order
@@ -79,6 +80,7 @@ class Standing:
         running: Boot point a VM runs from.
         job: The live job, if there is one.
         alarms: What is wrong, sentences; the gravest first.
+        ladder: How far the newest data has climbed, and when the machine is silent.
     """
 
     code: Code
@@ -93,6 +95,7 @@ class Standing:
     next: NextKind
     next_text: str
     alarms: Sequence[str]
+    ladder: Ladder
 
 
 def survey(
@@ -103,6 +106,7 @@ def survey(
     limits: Limits,
     waiting: Mapping[str, Sequence[str]] | None = None,
     lost: Mapping[str, str] | None = None,
+    written: Mapping[str, datetime] | None = None,
 ) -> dict[str, Standing]:
     """Return how all standbys stand.
 
@@ -114,6 +118,7 @@ def survey(
         limits: Of the planner, for the time of the next try.
         waiting: Standby -> sentences about what it waits for.
         lost: Target -> why it does not answer.
+        written: Machine UUID -> moment of its newest image that is on its way.
     """
     made: dict[str, list[BootPoint]] = defaultdict(list)
     for point in sorted(state.boot_points.values(), key=lambda one: in_order(one.id)):
@@ -133,6 +138,7 @@ def survey(
             jobs.get(name),
             (waiting or {}).get(name, ()),
             (lost or {}).get(standby.target, ""),
+            (written or {}).get(sources.get(name, "")),
         )
         found[name] = _standing(standby, around, state, now, limits)
     return found
@@ -147,6 +153,7 @@ class _Around:
     job: Job | None
     waiting: Sequence[str]
     lost: str
+    written: datetime | None
 
     def alive(self) -> list[BootPoint]:
         return [point for point in self.made if point.stage is not Stage.RETIRED]
@@ -161,6 +168,7 @@ def _standing(
     lag = None if newest is None else max(0.0, (now - newest.taken_at).total_seconds())
     failed = _failed(alive, newest)
     late = standby.rpo_s is not None and lag is not None and lag > standby.rpo_s
+    ladder = climb(around.images, around.made, standby.silence_s, now, around.written)
     run = state.runs.get(standby.name)
     applies = {
         Code.TEST: run is not None,
@@ -168,7 +176,7 @@ def _standing(
         Code.LOST: bool(around.lost),
         Code.FAIL: failed is not None,
         Code.HELD: bool(standby.held),
-        Code.LATE: late,
+        Code.LATE: late or ladder.silent,
         Code.BUILD: any(point.stage in WORKING for point in alive),
     }
     kind, text = _next(standby, around, failed, state, limits)
@@ -184,7 +192,11 @@ def _standing(
         job=around.job,
         next=kind,
         next_text=text,
-        alarms=_alarms(standby, around, newest, failed, state, late=late, limits=limits),
+        alarms=[
+            *_alarms(standby, around, newest, failed, state, late=late, limits=limits),
+            *([silence(ladder)] if ladder.silent else []),
+        ],
+        ladder=ladder,
     )
 
 

@@ -86,6 +86,8 @@ class Standby:
         keep: Boot points to keep, at least 1.
         retention: What else keeps boot points, or lets them go.
         rpo_s: Goal for the age of the newest ready boot point in seconds; None: no goal.
+        silence_s: Seconds without a new image after which it is silent; 0: never; None: as the
+            machine's own rhythm says.
         memory, cpus, firmware: None: from the image's hints, else the default.
         bus: None: as the guest has drivers for.
         conversion: Whether its boot points are converted for new hardware.
@@ -100,6 +102,7 @@ class Standby:
     keep: int = COUNT
     retention: Retention = field(default_factory=Retention)
     rpo_s: int | None = None
+    silence_s: int | None = None
     memory: int | None = None
     cpus: int | None = None
     firmware: Firmware | None = None

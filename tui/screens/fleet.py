@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
+from engine.api import climbing
 from engine.api.views import FleetView, JobView, JournalView, SetView
 from tui.format import age, bar, count, duration, goal, pad, percent, rate, retry_time, size
 from tui.look import Look
@@ -154,6 +155,9 @@ def _about(look: Look, one: FleetView | None) -> list[Line]:
     told = [text(spoken, Tone.STRONG)] if look.height >= 34 else []
     width = look.usable
     most = 1 if look.height < 20 else 2 if look.height < 34 else 6
+    if look.height >= 34:
+        ladder = climbing.line(one.ladder, look.now, look.zone)
+        told += clip(paragraph("Ladder", ladder, width), 2, width)
     alarm = paragraph("Happened", one.alarm, width) if one.alarm else []
     return told + clip(alarm + paragraph("What now", one.remedy, width), most, width)
 

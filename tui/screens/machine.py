@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.api.views import JobView, MachineView, PointView
+from engine.api import climbing
+from engine.api.views import FleetView, JobView, MachineView, PointView
+from engine.api.words import NOTHING
 from tui.format import age, count, duration, goal, moment, percent, size
 from tui.look import Look
 from tui.rows import BLANK, Column, Line, Span, clip, paragraph, spread, table, text
@@ -22,6 +24,16 @@ COLUMNS = (
     Column("KEPT BECAUSE", 0, least=70),
     Column("IMAGE FILE", 34, least=110),
 )
+RUNGS = (
+    Column("LADDER", 8),
+    Column("DATA AS OF", 12),
+    Column("AGE", 6, right=True),
+    Column("REACHED", 12, least=60),
+    Column("LOST", 6, right=True),
+    Column("", 0),
+)
+LADDER_FROM = 30
+"""From this height on the ladder is shown whole."""
 JOURNAL_LINES = 3
 NOT_CHANGED = (
     "The disks as imaged are kept, earlier boot points can start, and the next increment is "
@@ -117,12 +129,30 @@ def _head(fleet: Fleet, look: Look, detail: MachineView) -> list[Line]:
             width,
         ),
     ]
+    told += _ladder(one, look)
     next_text = next_words(one, look)
     if one.next.kind in ("retry", "waiting", "held", "queued", "due"):
         told.append(text(f" Next     {next_text}"))
     alarm = paragraph("Happened", one.alarm, width, tone=Tone.PLAIN)
     most = 2 if look.height < 30 else 5
     return told + clip(alarm + paragraph("What now", one.remedy, width), most, width)
+
+
+def _ladder(one: FleetView, look: Look) -> list[Line]:
+    """Return how far the newest data has climbed; all rungs where there is room, else the worst."""
+    if look.height < LADDER_FROM:
+        lost = climbing.losing(one.ladder, look.now)
+        return [] if lost == NOTHING else [text(f" Loses    {lost}", Tone.WARN)]
+    grid = table(RUNGS, look.usable)
+    rhythm = climbing.rhythm(one.ladder, look.now, look.zone)
+    told = [text(f" Arrivals {rhythm}"), grid.head()]
+    for rung, row in zip(
+        one.ladder.rungs, climbing.rows(one.ladder, look.now, look.zone), strict=True
+    ):
+        worst = rung.rung == one.ladder.losing
+        tone = Tone.WARN if worst else Tone.PLAIN
+        told.append(grid.row(("!" if worst else " ", tone), [(cell, tone) for cell in row]))
+    return told
 
 
 def _row(

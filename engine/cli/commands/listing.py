@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from engine.api.views import FindingView, JobView, JournalView, StandbyView, TargetView
+from engine.api import climbing
+from engine.api.views import (
+    FindingView,
+    FleetView,
+    JobView,
+    JournalView,
+    LadderView,
+    StandbyView,
+    TargetView,
+)
 from engine.api.words import duration, moment, percent, rate, size
+from engine.cli.commands.looking import ladder_json
 from engine.cli.context import Context
 from engine.cli.output import Output
 
@@ -181,6 +191,8 @@ def standby_show(context: Context, *, name: str) -> int:
 
     with context.client() as client:
         found = client.call("standby.list", list[StandbyView])
+        fleet = {one.id: one for one in client.call("fleet", list[FleetView])}
+        now = client.hello.now
     chosen = next((one for one in found if one.id == name), None)
     if chosen is None:
         known = ", ".join(one.id for one in found[:8]) or "none yet"
@@ -188,8 +200,9 @@ def standby_show(context: Context, *, name: str) -> int:
             Problem("standby.unknown", f"There is no standby {name}.", "", f"Known: {known}.")
         )
     output = context.output
+    ladder = fleet[name].ladder if name in fleet else LadderView()
     if output.as_json:
-        output.object(standby=chosen)
+        output.object(standby=chosen, ladder=ladder_json(ladder, now))
         return 0
     rows = [
         ["Name", chosen.id],
@@ -199,9 +212,19 @@ def standby_show(context: Context, *, name: str) -> int:
         ["Trigger", chosen.trigger],
         ["Keeps", str(chosen.keep)],
         ["RPO", duration(chosen.rpo_s)],
+        ["Silence", silence_words(chosen)],
+        ["Arrivals", climbing.rhythm(ladder, now)],
         ["Conversion", chosen.conversion],
         ["Held", chosen.held or "no"],
         ["File", chosen.file],
     ]
     output.table(["", ""], rows)
+    output.table(climbing.HEADS, climbing.rows(ladder, now))
     return 0
+
+
+def silence_words(one: StandbyView) -> str:
+    """Return the goal for silence in words."""
+    if one.silence_s is None:
+        return "by its own rhythm"
+    return duration(one.silence_s) if one.silence_s else "is no alarm"

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from engine.api import climbing
 from engine.api.views import (
     FleetView,
+    LadderView,
     LastView,
     MachineView,
     SetView,
 )
 from engine.api.words import NEED, age, duration, moment, percent, size
 from engine.cli.context import Context
-from engine.cli.output import Output
+from engine.cli.output import Output, plain
 
 MARKS = {
     "READY": "+",
@@ -94,10 +96,25 @@ def _status_json(output: Output, fleet: Sequence[FleetView], now: datetime, *, l
                 "running": one.running or None,
                 "alarm": one.alarm,
                 "remedy": one.remedy,
+                "ladder": ladder_json(one.ladder, now),
             }
             for one in fleet
         ],
     )
+
+
+def ladder_json(ladder: LadderView, now: datetime) -> dict[str, object]:
+    """Return a ladder for programs: the view, and the age of the data on each rung."""
+    told: dict[str, object] = plain(ladder)
+    return told | {
+        "rungs": [
+            {
+                **plain(rung),
+                "age_s": None if (old := climbing.age_of(rung, now)) is None else int(old),
+            }
+            for rung in ladder.rungs
+        ]
+    }
 
 
 def _status_text(output: Output, fleet: Sequence[FleetView], now: datetime, *, live: bool) -> None:
@@ -111,7 +128,18 @@ def _status_text(output: Output, fleet: Sequence[FleetView], now: datetime, *, l
         return
     can = sum(one.can_start for one in fleet)
     output.say(f"CAN START NOW: {can} of {len(fleet)}")
-    heads = ["", "MACHINE", "STATE", "IMAGE", "DATA AS OF", ">LAG", ">RPO", "NEXT", ">POINTS"]
+    heads = [
+        "",
+        "MACHINE",
+        "STATE",
+        "IMAGE",
+        "DATA AS OF",
+        ">LAG",
+        ">RPO",
+        "NEXT",
+        ">POINTS",
+        "LOSES",
+    ]
     rows = [
         [
             MARKS.get(one.state, " "),
@@ -123,6 +151,7 @@ def _status_text(output: Output, fleet: Sequence[FleetView], now: datetime, *, l
             duration(one.rpo_s),
             next_words(one),
             f"{one.points}/{one.keep}",
+            climbing.losing(one.ladder, now),
         ]
         for one in fleet
     ]
@@ -231,7 +260,9 @@ def show(context: Context, *, machine: str) -> int:
         now = client.hello.now
     output = context.output
     if output.as_json:
-        output.object(machine=found)
+        told = plain(found)
+        told["fleet"]["ladder"] = ladder_json(found.fleet.ladder, now)
+        output.object(machine=told)
         return 0
     fleet = found.fleet
     lag = f"data as of {moment(fleet.data_as_of, now)} ({age(fleet.lag_s)})"
@@ -245,11 +276,13 @@ def show(context: Context, *, machine: str) -> int:
         ["Standby", f"on {found.target} / {found.store}  {machine_words}"],
         ["Disks", disks or "-"],
         ["Trigger", f"{found.trigger}, keeps {found.keep}"],
+        ["Arrivals", climbing.rhythm(fleet.ladder, now)],
     ]
     if found.run is not None:
         told.append(["Runs", f"{found.run.point} since {moment(found.run.since, now)}"])
     output.table(["", ""], told)
     output.say(*([fleet.alarm] if fleet.alarm else []), *found.waiting)
+    output.table(climbing.HEADS, climbing.rows(fleet.ladder, now))
     if found.points:
         _points_table(output, found, now)
     return 0

@@ -6,6 +6,7 @@ import json
 import shlex
 import threading
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,31 @@ def test_status_in_json_has_the_promised_shape(bootpoint: Program) -> None:
         "proven",
     ]
     assert (first["name"], first["state"], first["lag_s"]) == ("dc", "READY", 720)
+
+
+def test_status_and_show_have_the_ladder(bootpoint: Program, service: ScriptedService) -> None:
+    """Each rung has its data and age, and the one that loses the time is named."""
+    service.put(recovery_point("web", 9, NOW - timedelta(minutes=5)))
+    items = {one["name"]: one for one in bootpoint("status", "--json").told["items"]}
+    rungs = items["web"]["ladder"]["rungs"]
+    assert [one["rung"] for one in rungs] == ["written", "arrived", "verified", "ready", "proven"]
+    assert [one["age_s"] for one in rungs] == [300, 300, 720, 720, None]
+    assert items["web"]["ladder"]["losing"] == "verified"
+    assert items["erp"]["ladder"]["losing"] == ""
+    assert items["web"]["ladder"]["usual_s"] == 3600
+    for words in (("show", "web"), ("standby", "show", "web")):
+        told = bootpoint(*words).out
+        assert "usually every 1h" in told
+        lines = [line for line in told.splitlines() if "time is lost here" in line]
+        assert [line.split()[0] for line in lines] == ["verified"]
+
+
+def test_status_names_silence(bootpoint: Program, service: ScriptedService) -> None:
+    """A machine that no image has come of for long is LATE, and the sentence says how it was."""
+    service.advance(hours=27)
+    told = bootpoint("status")
+    assert told.out.splitlines()[2].split()[2] == "LATE"
+    assert "No new image since 2026-11-22 04:34:07 UTC; usually every 60 min." in told.out
 
 
 def test_status_puts_the_worst_on_top(bootpoint: Program, service: ScriptedService) -> None:

@@ -191,7 +191,7 @@ def test_each_default_in_the_sample_standby_is_the_codes() -> None:
         del code[written_by_the_engine]
     examples = {key for key, value in code.items() if value is None}
     own = {key for key in examples if not key.startswith("retention.")}
-    assert own == {"rpo_s", "memory_mib", "cpus", "firmware", "bus"}
+    assert own == {"rpo_s", "silence_s", "memory_mib", "cpus", "firmware", "bus"}
     assert len(examples - own) == 7
     assert said.pop("images") == "/srv/replica/erp"
     assert set(said) == set(code)
