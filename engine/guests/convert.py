@@ -20,6 +20,7 @@ from engine.guests.inspect import inspect, tree_of
 from engine.guests.ledger import Before, make_ledger
 from engine.guests.plan import ConversionOptions, plan
 from engine.guests.record import export_record
+from engine.guests.windows.drivers.shelf import DriverShelf
 from engine.model.cards import CardChange
 from engine.model.conversion import Record, facts_of
 from engine.model.errors import Failure, NotBootable, Problem
@@ -42,10 +43,12 @@ class GuestConverter:
     Attributes:
         folder: Of the engine's own: finished overlays, and a place to work in.
         wanted: Backend to use; empty: the first that can.
+        shelf: Drivers of the user for Windows; None: there are none.
     """
 
     folder: Path
     wanted: str = ""
+    shelf: DriverShelf | None = None
 
     def clear(self) -> None:
         """Take away what a killed engine left behind."""
@@ -100,7 +103,7 @@ class GuestConverter:
             check=check,
             warnings=(*drafted.warnings, *doubts),
         )
-        record = Record(facts_of(opened.guest), ledger)
+        record = Record(facts_of(opened.guest, made.drivers), ledger)
         return Converted(record, export_record(record))
 
     def plan(self, disks: Sequence[GuestDisk], cards: Sequence[CardChange]) -> Record:
@@ -111,7 +114,7 @@ class GuestConverter:
             ledger = make_ledger(
                 made, before, backend=name, seconds=0, bytes_written=0, check=DRY_RUN
             )
-        return Record(facts_of(opened.guest), ledger)
+        return Record(facts_of(opened.guest, made.drivers), ledger)
 
     def _look_again(self, opened: Opened, cards: Sequence[CardChange]) -> Sequence[str]:
         """Inspect and plan anew: kernels, initrds and menu must be there and name one another.
@@ -146,7 +149,8 @@ class GuestConverter:
             notes.extend(made.notes)
             return made.archive
 
-        made = plan(opened.backend, opened.guest, archive, ConversionOptions(cards))
+        choose = self.shelf.choose if self.shelf is not None else None
+        made = plan(opened.backend, opened.guest, archive, ConversionOptions(cards, choose))
         if made.obstacles:
             raise NotBootable(_not_bootable(made.obstacles))
         warnings = dict.fromkeys((*opened.warnings, *made.warnings, *notes))

@@ -23,7 +23,7 @@ from engine.guests.linux.esp import plan_fallback
 from engine.guests.linux.network.naming import NicChange, plan_network
 from engine.guests.linux.rebuild import plan_rebuild
 from engine.guests.tree import Tree
-from engine.guests.windows.plan import plan_windows
+from engine.guests.windows.plan import Choose, plan_windows
 from engine.model.errors import Failure
 from engine.model.guest import (
     ConversionPlan,
@@ -49,9 +49,15 @@ Overlay = Callable[[Kernel], bytes]
 
 @dataclass(frozen=True, slots=True)
 class ConversionOptions:
-    """What a plan depends on besides the guest: the VM's network cards, in the source's order."""
+    """What a plan depends on besides the guest.
+
+    Attributes:
+        nics: The VM's network cards, in the source's order.
+        choose: Drivers of the user for a Windows; None: there are none.
+    """
 
     nics: Sequence[NicChange] = ()
+    choose: Choose | None = None
 
 
 class _Conversion:
@@ -171,7 +177,7 @@ def plan(
         reading: The guest's volumes.
         guest: What inspection found in them.
         overlay: Builds the archive of missing drivers for one kernel.
-        options: The VM's network cards.
+        options: The VM's network cards, and drivers of the user.
 
     Returns:
         A plan without edits when an obstacle stands in the way.
@@ -182,7 +188,8 @@ def plan(
     if guest.obstacles:
         return ConversionPlan((), (), guest.obstacles)
     if guest.family is Family.WINDOWS:
-        return plan_windows(reading, guest, efi_volumes(reading, guest.volumes), options.nics)
+        efi = efi_volumes(reading, guest.volumes)
+        return plan_windows(reading, guest, efi, options.nics, options.choose)
     conversion = _Conversion(reading, guest)
     overlays = conversion.overlays(overlay)
     conversion.boot_loader(overlays)

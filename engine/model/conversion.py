@@ -6,6 +6,7 @@ conversion ─► Record ─┬─ GuestFacts  what inspection found, as text th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,7 +38,11 @@ class VolumeFacts:
 
 @dataclass(frozen=True, slots=True)
 class GuestFacts:
-    """What inspection found, as text that may be shown; empty where it is not known."""
+    """What inspection found, as text that may be shown; empty where it is not known.
+
+    Attributes:
+        drivers: Of a converted Windows: the drivers of controllers and cards that it can have.
+    """
 
     family: Family
     name: str
@@ -47,6 +52,7 @@ class GuestFacts:
     kernels: tuple[str, ...]
     networks: tuple[str, ...]
     volumes: tuple[VolumeFacts, ...]
+    drivers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class Record:
     ledger: Ledger
 
 
-def facts_of(guest: Guest) -> GuestFacts:
+def facts_of(guest: Guest, drivers: Sequence[str] = ()) -> GuestFacts:
     """Return what of a guest may be shown and kept."""
     volumes = [
         VolumeFacts(
@@ -81,4 +87,5 @@ def facts_of(guest: Guest) -> GuestFacts:
         kernels=tuple(safe(kernel.version, 80) for kernel in guest.kernels),
         networks=tuple(guest.networks),
         volumes=tuple(volumes),
+        drivers=tuple(safe(driver, 40) for driver in drivers),
     )

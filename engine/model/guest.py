@@ -186,11 +186,16 @@ class FileEdit:
 
 @dataclass(frozen=True, slots=True)
 class ConversionPlan:
-    """Every change, sorted by (volume, path), and what the operator should know."""
+    """Every change, sorted by (volume, path), and what the operator should know.
+
+    Attributes:
+        drivers: Of a Windows: names of the drivers that it can start with afterwards.
+    """
 
     edits: Sequence[FileEdit]
     warnings: Sequence[str] = ()
     obstacles: Sequence[Obstacle] = ()
+    drivers: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

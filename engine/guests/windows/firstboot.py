@@ -1,6 +1,10 @@
-r"""The script of the first start: it gives each static address to the VM's card in its place.
+r"""The script of the first start: staged drivers are installed, static addresses find their card.
 
     Tcpip\Parameters\Interfaces ─► Static ─► by name, else by order ─► firstboot.ps1
+
+Drivers come first, for a card that has none has no address. Windows installs only what a publisher
+that it trusts has signed; whoever registered a driver trusts its publisher, so each valid signer of
+a staged catalogue is added to the trusted ones. Whatever pnputil does, it is ended after minutes.
 
 A static address stays bound to the old card's GUID; the new card is found by the address that the
 VM was given. Setup\CmdLine starts the script once, as SYSTEM; the script sets it back first of
@@ -33,13 +37,20 @@ _MOST = 64
 
 @dataclass(frozen=True, slots=True)
 class Static:
-    """Static IPv4 addresses of one old card. `addresses`: address and mask."""
+    """Static IPv4 addresses of one old card.
+
+    Attributes:
+        addresses: Address and mask.
+        gateways: Address and metric; 0: Windows decides.
+        metric: Of the interface; 0: Windows decides.
+    """
 
     guid: str
     name: str
     addresses: Sequence[tuple[str, str]]
-    gateways: Sequence[str]
+    gateways: Sequence[tuple[str, int]]
     dns: Sequence[str]
+    metric: int = 0
 
 
 def statics(control_set: Key) -> Sequence[Static]:
@@ -57,10 +68,18 @@ def statics(control_set: Key) -> Sequence[Static]:
             if _is_address(address) and _is_address(mask) and address != "0.0.0.0"  # noqa: S104
         ]
         if pairs:
-            gateways = [text for text in _texts(key, "defaultgateway") if _is_address(text)]
+            metrics = [*_texts(key, "defaultgatewaymetric"), *["0"] * _MOST]
+            gateways = [
+                (text, _metric(metric))
+                for text, metric in zip(_texts(key, "defaultgateway"), metrics, strict=False)
+                if _is_address(text)
+            ]
             servers = re.split(r"[ ,]+", " ".join(_texts(key, "nameserver")))
             dns = [text for text in servers if _is_address(text)]
-            found.append(Static(guid, _name(control_set, guid), pairs, gateways, dns))
+            told = key.values.get("interfacemetric")
+            metric = _metric(str(told.number)) if told is not None else 0
+            name = _name(control_set, guid)
+            found.append(Static(guid, name, pairs, gateways, dns, metric))
     return found
 
 
@@ -107,9 +126,10 @@ def script(pairs: Sequence[tuple[CardChange, Static]]) -> bytes:
 
 def _card(nic: CardChange, static: Static) -> str:
     pairs = _list([f"{address}/{mask}" for address, mask in static.addresses])
+    gateways = _list([f"{address}/{metric}" for address, metric in static.gateways])
     return (
         f"  @{{ Mac = '{nic.new.upper()}'; Old = '{static.guid}'; Addresses = {pairs};"
-        f" Gateways = {_list(static.gateways)}; Dns = {_list(static.dns)} }}"
+        f" Gateways = {gateways}; Dns = {_list(static.dns)}; Metric = {static.metric} }}"
     )
 
 
@@ -127,6 +147,12 @@ def _name(control_set: Key, guid: str) -> str:
     return next(iter(_texts(connection, "name")), "")
 
 
+def _metric(text: str) -> int:
+    """Return a metric as netsh takes it; 0 where there is none."""
+    is_number = text.isascii() and text.isdigit() and len(text) < 5
+    return int(text) if is_number and int(text) <= 9999 else 0
+
+
 def _is_address(text: str) -> bool:
     try:
         return str(ipaddress.IPv4Address(text)) == text
@@ -134,12 +160,33 @@ def _is_address(text: str) -> bool:
         return False
 
 
-_SCRIPT = r"""# Written by Bootpoint: static addresses follow the VM's network cards. Runs once.
+_SCRIPT = r"""# Written by Bootpoint: installs drivers, gives cards their addresses. Runs once.
 $setup = 'HKLM:\SYSTEM\Setup'
 $kept = (Get-ItemProperty $setup).BootpointCmdLine
 if ($kept -ne $null) {
   Set-ItemProperty $setup CmdLine $kept
   Remove-ItemProperty $setup BootpointCmdLine
+}
+$here = Split-Path -Parent $MyInvocation.MyCommand.Path
+$drivers = Join-Path $here 'drivers'
+if (Test-Path $drivers) {
+  $files = @(Get-ChildItem $drivers -Recurse | Where-Object { -not $_.PSIsContainer })
+  $kind = 'System.Security.Cryptography.X509Certificates.X509Store'
+  $trusted = New-Object $kind 'TrustedPublisher', 'LocalMachine'
+  $trusted.Open('ReadWrite')
+  foreach ($file in @($files | Where-Object { $_.Extension -eq '.cat' })) {
+    $signature = Get-AuthenticodeSignature $file.FullName
+    if ($signature.Status -eq 'Valid') { $trusted.Add($signature.SignerCertificate) }
+    else { "the signature of $($file.Name) is not valid: $($signature.Status)" }
+  }
+  $trusted.Close()
+  foreach ($file in @($files | Where-Object { $_.Extension -eq '.inf' })) {
+    $quoted = '"' + $file.FullName + '"'
+    $run = Start-Process pnputil.exe -ArgumentList '-i', '-a', $quoted -PassThru -WindowStyle Hidden
+    $null = $run.Handle  # else there is no exit code later
+    if ($run.WaitForExit(180000)) { "pnputil of $($file.Name) ended with $($run.ExitCode)" }
+    else { $run.Kill(); "pnputil of $($file.Name) did not end and was stopped" }
+  }
 }
 $cards = @(
 @CARDS@
@@ -170,9 +217,12 @@ foreach ($card in $cards) {
     }
     $verb = 'add'
   }
-  foreach ($gateway in $card.Gateways) {
-    netsh interface ipv4 add address name=$index gateway=$gateway gwmetric=1
+  foreach ($pair in $card.Gateways) {
+    $gateway, $metric = $pair.Split('/')
+    if ($metric -eq '0') { $metric = '1' }
+    netsh interface ipv4 add address name=$index gateway=$gateway gwmetric=$metric
   }
+  if ($card.Metric -gt 0) { netsh interface ipv4 set interface $index metric=$($card.Metric) }
   foreach ($server in $card.Dns) {
     netsh interface ipv4 add dnsservers name=$index address=$server validate=no
   }

@@ -1,35 +1,44 @@
 r"""Decides every change that makes a Windows start on hardware it has never seen.
 
-    SYSTEM ─► registry changes ─► new hive  ┐
-    static addresses ─► first start's script ┼─► ConversionPlan
-    EFI system partition ─► fallback loader  ┘
+    SYSTEM ─► what is there ─┬─ in-box drivers switched on ─┐
+    drivers of the user ─────┴─ drivers injected ───────────┼─► new hive, files ─► ConversionPlan
+    static addresses, staged drivers ─► first start's script ┘
+    EFI system partition ─► fallback loader
 
-Drivers of the user are not part of it yet: the VM needs a controller and a network card that
-Windows has drivers for.
+Where no driver of the user fits, the VM needs a controller and a network card that Windows has
+drivers for: `ConversionPlan.drivers` tells which those are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from engine.guests import obstacles
 from engine.guests.backend import Reading
 from engine.guests.linux.draft import Draft
 from engine.guests.linux.esp import WINDOWS, plan_fallback
 from engine.guests.tree import Tree
-from engine.guests.windows import firstboot, hive, system
+from engine.guests.windows import facts, firstboot, hive, inject, system
+from engine.guests.windows.drivers.inf import Target
+from engine.guests.windows.drivers.shelf import Choice
 from engine.guests.windows.inspect import SYSTEM, spelled
 from engine.guests.windows.version import HiveDamaged, is_dirty
 from engine.model.cards import CardChange
 from engine.model.guest import ConversionPlan, FileEdit, Guest, Mount, Obstacle, Volume
 
+Choose = Callable[[Target], Choice]
+"""Returns the registered drivers for a Windows."""
+
 _DRIVERS = b"/Windows/System32/drivers"
+_WINDOWS = b"/Windows"
 _REASON = "The registry lets Windows start on the VM's controllers."
+_STAGED = "The first start lets Windows install the drivers in this folder."
 _NO_DRIVER = Obstacle(
     "guest.no_driver",
     "This Windows has no driver for a controller of a VM: neither AHCI, IDE, NVMe nor LSI SAS.",
-    "Install a driver for such a controller on the source machine.",
+    "Install a driver for such a controller on the source machine, or register drivers for it: "
+    "drivers in the section [conversion] of engine.toml.",
 )
 _NOT_PROVEN = (
     "Not yet proven on a real Windows: conversion was verified on phony guests and by an "
@@ -38,11 +47,23 @@ _NOT_PROVEN = (
 _NO_CONTROL_SET = obstacles.damaged_hive("SYSTEM: no control set")
 
 
+@dataclass(slots=True)
+class _Work:
+    """One guest on its way to a plan."""
+
+    reading: Reading
+    guest: Guest
+    volume: Volume
+    nics: Sequence[CardChange]
+    warnings: list[str]
+
+
 def plan_windows(
     reading: Reading,
     guest: Guest,
     loaders: Sequence[Volume] = (),
     nics: Sequence[CardChange] = (),
+    choose: Choose | None = None,
 ) -> ConversionPlan:
     """Return every change, before anything is written.
 
@@ -51,6 +72,7 @@ def plan_windows(
         guest: What inspection found in them, without obstacles.
         loaders: The EFI system partitions.
         nics: The VM's network cards, in the source's order.
+        choose: Drivers of the user for a Windows; None: there are none.
 
     Returns:
         A plan without edits when an obstacle stands in the way.
@@ -60,58 +82,114 @@ def plan_windows(
     """
     root = next(mount.volume for mount in guest.mounts if mount.path == b"/")
     volume = next(volume for volume in guest.volumes if volume.id == root)
+    work = _Work(reading, guest, volume, nics, [])
     path = spelled(reading, volume, SYSTEM)
     old = reading.read(volume.id, path, hive.HIVE) if path else b""
     try:
         if is_dirty(old[:512]):
             return ConversionPlan((), (), (obstacles.DIRTY_HIVE,))
-        found = hive.read(old, (*system.WANTED, *firstboot.WANTED))
+        found = hive.read(old, _WANTED)
         if not system.control_sets(found):
             return ConversionPlan((), (), (_NO_CONTROL_SET,))
-        decision = system.decide(found, _files(reading, volume))
-        if not decision.drivers:
-            return ConversionPlan((), decision.warnings, (_NO_DRIVER,))
-        warnings = list(decision.warnings)
-        files, starts = _first_start(found, nics, warnings)
-        changes = (*decision.changes, *starts)
+        injection = _inject(work, old, found, choose)
+        decision = system.decide(found, facts.driver_files(reading, volume, found))
+        drivers = tuple(dict.fromkeys((*decision.drivers, *injection.names)))
+        work.warnings += [*decision.warnings, *injection.warnings]
+        if not any(system.is_disk(driver) for driver in drivers):
+            return ConversionPlan((), tuple(work.warnings), (_NO_DRIVER,))
+        files, starts = _first_start(work, found, injection.staged)
+        changes = _once((*decision.changes, *injection.changes, *starts))
         new = hive.edit(old, [change.step for change in changes]) if changes else old
     except HiveDamaged:
         return ConversionPlan((), (), (obstacles.damaged_hive("SYSTEM"),))
     draft = Draft(reading, Tree(reading, (Mount(b"/", volume.id),)))
     if new != old:
         draft.write(path or SYSTEM, new, _REASON, hive.HIVE)
-    for name, content in files.items():
-        at = (spelled(reading, volume, b"/Windows") or b"/Windows") + firstboot.FOLDER[8:]
-        if draft.read(at + name) != content:
-            draft.write(at + name, content, "The first start runs it, once.")
+    _write_files(work, draft, files, injection)
     shown = tuple(change.shown for change in changes)
     edits = [replace(edit, details=shown) if edit.path == path else edit for edit in draft.edits()]
-    warnings += draft.warnings
-    edits += _fallback_loaders(reading, loaders, warnings)
+    work.warnings += draft.warnings
+    edits += _fallback_loaders(reading, loaders, work.warnings)
     edits.sort(key=lambda edit: (edit.volume, edit.path))
-    return ConversionPlan(tuple(edits), tuple(dict.fromkeys((_NOT_PROVEN, *warnings))))
+    warnings = tuple(dict.fromkeys((_NOT_PROVEN, *work.warnings)))
+    return ConversionPlan(tuple(edits), warnings, drivers=drivers)
+
+
+_WANTED = (*system.WANTED, *firstboot.WANTED, *facts.WANTED)
+
+
+def _inject(work: _Work, old: bytes, found: hive.Key, choose: Choose | None) -> inject.Injection:
+    """Return what the user's drivers change; nothing where none are registered or none fit."""
+    nothing = inject.Injection((), {}, {}, (), ())
+    if choose is None:
+        return nothing
+    target = facts.target_of(work.reading, work.volume, work.guest, found)
+    if target is None:
+        work.warnings.append(
+            "For which processor this Windows is cannot be told; no drivers are injected."
+        )
+        return nothing
+    choice = choose(target)
+    for refusal in choice.refusals:
+        role = refusal.role.name
+        if all(driver.role.name != role for driver in choice.drivers):
+            title = refusal.package.title
+            work.warnings.append(f"Driver package {title} is not used: {refusal.why}.")
+    if not choice.drivers:
+        return nothing
+    known = hive.read(old, (("Select",), *inject.wanted(choice.drivers)))
+    # A set of which nothing was found is not told, but it is there.
+    sets = {name.lower(): hive.Key() for name in system.control_sets(found)}
+    whole = hive.Key({}, {**sets, **known.keys})
+    files = {
+        driver.file: facts.driver_file(work.reading, work.volume, driver.file)
+        for driver in choice.drivers
+    }
+    return inject.inject(whole, choice.drivers, files)
+
+
+def _once(changes: Sequence[system.Change]) -> Sequence[system.Change]:
+    """Return changes sorted by key and value, each value once; what comes later wins."""
+    by_place = {(c.shown.key.lower(), c.step.name.lower(), c.step.value is None): c
+                for c in changes}  # fmt: skip
+    return sorted(by_place.values(), key=lambda c: (c.shown.key, c.shown.value))
 
 
 def _first_start(
-    found: hive.Key, nics: Sequence[CardChange], warnings: list[str]
+    work: _Work, found: hive.Key, staged: Mapping[str, bytes]
 ) -> tuple[Mapping[bytes, bytes], Sequence[system.Change]]:
     """Return the scripts of the first start and what starts them; none without need."""
     current = found.at((system.control_sets(found)[0],)) or hive.Key()
-    pairs = firstboot.pair(firstboot.statics(current), nics, warnings)
-    if not pairs:
+    pairs = firstboot.pair(firstboot.statics(current), work.nics, work.warnings)
+    if not pairs and not staged:
         return {}, ()
     starts = system.starts_once(found, firstboot.COMMAND, firstboot.KEPT)
     if starts is None:
-        warnings.append("Windows is in the middle of a set-up; static addresses are not moved.")
+        work.warnings.append(
+            "Windows is in the middle of a set-up; static addresses are not moved, and drivers "
+            "for network cards are not installed by themselves."
+        )
         return {}, ()
     scripts = {b"/firstboot.cmd": firstboot.command(), b"/firstboot.ps1": firstboot.script(pairs)}
     return scripts, starts
 
 
-def _files(reading: Reading, volume: Volume) -> frozenset[str]:
-    path = spelled(reading, volume, _DRIVERS)
-    names = reading.list(volume.id, path) if path else ()
-    return frozenset(name.decode("utf-8", "replace").lower() for name in names)
+def _write_files(
+    work: _Work, draft: Draft, scripts: Mapping[bytes, bytes], injection: inject.Injection
+) -> None:
+    windows = spelled(work.reading, work.volume, _WINDOWS) or _WINDOWS
+    folder = windows + firstboot.FOLDER[len(_WINDOWS) :]
+    files = {folder + name: (text, "The first start runs it, once.")
+             for name, text in scripts.items()}  # fmt: skip
+    drivers = spelled(work.reading, work.volume, _DRIVERS) or _DRIVERS
+    files |= {drivers + b"/" + name.encode(): told for name, told in injection.files.items()}
+    files |= {
+        folder + b"/drivers/" + name.encode(): (content, _STAGED)
+        for name, content in injection.staged.items()
+    }
+    for path, (content, reason) in files.items():
+        if draft.read(path, inject.STAGED_FILE) != content:
+            draft.write(path, content, reason, inject.STAGED_FILE)
 
 
 def _fallback_loaders(

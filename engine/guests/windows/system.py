@@ -18,15 +18,20 @@ from engine.model.text import safe
 IN_BOX = ("storahci", "stornvme", "LSI_SAS", "msahci", "atapi", "intelide", "pciide")
 INSTALLED = ("pvscsi", "viostor", "vioscsi")
 """Drivers of virtual controllers that somebody may have installed."""
+CARDS = {"netkvm": "netkvm", "vmxnet3ndis6": "vmxnet3", "vmxnet3": "vmxnet3"}
+"""Services of virtual network cards that somebody may have installed, and what they drive."""
+_CARD_FILES = {"vmxnet3ndis6": ("vmxnet3.sys", "vmxnet3n61x64.sys", "vmxnet3n61x86.sys")}
 _POWER = ("Control", "Session Manager", "Power")
 _CRASH = ("Control", "CrashControl")
 _PARTITIONS = ("Services", "partmgr", "Parameters")
 _OVERRIDE = "StartOverride"
 _WORDS = 1000
+DEFAULT = "(Default)"
+"""How a key's value without a name is shown."""
 
 WANTED: Sequence[Path_] = (
     ("Select",),
-    *(("*", "Services", name) for name in (*IN_BOX, *INSTALLED)),
+    *(("*", "Services", name) for name in (*IN_BOX, *INSTALLED, *CARDS)),
     *(("*", *path) for path in (_PARTITIONS, _POWER, _CRASH)),
 )
 """What is read of the hive."""
@@ -81,9 +86,15 @@ def decide(system: Key, files: frozenset[str]) -> Decision:
                 continue
             drivers[driver] = None
             changes += _switched_on(service, (name, "Services", driver))
+        drivers |= dict.fromkeys(_cards(there, files))
         changes += _settings(there, name)
     changes.sort(key=lambda change: (change.shown.key, change.shown.value))
     return Decision(tuple(changes), tuple(drivers), tuple(warnings))
+
+
+def is_disk(driver: str) -> bool:
+    """Return whether a driver of a decision is for disks."""
+    return driver in (*IN_BOX, *INSTALLED)
 
 
 def starts_once(system: Key, command: str, kept: str) -> Sequence[Change] | None:
@@ -101,11 +112,19 @@ def starts_once(system: Key, command: str, kept: str) -> Sequence[Change] | None
     state = setup.values.get("setuptype")
     if state is not None and state.number != 0:
         return None
-    reason = "The first start gives static addresses to the VM's network cards."
+    reason = "The first start installs drivers and gives static addresses to the VM's cards."
     changes: list[Change] = []
     for name, value in ((kept, old), ("CmdLine", text(command)), ("SetupType", dword(2))):
-        changes += _set(setup, ("Setup",), name, value, reason)
+        changes += set_value(setup, ("Setup",), name, value, reason)
     return changes
+
+
+def _cards(there: Key, files: frozenset[str]) -> Iterator[str]:
+    """Yield the virtual network cards that are driven already."""
+    for service, card in CARDS.items():
+        names = (f"{service}.sys", *_CARD_FILES.get(service, ()))
+        if there.at(("Services", service)) is not None and not files.isdisjoint(names):
+            yield card
 
 
 def _switched_on(service: Key, path: Path_) -> Iterator[Change]:
@@ -121,31 +140,32 @@ def _switched_on(service: Key, path: Path_) -> Iterator[Change]:
         )
         yield Change(Step((*path, _OVERRIDE), "", None), shown)
     reason = "The driver starts with the system, for the disk is behind its controller now."
-    yield from _set(service, path, "Start", dword(0), reason)
+    yield from set_value(service, path, "Start", dword(0), reason)
 
 
 def _settings(there: Key, name: str) -> Iterator[Change]:
     partitions = there.at(_PARTITIONS) or Key()
     reason = "Data disks come on line although their controller is another one."
-    yield from _set(partitions, (name, *_PARTITIONS), "SanPolicy", dword(1), reason)
+    yield from set_value(partitions, (name, *_PARTITIONS), "SanPolicy", dword(1), reason)
     power = there.at(_POWER)
     if power is not None and "hiberbootenabled" in power.values:
         reason = "The next shutdown is a real one, which leaves a clean file system."
-        yield from _set(power, (name, *_POWER), "HiberbootEnabled", dword(0), reason)
+        yield from set_value(power, (name, *_POWER), "HiberbootEnabled", dword(0), reason)
     crash = there.at(_CRASH)
     if crash is not None:
         reason = "A stop code stays on the screen in a test start."
-        yield from _set(crash, (name, *_CRASH), "AutoReboot", dword(0), reason)
+        yield from set_value(crash, (name, *_CRASH), "AutoReboot", dword(0), reason)
 
 
-def _set(key: Key, path: Path_, name: str, value: Value, reason: str) -> Iterator[Change]:
+def set_value(key: Key, path: Path_, name: str, value: Value, reason: str) -> Iterator[Change]:
+    """Yield the change of a value, unless it is as it should be."""
     old = key.values.get(name.lower())
     if old == value:
         return
     shown = RegistryEdit(
         "SYSTEM",
         "\\".join(path),
-        name,
+        name or DEFAULT,
         TYPES.get(value.type, str(value.type)),
         None if old is None else safe(old.words, _WORDS),
         value.words,

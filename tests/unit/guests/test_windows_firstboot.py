@@ -47,12 +47,25 @@ def test_a_static_address_moves_to_the_new_card(tmp_path: Path) -> None:
 
     script = (tmp_path / "Windows/bootpoint/firstboot.ps1").read_bytes().decode("ascii")
     assert f"Mac = '00:50:56:11:22:33'; Old = '{GUID.lower()}'" in script
-    assert "@('10.1.2.9/255.255.255.0'); Gateways = @('10.1.2.1')" in script
-    assert "Dns = @('10.1.2.2', '10.1.2.3')" in script
+    assert "@('10.1.2.9/255.255.255.0'); Gateways = @('10.1.2.1/0')" in script
+    assert "Dns = @('10.1.2.2', '10.1.2.3'); Metric = 0" in script
     values = reglookup(tmp_path / CONFIG / "SYSTEM")
     assert values["/Setup/SetupType"] == "0x00000002"
     assert "firstboot.cmd" in values["/Setup/CmdLine"]
     assert planned(tmp_path).edits == ()
+
+
+def test_metrics_move_too(tmp_path: Path) -> None:
+    """The metric of a gateway and of an interface; what is none is left to Windows."""
+    card = {**static("10.1.2.9"), "InterfaceMetric": 25}
+    card["DefaultGatewayMetric"] = text("256\0", MULTI_SZ)
+    parameters = {"Parameters": {"Interfaces": {GUID: card}}}
+    guest(tmp_path, {"ControlSet001": {"Services": {"Tcpip": parameters}}})
+    opened(tmp_path).replay(planned(tmp_path).edits)
+
+    script = (tmp_path / "Windows/bootpoint/firstboot.ps1").read_bytes().decode("ascii")
+    assert "Gateways = @('10.1.2.1/256')" in script
+    assert "Metric = 25" in script
 
 
 def test_what_is_no_address_gets_into_no_script(tmp_path: Path) -> None:
