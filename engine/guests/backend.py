@@ -63,6 +63,18 @@ class Parts(Protocol):
 
 
 @runtime_checkable
+class Ahead(Protocol):
+    """What a backend may offer beside: much in one question, where each one takes its time."""
+
+    def ahead(self, volume: VolumeId, paths: Sequence[bytes]) -> None:
+        """Learn what is at paths: a file's content, a folder's names and its small files.
+
+        What was learnt is there when it is asked for, until something is changed. What is not
+        there, is too long or cannot be read is left out, and is no failure here.
+        """
+
+
+@runtime_checkable
 class Troubles(Protocol):
     """What a backend may offer beside: why a volume that it can read cannot be written."""
 

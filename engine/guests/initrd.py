@@ -57,6 +57,9 @@ _LEVEL = 6
 class Files(Protocol):
     """The guest's own tree (`engine.guests.tree.Tree`)."""
 
+    def ahead(self, paths: Sequence[bytes]) -> None:
+        """Let what is at these paths be learnt at once, before it is read."""
+
     def read(self, path: bytes, limit: int) -> bytes | None:
         """Return a file's content; None when there is none. Failure when longer than `limit`."""
 
@@ -144,6 +147,7 @@ def overlay(files: Files, kernel: Kernel, cache: OverlayCache | None = None) -> 
     if not _VERSION.fullmatch(kernel.version):
         raise Failure(_unusable(kernel, "its version is no name of a folder"))
     try:
+        files.ahead([kernel.modules + b"/" + name for name in INDEXES])
         facts = read_facts(_needed(files, kernel.initrd, INITRD))
         chosen = _choose(files, kernel)
         recipe = _recipe(files, kernel, facts, chosen)
@@ -199,6 +203,7 @@ def _recipe(files: Files, kernel: Kernel, facts: InitrdFacts, choice: _Choice) -
 
 def _modules(files: Files, kernel: Kernel, paths: Sequence[bytes]) -> Mapping[bytes, bytes]:
     """Return the modules' contents by path."""
+    files.ahead([kernel.modules + b"/" + path for path in paths])
     read: dict[bytes, bytes] = {}
     left = _ALL_MODULES
     for path in paths:

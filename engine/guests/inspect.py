@@ -17,6 +17,7 @@ from engine.guests.bootloader import find_boot_loader
 from engine.guests.linux import fstab
 from engine.guests.linux.devices import Devices, Fits, Use
 from engine.guests.linux.kernels import find_kernels
+from engine.guests.linux.known import KNOWN
 from engine.guests.linux.network import STACKS
 from engine.guests.linux.release import read_release
 from engine.guests.tree import Tree
@@ -125,6 +126,8 @@ def _roots_in(reading: Reading, volume: Volume, volumes: Sequence[Volume]) -> It
         if subvolume and subvolume.split(b"/")[0] not in names:
             continue
         tree = Tree(reading, (Mount(b"/", volume.id, subvolume),))
+        if subvolume or b"etc" in names:
+            tree.ahead(KNOWN)
         has_release = any(tree.has(path) for path in _OS_RELEASE)
         has_fstab = tree.has(b"/etc/fstab")
         has_modules = bool(tree.list(b"/lib/modules"))
@@ -156,6 +159,7 @@ def _linux(reading: Reading, volumes: Sequence[Volume], root: Root) -> Guest:
     content = Tree(reading, (bottom,)).read(b"/etc/fstab", FSTAB) or b""
     mounts, missing = _mounts(content, volumes, bottom, content_fits(reading, root.volume))
     tree = Tree(reading, mounts)
+    tree.ahead(KNOWN)
     found += words.of_volumes(volumes, mounts, missing)
     release = read_release(tree)
     kernels = find_kernels(tree)

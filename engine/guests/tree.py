@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.guests.backend import Reading, Stat, Type
-from engine.model.guest import Mount, VolumeId
+from engine.guests.backend import Ahead, Reading, Stat, Type
+from engine.model.guest import Mount, Owner, VolumeId
 
 LINKS = 40
 """Links followed for one path, as Linux does."""
@@ -19,6 +19,10 @@ PARTS = 256
 """Longest path in components, links included."""
 TARGET = 4096
 """Longest link target in bytes."""
+AHEAD = 3
+"""Questions in which paths are learnt ahead: one more for each link on the way."""
+
+_UNKNOWN = Stat(Type.OTHER, 0, Owner())
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,27 @@ class Tree:
             todo.extendleft(reversed(target.split(b"/")))
         return self._place(at)
 
+    def ahead(self, paths: Sequence[bytes]) -> None:
+        """Let the backend learn at once what is at paths that will be asked for, if it can.
+
+        First as if there were no links; what was learnt tells where the links on the way lead.
+        """
+        reading = self._reading
+        if not isinstance(reading, Ahead):
+            return
+        seen: set[tuple[VolumeId, bytes]] = set()
+        waiting = [_parts(path) for path in paths]
+        for _ in range(AHEAD):
+            new: dict[VolumeId, list[bytes]] = {}
+            for volume, path in map(self._volume, waiting):
+                if (volume, path) not in seen:
+                    seen.add((volume, path))
+                    new.setdefault(volume, []).append(path)
+            for volume, there in new.items():
+                reading.ahead(volume, there)
+            behind = (self._behind_link(parts) for parts in waiting)
+            waiting = [parts for parts in behind if parts is not None]
+
     def read(self, path: bytes, limit: int = 1 << 20) -> bytes | None:
         """Return a regular file's content; None when there is none or it is too long."""
         place = self.locate(path)
@@ -121,24 +146,49 @@ class Tree:
             return None
         return self._reading.link(place.volume, place.path)
 
+    def _behind_link(self, parts: tuple[bytes, ...]) -> tuple[bytes, ...] | None:
+        """Return the same path with the first link on the way replaced; None when there is none."""
+        for length in range(1, len(parts) + 1):
+            target = self._target(parts[:length])
+            if target is not None:
+                return _lead((() if target.startswith(b"/") else parts[: length - 1]),
+                             (*target.split(b"/"), *parts[length:]))  # fmt: skip
+        return None
+
     def _place(self, at: tuple[bytes, ...]) -> Place:
+        volume, path = self._volume(at)
+        return Place(_join(at), volume, path, self._stat(volume, path))
+
+    def _volume(self, at: tuple[bytes, ...]) -> tuple[VolumeId, bytes]:
         for length in range(len(at), -1, -1):
             mount = self._mounts.get(at[:length])
             if mount is not None:
-                path = _join((*_parts(mount.subvolume), *at[length:]))
-                return Place(_join(at), mount.volume, path, self._stat(mount.volume, path))
+                return mount.volume, _join((*_parts(mount.subvolume), *at[length:]))
         msg = "a tree needs a mount at /"
         raise ValueError(msg)
 
     def _stat(self, volume: VolumeId, path: bytes) -> Stat | None:
+        """Return what is at a path without links; asked once, its folder first."""
         key = (volume, path)
         if key not in self._stats:
-            self._stats[key] = self._reading.stat(volume, path)
+            above = self._stats.get((volume, path.rpartition(b"/")[0]), _UNKNOWN)
+            is_there = above is not None  # nothing is in a folder that is not there
+            self._stats[key] = self._reading.stat(volume, path) if is_there else None
         return self._stats[key]
 
 
 def _parts(path: bytes) -> tuple[bytes, ...]:
     return tuple(part for part in path.split(b"/") if part not in (b"", b".", b".."))
+
+
+def _lead(at: tuple[bytes, ...], parts: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return where a way leads from a folder, as if there were no links."""
+    for part in parts:
+        if part == b"..":
+            at = at[:-1]
+        elif part not in (b"", b"."):
+            at = (*at, part)
+    return at
 
 
 def _join(parts: Sequence[bytes]) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.guests.backend import GuestDisk, Type
+from engine.guests.backend import Backend, GuestDisk, Type
 from engine.guests.backends.directory import folder, open_directory
 from engine.guests.backends.uml.backend import open_uml
 from engine.guests.backends.uml.probe import find_shim
@@ -175,6 +175,42 @@ def test_only_the_twig_is_written(base: Path, work: Path, tmp_path: Path) -> Non
     assert (found.size, found.owner) == (300_000, Owner(0o644, 7, 70_000))
     assert digests([disk]) == before
     run("qemu-img", "check", "-q", str(twig))
+
+
+def test_what_is_learnt_ahead_is_what_is_there(base: Path, work: Path, tmp_path: Path) -> None:
+    """Asked in one question or one by one, all is the same, and what was learnt is not asked."""
+    disks = copies(base, "xfs", tmp_path)
+    many = [edit(b"/var/many", Action.MKDIR, None)]
+    many += [edit(b"/var/many/%d" % n, Action.WRITE, None, b"%d" % n) for n in range(400)]
+    paths = [b"/", b"/etc", b"/etc/with space/\xc3\xa4 \xc3\xbc", b"/etc/none/at/all", b"/lib/x",
+             b"/etc/fstab", b"/etc/fstab/x", b"/var/many/7", b"/var/many/none",
+             b"/etc/long"]  # fmt: skip
+
+    with opened(disks, work) as backend:
+        backend.replay(many)
+        slowly = [every(backend, path) for path in paths]
+        backend.machine.forget()
+        before = backend.machine.kernel.asked
+        backend.ahead(ROOT, paths)
+        at_once = [every(backend, path) for path in paths]
+        asked = backend.machine.kernel.asked - before
+        backend.replay([edit(b"/etc/fstab", Action.WRITE, FSTAB, b"new")])
+        assert backend.read(ROOT, b"/etc/fstab") == b"new"
+
+    assert at_once == slowly
+    assert asked == 1
+
+
+def every(backend: Backend, path: bytes) -> tuple[object, ...]:
+    """Return all that can be asked of a path, but not the names in a folder that was not meant."""
+    stat = backend.stat(ROOT, path)
+    kind = stat.type if stat else None
+    return (
+        stat,
+        backend.list(ROOT, path) if kind is not Type.FOLDER or path == b"/etc" else None,
+        backend.read(ROOT, path) if kind is Type.FILE else None,
+        backend.link(ROOT, path) if kind is Type.LINK else None,
+    )
 
 
 def test_a_hostile_file_system_ends_a_child_only(base: Path, work: Path, tmp_path: Path) -> None:

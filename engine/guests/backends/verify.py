@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from engine.guests.backend import Reading, Stat, Type
+from engine.guests.backend import Ahead, Reading, Stat, Type
 from engine.model.errors import Failure, Problem
 from engine.model.guest import Action, FileEdit, Owner, VolumeId
 from engine.model.text import safe
@@ -184,10 +184,22 @@ def fit(reading: Reading, edits: Sequence[FileEdit]) -> Fit:
     Raises:
         Failure: One of them does not fit; it names the first.
     """
+    learn(reading, [(edit.volume, edit.path) for edit in edits])
     result = Fit(reading)
     for edit in edits:
         result.add(edit)
     return result
+
+
+def learn(reading: Reading, places: Sequence[tuple[VolumeId, bytes]]) -> None:
+    """Let what is at all these places be learnt at once, where the backend can.
+
+    Raises:
+        Failure: A path is not a plain absolute one.
+    """
+    if isinstance(reading, Ahead):
+        for volume in sorted({volume for volume, _ in places}):
+            reading.ahead(volume, [path for other, path in places if other == volume])
 
 
 def confirm(reading: Reading, wanted: Fit, has_owners: Callable[[VolumeId], bool]) -> None:
@@ -199,7 +211,9 @@ def confirm(reading: Reading, wanted: Fit, has_owners: Callable[[VolumeId], bool
     Raises:
         Failure: Something is not as it should be; the twig must be dropped.
     """
-    for volume, path, expected in wanted.expected():
+    places = wanted.expected()
+    learn(reading, [(volume, path) for volume, path, _ in places])
+    for volume, path, expected in places:
         seen = found(reading, volume, path)
         if _same(seen, expected, is_owned=has_owners(volume)):
             continue

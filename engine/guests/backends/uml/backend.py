@@ -144,6 +144,13 @@ class UmlBackend:
             raise no_link(path)
         return self.machine.content("link", volume, path)
 
+    def ahead(self, volume: VolumeId, paths: Sequence[bytes]) -> None:
+        """Learn at once what is at paths, and on the way to them."""
+        for path in paths:
+            if path != b"/":
+                components(path)
+        self.machine.ahead(volume, paths)
+
     def recover(self, volumes: Sequence[VolumeId] = ()) -> None:
         """Replay journals, as the guest's kernel does when it mounts: on the twig, before planning.
 

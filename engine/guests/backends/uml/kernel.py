@@ -109,6 +109,11 @@ class Kernel:
             self.close()
             raise
 
+    @property
+    def asked(self) -> int:
+        """How many questions were asked."""
+        return self._asked
+
     def is_running(self) -> bool:
         """Whether it can be asked."""
         return self._end.alive and all(process.poll() is None for process in self._processes)
@@ -219,11 +224,14 @@ class Kernel:
     def _read(self, path: Path) -> Asked:
         try:
             raw = _content(path)
-            length = struct.unpack_from(">I", raw)[0]
-            told = cast("dict[str, Any]", json.loads(raw[4 : 4 + length]))
+            end = len(raw) - 4
+            start = end - struct.unpack_from(">I", raw, end)[0]
+            if start < 0:
+                raise ValueError("it is shorter than it says")
+            told = cast("dict[str, Any]", json.loads(raw[start:end]))
             if "error" in told:
                 raise RefusedInside(str(told["error"]))
-            return Asked(told["answer"], raw[4 + length :])
+            return Asked(told["answer"], raw[:start])
         except (OSError, ValueError, struct.error, TypeError, KeyError, RecursionError) as error:
             raise self._failed(f"answered nothing that can be read ({safe(str(error))})") from error
         finally:

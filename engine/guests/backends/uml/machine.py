@@ -6,7 +6,8 @@ vda2, md127, dm-0 ─► a `Volume` each ─► mounted on /mnt/0, /mnt/1 …   
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from engine.guests.backend import GuestDisk, Stat, Type
@@ -21,7 +22,9 @@ from engine.model.guest import FileSystem, Owner, Volume, VolumeId
 from engine.model.text import safe
 
 WAYS: Mapping[FileSystem, Way] = {
-    kind: way for kind, way in ALL_WAYS.items() if kind is not FileSystem.NTFS
+    **{kind: way for kind, way in ALL_WAYS.items() if kind is not FileSystem.NTFS},
+    # Reading ahead in threads takes this kernel, which has one processor, twice as long.
+    FileSystem.XFS: replace(ALL_WAYS[FileSystem.XFS], check="xfs_repair -n -P"),
 }
 """The file systems that this kernel mounts."""
 SLOW_S = 300.0
@@ -44,6 +47,7 @@ class Machine:
         self._stats: dict[tuple[VolumeId, bytes], Stat | None] = {}
         self._contents: dict[tuple[object, ...], bytes] = {}
         self._held = 0
+        self._known_ahead: set[tuple[VolumeId, bytes]] = set()
         self._folders: dict[tuple[VolumeId, bytes], Mapping[bytes, Stat] | None] = {}
         self.kernel = Kernel(disks, work, is_writing=is_writing, shim=shim)
         try:
@@ -93,9 +97,7 @@ class Machine:
         if key in self._contents:
             return self._contents[key]
         content = self.ask(verb, volume, path, **values).content
-        if self._held + len(content) <= HELD:
-            self._held += len(content)
-            self._contents[key] = content
+        self._hold(key, content)
         return content
 
     def point(self, volume: VolumeId) -> str:
@@ -118,19 +120,61 @@ class Machine:
         """Return all names in a folder, none where there is no folder; None when they are many."""
         key = (volume, path)
         if key not in self._folders:
-            answer = self.ask("folder", volume, path).value
-            seen: dict[bytes, Stat] | None = None
-            if isinstance(answer, dict):
-                has_owners = self.way(volume).has_owners
-                found = {
-                    str(name).encode("latin-1", "replace"): _stat(
-                        volume, one, has_owners=has_owners
-                    )
-                    for name, one in answer.items()
-                }
-                seen = {name: one for name, one in found.items() if one is not None}
-            self._folders[key] = seen
+            is_none = path != b"/" and self._is_no_folder(volume, path)
+            self._names(volume, path, {} if is_none else self.ask("folder", volume, path).value)
         return self._folders[key]
+
+    def _is_no_folder(self, volume: VolumeId, path: bytes) -> bool:
+        """Whether what is known of the folders above tells that no folder can be at a path."""
+        above = parent(path)
+        names = self._folders.get((volume, above))
+        if names is not None or (volume, path) in self._stats:
+            found = self._stats.get((volume, path)) or (names or {}).get(path.rpartition(b"/")[2])
+            return found is None or found.type is not Type.FOLDER
+        return above != b"/" and self._is_no_folder(volume, above)
+
+    def ahead(self, volume: VolumeId, paths: Sequence[bytes]) -> None:
+        """Learn at once what is at paths and on the way to them; it is there when asked for."""
+        new = [path for path in paths if (volume, path) not in self._known_ahead]
+        self._known_ahead.update((volume, path) for path in new)
+        if not new or self.ignores_case(volume):
+            return
+        asked = self.ask("ahead", volume, paths=[path.decode("latin-1") for path in new])
+        told = asked.value if isinstance(asked.value, dict) else {}
+        has_owners = self.way(volume).has_owners
+        for path, answer in _items(told.get("folders")):
+            self._names(volume, path, answer)
+        for path, answer in _items(told.get("stats")):
+            self._stats[volume, path] = _stat(volume, answer, has_owners=has_owners)
+        at = 0
+        for path, length in _lengths(told.get("files")):
+            content = asked.content[at : at + length]
+            at += length
+            seen = self.look(volume, path)
+            if seen is not None and seen.size == len(content):
+                self._hold(("read", volume, path, 0, length), content)
+
+    def _names(self, volume: VolumeId, path: bytes, answer: object) -> None:
+        """Remember what was told of a folder: its names with what they are, and links' targets."""
+        seen: dict[bytes, Stat] | None = None
+        if isinstance(answer, dict):
+            has_owners, seen = self.way(volume).has_owners, {}
+            for name, one in _items(answer):
+                match one:
+                    case [*stat, str(target)] if len(stat) == 5:
+                        there = path.rstrip(b"/") + b"/" + name
+                        self._hold(("link", volume, there), target.encode("latin-1", "replace"))
+                        one = stat
+                found = _stat(volume, one, has_owners=has_owners)
+                if found is not None:
+                    seen[name] = found
+        self._folders[volume, path] = seen
+
+    def _hold(self, key: tuple[object, ...], content: bytes) -> None:
+        """Remember bytes, as long as they are not too many."""
+        if self._held + len(content) <= HELD:
+            self._held += len(content)
+            self._contents[key] = content
 
     def ignores_case(self, volume: VolumeId) -> bool:
         """Whether names are found in any case."""
@@ -176,6 +220,7 @@ class Machine:
         self._stats.clear()
         self._folders.clear()
         self._contents.clear()
+        self._known_ahead.clear()
         self._held = 0
 
     def sync(self) -> None:
@@ -242,6 +287,22 @@ def _disk(number: int) -> str:
         number, rest = divmod(number - 1, 26)
         letters = chr(ord("a") + rest) + letters
     return f"vd{letters}"
+
+
+def _items(told: object) -> Iterator[tuple[bytes, object]]:
+    """Yield what a kernel says by path or name."""
+    for name, one in told.items() if isinstance(told, dict) else ():
+        yield str(name).encode("latin-1", "replace"), one
+
+
+def _lengths(told: object) -> Iterator[tuple[bytes, int]]:
+    """Yield the paths and lengths of contents; ends where they are none."""
+    for one in told if isinstance(told, list) else ():
+        match one:
+            case [str(path), int(length)] if length >= 0:
+                yield path.encode("latin-1", "replace"), length
+            case _:
+                return
 
 
 def _stat(volume: VolumeId, answer: object, *, has_owners: bool) -> Stat | None:
