@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from engine.config.standby import StandbyFolder
 from engine.daemon.clock import SystemClock
 from engine.daemon.desk import Desk
 from engine.daemon.engine import Engine, Settings
+from engine.daemon.housekeeping import Housekeeping
 from engine.daemon.rebuild import rebuild
 from engine.daemon.targets import Target
 from engine.guests.convert import GuestConverter
@@ -29,11 +31,15 @@ from engine.images.watching.inbox import Inbox
 from engine.images.watching.source import FolderSource
 from engine.jobs.power import Shape
 from engine.local.durable import file_lock, make_folder, move_folder
+from engine.model.work import Severity
 from engine.ports import Converter, Hypervisor, Store
+from engine.state.copies import copies_in, copies_of, copy_state, is_due
 from engine.state.sqlite import SqliteState
 from engine.stores.probe import open_store
 
 log = logging.getLogger(__name__)
+
+_DATABASE = "state.db"
 
 
 def run_engine(
@@ -76,6 +82,12 @@ def run_engine(
         )
         engine.start(inbox)
         stack.callback(engine.stop)
+        copying = partial(_copy_daily, told.state_dir / _DATABASE)
+        housekeeping = Housekeeping(
+            clock, partial(engine.tell, Severity.ERROR, ""), {"copy": copying}
+        )
+        housekeeping.start()
+        stack.callback(housekeeping.stop)
         door = Door(Desk(engine), socket or told.socket, view=told.state_dir / "view")
         door.start()
         stack.callback(door.stop)
@@ -101,7 +113,7 @@ def _serve(engine: Engine, *, until_idle: bool) -> int:
 def _state(
     told: EngineConfig, targets: Mapping[str, Target], clock: SystemClock, *, rebuild_state: bool
 ) -> SqliteState:
-    path = told.state_dir / "state.db"
+    path = told.state_dir / _DATABASE
     if not rebuild_state:
         return SqliteState(path)
     stamp = clock.now().strftime("%Y%m%dT%H%M%SZ")
@@ -114,6 +126,11 @@ def _state(
         log.warning("%s", odd)
     log.info("state rebuilt: %d ready, %d unfinished", found.ready, found.unfinished)
     return state
+
+
+def _copy_daily(database: Path, now: datetime) -> None:
+    if is_due(copies_in(copies_of(database)), now.date()):
+        log.info("state copied to %s", copy_state(database, now.date()))
 
 
 def _target(one: TargetConfig, told: EngineConfig) -> Target:

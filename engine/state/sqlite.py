@@ -25,6 +25,7 @@ from engine.model.errors import Failure, Problem
 from engine.model.points import MOVES
 from engine.model.text import safe
 from engine.state import schema
+from engine.state.copies import copy_before_migration
 from engine.state.sql import SqlState
 
 APPLICATION_ID = 0x62707431
@@ -62,7 +63,9 @@ class SqliteState(SqlState):
         readers = _engine(path, "ro", _READERS, "BEGIN", _READER_PRAGMAS)
         try:
             with writer.begin() as connection:
-                _check(connection, path)
+                version = _check(connection, path)
+            if 0 < version < schema.VERSION:
+                copy_before_migration(path, version)
             _use_wal(writer)
             with writer.begin() as connection:
                 _make_tables(connection)
@@ -127,17 +130,19 @@ def _opener(path: Path, mode: str) -> Callable[[], sqlite3.Connection]:
 # --- the file -------------------------------------------------------------------------------
 
 
-def _check(connection: Connection, path: Path) -> None:
-    """Refuse a file that is not ours, is newer than this program, or is damaged."""
+def _check(connection: Connection, path: Path) -> int:
+    """Refuse a file that is not ours, is newer than this program, or damaged; return its schema."""
     owner = _pragma(connection, "application_id")
     version = _pragma(connection, "user_version")
     if owner not in (0, APPLICATION_ID) or (owner == 0 and _has_tables(connection)):
         raise Failure(_foreign(path))
-    if isinstance(version, int) and version > schema.VERSION:
-        raise Failure(_newer(path, version))
+    known = version if isinstance(version, int) else 0
+    if known > schema.VERSION:
+        raise Failure(_newer(path, known))
     found = _pragma(connection, "quick_check")
     if found != "ok":
         raise Failure(_damaged(path, str(found)))
+    return known
 
 
 def _pragma(connection: Connection, name: str) -> object:
@@ -249,5 +254,6 @@ def _damaged(path: Path, found: str) -> Problem:
         "state.damaged",
         f"The state database {safe(str(path), 200)} is damaged: {safe(found, 300)}.",
         "It was not changed, and no layer was touched; the engine did not start.",
-        "Move the file away and rebuild the state from the layers on the stores.",
+        "Rebuild the state from the layers on the stores: bootpoint engine --rebuild-state. The "
+        "damaged file is kept beside the new one; daily copies of it lie in the folder copies.",
     )
