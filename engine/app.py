@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine.api.server import Door
 from engine.config.engine import EngineConfig, TargetConfig, load_engine
+from engine.config.esxi import EsxiConfig
 from engine.config.standby import StandbyFolder
 from engine.daemon.clock import SystemClock
 from engine.daemon.desk import Desk
@@ -23,6 +24,9 @@ from engine.daemon.rebuild import rebuild
 from engine.daemon.targets import Target
 from engine.guests.convert import GuestConverter
 from engine.guests.simulated import SimulatedConverter
+from engine.hypervisors.esxi.preflight import Wishes
+from engine.hypervisors.esxi.session import Account
+from engine.hypervisors.esxi.trust import Trust
 from engine.hypervisors.libvirt import LibvirtHypervisor
 from engine.hypervisors.simulated import SimulatedHypervisor
 from engine.images.bpi import BpiFormat
@@ -31,6 +35,8 @@ from engine.images.watching.inbox import Inbox
 from engine.images.watching.source import FolderSource
 from engine.jobs.power import Shape
 from engine.local.durable import file_lock, make_folder, move_folder
+from engine.local.secret import read_secret
+from engine.model.errors import HypervisorError, Problem
 from engine.model.work import Severity
 from engine.ports import Converter, Hypervisor, Store
 from engine.state.copies import copies_in, copies_of, copy_state, is_due
@@ -40,6 +46,8 @@ from engine.stores.probe import open_store
 log = logging.getLogger(__name__)
 
 _DATABASE = "state.db"
+RUN = ".run"
+"""Folder in an ESXi target's store that hosts mount; a point keeps it apart from standbys."""
 
 
 def run_engine(
@@ -166,4 +174,32 @@ def _log_to_stderr(level: str) -> None:
 def _hypervisor(one: TargetConfig, store: Store, folder: Path) -> Hypervisor:
     if one.kind == "simulated":
         return SimulatedHypervisor(one.name, store.chain, folder)
+    if one.kind == "esxi":
+        raise HypervisorError(
+            Problem(
+                "target.not-yet",
+                f"Target {one.name} can be checked, but no VM is made there yet.",
+                "Nothing was changed.",
+                "Keep standbys on a libvirt target meanwhile.",
+            )
+        )
     return LibvirtHypervisor(one.name, one.uri, folder, store.chain)
+
+
+def esxi_account(name: str, uri: str, told: EsxiConfig) -> Account:
+    """Return how to log in to an ESXi host or a vCenter."""
+    return Account(
+        name, uri, told.user, partial(read_secret, told.password), Trust(told.pin, told.authority)
+    )
+
+
+def esxi_wishes(one: TargetConfig, told: EsxiConfig) -> Wishes:
+    """Return what a target shall be used for."""
+    return Wishes(
+        place=told.place,
+        datastore=told.datastore,
+        production=told.production,
+        isolated=told.isolated,
+        server=told.server,
+        share=told.share or str(one.store.path / RUN),
+    )

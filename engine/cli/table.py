@@ -25,6 +25,7 @@ FULL_NAME = Option(("name",), "the standby's name", "NAME", kind="machine")
 GROUPS = {
     "job": "Deal with one job.",
     "standby": "Define standbys.",
+    "target": "Add and check the places where standby VMs run.",
     "image": "Make and check image files.",
     "sample": "A small site to try everything with.",
 }
@@ -281,6 +282,62 @@ _STANDBY = (
     ),
 )
 
+_TARGET = (
+    Command(
+        "target add",
+        "Add an ESXi host or a vCenter, after comparing its certificate.",
+        "target:add",
+        (
+            "bootpoint target add esx-01 --url https://esx-01/ --user bp --password file:/etc/e1",
+            "bootpoint target add vc --url https://vc/ --user bp --password credential:v --place C",
+            "bootpoint target add e2 --url https://e2/ --user bp --password file:/e2 --pin 3A:8C",
+        ),
+        (
+            Option(("name",), "small letters, digits, hyphens", "NAME"),
+            Option(("--url",), "https://HOST/ of its API", "URL", required=True),
+            Option(
+                ("--user",), "who logs in; needs a role, see docs/ESXI.md", "USER", required=True
+            ),
+            Option(
+                ("--password",),
+                "where it is: file:PATH (mode 0600) or credential:NAME",
+                "REF",
+                required=True,
+            ),
+            Option(("--pin",), "SHA-256 of the certificate, compared before", "SHA256"),
+            Option(
+                ("--authority",), "PEM file of who signed it, instead", "FILE", Path, kind="file"
+            ),
+            Option(("--place",), "resource pool, cluster or host", "TEXT"),
+            Option(("--datastore",), "for the VMs' own files", "TEXT"),
+            Option(("--production",), "port group of the real network", "TEXT"),
+            Option(("--isolated",), "port group without uplink", "TEXT"),
+            Option(("--server",), "this appliance's address, as hosts see it", "HOST"),
+        ),
+    ),
+    Command(
+        "target list",
+        "List the targets and the room they have.",
+        "listing:targets",
+        (
+            "bootpoint target list",
+            "bootpoint target list --json",
+            "bootpoint --read-only target list",
+        ),
+    ),
+    Command(
+        "target check",
+        "Look at a target now and say what stands in the way.",
+        "target:check",
+        (
+            "bootpoint target check esx-01",
+            "bootpoint target check esx-01 --json",
+            "bootpoint target check local",
+        ),
+        (Option(("name",), "the target's name", "TARGET"),),
+    ),
+)
+
 _IMAGE = (
     Command(
         "image create",
@@ -459,6 +516,7 @@ COMMANDS: Sequence[Command] = (
     *_ACTING,
     *CONVERTING,
     *_STANDBY,
+    *_TARGET,
     *_IMAGE,
     *_SAMPLE,
     *_REST,

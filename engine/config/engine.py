@@ -14,17 +14,19 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta, field
 
+from engine.config.esxi import EsxiConfig, EsxiSection, read_esxi
 from engine.config.keeping import Keeping, read_keeping
 from engine.config.reading import Section, convert, read_toml, wrong
 from engine.model.retention import Retention
 
 LOCAL = "local"
+TARGETS = "targets.d"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 _HOST_ZONE = Path("/etc/localtime")
 _LONGEST_SOCKET = 100
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-TargetKind = Literal["libvirt", "simulated"]
+TargetKind = Literal["libvirt", "simulated", "esxi"]
 Backend = Literal["auto", "userland", "uml", "guestfs"]
 StoreKind = Literal["auto", "reflink", "qcow2", "memory"]
 
@@ -39,12 +41,20 @@ class StoreConfig:
 
 @dataclass(frozen=True, slots=True)
 class TargetConfig:
-    """One hypervisor. `uri`: of libvirt; empty for a simulated one."""
+    """One hypervisor.
+
+    Attributes:
+        uri: Of libvirt, or `https://HOST/` of ESXi or vCenter; empty for a simulated one.
+        esxi: What only those two have; None for others.
+        file: Where it is defined; None for the one that needs no definition.
+    """
 
     name: str
     kind: TargetKind
     uri: str
     store: StoreConfig
+    esxi: EsxiConfig | None = None
+    file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +145,7 @@ class _Target(Section):
     kind: TargetKind = "libvirt"
     uri: str = ""
     store: _Store = field(default_factory=_Store)
+    esxi: EsxiSection | None = None
 
 
 class _Engine(Section):
@@ -234,34 +245,69 @@ def _host_zone() -> tzinfo:
 
 
 def _targets(raw: Mapping[str, Any], file: Path, state: Path) -> dict[str, TargetConfig]:
+    """Return the targets of engine.toml and of the files in `targets.d` beside it."""
     found = {}
     for name, table in (raw or {LOCAL: {}}).items():
-        key = f"targets.{name}"
-        if not _NAME.fullmatch(name):
-            expected = "expected a name of small letters, digits and hyphens, at most 48"
-            raise wrong(file, key, name, expected)
-        if not isinstance(table, dict):
-            raise wrong(file, key, table, "expected a table, such as [targets.local]")
-        found[name] = _target(name, convert(table, _Target, file, f"{key}."), file, state)
+        found[name] = _named(name, table, file, state, f"targets.{name}")
+    for own in target_files(file):
+        if own.stem in found and own.stem in raw:
+            expected = f"expected a name that {file.name} does not define too"
+            raise wrong(own, "file name", own.name, expected)
+        found[own.stem] = _named(own.stem, read_toml(own), own, state, "")
     return found
 
 
-def _target(name: str, told: _Target, file: Path, state: Path) -> TargetConfig:
-    key = f"targets.{name}.store"
-    if told.store.kind == "memory" and told.kind != "simulated":
+def target_files(file: Path) -> list[Path]:
+    """Return the files with one target each that lie beside engine.toml."""
+    try:
+        beside = sorted((file.parent / TARGETS).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [one for one in beside if one.suffix == ".toml" and not one.name.startswith(".")]
+
+
+def read_target(name: str, table: object, file: Path, state: Path) -> TargetConfig:
+    """Return a target as a file of its own in `targets.d` says it. WrongUse when it is wrong."""
+    return _named(name, table, file, state, "")
+
+
+def _named(name: str, table: object, file: Path, state: Path, key: str) -> TargetConfig:
+    if not _NAME.fullmatch(name):
+        expected = "expected a name of small letters, digits and hyphens, at most 48"
+        raise wrong(file, key or "file name", name, expected)
+    if not isinstance(table, dict):
+        raise wrong(file, key, table, "expected a table, such as [targets.local]")
+    prefix = f"{key}." if key else ""
+    return _target(name, convert(table, _Target, file, prefix), file, state, key)
+
+
+def _target(name: str, told: _Target, file: Path, state: Path, key: str) -> TargetConfig:
+    dot = f"{key}." if key else ""
+    kind = told.store.kind
+    if kind == "memory" and told.kind != "simulated":
         expected = "expected auto, reflink or qcow2: only a simulated target keeps disks in memory"
-        raise wrong(file, f"{key}.kind", told.store.kind, expected)
+        raise wrong(file, f"{dot}store.kind", kind, expected)
     if told.uri and told.kind == "simulated":
-        raise wrong(file, f"targets.{name}.uri", told.uri, "a simulated target has no uri")
+        raise wrong(file, f"{dot}uri", told.uri, "a simulated target has no uri")
+    esxi = None
+    if told.kind == "esxi":
+        if told.esxi is None:
+            raise wrong(file, f"{dot}esxi", None, "it is missing: user and password stand there")
+        if kind not in ("auto", "reflink"):
+            raise wrong(file, f"{dot}store.kind", kind, "hosts read flat files: expected reflink")
+        kind, esxi = "reflink", read_esxi(told.esxi, told.uri, file, key)
+    elif told.esxi is not None:
+        raise wrong(file, f"{dot}esxi", told.kind, "only a target of kind esxi has this table")
     below = state / "store" if name == LOCAL else state / f"store-{name}"
-    store = StoreConfig(_path(told.store.path, file, f"{key}.path", below), told.store.kind)
+    store = StoreConfig(_path(told.store.path, file, f"{dot}store.path", below), kind)
     embedded = f"qemu:///embed?root={state / 'libvirt'}"
     uri = told.uri or (embedded if told.kind == "libvirt" else "")
-    return TargetConfig(name, told.kind, uri, store)
+    return TargetConfig(name, told.kind, uri, store, esxi, file)
 
 
 def defaults() -> dict[str, Any]:
     """Return what engine.toml's keys are when they are not given, for its documentation."""
     told: dict[str, Any] = msgspec.to_builtins(_Engine())
     told["targets"] = {LOCAL: msgspec.to_builtins(_Target())}
+    del told["targets"][LOCAL]["esxi"]  # documented in a file of its own
     return told

@@ -10,7 +10,7 @@ import pytest
 
 from tests.vcsim.simulator import Certificate, Sim, certificate, running
 
-MODELS = {"esxi": ("-esx",), "vcenter": ()}
+MODELS = {"esxi": ("-esx",), "vcenter": ("-hosts", "1")}
 
 
 @pytest.fixture(scope="session")

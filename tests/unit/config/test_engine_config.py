@@ -14,12 +14,20 @@ import pytest
 
 from engine.config import engine as engine_config
 from engine.config.engine import Places, defaults, load_engine, places
+from engine.config.esxi import defaults as esxi_defaults
 from engine.config.standby import defaults as standby_defaults
 from engine.config.standby import load_standbys
 from engine.model.errors import WrongUse
 
 SAMPLE = Path(__file__).parents[3] / "sample-config"
 NOWHERE = Places(Path("/nonexistent/engine.toml"), Path("/state"))
+
+
+ESXI = "[targets.e]\nkind='esxi'\nesxi={{user='{}',password='{}'}}\n{}"
+PINNED = (
+    "[targets.e]\nkind='esxi'\nuri='https://h/'\n"
+    "[targets.e.esxi]\nuser='u'\npassword='file:/p'\npin='{}'"
+)
 
 
 def load(tmp_path: Path, text: str) -> None:
@@ -81,7 +89,12 @@ def test_the_usual_places_are_the_users_own(monkeypatch: pytest.MonkeyPatch) -> 
         ("zone = '../../etc/passwd'", "zone", "passwd", "Europe/Berlin"),
         (f"socket = '/{'x' * 120}'", "socket", "xxx", "at most 100 bytes"),
         ("[targets.kvm.store]\nkind = 'zfs'", "targets.kvm.store.kind", "'zfs'", "reflink"),
-        ("[targets.kvm]\nkind = 'esxi'", "targets.kvm.kind", "'esxi'", "libvirt, simulated"),
+        ("[targets.kvm]\nkind = 'xen'", "targets.kvm.kind", "'xen'", "libvirt, simulated, esxi"),
+        ("[targets.e]\nkind = 'esxi'", "targets.e.esxi", "nothing", "user and password"),
+        ("[targets.e]\nesxi={user='u',password='file:/p'}", "targets.e.esxi", "libvirt", "esxi"),
+        (ESXI.format("u", "file:/p", ""), "targets.e.uri", "''", "https://HOST/"),
+        (ESXI.format("u", "hunter2", "uri='https://h/'"), "targets.e.esxi.password", "", "file:/"),
+        (PINNED.format("AB"), "targets.e.esxi.pin", "'AB'", "64 small hexadecimal"),
         ("[targets.kvm.store]\nkind = 'memory'", "targets.kvm.store.kind", "'memory'", "qcow2"),
         ("[targets.x]\nkind='simulated'\nuri='a'", "targets.x.uri", "'a'", "has no uri"),
         ("[targets]\nx = 1", "targets.x", "1", "a table"),
@@ -146,7 +159,7 @@ def test_the_sample_loads() -> None:
     """What ships as an example is right."""
     config = load_engine(SAMPLE / "engine.toml")
     assert config.site == "Remote site Hamburg"
-    assert sorted(config.targets) == ["local", "rehearsal"]
+    assert sorted(config.targets) == ["esx-01", "local", "rehearsal"]
     assert config.standbys == SAMPLE / "standbys.d"
     found, problems = load_standbys(config.standbys)
     assert (sorted(found), problems) == (["archive", "erp", "web"], [])
@@ -181,6 +194,18 @@ def test_each_default_in_the_samples_comments_is_the_codes() -> None:
     assert code.pop("watch.quiet_s") is None
     assert said.pop("watch.quiet_s") == 30
     assert {key: value for key, value in said.items() if "rehearsal" not in key} == code
+
+
+def test_each_default_in_the_sample_esxi_target_is_the_codes() -> None:
+    """The commented sample of an ESXi target names every key of it and its true default."""
+    said = commented(SAMPLE / "targets.d" / "esx-01.toml")
+    own = {key.removeprefix("esxi."): said[key] for key in said if key.startswith("esxi.")}
+    code = esxi_defaults()
+    given = {"user", "password", "pin", "datastore", "server"}
+    assert set(own) == set(code)
+    assert {k: v for k, v in own.items() if k not in given} == {
+        k: v for k, v in code.items() if k not in given
+    }
 
 
 def test_each_default_in_the_sample_standby_is_the_codes() -> None:

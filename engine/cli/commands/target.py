@@ -1,0 +1,200 @@
+"""Commands that add and check targets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.cli.context import Context
+from engine.cli.output import Output, note
+from engine.model.errors import Failure, NotFound, Problem, Refused, WrongUse
+from engine.model.text import safe
+
+if TYPE_CHECKING:
+    from engine.config.engine import EngineConfig, TargetConfig
+    from engine.ports import Finding
+
+CONTACT_S = 15.0
+_MARKS = {"error": "X", "warning": "!", "note": " "}
+
+
+def add(
+    context: Context,
+    *,
+    name: str,
+    url: str,
+    user: str,
+    password: str,
+    pin: str | None,
+    authority: Path | None,
+    **more: str | None,
+) -> int:
+    """Add an ESXi host or vCenter: compare its certificate, log in, look, write its file."""
+    from engine.config.engine import load_engine
+    from engine.config.targets import check_target, write_target
+
+    config = load_engine(context.config)
+    esxi: dict[str, Any] = {"user": user, "password": password}
+    esxi |= {key: value for key, value in more.items() if value}
+    told: dict[str, Any] = {"kind": "esxi", "uri": url, "esxi": esxi}
+    check_target(config, name, told)
+    if authority is not None:
+        esxi["authority"] = str(authority.absolute())
+    else:
+        esxi["pin"] = _given(pin) if pin else _first_contact(context, name, url)
+    chosen = check_target(config, name, told)
+    found = _preflight(chosen)
+    file = write_target(config, name, told)
+    _tell(context.output, found, name=name, file=str(file))
+    if not context.output.as_json:
+        context.output.say(
+            f"Target {name} was added ({file}). A running engine knows it after its next start."
+        )
+    return 0
+
+
+def check(context: Context, *, name: str) -> int:
+    """Look at a target now; 1 when something stands in the way."""
+    from engine.config.engine import load_engine
+
+    config = load_engine(context.config)
+    one = config.targets.get(name)
+    if one is None:
+        raise _unknown(name, config)
+    if one.kind != "esxi":
+        return _as_the_engine_sees_it(context, name)
+    found = _preflight(one)
+    _tell(context.output, found, name=name)
+    return int(any(finding.gravity.value == "error" for finding in found))
+
+
+def _preflight(one: TargetConfig) -> Sequence[Finding]:
+    """Log in and look. Failure when that is not possible; then there is one reason, told so."""
+    from engine.app import esxi_account, esxi_wishes
+    from engine.daemon.clock import SystemClock
+    from engine.hypervisors.esxi.preflight import findings
+    from engine.hypervisors.esxi.session import Session
+
+    if one.esxi is None:
+        raise AssertionError
+    session = Session(esxi_account(one.name, one.uri, one.esxi), timeout_s=CONTACT_S)
+    try:
+        return findings(session, esxi_wishes(one, one.esxi), SystemClock().now)
+    finally:
+        session.close()
+
+
+def _as_the_engine_sees_it(context: Context, name: str) -> int:
+    """Tell what the engine found when it opened a target of another kind."""
+    from engine.api.views import TargetView
+
+    with context.client() as client:
+        found = client.call("targets", list[TargetView])
+    one = next((view for view in found if view.id == name), None)
+    if one is None:
+        raise NotFound(
+            Problem(
+                "target.not-running",
+                f"The running engine does not know target {safe(name)}: it was configured later.",
+                "",
+                "Start the engine again.",
+            )
+        )
+    if context.output.as_json:
+        context.output.object(
+            name=name,
+            items=[
+                {"gravity": "warning", "key": "", "text": text, "remedy": ""}
+                for text in one.findings
+            ],
+        )
+    else:
+        context.output.say(*(f"! {text}" for text in one.findings))
+        if not one.findings:
+            context.output.say(f"Nothing stands in the way of target {name}.")
+    return 0
+
+
+# --- the certificate --------------------------------------------------------------------------
+
+
+def _given(pin: str) -> str:
+    from engine.hypervisors.esxi.trust import normal_pin
+
+    try:
+        return normal_pin(pin)
+    except ValueError as error:
+        raise WrongUse(
+            Problem("use.wrong", f"--pin: {error}.", "", "See: bootpoint target add --help")
+        ) from None
+
+
+def _first_contact(context: Context, name: str, url: str) -> str:
+    """Show the certificate's fingerprint and let a person compare it; nothing else is sent."""
+    from engine.hypervisors.esxi.trust import fingerprint, shown_pin
+    from engine.model.addresses import host_and_port
+
+    host, port = host_and_port(url)
+    try:
+        pin = fingerprint(host, port, CONTACT_S)
+    except OSError as error:
+        raise Failure(
+            Problem(
+                "target.away",
+                f"{safe(host)}, port {port}, does not answer with TLS: {safe(str(error), 200)}.",
+                "No target was added.",
+                "Check the address, and that the host runs.",
+            )
+        ) from error
+    shown = (
+        f"{safe(host)} shows a certificate with the SHA-256 fingerprint",
+        f"    {shown_pin(pin)}",
+        "Compare it with the host's own console, not with anything that came over this network.",
+    )
+    if context.output.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Refused(
+            Problem(
+                "target.first-contact",
+                f"The certificate of {safe(host)} is not known yet. Its SHA-256 is "
+                f"{shown_pin(pin)}.",
+                "No target was added; nothing was sent to the host, no password either.",
+                "Compare it on the host's own console, then add: --pin SHA256",
+                {"target": name, "sha256": pin},
+            )
+        )
+    note("\n".join(shown))
+    sys.stderr.write("Type yes if they are the same: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != "yes":
+        raise Refused(
+            Problem("target.not-trusted", "The certificate was not confirmed.", "Nothing was sent.")
+        )
+    return pin
+
+
+# --- telling ----------------------------------------------------------------------------------
+
+
+def _tell(output: Output, found: Sequence[Finding], **facts: str) -> None:
+    if output.as_json:
+        items = [
+            {"gravity": one.gravity.value, "key": one.key, "text": one.text, "remedy": one.remedy}
+            for one in found
+        ]
+        output.object(**facts, items=items)
+        return
+    for one in found:
+        output.say(f"{_MARKS[one.gravity.value]} {one.text}")
+        if one.remedy:
+            output.say(f"    {one.remedy}")
+    if not any(one.gravity.value == "error" for one in found):
+        output.say(f"Nothing stands in the way of target {facts['name']}.")
+
+
+def _unknown(name: str, config: EngineConfig) -> NotFound:
+    known = ", ".join(sorted(config.targets))
+    return NotFound(
+        Problem("target.unknown", f"There is no target {safe(name)}.", "", f"Known: {known}.")
+    )

@@ -1,0 +1,100 @@
+"""The isolated port group: on a switch of its own that has no uplink and no VMkernel port."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyVmomi import vim
+
+from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.inventory import Host
+from engine.hypervisors.esxi.session import Session
+from engine.model.text import safe
+
+_KINDS = ("portgroup", "vswitch", "vnic")
+
+
+def isolation(session: Session, hosts: Sequence[Host], name: str) -> Iterator[tuple[Host, str]]:
+    """Yield each host with the reason why its port group is not isolated.
+
+    The reason is empty where the port group is isolated, or is not there yet.
+    """
+    for host in hosts:
+        yield host, _why_not(_shape(session, host), name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A host's port groups, switches and VMkernel ports, as the API gives them."""
+
+    groups: Sequence[Any]
+    switches: Sequence[Any]
+    kernel: Sequence[Any]
+
+
+def _shape(session: Session, host: Host) -> _Shape:
+    """Return a host's networks, both as it is configured and as its network system says.
+
+    A host says the same twice; for isolation, what either says counts.
+    """
+    configured = session.read(host.ref, *(f"config.network.{kind}" for kind in _KINDS))
+    running = session.read(_system(session, host), *(f"networkInfo.{kind}" for kind in _KINDS))
+    return _Shape(
+        *(
+            [
+                *(running.get(f"networkInfo.{kind}") or ()),
+                *(configured.get(f"config.network.{kind}") or ()),
+            ]
+            for kind in _KINDS
+        )
+    )
+
+
+def _why_not(seen: _Shape, name: str) -> str:
+    group = next((one for one in seen.groups if one.spec.name == name), None)
+    if group is None:
+        return ""
+    switch = group.spec.vswitchName
+    for one in seen.switches:
+        if one.name == switch and one.pnic:
+            return f"its switch {safe(switch)} has the uplink {safe(str(one.pnic[0]))}"
+    beside = {one.spec.name for one in seen.groups if one.spec.vswitchName == switch}
+    for one in seen.kernel:
+        if one.portgroup in beside:
+            return f"the host itself is on its switch {safe(switch)} ({safe(one.device)})"
+    return ""
+
+
+def make_isolated(session: Session, hosts: Sequence[Host], name: str) -> None:
+    """Make the isolated port group on every host that lacks it; repeatable.
+
+    Raises:
+        HostFailure: A host refuses.
+    """
+    for host in hosts:
+        if _has(session, host, name):
+            continue
+        network = _system(session, host)
+        # What a lost reply leaves open, the look at the end decides.
+        with contextlib.suppress(faults.AlreadyThere, faults.ReplyLost):
+            network.AddVirtualSwitch(name, vim.host.VirtualSwitch.Specification(numPorts=128))
+        group = vim.host.PortGroup.Specification(
+            name=name, vlanId=0, vswitchName=name, policy=vim.host.NetworkPolicy()
+        )
+        try:
+            network.AddPortGroup(group)
+        except (faults.AlreadyThere, faults.ReplyLost):
+            if not _has(session, host, name):
+                raise
+
+
+def _system(session: Session, host: Host) -> Any:
+    path = "configManager.networkSystem"
+    return session.read(host.ref, path)[path]
+
+
+def _has(session: Session, host: Host, name: str) -> bool:
+    return any(one.spec.name == name for one in _shape(session, host).groups)

@@ -1,0 +1,308 @@
+"""Looks at a target and says what stands in the way, each finding with its fix. Changes nothing."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+from engine.hypervisors.esxi.gate import SLOW_S
+from engine.hypervisors.esxi.inventory import Inventory, look
+from engine.hypervisors.esxi.network import isolation
+from engine.hypervisors.esxi.privileges import NEEDED, On, Privilege
+from engine.hypervisors.esxi.session import Session, clock_skew
+from engine.model.errors import Failure, Problem
+from engine.model.machine import Gravity
+from engine.model.text import safe
+from engine.ports import Finding
+
+VERIFIED = "verified against vcsim, QEMU and NFS clients only"
+_SKEW_S = 60.0
+_FREE_SHARE = 10
+_VERSIONS = ((6, 7), (10, 0))
+_NFS_PORTS = (111, 2049, 20048)
+_PORT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the configuration wants to use of a target; see `EsxiConfig`.
+
+    Attributes:
+        server: Empty: nothing is mounted, and disks cannot be shown to hosts.
+        share: Absolute path of what is exported.
+    """
+
+    place: str
+    datastore: str
+    production: str
+    isolated: str
+    server: str
+    share: str
+
+
+def findings(session: Session, wishes: Wishes, now: Callable[[], datetime]) -> Sequence[Finding]:
+    """Return all findings of a target, the worst first.
+
+    Args:
+        now: This machine's clock.
+
+    Raises:
+        HostFailure: The host does not answer any more.
+    """
+    found = [*_about(session), *_clock(session, now), *_licence(session)]
+    try:
+        there = look(session, wishes.place)
+    except Failure as failure:
+        found.append(_as_finding(failure.problem))
+    else:
+        found += _hosts(session, there)
+        found += _home(there, wishes)
+        found += _networks(session, there, wishes)
+        found += _privileges(session, there, wishes)
+        found += _nfs(there, wishes)
+    order = (Gravity.ERROR, Gravity.WARNING, Gravity.NOTE)
+    return sorted(found, key=lambda one: order.index(one.gravity))
+
+
+def _as_finding(problem: Problem) -> Finding:
+    return Finding(Gravity.ERROR, problem.key, problem.happened, problem.remedy)
+
+
+# --- the host itself --------------------------------------------------------------------------
+
+
+def _about(session: Session) -> Iterator[Finding]:
+    about = session.content.about
+    product = safe(str(about.fullName))
+    yield Finding(Gravity.NOTE, "esxi.version", f"This is {product}. The way there is {VERIFIED}.")
+    numbers = tuple(int(part) for part in str(about.apiVersion).split(".")[:2] if part.isdigit())
+    if not _VERSIONS[0] <= numbers < _VERSIONS[1]:
+        yield Finding(
+            Gravity.WARNING,
+            "esxi.api-version",
+            f"API version {safe(str(about.apiVersion))} is outside of 6.7 to 9, for which this "
+            "program is meant.",
+            "Use ESXi or vCenter 7.0 to 9, or try every step on a machine that does not matter.",
+        )
+
+
+def _clock(session: Session, now: Callable[[], datetime]) -> Iterator[Finding]:
+    skew, took = clock_skew(session, now)
+    if abs(skew) > _SKEW_S:
+        yield Finding(
+            Gravity.WARNING,
+            "esxi.clock",
+            f"The host's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} ours.",
+            "Let both follow a time server; started guests take their time from the host.",
+        )
+    if took > SLOW_S:
+        yield Finding(
+            Gravity.WARNING,
+            "esxi.slow",
+            f"The host needs {took:.1f} s to tell the time.",
+            "Look at its load and at the network; fewer things are done at once meanwhile.",
+        )
+
+
+def _licence(session: Session) -> Iterator[Finding]:
+    if session.is_vcenter:
+        return
+    licences = session.read(session.content.licenseManager, "licenses").get("licenses", ())
+    for one in licences:
+        if str(one.editionKey).startswith("esxBasic"):
+            yield Finding(
+                Gravity.WARNING,
+                "esxi.licence",
+                f"The host's licence is {safe(str(one.name))}: the free one, as far as its key "
+                f"({safe(str(one.editionKey))}) tells. Its API can be read, not used to change "
+                "anything.",
+                "Give the host a paid vSphere licence. The first change it refuses is the proof.",
+            )
+
+
+def _hosts(session: Session, there: Inventory) -> Iterator[Finding]:
+    for host in there.hosts:
+        name = safe(host.name)
+        if not host.connected:
+            yield Finding(
+                Gravity.ERROR,
+                "esxi.host-away",
+                f"Host {name} is not connected to its vCenter.",
+                "Connect it again.",
+            )
+        if host.maintenance:
+            yield Finding(
+                Gravity.ERROR,
+                "esxi.maintenance",
+                f"Host {name} is in maintenance mode, so no VM starts there.",
+                "Take it out of maintenance mode.",
+            )
+        if host.manager and not session.is_vcenter:
+            yield Finding(
+                Gravity.WARNING,
+                "esxi.managed",
+                f"Host {name} is managed by the vCenter at {safe(host.manager)}, which may move "
+                "or change VMs without telling.",
+                "Make that vCenter the target instead of the host.",
+            )
+
+
+# --- what it shall be used for ----------------------------------------------------------------
+
+
+def home_datastore(there: Inventory, wanted: str) -> str:
+    """Return the datastore for VMs' own files: the wanted one, or the only one; else empty."""
+    if wanted:
+        return wanted if there.datastore(wanted) else ""
+    own = [one.name for one in there.datastores if not one.mounted]
+    return own[0] if len(own) == 1 else ""
+
+
+def _home(there: Inventory, wishes: Wishes) -> Iterator[Finding]:
+    name = home_datastore(there, wishes.datastore)
+    if not name:
+        names = ", ".join(sorted(safe(one.name) for one in there.datastores)) or "none"
+        what = f"is no datastore {safe(wishes.datastore)}" if wishes.datastore else "are several"
+        yield Finding(
+            Gravity.ERROR,
+            "esxi.datastore",
+            f"For the VMs' own files there {what}. Datastores: {names}.",
+            "Name one of them as esxi.datastore.",
+        )
+        return
+    one = there.datastore(name)
+    if one is None:
+        return
+    if not one.accessible:
+        yield Finding(
+            Gravity.ERROR,
+            "esxi.datastore-away",
+            f"Datastore {safe(name)} is not accessible.",
+            "See on the host why, and bring it back.",
+        )
+    elif one.free * _FREE_SHARE < one.capacity:
+        yield Finding(
+            Gravity.WARNING,
+            "esxi.datastore-full",
+            f"Datastore {safe(name)} has {one.free >> 30} GiB free, less than a tenth; each "
+            "started VM needs as much as its memory for its swap file.",
+            "Free space there.",
+        )
+
+
+def _networks(session: Session, there: Inventory, wishes: Wishes) -> Iterator[Finding]:
+    if not wishes.production:
+        yield Finding(
+            Gravity.NOTE,
+            "esxi.no-production",
+            "No production network is configured, so VMs start on the isolated one only.",
+            "Name the port group of the real network as esxi.production before a failover.",
+        )
+    elif there.network(wishes.production) is None:
+        names = ", ".join(sorted(safe(one.name) for one in there.networks)) or "none"
+        yield Finding(
+            Gravity.ERROR,
+            "esxi.production",
+            f"There is no port group {safe(wishes.production)}. Port groups: {names}.",
+            "Correct esxi.production.",
+        )
+    for host, why in isolation(session, there.hosts, wishes.isolated):
+        if why:
+            yield Finding(
+                Gravity.ERROR,
+                "esxi.isolated",
+                f"Port group {safe(wishes.isolated)} on host {safe(host.name)} is not isolated: "
+                f"{why}.",
+                "Choose another name as esxi.isolated, or take the uplink off its switch.",
+            )
+        elif there.network(wishes.isolated) is None:
+            yield Finding(
+                Gravity.NOTE,
+                "esxi.isolated-missing",
+                f"Host {safe(host.name)} has no port group {safe(wishes.isolated)} yet; it is "
+                "made, on a switch without uplink, when the first VM starts.",
+            )
+
+
+def _privileges(session: Session, there: Inventory, wishes: Wishes) -> Iterator[Finding]:
+    home = there.datastore(home_datastore(there, wishes.datastore))
+    wanted = [there.network(name) for name in (wishes.production, wishes.isolated) if name]
+    entities = {
+        On.FOLDER: [there.folder],
+        On.POOL: [there.pool],
+        On.DATASTORE: [home.ref] if home else [],
+        On.NETWORK: [one.ref for one in wanted if one is not None],
+        On.HOST: [one.ref for one in there.hosts],
+    }
+    manager = session.content.sessionManager
+    key = session.read(manager, "currentSession")["currentSession"].key
+    missing: list[Privilege] = []
+    for on, needed in groupby(sorted(NEEDED, key=lambda one: one.on), key=lambda one: one.on):
+        if entities[on]:
+            missing += _missing(session, entities[on], list(needed), key)
+    for one in missing:
+        yield Finding(
+            Gravity.ERROR if one.must else Gravity.WARNING,
+            f"esxi.privilege.{one.id}",
+            f"The user's role lacks {one.id} on the {one.on}, which is needed to {one.purpose}.",
+            "Add it to the role."
+            if one.must
+            else "Add it to the role, or let an administrator do this once by hand.",
+        )
+
+
+def _missing(
+    session: Session, entities: list[object], needed: list[Privilege], key: str
+) -> list[Privilege]:
+    ids = [one.id for one in needed]
+    answer = session.content.authorizationManager.HasPrivilegeOnEntities(entities, key, ids)
+    refused = {
+        told.privId
+        for entity in answer or ()
+        for told in entity.privAvailability
+        if not told.isGranted
+    }
+    return [one for one in needed if one.id in refused]
+
+
+def _nfs(there: Inventory, wishes: Wishes) -> Iterator[Finding]:
+    if not wishes.server:
+        yield Finding(
+            Gravity.ERROR,
+            "esxi.no-server",
+            "The address under which hosts reach this appliance is not configured.",
+            "Set esxi.server to it; the share must be exported by NFSv3 to the hosts' VMkernel "
+            "addresses.",
+        )
+        return
+    for port in _NFS_PORTS:
+        if not _answers(wishes.server, port):
+            yield Finding(
+                Gravity.WARNING,
+                f"esxi.port-{port}",
+                f"Port {port} of {safe(wishes.server)} does not answer, as seen from here.",
+                "Start the NFS server (rpcbind 111, nfs 2049, mountd 20048), and open the port "
+                "to the hosts.",
+            )
+    ours = f"{wishes.server}:{wishes.share}"
+    for one in there.datastores:
+        host, _, path = one.mounted.rpartition(":")
+        if path == wishes.share and one.mounted != ours and host:
+            yield Finding(
+                Gravity.ERROR,
+                "esxi.mounted-otherwise",
+                f"Datastore {safe(one.name)} mounts {safe(one.mounted)}, not {safe(ours)}: hosts "
+                "take two spellings of one server for two datastores.",
+                "Use the same spelling on all hosts, or unmount that datastore.",
+            )
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=_PORT_S):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,66 @@
+"""Pure: every privilege that is needed, on what, and for what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class On(StrEnum):
+    """The kinds of objects that a role is given for."""
+
+    FOLDER = "folder of the VMs"
+    POOL = "resource pool"
+    DATASTORE = "datastore"
+    NETWORK = "network"
+    HOST = "host"
+
+
+@dataclass(frozen=True, slots=True)
+class Privilege:
+    """One privilege.
+
+    Attributes:
+        purpose: Goes on after "is needed to".
+        must: Without it nothing works; otherwise an administrator can do its work once, by hand.
+    """
+
+    id: str
+    on: On
+    purpose: str
+    must: bool = True
+
+
+_VM, _DS = "VirtualMachine.", "Datastore."
+_SHAPE = "give a standby VM its shape"
+_DISKS = "put a boot point's disks into a VM"
+
+NEEDED: Sequence[Privilege] = (
+    Privilege(_VM + "Inventory.Create", On.FOLDER, "create standby and test VMs"),
+    Privilege(_VM + "Inventory.Delete", On.FOLDER, "delete VMs of its own"),
+    Privilege(_VM + "Inventory.Unregister", On.FOLDER, "delete VMs of its own"),
+    Privilege(_VM + "Config.AddExistingDisk", On.FOLDER, _DISKS),
+    Privilege(_VM + "Config.RemoveDisk", On.FOLDER, _DISKS),
+    Privilege(_VM + "Config.AddRemoveDevice", On.FOLDER, _SHAPE),
+    Privilege(_VM + "Config.EditDevice", On.FOLDER, "connect a VM's network card"),
+    Privilege(_VM + "Config.AdvancedConfig", On.FOLDER, "mark VMs as its own"),
+    Privilege(_VM + "Config.Settings", On.FOLDER, _SHAPE),
+    Privilege(_VM + "Config.CPUCount", On.FOLDER, _SHAPE),
+    Privilege(_VM + "Config.Memory", On.FOLDER, _SHAPE),
+    Privilege(_VM + "Config.Annotation", On.FOLDER, "say in a VM's notes what it is"),
+    Privilege(_VM + "Interact.PowerOn", On.FOLDER, "start a boot point"),
+    Privilege(_VM + "Interact.PowerOff", On.FOLDER, "stop a VM"),
+    Privilege(_VM + "Interact.AnswerQuestion", On.FOLDER, "go on when a VM asks at its start"),
+    Privilege(_VM + "Interact.DeviceConnection", On.FOLDER, "connect a VM's network card"),
+    Privilege(_VM + "Interact.CreateScreenshot", On.FOLDER, "show a VM's screen", must=False),
+    Privilege("Resource.AssignVMToPool", On.POOL, "create standby and test VMs"),
+    Privilege(_DS + "AllocateSpace", On.DATASTORE, "keep a VM's own small files"),
+    Privilege(_DS + "Browse", On.DATASTORE, "find a VM's own files"),
+    Privilege(_DS + "FileManagement", On.DATASTORE, "delete a VM's own files"),
+    Privilege("Network.Assign", On.NETWORK, "connect a VM's network card"),
+    Privilege(
+        "Host.Config.Storage", On.HOST, "mount the appliance's share as a datastore", must=False
+    ),
+    Privilege("Host.Config.Network", On.HOST, "create the isolated port group", must=False),
+)

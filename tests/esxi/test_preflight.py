@@ -1,0 +1,155 @@
+"""What stands in the way of a target, each with its fix; and nothing is changed by looking."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from pyVmomi import vim
+
+from engine.daemon.clock import SystemClock
+from engine.hypervisors.esxi import faults, preflight
+from engine.hypervisors.esxi.inventory import look
+from engine.hypervisors.esxi.network import isolation, make_isolated
+from engine.hypervisors.esxi.preflight import Wishes, findings
+from engine.hypervisors.esxi.privileges import NEEDED
+from engine.hypervisors.esxi.session import Session
+from engine.model.errors import WrongUse
+from engine.model.machine import Gravity
+from engine.ports import Finding
+from tests.vcsim.proxy import Drop, Fault
+from tests.vcsim.simulator import Sim
+
+WISHES = Wishes("", "LocalDS_0", "VM Network", "bp-isolated", "127.0.0.1", "/srv/bp/.run")
+READS = {
+    "RetrieveServiceContent",
+    "RetrievePropertiesEx",
+    "Login",
+    "CurrentTime",
+    "CreateContainerView",
+    "DestroyView",
+    "HasPrivilegeOnEntities",
+}
+
+
+def _wishes(session: Session) -> Wishes:
+    return replace(WISHES, place="DC0_C0") if session.is_vcenter else WISHES
+
+
+def _found(session: Session, wishes: Wishes) -> dict[str, Finding]:
+    return {one.key: one for one in findings(session, wishes, SystemClock().now)}
+
+
+def test_a_good_target_has_no_error(each: Sim) -> None:
+    """Only remarks are left, and looking made no call that changes anything."""
+    session = each.session()
+    found = _found(session, _wishes(session))
+    assert [one for one in found.values() if one.gravity is Gravity.ERROR] == []
+    assert set(each.proxy.calls) <= READS
+    assert preflight.VERIFIED in found["esxi.version"].text
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "says"),
+    [
+        ({"datastore": "gone"}, "esxi.datastore", "LocalDS_0, LocalDS_1"),
+        ({"datastore": ""}, "esxi.datastore", "several"),
+        ({"production": "gone"}, "esxi.production", "VM Network"),
+        ({"isolated": "VM Network"}, "esxi.isolated", "uplink"),
+        ({"server": ""}, "esxi.no-server", "hosts reach this appliance"),
+        ({"place": "gone"}, "target.place", "gone"),
+    ],
+)
+def test_each_wrong_wish_is_an_error_with_a_fix(
+    each: Sim, changes: dict[str, str], key: str, says: str
+) -> None:
+    """The finding says what there is instead, and what to configure."""
+    session = each.session()
+    one = _found(session, replace(_wishes(session), **changes))[key]
+    assert one.gravity is Gravity.ERROR
+    assert says in one.text
+    assert one.remedy
+
+
+def test_a_place_must_be_named_where_there_are_several(each: Sim) -> None:
+    """A vCenter with a host and a cluster does not say by itself where VMs go."""
+    session = each.session()
+    if session.is_vcenter:
+        with pytest.raises(WrongUse, match="DC0_C0"):
+            look(session, "")
+        assert [host.name for host in look(session, "DC0_C0").hosts] == ["DC0_C0_H0"]
+        assert [host.name for host in look(session, "DC0_H0").hosts] == ["DC0_H0"]
+    else:
+        assert len(look(session, "").hosts) == 1
+
+
+def test_clocks_that_differ_are_told(sim: Sim) -> None:
+    """More than a minute is a warning; guests take their time from the host."""
+    late = {
+        one.key: one
+        for one in findings(
+            sim.session(), WISHES, lambda: SystemClock().now() - timedelta(seconds=90)
+        )
+    }
+    assert "90 s ahead" in late["esxi.clock"].text
+    assert "esxi.clock" not in _found(sim.session(), WISHES)
+
+
+def test_the_free_licence_is_explained(sim: Sim, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with the free licence is found before the first change fails."""
+    session = sim.session()
+    free = vim.LicenseManager.LicenseInfo(name="vSphere 8 Hypervisor", editionKey="esxBasic")
+    real = session.read
+
+    def read(thing: object, *paths: str) -> object:
+        return {"licenses": [free]} if paths == ("licenses",) else real(thing, *paths)
+
+    monkeypatch.setattr(session, "read", read)
+    one = _found(session, WISHES)["esxi.licence"]
+    assert one.gravity is Gravity.WARNING
+    assert "paid" in one.remedy
+
+
+def test_each_missing_privilege_is_named_with_its_purpose(
+    each: Sim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A role with nothing gets the whole list; what can be done once by hand is a warning."""
+    session = each.session()
+    monkeypatch.setattr(preflight, "_missing", lambda _s, _e, needed, _k: needed)
+    wishes = replace(_wishes(session), isolated="VM Network")
+    found = _found(session, wishes)
+    for one in NEEDED:
+        finding = found[f"esxi.privilege.{one.id}"]
+        assert one.id in finding.text
+        assert one.purpose in finding.text
+        assert (finding.gravity is Gravity.ERROR) == one.must
+
+
+def test_a_host_that_goes_away_meanwhile_is_told(sim: Sim) -> None:
+    """No finding is made up from a question that was not answered."""
+    session = sim.session()
+    sim.proxy.plan("HasPrivilegeOnEntities", Drop(), Drop(), Drop())
+    with pytest.raises(faults.ReplyLost):
+        findings(session, WISHES, SystemClock().now)
+
+
+@pytest.mark.parametrize("step", [None, Drop(after=True), Fault("NoPermission")])
+@pytest.mark.parametrize("method", ["AddVirtualSwitch", "AddPortGroup"])
+def test_the_isolated_network_is_made_once(
+    each: Sim, method: str, step: Drop | Fault | None
+) -> None:
+    """It has no uplink; making it again, or after a lost reply, makes no second one."""
+    session = each.session()
+    hosts = look(session, _wishes(session).place).hosts
+    if step is not None:
+        each.proxy.plan(method, step)
+    if isinstance(step, Fault):
+        with pytest.raises(faults.NeedsHuman):
+            make_isolated(session, hosts, "bp-isolated")
+    make_isolated(session, hosts, "bp-isolated")
+    make_isolated(session, hosts, "bp-isolated")
+    assert [why for _, why in isolation(session, hosts, "bp-isolated")] == [""]
+    networks = look(session, _wishes(session).place).networks
+    assert [one.name for one in networks].count("bp-isolated") == 1
+    assert each.proxy.left() == {}

@@ -1,0 +1,166 @@
+"""`bootpoint target add` and `check` against a simulated host."""
+
+from __future__ import annotations
+
+import io
+import stat
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.cli.commands import target as command
+from engine.config.engine import load_engine
+from tests.unit.cli.program import Program, Ran
+from tests.vcsim.proxy import Fault
+from tests.vcsim.simulator import PASSWORD, USER, Sim
+
+Add = Callable[..., Ran]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Return an engine's configuration with a target of its own."""
+    file = tmp_path / "etc" / "engine.toml"
+    file.parent.mkdir()
+    file.write_text(f'state_dir = "{tmp_path}/state"\n[targets.demo]\nkind = "simulated"\n')
+    return file
+
+
+@pytest.fixture
+def bootpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Program:
+    """Return the program; no engine answers."""
+    return Program(tmp_path / "no.sock", capsys)
+
+
+@pytest.fixture
+def add(bootpoint: Program, config: Path, sim: Sim, tmp_path: Path) -> Add:
+    """Return a call of `target add` with what every test gives."""
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD + "\n")
+    secret.chmod(0o600)
+
+    def run(*more: str, name: str = "esx-01", user: str = USER) -> Ran:
+        words = ["target", "add", name, "--url", sim.proxy.url, "--user", user]
+        words += ["--password", f"file:{secret}", "--config", str(config)]
+        return bootpoint(*words, "--datastore", "LocalDS_0", "--server", "127.0.0.1", *more)
+
+    return run
+
+
+def test_an_added_target_is_configured_and_can_be_checked(
+    add: Add, sim: Sim, bootpoint: Program, config: Path
+) -> None:
+    """Its file holds the pin and where the password is, never the password."""
+    told = add("--pin", sim.certificate.pin.upper())
+    assert told.code == 0, told
+    file = config.parent / "targets.d" / "esx-01.toml"
+    assert PASSWORD not in file.read_text() + told.out + told.err
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    one = load_engine(config).targets["esx-01"]
+    assert one.esxi is not None
+    assert (one.kind, one.esxi.pin, one.store.kind) == ("esxi", sim.certificate.pin, "reflink")
+    checked = bootpoint("target", "check", "esx-01", "--config", str(config), "--json")
+    assert checked.code == 0
+    keys = {item["key"] for item in checked.told["items"]}
+    assert {"esxi.version", "esxi.no-production"} <= keys
+
+
+def test_a_check_that_finds_an_error_has_its_exit_code(
+    add: Add, sim: Sim, bootpoint: Program, config: Path
+) -> None:
+    """Monitoring needs no words."""
+    assert add("--pin", sim.certificate.pin, "--production", "gone").code == 0
+    checked = bootpoint("target", "check", "esx-01", "--config", str(config))
+    assert checked.code == 1
+    assert "X There is no port group gone" in checked.out
+
+
+def test_without_a_terminal_the_first_contact_needs_a_pin(add: Add, sim: Sim, config: Path) -> None:
+    """The fingerprint is shown, nothing is sent and nothing is written."""
+    told = add("--json")
+    assert told.code == 4
+    assert told.told["error"]["facts"]["sha256"] == sim.certificate.pin
+    assert "Login" not in sim.proxy.calls
+    assert not (config.parent / "targets.d").exists()
+
+
+@pytest.mark.parametrize(("typed", "code"), [("yes\n", 0), ("y\n", 4), ("", 4)])
+def test_a_person_compares_the_fingerprint(
+    add: Add, sim: Sim, monkeypatch: pytest.MonkeyPatch, typed: str, code: int
+) -> None:
+    """Only a whole yes pins the certificate that was shown."""
+    terminal = io.StringIO(typed)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(command.sys, "stdin", terminal)
+    monkeypatch.setattr(command.sys.stderr, "isatty", lambda: True, raising=False)
+    told = add()
+    assert told.code == code, told
+    assert sim.certificate.pin[:2].upper() + ":" in told.err
+    assert ("Login" in sim.proxy.calls) == (code == 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (("--pin", "ab" * 32), "target.certificate-changed"),
+        (("--pin", "ab"), "use.wrong"),
+        (("--authority", "/nonexistent.pem"), "target.authority"),
+    ],
+)
+def test_what_cannot_be_trusted_is_not_added(
+    add: Add, sim: Sim, config: Path, words: tuple[str, ...], key: str
+) -> None:
+    """A wrong pin sends no password and writes no file."""
+    told = add(*words, "--json")
+    assert told.told["error"]["key"] == key
+    assert told.code in (1, 2)
+    assert "Login" not in sim.proxy.calls
+    assert not (config.parent / "targets.d").exists()
+
+
+def test_a_wrong_user_is_not_added(add: Add, sim: Sim, config: Path) -> None:
+    """A refused login is told before anything is written."""
+    told = add("--pin", sim.certificate.pin, "--json", user="nobody")
+    assert told.told["error"]["key"] == "target.login"
+    assert not (config.parent / "targets.d").exists()
+
+
+def test_a_name_is_given_once(add: Add, sim: Sim) -> None:
+    """A second target of a name is refused, whichever file has the first."""
+    pin = ("--pin", sim.certificate.pin)
+    assert add(*pin).code == 0
+    assert add(*pin).code == 4
+    assert add(*pin, name="demo").code == 4
+    assert add(*pin, name="No/Name").code == 2
+
+
+def test_targets_that_cannot_be_checked_say_why(
+    bootpoint: Program, config: Path, add: Add, sim: Sim
+) -> None:
+    """An unknown one is wrong use; one of another kind needs the engine; a lost host is told."""
+    words = ("--config", str(config), "--json")
+    assert bootpoint("target", "check", "nope", *words).code == 2
+    assert bootpoint("target", "check", "demo", *words).code == 3
+    add("--pin", sim.certificate.pin)
+    sim.proxy.plan("Login", Fault("RestrictedVersion"))
+    told = bootpoint("target", "check", "esx-01", *words)
+    assert told.code == 1
+    assert told.told["error"]["key"] == "target.licence"
+
+
+def test_the_password_cannot_be_given_itself(bootpoint: Program, config: Path) -> None:
+    """A command line is seen by others; only a reference is taken, and the value is not echoed."""
+    words = ["target", "add", "x", "--url", "https://h/", "--user", "u", "--password", "hunter2"]
+    told = bootpoint(*words, "--pin", "ab" * 32, "--config", str(config))
+    assert told.code == 2
+    assert "hunter2" not in told.out + told.err
+
+
+def test_the_file_that_is_written_is_plain_toml(add: Add, sim: Sim, config: Path) -> None:
+    """An operator can go on editing it."""
+    add("--pin", sim.certificate.pin, "--isolated", "bp iso")
+    told = tomllib.loads((config.parent / "targets.d" / "esx-01.toml").read_text())
+    assert told["esxi"]["isolated"] == "bp iso"
+    assert set(told) == {"kind", "uri", "esxi"}
