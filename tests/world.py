@@ -14,16 +14,17 @@ from engine.daemon.performer import Performer
 from engine.daemon.targets import Target
 from engine.guests.simulated import SimulatedConverter
 from engine.jobs.power import Shape
-from engine.jobs.retire import unfinished
 from engine.model import planner
 from engine.model.errors import Failure, Problem, SourceMissing
 from engine.model.extents import Kind, Piece
 from engine.model.images import Arrival, DiskPart, FileMark, PointDisk, PointId, RecoveryPoint
 from engine.model.layers import LayerKind
 from engine.model.machine import Hints
-from engine.model.retention import Retention
+from engine.model.points import Stage
+from engine.model.retention import Retention, rules_of
 from engine.model.standby import Standby
-from engine.model.work import Job, JobId, JobKind, JobStatus, WantedJob
+from engine.model.upkeep import Upkeep, most_points, resting, upkeep_from
+from engine.model.work import Job, JobId, JobStatus, WantedJob
 from engine.ports import Hypervisor, NeverCancelled, PointReader, StateStore, Store
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -148,6 +149,7 @@ class World:
         )
         self.store, self.state, self.images = store, state, images
         self.clock = ManualClock(START)
+        self.since = START
         self.converter = SimulatedConverter()
         target = Target("local", "simulated", store, "memory", no_hypervisor, self.converter)
         self.performer = Performer(state, self.clock, images, lambda _standby: target, Shape())
@@ -182,12 +184,19 @@ class World:
             for point in fresh:
                 tx.save_boot_point(point)
         state = self.state.read()
-        wanted = list(planner.next_jobs(standbys, state, now, planner.Limits()))
-        if not wanted:
-            layers = self.store.chain("erp").layers()
-            left = next(unfinished(state, layers, "erp"), None)
-            wanted = [WantedJob(JobKind.RETIRE, "erp", left.id, "again")] if left else []
+        wanted = planner.next_jobs(standbys, state, now, planner.Limits(), {"erp": self.upkeep()})
         return wanted[0] if wanted else None
+
+    def upkeep(self) -> Upkeep:
+        """Return what retention goes by, as the engine sees it."""
+        state, chain = self.state.read(), self.store.chain("erp")
+        rules = rules_of(
+            self.standby.keep, self.standby.retention, Retention(), most=most_points(chain.deepest)
+        )
+        retired = [p for p in state.boot_points.values() if p.stage is Stage.RETIRED]
+        seen = upkeep_from(rules, chain.layers(), retired, folds_files=chain.folds_files)
+        pausing = resting(state, self.clock.now(), self.since).get("erp", frozenset())
+        return replace(seen, resting=pausing)
 
     def perform(self, wanted: WantedJob) -> None:
         """Perform one job to its end."""

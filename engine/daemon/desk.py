@@ -11,16 +11,15 @@ from uuid import uuid4
 from engine.daemon import conversions
 from engine.daemon.engine import Engine
 from engine.daemon.service import Snapshot
-from engine.daemon.upkeep import upkeep_of_all
+from engine.daemon.upkeep import Judge, upkeep_of_all
 from engine.model import planner
 from engine.model.conversion import Record
 from engine.model.errors import Failure, HypervisorError, NotFound, Problem, Refused, WrongUse
 from engine.model.machine import VMRef
 from engine.model.points import BootPoint, BootPointId, Stage
-from engine.model.retention import Verdict
 from engine.model.standby import NAME, Standby
 from engine.model.text import safe
-from engine.model.upkeep import is_stuck, judged
+from engine.model.upkeep import stuck
 from engine.model.work import (
     LIVE,
     Job,
@@ -40,7 +39,7 @@ class Desk:
 
     def __init__(self, engine: Engine) -> None:
         """Stand before a started engine."""
-        self._engine = engine
+        self._engine, self._judge = engine, Judge()
         self.site = engine.settings.site
         self.epoch = uuid4().hex[:8]
         self.started_at: datetime = engine.clock.now()
@@ -55,14 +54,13 @@ class Desk:
             standbys, sources = dict(engine.standbys), dict(engine.sources)
             roots, layers = dict(engine.roots), dict(engine.layers)
             waiting = {name: tuple(texts) for name, texts in engine.waiting.items()}
-            upkeep = upkeep_of_all(engine)
-        state = engine.state.read()
+            state = engine.state.read()
+            upkeep = upkeep_of_all(engine, state)
         last = engine.state.journal(limit=1)
-        verdicts: dict[BootPointId, Verdict] = {}
+        made = state.alive()
         for name, care in upkeep.items():
-            verdicts |= judged(name, state.points_of(name), state, care)
-            if stuck := is_stuck(state.points_of(name), state, care):
-                waiting[name] = (stuck, *waiting.get(name, ()))
+            if why := stuck(made.get(name, ()), state, care):
+                waiting[name] = (why, *waiting.get(name, ()))
         return Snapshot(
             seq=seq,
             now=engine.clock.now(),
@@ -74,7 +72,7 @@ class Desk:
             signs=engine.picture.signs(),
             layers=layers,
             waiting=waiting,
-            verdicts=verdicts,
+            verdicts=self._judge.verdicts(upkeep, state, made),
             upkeep=upkeep,
             targets=[target.status() for target in engine.targets.values()],
             journal_end=last[-1].number if last else 0,

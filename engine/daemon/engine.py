@@ -26,7 +26,6 @@ from engine.daemon.runner import Runner
 from engine.daemon.targets import Target
 from engine.daemon.upkeep import upkeep_of_all
 from engine.jobs.power import Shape
-from engine.jobs.retire import unfinished
 from engine.model import planner
 from engine.model.errors import Failure, Problem
 from engine.model.images import ImageSet, RootView
@@ -36,7 +35,7 @@ from engine.model.points import BootPoint, Stage
 from engine.model.retention import Retention
 from engine.model.standby import Standby
 from engine.model.state import State
-from engine.model.work import Job, JobId, JobKind, JobStatus, Severity, WantedJob
+from engine.model.work import Job, JobId, JobStatus, Severity, WantedJob
 from engine.ports import CancelFlag, Clock, ImageSource, Report, StateStore
 
 log = logging.getLogger(__name__)
@@ -122,6 +121,7 @@ class Engine:
         self._threads: list[threading.Thread] = []
         self._quiet_turns = 0
         self._rematch = False
+        self.since = clock.now()
 
     # --- life -------------------------------------------------------------------------------
 
@@ -235,7 +235,7 @@ class Engine:
 
     def _take_up(self) -> None:
         """After a start: what was being worked on is FAILED(interrupted), and is planned again."""
-        now = self.clock.now()
+        self.since = now = self.clock.now()
         with self.state.write() as tx:
             state = tx.state()
             for job in state.live_jobs():
@@ -316,23 +316,10 @@ class Engine:
         with self.lock:
             state = self.state.read()
             limits = planner.Limits(jobs=self.settings.jobs_at_once)
-            upkeep = upkeep_of_all(self)
+            upkeep = upkeep_of_all(self, state)
             wanted = [*planner.next_jobs(self.standbys, state, self.clock.now(), limits, upkeep)]
-            wanted += self._leftovers(wanted)
         started = [self._queue(one) for one in wanted]
         return any(started)
-
-    def _leftovers(self, wanted: Sequence[WantedJob]) -> list[WantedJob]:
-        """Ask again for retirements that were recorded but not finished."""
-        state = self.state.read()
-        busy = {job.standby for job in state.live_jobs()} | {one.standby for one in wanted}
-        more = []
-        for name in self.standbys:
-            point = next(unfinished(state, self.layers.get(name, {}), name), None)
-            if point is not None and name not in busy:
-                reason = "its retirement was not finished"
-                more.append(WantedJob(JobKind.RETIRE, name, point.id, reason))
-        return more
 
     def _queue(self, wanted: WantedJob) -> bool:
         standby = self.standbys.get(wanted.standby)

@@ -2,52 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from engine.model.layers import Layer, LayerKind, LayerName
-from engine.model.retention import rules_of
-from engine.model.upkeep import Upkeep
+from engine.model.points import BootPoint, BootPointId, Stage
+from engine.model.retention import Rules, Verdict, rules_of
+from engine.model.standby import Standby
+from engine.model.state import State
+from engine.model.upkeep import Upkeep, judged, most_points, resting, upkeep_from
 
 if TYPE_CHECKING:
     from engine.daemon.engine import Engine
-    from engine.model.standby import Standby
-
-TWIG_AND_SCRATCH = 2
-"""Layers that a start lays on the trunk."""
 
 
-def upkeep_of_all(engine: Engine) -> dict[str, Upkeep]:
-    """Return the upkeep of all standbys."""
-    return {name: _upkeep(engine, standby) for name, standby in engine.standbys.items()}
+def upkeep_of_all(engine: Engine, state: State) -> dict[str, Upkeep]:
+    """Return the upkeep of all standbys; the caller holds the engine's lock."""
+    pausing = resting(state, engine.clock.now(), engine.since)
+    retired: dict[str, list[BootPoint]] = defaultdict(list)
+    for point in state.boot_points.values():
+        if point.stage is Stage.RETIRED:
+            retired[point.standby].append(point)
+    found = {}
+    for name, standby in engine.standbys.items():
+        rules, folds_files = rules_for(engine, standby)
+        layers = engine.layers.get(name, {})
+        run = state.runs.get(name)
+        started = state.boot_points.get(run.boot_point) if run else None
+        runs = started.boot if started else None
+        seen = upkeep_from(rules, layers, retired[name], runs, folds_files=folds_files)
+        found[name] = replace(seen, resting=pausing.get(name, frozenset()))
+    return found
 
 
-def _upkeep(engine: Engine, standby: Standby) -> Upkeep:
+def rules_for(engine: Engine, standby: Standby) -> tuple[Rules, bool]:
+    """Return a standby's rules, and whether a fold on its target changes files."""
     usual, zone = engine.settings.retention, engine.settings.zone
-    most = deepest(engine, standby)
-    layers = engine.layers.get(standby.name, {})
-    return Upkeep(rules_of(standby.keep, standby.retention, usual, zone, most), depths_of(layers))
-
-
-def deepest(engine: Engine, standby: Standby) -> int | None:
-    """Return how many trunk layers may lie on one another on a standby's target."""
     target = engine.targets.get(standby.target)
-    opened = target.opened() if target else None
+    if target is None:
+        return rules_of(standby.keep, standby.retention, usual, zone), True
+    opened, chain = target.opened(), target.chain(standby.name)
     limit = opened.capabilities.layer_limit if opened else None
-    return None if limit is None else max(limit - TWIG_AND_SCRATCH, 1)
+    most = most_points(limit, chain.deepest)
+    return rules_of(standby.keep, standby.retention, usual, zone, most), chain.folds_files
 
 
-def depths_of(layers: Mapping[LayerName, Layer]) -> dict[LayerName, int]:
-    """Return trunk layer -> number of trunk layers from its seed up to it."""
-    return {
-        name: sum(1 for _ in _below(layers, name))
-        for name, layer in layers.items()
-        if layer.kind is LayerKind.REPLICA
-    }
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What verdicts were made of."""
+
+    points: Sequence[BootPoint]
+    upkeep: Upkeep
+    running: BootPointId | None
+
+    def is_still(self, other: _Case) -> bool:
+        """Tell whether nothing that matters is different now."""
+        return (
+            self.running == other.running
+            and len(self.points) == len(other.points)
+            and all(one is two for one, two in zip(self.points, other.points, strict=True))
+            and self.upkeep.rules == other.upkeep.rules
+            and self.upkeep.in_use == other.upkeep.in_use
+        )
 
 
-def _below(layers: Mapping[LayerName, Layer], name: LayerName | None) -> Iterator[Layer]:
-    """Yield a layer and its ancestors, as far as they are there: a fold may be on its way."""
-    while name is not None and name in layers:
-        yield layers[name]
-        name = layers[name].parent
+class Judge:
+    """Verdicts on all boot points, made again only of standbys that changed."""
+
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        self._cases: dict[str, tuple[_Case, Mapping[BootPointId, Verdict]]] = {}
+
+    def verdicts(
+        self, upkeep: Mapping[str, Upkeep], state: State, made: Mapping[str, Sequence[BootPoint]]
+    ) -> dict[BootPointId, Verdict]:
+        """Return the verdicts; `made`: standby -> its boot points that are not retired."""
+        found: dict[BootPointId, Verdict] = {}
+        cases: dict[str, tuple[_Case, Mapping[BootPointId, Verdict]]] = {}
+        for name, care in upkeep.items():
+            run = state.runs.get(name)
+            case = _Case(made.get(name, ()), care, run.boot_point if run else None)
+            old = self._cases.get(name)
+            told = old[1] if old is not None and old[0].is_still(case) else None
+            cases[name] = (case, told or judged(name, case.points, state, care))
+            found |= cases[name][1]
+        self._cases = cases
+        return found

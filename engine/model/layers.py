@@ -120,6 +120,31 @@ class Layer:
     manifest: LayerManifest | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What a store gets back when layers go.
+
+    Attributes:
+        bytes: Room that comes back, after what folding them takes.
+        copied: Bytes that folding them copies.
+        exact: False when `bytes` is what can be told beforehand, rather more than less.
+    """
+
+    bytes: int = 0
+    copied: int = 0
+    exact: bool = True
+
+
+def total(gains: Iterable[Gain]) -> Gain:
+    """Return several gains as one."""
+    told = list(gains)
+    return Gain(
+        sum(one.bytes for one in told),
+        sum(one.copied for one in told),
+        exact=all(one.exact for one in told),
+    )
+
+
 def layer_name(boot_point: str, kind: LayerKind) -> LayerName:
     """Return the name of a boot point's layer, such as `bp000042-replica`."""
     return LayerName(f"{boot_point}-{kind}")
@@ -137,6 +162,23 @@ def lineage(layers: Mapping[LayerName, Layer], name: LayerName) -> Iterator[Laye
         layer = layers[at]
         yield layer
         at = layer.parent
+
+
+def read_from(
+    layers: Mapping[LayerName, Layer], also: LayerName | None = None
+) -> frozenset[LayerName]:
+    """Return the layers that something above reads from now: a running VM, a layer being written.
+
+    Where a fold changes files, these cannot be folded. `also`: a layer that will be read from.
+    """
+    found: set[LayerName] = set()
+    writing = [one for one in layers.values() if one.kind is LayerKind.SCRATCH or not one.sealed]
+    for start in (also, *(layer.parent for layer in writing)):
+        at = start
+        while at is not None and at in layers and at not in found:
+            found.add(at)
+            at = layers[at].parent
+    return frozenset(found)
 
 
 def pack_pieces(pieces: Iterable[Piece]) -> bytes:

@@ -35,6 +35,14 @@ class State:
             (p for p in mine if p.stage is not Stage.RETIRED), key=lambda p: in_order(p.id)
         )
 
+    def alive(self) -> dict[str, list[BootPoint]]:
+        """Return standby -> its boot points that are not retired, oldest first (by id)."""
+        found: dict[str, list[BootPoint]] = {}
+        for point in sorted(self.boot_points.values(), key=lambda p: in_order(p.id)):
+            if point.stage is not Stage.RETIRED:
+                found.setdefault(point.standby, []).append(point)
+        return found
+
     def ready(self, standby: str) -> list[BootPoint]:
         """Return the standby's READY boot points, oldest data first."""
         ready = [p for p in self.points_of(standby) if p.stage is Stage.READY]

@@ -18,7 +18,7 @@ from engine.ports.images import DiskReader, ImageFormat, ImageSource, PointReade
 from engine.ports.layers import BlockDevice, DiskChain, DiskFile, Store
 from engine.ports.state import StateStore, Transaction
 from engine.ports.targets import Finding, Hypervisor
-from engine.ports.work import Cancel, CancelFlag, Clock, NeverCancelled, Report
+from engine.ports.work import Cancel, CancelFlag, Clock, Copied, NeverCancelled, Report, unseen
 
 __all__ = [
     "BlockDevice",
@@ -27,6 +27,7 @@ __all__ = [
     "Clock",
     "Converted",
     "Converter",
+    "Copied",
     "DiskChain",
     "DiskFile",
     "DiskReader",
@@ -42,4 +43,5 @@ __all__ = [
     "StateStore",
     "Store",
     "Transaction",
+    "unseen",
 ]

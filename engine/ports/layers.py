@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.model.extents import Extent
-from engine.model.layers import Layer, LayerKind, LayerManifest, LayerName
-from engine.ports.work import Cancel
+from engine.model.layers import Gain, Layer, LayerKind, LayerManifest, LayerName
+from engine.ports.work import Cancel, Copied, unseen
 
 
 class BlockDevice(Protocol):
@@ -55,6 +55,12 @@ class DiskChain(Protocol):
     Thread-safe for different layers; one layer is changed by one thread (its device by several).
     """
 
+    folds_files: bool
+    """A fold changes files that the layers above read from."""
+
+    deepest: int | None
+    """Layers that may lie on one another, twig and scratch included; None without limit."""
+
     def layers(self) -> Mapping[LayerName, Layer]:
         """Return all layers that exist now, unsealed ones included, by name."""
 
@@ -96,11 +102,23 @@ class DiskChain(Protocol):
         LayerError if damaged.
         """
 
-    def fold(self, layer: LayerName, cancel: Cancel) -> None:
+    def fold(self, layer: LayerName, cancel: Cancel, copied: Copied = unseen) -> None:
         """Take a sealed REPLICA layer away; its children go on reading the same bytes.
 
         Interrupted anywhere, calling it again finishes. LayerError when scratch lives on a layer
         whose files would change, or when a CONVERSION layer hangs on it.
+
+        Args:
+            layer: The layer.
+            cancel: Bites within a second; every layer stays readable.
+            copied: Told of each step; all of them together are about `gain(...).copied`.
+        """
+
+    def gain(self, gone: Sequence[LayerName]) -> Gain:
+        """Return what comes back when layers go, in this order; nothing is changed.
+
+        Those with children are folded into them, the others are dropped; twigs come before
+        what they lie on. Names of layers that are not there are passed over.
         """
 
     def drop(self, layer: LayerName) -> None:

@@ -41,6 +41,14 @@ class CancelFlag:
             raise Cancelled
 
 
+Copied = Callable[[int], None]
+"""Told each number of bytes that were copied; cheap, may be called from any thread."""
+
+
+def unseen(_length: int) -> None:
+    """Do nothing: a `Copied` for work that nobody watches."""
+
+
 Report = Callable[[Progress], None]
 """Told now and then how far long work is; cheap, may be called from any thread."""
 

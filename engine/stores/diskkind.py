@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from engine.model.extents import Extent
-from engine.ports import BlockDevice, Cancel
+from engine.model.layers import Gain, LayerName
+from engine.ports import BlockDevice, Cancel, Copied
 from engine.stores.layerfolders import Stack
 
 
@@ -32,6 +33,19 @@ class FoldedDisk:
     file: Path
     below: Stack
     above: Sequence[Path]
+
+
+@dataclass(frozen=True, slots=True)
+class DiskTree:
+    """One disk in all layers of a standby.
+
+    Attributes:
+        files: Layer -> its own file of this disk, as far as they are there.
+        parents: Layer -> the layer it lies on; None at a seed.
+    """
+
+    files: Mapping[LayerName, Path]
+    parents: Mapping[LayerName, LayerName | None]
 
 
 class DiskKind(Protocol):
@@ -61,8 +75,14 @@ class DiskKind(Protocol):
             loose: A layer below is being folded, so a file may be independent of it already.
         """
 
-    def fold(self, disk: FoldedDisk, cancel: Cancel) -> None:
+    def fold(self, disk: FoldedDisk, cancel: Cancel, copied: Copied) -> None:
         """Make the children independent of the file; repeatable after an interruption."""
+
+    def gain(self, disk: DiskTree, gone: Sequence[LayerName]) -> Gain:
+        """Return what comes back of this disk when layers are folded or dropped, in this order."""
 
     folds_files: bool
     """True when `fold` changes files that layers further up read from."""
+
+    deepest: int | None
+    """Layers that may lie on one another; None without limit."""

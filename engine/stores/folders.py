@@ -23,11 +23,11 @@ from pathlib import Path
 from engine.local import durable
 from engine.model.errors import LayerError, Problem
 from engine.model.extents import Extent
-from engine.model.layers import Layer, LayerKind, LayerManifest, LayerName
+from engine.model.layers import Gain, Layer, LayerKind, LayerManifest, LayerName, total
 from engine.model.text import safe
-from engine.ports import BlockDevice, Cancel, DiskFile
+from engine.ports import BlockDevice, Cancel, Copied, DiskFile, unseen
 from engine.stores import tree
-from engine.stores.diskkind import DiskKind, FoldedDisk
+from engine.stores.diskkind import DiskKind, DiskTree, FoldedDisk
 from engine.stores.layerfolders import CONVERSION, NOTE, PLACE, SEAL, LayerFolders, Stack, there
 from engine.stores.manifests import (
     Place,
@@ -55,6 +55,7 @@ class FolderChain:
         self._lock = threading.RLock()
         self._writing: set[tuple[LayerName, int]] = set()
         self._spoilt: set[LayerName] = set()
+        self.folds_files, self.deepest = kind.folds_files, kind.deepest
 
     # --- looking ---------------------------------------------------------------------------
 
@@ -263,7 +264,7 @@ class FolderChain:
 
     # --- taking away -----------------------------------------------------------------------
 
-    def fold(self, layer: LayerName, cancel: Cancel) -> None:
+    def fold(self, layer: LayerName, cancel: Cancel, copied: Copied = unseen) -> None:
         """Take a trunk layer away; its children go on reading the same bytes."""
         with self._lock:
             tree.check_name(layer)
@@ -274,16 +275,31 @@ class FolderChain:
             self._check_sound(layers, layer)
             place = self._folders.place(layer)
             above = tree.check_fold(layers, layer, resumed=place is not None and place.folding)
-            if self._kind.folds_files:
+            if self.folds_files:
                 tree.check_still(layers, layer)
             if place is not None:
                 self._folders.put(layer, PLACE, encode(replace(place, folding=True)))
             for number in range(len(layers[layer].disk_sizes)):
                 cancel.check()
-                self._kind.fold(self._folded(layers, layers[layer], number, above), cancel)
+                folded = self._folded(layers, layers[layer], number, above)
+                self._kind.fold(folded, cancel, copied)
             for child in above:
                 self._repoint(child, layers[layer].parent)
             self._discard(layer)
+
+    def gain(self, gone: Sequence[LayerName]) -> Gain:
+        """Return what comes back when layers go, in this order; nothing is changed."""
+        layers = self.layers()
+        going = [name for name in gone if name in layers]
+        disks = max((len(layer.disk_sizes) for layer in layers.values()), default=0)
+        return total(self._kind.gain(self._tree(layers, disk), going) for disk in range(disks))
+
+    def _tree(self, layers: Mapping[LayerName, Layer], disk: int) -> DiskTree:
+        files = {name: self._folders.file(name, disk) for name in layers}
+        return DiskTree(
+            {name: file for name, file in files.items() if there(file)},
+            {name: layer.parent for name, layer in layers.items()},
+        )
 
     def _folded(
         self, layers: Mapping[LayerName, Layer], layer: Layer, disk: int, above: Sequence[Layer]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from engine.model.errors import LayerError, NoSpace, Problem
 from engine.model.extents import Extent, Kind, join
-from engine.model.layers import Layer, LayerKind, LayerManifest, LayerName
-from engine.ports import BlockDevice, Cancel, DiskFile
+from engine.model.layers import Gain, Layer, LayerKind, LayerManifest, LayerName
+from engine.ports import BlockDevice, Cancel, Copied, DiskFile, unseen
 from engine.stores import tree
 from engine.stores.manifests import strip
 
@@ -80,6 +80,9 @@ class MemoryStore:
 
 class MemoryChain:
     """The layers of one standby."""
+
+    folds_files = False
+    deepest: int | None = None
 
     def __init__(self, store: MemoryStore, standby: str) -> None:
         """Make an empty chain."""
@@ -196,7 +199,7 @@ class MemoryChain:
         ]
         return replace(found.manifest, disks=disks, conversion=made.conversion)
 
-    def fold(self, layer: LayerName, cancel: Cancel) -> None:
+    def fold(self, layer: LayerName, cancel: Cancel, copied: Copied = unseen) -> None:  # noqa: ARG002 - nothing is copied here
         """Take a trunk layer away; its children go on reading the same bytes."""
         tree.check_name(layer)
         cancel.check()
@@ -211,6 +214,25 @@ class MemoryChain:
                     gone.below[n] if n < len(gone.below) else {} for n in range(len(entry.below))
                 ]
             del self._entries[layer]
+
+    def gain(self, gone: Sequence[LayerName]) -> Gain:
+        """Return the pages that only these layers hold."""
+        with self._store.lock:
+            kept = {
+                id(page)
+                for name, e in self._entries.items()
+                if name not in gone
+                for disk in e.disks
+                for page in disk.values()
+            }
+            freed = {
+                id(page)
+                for name in gone
+                if name in self._entries
+                for disk in self._entries[name].disks
+                for page in disk.values()
+            }
+            return Gain(PAGE * len(freed - kept))
 
     def drop(self, layer: LayerName) -> None:
         """Delete a layer without children."""

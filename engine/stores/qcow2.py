@@ -22,15 +22,22 @@ from engine.local.durable import move_file
 from engine.local.tools import ToolFailed, run_tool
 from engine.model.errors import Cancelled, LayerError, NoSpace, Problem
 from engine.model.extents import Extent, clip
+from engine.model.layers import Gain, LayerName
 from engine.model.text import safe
-from engine.ports import Cancel, NeverCancelled
-from engine.stores.diskkind import FoldedDisk
+from engine.ports import Cancel, Copied, NeverCancelled, unseen
+from engine.stores.diskkind import DiskTree, FoldedDisk
 from engine.stores.layerfolders import Stack
+from engine.stores.overlays import overlays_gain
 from engine.stores.qcow2file import CLUSTER, HERE_NOT, SPAN, ZERO, Qcow2File, read_header
 from engine.stores.rawdisk import ZEROS, changing, fill_zeros, read_all, write_all
 from engine.stores.tree import check_range
 
 SECTOR = 512
+DEEPEST = 66
+"""Each layer is a file to open and a table to ask. libvirt refuses chains of more than 200.
+
+Source: libvirt, src/qemu/qemu_domain.c, QEMU_DOMAIN_STORAGE_SOURCE_CHAIN_MAX_DEPTH.
+"""
 _MEMORY = 2 << 30
 _QUICK_S, _LONG_S = 60, 24 * 3600
 _FULL_WORDS = ("No space left on device", "Disk quota exceeded")
@@ -41,6 +48,7 @@ class Qcow2:
 
     format = "qcow2"
     folds_files = True
+    deepest: int | None = DEEPEST
 
     def make(self, path: Path, size: int, below: Stack) -> None:
         """Make an overlay on the file below; bytes past a cut end never come back."""
@@ -99,16 +107,20 @@ class Qcow2:
 
     # --- folding ---------------------------------------------------------------------------
 
-    def fold(self, disk: FoldedDisk, cancel: Cancel) -> None:
+    def fold(self, disk: FoldedDisk, cancel: Cancel, copied: Copied) -> None:
         """Make the children independent of the file, one safe step after the other."""
         waiting = [path for path in disk.above if read_header(path).backing == _relative(disk.file)]
         down = waiting[:1] if not disk.below else []
         for child in waiting[len(down) :]:
             with _writable(child):
-                _absorb(child, [disk.file, *disk.below], cancel)
+                _absorb(child, [disk.file, *disk.below], cancel, copied)
                 _repoint(child, disk.below)
         for child in down:
-            _commit(child, disk.file, cancel)
+            _commit(child, disk.file, cancel, copied)
+
+    def gain(self, disk: DiskTree, gone: Sequence[LayerName]) -> Gain:
+        """Return what the files take, less what folds copy into those above."""
+        return overlays_gain(disk, gone)
 
 
 class Qcow2Device:
@@ -201,7 +213,7 @@ class Qcow2Device:
         if place > ZERO or (place == HERE_NOT and len(self._files) > 1):
             self._patch(offset, ZEROS[:length])
 
-    def absorb(self, cancel: Cancel) -> None:
+    def absorb(self, cancel: Cancel, copied: Copied = unseen) -> None:
         """Take over what the file below the first one holds, as far as it shows through.
 
         A cancel keeps what was copied so far; the next call goes on from there.
@@ -211,14 +223,14 @@ class Qcow2Device:
                 for start, end in _seen_through(self._files[1], self._top.size):
                     for step, place in self._top.runs(start, end - start):
                         if place == HERE_NOT:
-                            self._take_over(start, start + step, cancel)
+                            self._take_over(start, start + step, cancel, copied)
                         start += step
             except Cancelled:
                 self._top.store()
                 raise
             self._top.store()
 
-    def _take_over(self, start: int, end: int, cancel: Cancel) -> None:
+    def _take_over(self, start: int, end: int, cancel: Cancel, copied: Copied) -> None:
         """Copy whole clusters from below, in steps that stay within one table."""
         buffer = memoryview(bytearray(len(ZEROS)))
         while start < end:
@@ -231,6 +243,7 @@ class Qcow2Device:
             else:
                 self._write_clusters(start // CLUSTER, step // CLUSTER, whole)
             start += step
+            copied(step)
 
     def flush(self) -> None:
         """Make all writes durable; once it failed, it fails for ever."""
@@ -251,7 +264,7 @@ class Qcow2Device:
                 self._top.store()
 
 
-def _absorb(child: Path, below: Stack, cancel: Cancel) -> None:
+def _absorb(child: Path, below: Stack, cancel: Cancel, copied: Copied) -> None:
     """Copy into a child what it sees of the file below it; it reads the same at any moment."""
     with contextlib.ExitStack() as closing:
         files = [Qcow2File(child, writable=True, careful=True)]
@@ -261,7 +274,7 @@ def _absorb(child: Path, below: Stack, cancel: Cancel) -> None:
             closing.callback(files[-1].close)
         device = Qcow2Device(files, files[0].size, writable=True)
         try:
-            device.absorb(cancel)
+            device.absorb(cancel, copied)
         finally:
             files[0].abandon()
 
@@ -282,7 +295,7 @@ def _repoint(child: Path, below: Stack) -> None:
     _qemu_img([*command, f"./{child.name}"], child.parent, NeverCancelled(), _QUICK_S)
 
 
-def _commit(child: Path, base: Path, cancel: Cancel) -> None:
+def _commit(child: Path, base: Path, cancel: Cancel, copied: Copied) -> None:
     """Write a child down into the base, then give the base file the child's place.
 
     Until the rename the child reads the same: its own clusters hide what changes below. Those who
@@ -290,12 +303,31 @@ def _commit(child: Path, base: Path, cancel: Cancel) -> None:
     """
     with _writable(base):
         command = ["commit", "-q", "-d", "-t", "writeback", "-f", "qcow2", "--", f"./{child.name}"]
-        _qemu_img(command, child.parent, cancel, _LONG_S)
+        _qemu_img(command, child.parent, _Growth(base, cancel, copied), _LONG_S)
         size = read_header(child).size
         if read_header(base).size != size:
             shrink = ["resize", "-q", "-f", "qcow2", "--shrink", "--", f"./{base.name}", str(size)]
             _qemu_img(shrink, base.parent, NeverCancelled(), _LONG_S)
     move_file(base, child)
+
+
+class _Growth:
+    """A `Cancel` that tells on the way how much a file that another program writes has grown."""
+
+    def __init__(self, file: Path, cancel: Cancel, copied: Copied) -> None:
+        self._file, self._cancel, self._copied = file, cancel, copied
+        self._size = self._occupied()
+
+    def _occupied(self) -> int:
+        return self._file.stat().st_blocks * SECTOR
+
+    def check(self) -> None:
+        """Tell, and raise `Cancelled` when the end was asked for."""
+        size = self._occupied()
+        if size > self._size:
+            self._copied(size - self._size)
+            self._size = size
+        self._cancel.check()
 
 
 @contextlib.contextmanager

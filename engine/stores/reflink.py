@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from engine.local.durable import FULL, no_space
-from engine.model.extents import Extent, Kind
-from engine.ports import Cancel
-from engine.stores.diskkind import FoldedDisk
+from engine.model.extents import Extent, Kind, overlay, subtract
+from engine.model.layers import Gain, LayerName
+from engine.ports import Cancel, Copied
+from engine.stores.diskkind import DiskTree, FoldedDisk
 from engine.stores.layerfolders import Stack
 from engine.stores.rawdisk import RawDevice, clone, differing, mapped
 
@@ -30,6 +31,7 @@ class Reflink:
 
     format = "raw"
     folds_files = False
+    deepest: int | None = None
 
     def make(self, path: Path, size: int, below: Stack) -> None:
         """Clone the file below, cut or lengthened to `size`."""
@@ -90,5 +92,54 @@ class Reflink:
     def check(self, stack: Stack, *, loose: bool) -> None:
         """Do nothing: flat files refer to nothing."""
 
-    def fold(self, disk: FoldedDisk, cancel: Cancel) -> None:
+    def fold(self, disk: FoldedDisk, cancel: Cancel, copied: Copied) -> None:
         """Do nothing: the children's bytes are their own."""
+
+    def gain(self, disk: DiskTree, gone: Sequence[LayerName]) -> Gain:
+        """Return the bytes on the medium that no file but those of the layers refers to.
+
+        Exact on XFS. btrfs keeps a whole extent while any byte of it is used, and sharing with
+        files outside the store is not seen: then less may come back.
+        """
+        going = [file for name, file in disk.files.items() if name in set(gone)]
+        staying = [file for name, file in disk.files.items() if name not in set(gone)]
+        if not going:
+            return Gain()
+        exact = os.statvfs(going[0]).f_files > 0  # btrfs makes inodes as it needs them: it has 0
+        try:
+            free = _places(going)
+            used = _places(staying)
+        except OSError as error:
+            if error.errno not in _NO_MAP:
+                raise
+            return Gain(sum(file.stat().st_blocks * 512 for file in going), exact=False)
+        return Gain(sum(one.length for one in subtract(free, used)), exact=exact)
+
+
+def _places(files: Iterable[Path]) -> list[Extent]:
+    """Return where on the medium the bytes of files lie, each place once."""
+    found: list[Extent] = []
+    for file in files:
+        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            own = [
+                Extent(one.place, one.length, Kind.DATA)
+                for one in mapped(fd, settle=False)
+                if one.place is not None
+            ]
+        finally:
+            os.close(fd)
+        found = list(overlay(_whole(own), found))
+    return found
+
+
+def _whole(ranges: Iterable[Extent]) -> list[Extent]:
+    """Return ranges sorted, what several of them cover once."""
+    found: list[Extent] = []
+    for one in sorted(ranges):
+        if found and one.start <= found[-1].end:
+            end = max(found[-1].end, one.end)
+            found[-1] = Extent(found[-1].start, end - found[-1].start, Kind.DATA)
+        else:
+            found.append(one)
+    return found

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.model.images import PointId
@@ -19,6 +19,8 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
 SLOTS = (Rule.HOURLY, Rule.DAILY, Rule.WEEKLY, Rule.MONTHLY, Rule.YEARLY)
 ALWAYS = {Rule.RUNS, Rule.PIN, Rule.NEWEST, Rule.NEXT, Rule.PARENT, Rule.PROVEN, Rule.FLOOR}
+
+SETTINGS = settings(deadline=None, max_examples=80)
 
 Past = tuple[list[BootPoint], Rules, BootPointId | None]
 
@@ -91,6 +93,7 @@ def ready_of(points: Sequence[BootPoint]) -> list[BootPoint]:
 
 
 @given(pasts())
+@SETTINGS
 def test_what_must_stay_stays(past: Past) -> None:
     """Pinned, running, needed, unfinished and the newest stay, whatever the settings say."""
     points, rules, running = past
@@ -107,6 +110,7 @@ def test_what_must_stay_stays(past: Past) -> None:
 
 
 @given(pasts())
+@SETTINGS
 def test_the_floor_holds(past: Past) -> None:
     """The newest proven one stays, and as many proven, else ready ones, as the floor says."""
     points, rules, running = past
@@ -121,6 +125,7 @@ def test_the_floor_holds(past: Past) -> None:
 
 
 @given(pasts())
+@SETTINGS
 def test_what_nothing_speaks_for_goes(past: Past) -> None:
     """A ready one beyond count and slots goes; and only the firm rules save one that is too old."""
     points, rules, running = past
@@ -136,6 +141,7 @@ def test_what_nothing_speaks_for_goes(past: Past) -> None:
 
 
 @given(pasts(), st.integers(1, 4), st.sampled_from(SLOTS))
+@SETTINGS
 def test_a_slot_is_filled_by_the_first_of_its_period(past: Past, count: int, rule: Rule) -> None:
     """Of each of the newest periods that have any, the first ready boot point stays."""
     points, rules, running = past
@@ -157,6 +163,7 @@ def test_a_slot_is_filled_by_the_first_of_its_period(past: Past, count: int, rul
 
 
 @given(pasts(), st.lists(steps, max_size=6))
+@SETTINGS
 def test_newer_points_never_move_a_slot(past: Past, more: list[int]) -> None:
     """A slot that is still kept after newer boot points came is filled by the same one."""
     points, rules, running = past
@@ -179,6 +186,7 @@ def test_newer_points_never_move_a_slot(past: Past, more: list[int]) -> None:
 
 
 @given(pasts())
+@SETTINGS
 def test_retiring_until_nothing_goes_ends_where_it_was_said(past: Past) -> None:
     """One at a time, oldest first: what was said to stay does, but for parents of what went."""
     points, rules, running = past
@@ -199,6 +207,7 @@ def test_retiring_until_nothing_goes_ends_where_it_was_said(past: Past) -> None:
 
 
 @given(pasts())
+@SETTINGS
 def test_a_hold_retires_nothing(past: Past) -> None:
     """While retention is on hold nothing goes, and each that would have gone says why it stays."""
     points, rules, running = past
@@ -212,6 +221,7 @@ def test_a_hold_retires_nothing(past: Past) -> None:
 
 
 @given(pasts())
+@SETTINGS
 def test_what_something_reads_from_is_not_folded(past: Past) -> None:
     """A boot point whose files a running machine reads stays until that machine was stopped."""
     points, rules, running = past
@@ -222,6 +232,7 @@ def test_what_something_reads_from_is_not_folded(past: Past) -> None:
 
 
 @given(pasts(), st.integers(1, 12))
+@SETTINGS
 def test_no_more_stay_than_the_target_can_hold(past: Past, most: int) -> None:
     """Beyond what the target holds only those stay that must; slots outlive the mere count."""
     points, rules, running = past
@@ -239,6 +250,7 @@ def test_no_more_stay_than_the_target_can_hold(past: Past, most: int) -> None:
 
 
 @given(pasts(), st.integers(-10_000, 10_000), st.sampled_from(["taken_at", "created_at", "both"]))
+@SETTINGS
 def test_no_clock_ages_a_point(past: Past, shift: int, which: str) -> None:
     """Moving all times of one clock, or of both, changes no verdict but which slots there are."""
     points, rules, running = past
@@ -257,6 +269,7 @@ def test_no_clock_ages_a_point(past: Past, shift: int, which: str) -> None:
 
 
 @given(pasts(), st.integers(1, 15), st.sampled_from(["taken_at", "created_at"]))
+@SETTINGS
 def test_a_clock_that_jumps_by_years_counts_as_a_week(past: Past, at: int, which: str) -> None:
     """From some boot point on one clock is ten years ahead: only the other one is believed."""
     points, rules, running = past
@@ -311,6 +324,27 @@ def test_days_are_those_of_the_engine_s_zone() -> None:
     hourly = Rules(keep=1, slots=slots(hourly=9), floor=1, zone=BERLIN)
     filled = [p for p, v in retain(twice, hourly, None).items() if Rule.HOURLY in v.rules]
     assert filled == [boot_point_id(1), boot_point_id(2), boot_point_id(5)]
+
+
+def test_weeks_and_months_are_those_of_a_year() -> None:
+    """The week around New Year is one; the same week, month or day a year later is another."""
+    days = [
+        datetime(2026, 3, 2),
+        datetime(2026, 12, 31),
+        datetime(2027, 1, 1),
+        datetime(2027, 3, 1),
+    ]
+    points = [replace(boot_point(n), taken_at=day) for n, day in enumerate(days, 1)]
+
+    def filled(**asked: int) -> list[int]:
+        verdicts = retain(points, Rules(keep=1, slots=slots(**asked), floor=1), None)
+        rule = Rule(next(iter(asked)))
+        return [n for n, verdict in enumerate(verdicts.values(), 1) if rule in verdict.rules]
+
+    assert filled(weekly=9) == [1, 2, 4]
+    assert filled(monthly=9) == [1, 2, 3, 4]
+    assert filled(yearly=9) == [1, 3]
+    assert filled(daily=3) == [2, 3, 4]
 
 
 def test_what_is_not_told_is_as_usual_and_nought_means_none() -> None:
