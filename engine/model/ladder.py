@@ -175,7 +175,7 @@ def _steps(
         Rung.ARRIVED: [(p.taken_at, p.arrived_at) for p in here],
         Rung.VERIFIED: [*_checked(here), *((p.taken_at, p.ready_at) for p in trunks)],
         Rung.READY: [(p.taken_at, p.ready_at) for p in ready],
-        Rung.PROVEN: [(p.taken_at, at) for p in ready if (at := _proven(p)) is not None],
+        Rung.PROVEN: [(p.taken_at, p.proven_at) for p in ready if p.proven_at is not None],
     }
     if written is not None:
         reached[Rung.WRITTEN].append((written, written))
@@ -203,11 +203,6 @@ def _newest(
 
 def _checked(here: Iterable[RecoveryPoint]) -> list[tuple[datetime, datetime | None]]:
     return [(p.taken_at, None) for p in here if p.arrival is Arrival.VERIFIED]
-
-
-def _proven(point: BootPoint) -> datetime | None:
-    at: datetime | None = getattr(point, "proven_at", None)
-    return at
 
 
 def _losing(steps: Sequence[Step], usual: float | None, now: datetime) -> Rung | None:

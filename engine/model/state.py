@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from engine.model.alarms import Alert
 from engine.model.images import PointId, RecoveryPoint
 from engine.model.points import BootPoint, BootPointId, Stage, in_order
 from engine.model.work import LIVE, Job, JobId, Run
@@ -19,6 +20,7 @@ class State:
         boot_points: All boot points, RETIRED ones included for a while, by id.
         jobs: Live jobs and the newest ended ones.
         runs: Started VMs by standby.
+        alerts: By key, those that are over but not told everywhere included.
         next_boot_point: Number for the next `boot_point_id`.
     """
 
@@ -27,6 +29,7 @@ class State:
     jobs: Mapping[JobId, Job] = field(default_factory=dict)
     runs: Mapping[str, Run] = field(default_factory=dict)
     next_boot_point: int = 1
+    alerts: Mapping[str, Alert] = field(default_factory=dict)
 
     def points_of(self, standby: str) -> list[BootPoint]:
         """Return the standby's boot points that are not retired, oldest first (by id)."""

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
+from engine.model.alarms import Alert
 from engine.model.images import PointId, RecoveryPoint
 from engine.model.points import BootPoint, BootPointId
 from engine.model.state import State
@@ -42,6 +43,12 @@ class Transaction(Protocol):
 
     def remove_run(self, standby: str) -> None:
         """Forget it; repeatable."""
+
+    def save_alert(self, alert: Alert) -> None:
+        """Insert or update by key."""
+
+    def forget_alert(self, key: str) -> None:
+        """Delete an alert; repeatable."""
 
     def forget_standby(self, standby: str) -> None:
         """Delete boot points, jobs and run of a removed standby; the journal stays."""

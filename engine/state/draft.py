@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
+from engine.model.alarms import Alert
 from engine.model.images import PointId, RecoveryPoint
 from engine.model.points import MOVES, BootPoint, BootPointId, Stage, in_order
 from engine.model.state import State
@@ -60,6 +61,7 @@ class Draft:
         self._boot_points = _Shelf(base.boot_points)
         self._jobs = _Shelf(base.jobs)
         self._runs = _Shelf(base.runs)
+        self._alerts = _Shelf(base.alerts)
         self.next_boot_point = base.next_boot_point
 
     def state(self) -> State:
@@ -70,6 +72,7 @@ class Draft:
             jobs=self._jobs.look(),
             runs=self._runs.look(),
             next_boot_point=self.next_boot_point,
+            alerts=self._alerts.look(),
         )
 
     def boot_point(self, point: BootPointId) -> BootPoint | None:
@@ -138,6 +141,19 @@ class Draft:
         if standby in self._runs.now():
             del self._runs.change()[standby]
 
+    def has_alert(self, key: str) -> bool:
+        """Tell whether there is an alert of this key."""
+        return key in self._alerts.now()
+
+    def save_alert(self, alert: Alert) -> None:
+        """Insert or update an alert."""
+        self._alerts.change()[alert.key] = alert
+
+    def forget_alert(self, key: str) -> None:
+        """Delete an alert, if there is one."""
+        if key in self._alerts.now():
+            del self._alerts.change()[key]
+
     def forget_standby(self, standby: str) -> None:
         """Delete the standby's boot points, jobs and run."""
         self.remove_run(standby)
@@ -163,16 +179,19 @@ def picture(
     jobs: Sequence[Job],
     runs: Sequence[Run],
     next_boot_point: int,
+    alerts: Sequence[Alert] = (),
 ) -> State:
     """Return an immutable picture of rows."""
     points: dict[PointId, RecoveryPoint] = {point.id: point for point in recovery_points}
     made: dict[BootPointId, BootPoint] = {point.id: point for point in boot_points}
     work: dict[JobId, Job] = {job.id: job for job in jobs}
     started = {run.standby: run for run in runs}
+    raised = {alert.key: alert for alert in alerts}
     return State(
         recovery_points=MappingProxyType(points),
         boot_points=MappingProxyType(made),
         jobs=MappingProxyType(work),
         runs=MappingProxyType(started),
         next_boot_point=next_boot_point,
+        alerts=MappingProxyType(raised),
     )

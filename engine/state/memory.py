@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
+from engine.model.alarms import Alert
 from engine.model.images import PointId, RecoveryPoint
 from engine.model.points import BootPoint, BootPointId
 from engine.model.state import State
@@ -118,6 +119,12 @@ class _Change:
 
     def remove_run(self, standby: str) -> None:
         self._draft.remove_run(standby)
+
+    def save_alert(self, alert: Alert) -> None:
+        self._draft.save_alert(alert)
+
+    def forget_alert(self, key: str) -> None:
+        self._draft.forget_alert(key)
 
     def forget_standby(self, standby: str) -> None:
         self._draft.forget_standby(standby)

@@ -4,6 +4,7 @@
     recovery_points         what arrived            body: JSON by `codec`
     boot_points             what is made of it      stage moves are checked by a trigger too
     jobs, runs              work, started VMs
+    alerts                  what is wrong, and what each way out was told of it (body: JSON)
     journal                 the operator's history  appended only, a trigger refuses anything else
 
 Times are text, ISO 8601 UTC with microseconds and `Z`: they sort, and are read by people.
@@ -30,7 +31,7 @@ from engine.model.images import Arrival
 from engine.model.points import Stage
 from engine.model.work import JobKind, JobStatus, Severity
 
-VERSION = 3
+VERSION = 4
 """Raised with each change of the tables."""
 
 CHANGES = "changes"
@@ -129,4 +130,10 @@ journal = _table(
     Column("remedy", Text, nullable=False),
     _one_of("severity", Severity),
     counts=True,
+)
+
+alerts = _table(
+    "alerts",
+    Column("key", Text, primary_key=True),
+    Column("body", Text, nullable=False),
 )

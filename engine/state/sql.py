@@ -28,13 +28,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from engine.model.alarms import Alert
 from engine.model.errors import Failure, NoSpace, Problem
 from engine.model.images import PointId, RecoveryPoint
 from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.state import State
 from engine.model.work import LIVE, Job, JobId, JournalLine, Run, Severity
 from engine.ports import Transaction
-from engine.state import codec, schema
+from engine.state import alerts, codec, schema
 from engine.state.draft import ENDED_JOBS, RETIRED_POINTS, Draft, picture
 from engine.state.gate import Gate
 
@@ -187,6 +188,19 @@ class _SqlTransaction:
         self._draft.remove_run(standby)
         self._connection.execute(delete(schema.runs).where(schema.runs.c.standby == standby))
 
+    def save_alert(self, alert: Alert) -> None:
+        known = self._draft.has_alert(alert.key)
+        kept = alerts.alert_in(row := alerts.alert_out(alert))
+        if known:
+            self._update(schema.alerts, [row], "key")
+        else:
+            self._insert(schema.alerts, [row])
+        self._draft.save_alert(kept)
+
+    def forget_alert(self, key: str) -> None:
+        self._draft.forget_alert(key)
+        self._connection.execute(delete(schema.alerts).where(schema.alerts.c.key == key))
+
     def forget_standby(self, standby: str) -> None:
         self._draft.forget_standby(standby)
         for table in (schema.runs, schema.jobs, schema.boot_points):
@@ -237,12 +251,14 @@ def _load(connection: Connection) -> State:
     made = connection.execute(_newest_boot_points()).mappings()
     work = connection.execute(_newest_jobs()).mappings()
     started = connection.execute(select(schema.runs)).mappings()
+    raised = connection.execute(select(schema.alerts).order_by(schema.alerts.c.key)).mappings()
     return picture(
         [codec.recovery_point_in(body) for body in bodies],
         [codec.boot_point_in(row) for row in made],
         [codec.job_in(row) for row in work],
         [codec.run_in(row) for row in started],
         _counted(connection, schema.NEXT_BOOT_POINT, 1),
+        [alerts.alert_in(dict(row)) for row in raised],
     )
 
 

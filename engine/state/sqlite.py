@@ -32,7 +32,7 @@ APPLICATION_ID = 0x62707431
 """`bpt1`: how `file` and we tell our database from any other."""
 
 _READERS = 4
-_TRUNKS, _PROOFS = 2, 3
+_TRUNKS, _PROOFS, _ALERTS = 2, 3, 4
 """Schema versions that first knew them."""
 
 _PRAGMAS = (
@@ -182,6 +182,8 @@ def _migrate(connection: Connection, version: int) -> None:
         _know_trunks(connection)
     if version < _PROOFS:
         connection.exec_driver_sql("ALTER TABLE boot_points ADD COLUMN proven_at TEXT")
+    if version < _ALERTS:
+        schema.alerts.create(connection, checkfirst=True)
     connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.model.alarms import Alert, Condition, Told, What
 from engine.model.images import (
     Arrival,
     DiskPart,
@@ -471,3 +472,21 @@ def test_a_reopened_store_has_the_same_picture(tmp_path: Path) -> None:
     again = SqliteState(tmp_path / "state.db")
     assert again.read() == before
     again.close()
+
+
+def test_alerts_are_kept_until_they_are_forgotten(store: StateStore) -> None:
+    """Every field comes back, hostile words included; saving again replaces, forgetting repeats."""
+    words = Condition("image:x", Severity.WARNING, "erp", "t\udce9", "a\x00b\r\n", "remedy")
+    told = {"mail": Told(What.RAISED, Severity.WARNING, NOW)}
+    alert = Alert(words, NOW, NOW, NOW, NOW, NOW, "ops", "on it", told)
+    before = store.read()
+    with store.write() as tx:
+        tx.save_alert(replace(alert, note="first"))
+        tx.save_alert(alert)
+        assert tx.state().alerts == {"image:x": alert}
+    assert store.read().alerts == {"image:x": alert}
+    assert before.alerts == {}
+    with store.write() as tx:
+        tx.forget_alert("image:x")
+        tx.forget_alert("image:x")
+    assert store.read().alerts == {}

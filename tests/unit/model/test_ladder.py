@@ -8,7 +8,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.model.images import Arrival, RecoveryPoint
@@ -111,6 +111,7 @@ def test_data_whose_image_is_gone_still_counts_below() -> None:
     assert found.losing is None
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 400), st.sampled_from(Stage), st.booleans(), st.booleans()),

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
+from engine.model.alarms import Alert, Condition
 from engine.model.errors import Failure, NoSpace
 from engine.model.images import PointId
 from engine.model.layers import LayerKind, layer_name
@@ -245,3 +246,25 @@ def test_a_state_of_version_two_learns_of_proofs(tmp_path: Path) -> None:
     again = SqliteState(path)
     assert again.boot_point(found.id) == replace(found, proven_at=NOW)
     again.close()
+
+
+def test_a_state_of_version_three_learns_of_alerts(tmp_path: Path) -> None:
+    """The table of alerts is made beside the rows that are there, and is used."""
+    path = tmp_path / "state.db"
+    state = SqliteState(path)
+    with state.write() as tx:
+        tx.write_journal(NOW, Severity.INFO, "", "engine.started", "The engine started.")
+    state.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE alerts")
+        connection.execute("PRAGMA user_version = 3")
+        connection.commit()
+    alert = Alert(Condition("rpo:erp", Severity.ERROR, "erp", "late", "Late."), NOW, NOW)
+    state = SqliteState(path)
+    with state.write() as tx:
+        tx.save_alert(alert)
+    state.close()
+    state = SqliteState(path)
+    assert state.read().alerts == {"rpo:erp": alert}
+    assert len(state.journal()) == 1
+    state.close()
