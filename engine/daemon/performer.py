@@ -78,7 +78,9 @@ class Performer:
             stop(t)
         elif job.kind is JobKind.START:
             point = self._point(job)
-            start(point, vm_spec(standby, self._hints(point, t), self._shape), Network.ISOLATED, t)
+            able = target.hypervisor().capabilities
+            spec = vm_spec(standby, self._hints(point, t), self._shape, able)
+            start(point, spec, Network.ISOLATED, t)
         elif job.kind is JobKind.RETIRE:
             retire(self._point(job), job.reason, t)
         elif job.kind is JobKind.CONVERT:

@@ -16,6 +16,7 @@ from engine.model.conversion import ConversionMode
 from engine.model.errors import Failure, Problem, Refused
 from engine.model.layers import LayerKind, LayerName, layer_name
 from engine.model.machine import (
+    Capabilities,
     CardModel,
     DiskBus,
     Firmware,
@@ -45,23 +46,45 @@ class Shape:
     cpus: int = DEFAULT_CPUS
 
 
-def vm_spec(standby: Standby, hints: Hints, shape: Shape) -> VMSpec:
+_BUS_DRIVERS = {DiskBus.VIRTIO: "viostor", DiskBus.SCSI: "vioscsi", DiskBus.PVSCSI: "pvscsi"}
+_CARD_DRIVERS = {CardModel.VIRTIO: "netkvm", CardModel.VMXNET3: "vmxnet3"}
+"""What a Windows must have for hardware that it does not know by itself."""
+
+
+def vm_spec(standby: Standby, hints: Hints, shape: Shape, target: Capabilities) -> VMSpec:
     """Return the standby VM's shape: from its definition, else the image's hints, else defaults.
 
-    Windows has drivers of its own for AHCI and e1000e only; an operator who names another bus has
-    given it the others.
+    Linux has drivers for all that a target offers. Windows has drivers of its own for AHCI and
+    e1000e only; it gets better hardware where its conversion found or injected drivers for it.
     """
     is_windows = "windows" in hints.os.lower()
-    in_box = is_windows and standby.bus in (None, DiskBus.SATA)
     return VMSpec(
         name=standby.name,
         firmware=standby.firmware or hints.firmware or Firmware.BIOS,
         cpus=standby.cpus or hints.cpus or shape.cpus,
         memory=standby.memory or hints.memory or shape.memory,
         nics=_cards(standby, hints),
-        bus=standby.bus or (DiskBus.SATA if is_windows else DiskBus.VIRTIO),
-        card=CardModel.E1000E if in_box else CardModel.VIRTIO,
+        bus=standby.bus or (_windows_bus(hints, target) if is_windows else target.buses[0]),
+        card=_windows_card(standby, hints, target) if is_windows else target.cards[0],
     )
+
+
+def _windows_bus(hints: Hints, target: Capabilities) -> DiskBus:
+    """Return the best controller of a target that a Windows has a driver for."""
+    fitting = (bus for bus in target.buses if _BUS_DRIVERS.get(bus) in hints.drivers)
+    return next(fitting, DiskBus.SATA)
+
+
+def _windows_card(standby: Standby, hints: Hints, target: Capabilities) -> CardModel:
+    """Return the best card of a target that a Windows has a driver for.
+
+    Of a Windows that was not converted nothing is known; an operator who names a controller for
+    it has given it drivers.
+    """
+    if not hints.drivers and standby.bus not in (None, DiskBus.SATA):
+        return target.cards[0]
+    fitting = (card for card in target.cards if _CARD_DRIVERS.get(card) in hints.drivers)
+    return next(fitting, CardModel.E1000E)
 
 
 def _cards(standby: Standby, hints: Hints) -> Sequence[Nic]:

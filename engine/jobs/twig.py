@@ -151,6 +151,7 @@ def _better(hints: Hints, record: Record) -> Hints:
         hints,
         firmware=hints.firmware or guest.firmware,
         os=hints.os or f"{guest.name} {guest.version}".strip(),
+        drivers=guest.drivers,
     )
 
 

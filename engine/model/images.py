@@ -231,5 +231,7 @@ def hints_from_json(text: str) -> Hints:
     """Read what `hints_to_json` wrote. ValueError, TypeError or KeyError on anything else."""
     told = json.loads(text)
     nics = tuple(Nic(n["name"], n["mac"], tuple(n["addresses"])) for n in told.pop("nics", ()))
-    firmware = told.pop("firmware", None)
-    return Hints(**told, nics=nics, firmware=Firmware(firmware) if firmware else None)
+    drivers = tuple(str(name) for name in told.pop("drivers", ()))
+    named = told.pop("firmware", None)
+    firmware = Firmware(named) if named else None
+    return Hints(**told, nics=nics, drivers=drivers, firmware=firmware)

@@ -26,10 +26,11 @@ class Network(StrEnum):
 
 
 class DiskBus(StrEnum):
-    """Controller the standby VM's disks hang on."""
+    """Controller the standby VM's disks hang on; `scsi` is virtio's."""
 
     VIRTIO = "virtio"
     SCSI = "scsi"
+    PVSCSI = "pvscsi"
     SATA = "sata"
 
 
@@ -37,6 +38,7 @@ class CardModel(StrEnum):
     """Network cards of the standby VM."""
 
     VIRTIO = "virtio"
+    VMXNET3 = "vmxnet3"
     E1000E = "e1000e"
 
 
@@ -55,6 +57,7 @@ class Hints:
 
     Attributes:
         memory: Bytes.
+        drivers: Of a converted Windows: the drivers that it can start with; see `GuestFacts`.
     """
 
     os: str = ""
@@ -63,6 +66,7 @@ class Hints:
     cpus: int | None = None
     memory: int | None = None
     nics: Sequence[Nic] = ()
+    drivers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +119,16 @@ class Capabilities:
     Attributes:
         layer_limit: Longest chain of layers; None without limit.
         accelerator: `kvm`, `tcg`, `esxi`, `none`.
+        buses, cards: Hardware that a VM gets without being asked, the best first. SATA and e1000e
+            must be among it, for they are what each Windows has drivers for.
     """
 
     layer_limit: int | None
     accelerator: str
     screen: bool
     serial: bool
+    buses: tuple[DiskBus, ...] = (DiskBus.VIRTIO, DiskBus.SCSI, DiskBus.SATA)
+    cards: tuple[CardModel, ...] = (CardModel.VIRTIO, CardModel.VMXNET3, CardModel.E1000E)
 
 
 class Gravity(StrEnum):

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import libvirt
@@ -18,7 +18,7 @@ import pytest
 from engine.hypervisors.libvirt import LibvirtHypervisor
 from engine.model.errors import HypervisorError, Refused
 from engine.model.layers import LayerKind, LayerName
-from engine.model.machine import Firmware, Network, Power, VMRef, VMSpec
+from engine.model.machine import CardModel, DiskBus, Firmware, Network, Power, VMRef, VMSpec
 from engine.stores.folderstore import FolderStore
 from engine.stores.probe import open_store
 from tests.contract.disk_chains import MIB, grow
@@ -96,6 +96,26 @@ def engine(folder: Path, store: Path, what: str) -> subprocess.Popen[str]:
         text=True,
         cwd=Path(__file__).parents[2],
     )
+
+
+@pytest.mark.parametrize(
+    ("bus", "card"),
+    [
+        (DiskBus.PVSCSI, CardModel.VMXNET3),
+        (DiskBus.SCSI, CardModel.VIRTIO),
+        (DiskBus.SATA, CardModel.E1000E),
+    ],
+)
+def test_a_guest_starts_from_the_hardware_it_has_drivers_for(
+    place: Place, bus: DiskBus, card: CardModel
+) -> None:
+    """The firmware finds the disk behind each controller, VMware's too, beside each card."""
+    place.scratch()
+    shape = replace(spec(), bus=bus, card=card)
+    place.target.create(shape)
+    place.target.power_on(VM, LayerName("run"), Network.ISOLATED)
+    await_serial(place.target, VM, b"login: ")
+    place.target.power_off(VM, grace=0)
 
 
 def test_a_vm_outlives_a_killed_engine_and_the_next_one_stops_it(tmp_path: Path) -> None:

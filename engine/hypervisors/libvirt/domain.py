@@ -18,8 +18,19 @@ from engine.ports import DiskFile
 OURS = "urn:bootpoint:vm:1"
 _QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
-_CARDS = {CardModel.VIRTIO: "virtio-net-pci", CardModel.E1000E: "e1000e"}
-_PREFIXES = {DiskBus.VIRTIO: "vd", DiskBus.SCSI: "sd", DiskBus.SATA: "sd"}
+_CARDS = {
+    CardModel.VIRTIO: "virtio-net-pci",
+    CardModel.VMXNET3: "vmxnet3",
+    CardModel.E1000E: "e1000e",
+}
+_BUSES = {
+    DiskBus.VIRTIO: ("virtio", "vd"),
+    DiskBus.SCSI: ("scsi", "sd"),
+    DiskBus.PVSCSI: ("scsi", "sd"),
+    DiskBus.SATA: ("sata", "sd"),
+}
+"""libvirt's word for a bus, and how names of disks on it begin."""
+_SCSI = {DiskBus.SCSI: "virtio-scsi", DiskBus.PVSCSI: "vmpvscsi"}
 _MACHINES = {Firmware.BIOS: "pc", Firmware.UEFI: "q35"}
 MOST_CARDS = 8
 # libvirt gives PCI slots away from the lowest; these are out of its sight.
@@ -186,8 +197,8 @@ def _processor(domain: Element, host: Host) -> None:
 def _devices(devices: Element, spec: VMSpec, host: Host, running: Running | None) -> None:
     if host.kind != "test":
         SubElement(devices, "controller", type="usb", model="none")
-        if spec.bus is DiskBus.SCSI:
-            SubElement(devices, "controller", type="scsi", model="virtio-scsi")
+        if spec.bus in _SCSI:
+            SubElement(devices, "controller", type="scsi", model=_SCSI[spec.bus])
         video = SubElement(devices, "video")
         SubElement(video, "model", type="vga", vram="16384")
         SubElement(devices, "memballoon", model="none")
@@ -207,7 +218,8 @@ def _disk(disk: DiskFile, number: int, bus: DiskBus) -> Element:
     # `writeback` obeys the guest's flushes; the format is stated, never guessed from the content.
     SubElement(element, "driver", name="qemu", type=disk.format, cache="writeback", discard="unmap")
     SubElement(element, "source", file=str(disk.path))
-    SubElement(element, "target", dev=_PREFIXES[bus] + _letters(number), bus=bus)
+    word, prefix = _BUSES[bus]
+    SubElement(element, "target", dev=prefix + _letters(number), bus=word)
     if number == 0:
         SubElement(element, "boot", order="1")
     return element

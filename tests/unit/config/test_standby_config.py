@@ -106,7 +106,7 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
         ("images = '/x'\n[retention]\ndaily = -1", "retention.daily", ">= 0"),
         ("images = '/x'\n[retention]\ndayly = 7", "retention.dayly", "not known"),
         ("images = '/x'\nfirmware = 'efi'", "firmware", "bios, uefi"),
-        ("images = '/x'\nbus = 'ide'", "bus", "virtio, scsi, sata"),
+        ("images = '/x'\nbus = 'ide'", "bus", "virtio, scsi, pvscsi, sata"),
         ("images = '/x'\nrpo_s = -1", "rpo_s", ">= 1"),
         ("images = '/x'\ncreated_at = 2026-01-01T00:00:00", "created_at", "with its zone"),
     ],

@@ -45,20 +45,26 @@ def test_paths_are_escaped_and_formats_stated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bus", "names"),
+    ("bus", "word", "model", "names"),
     [
-        (DiskBus.VIRTIO, ["vda", "vdb"]),
-        (DiskBus.SCSI, ["sda", "sdb"]),
-        (DiskBus.SATA, ["sda", "sdb"]),
+        (DiskBus.VIRTIO, "virtio", None, ["vda", "vdb"]),
+        (DiskBus.SCSI, "scsi", "virtio-scsi", ["sda", "sdb"]),
+        (DiskBus.PVSCSI, "scsi", "vmpvscsi", ["sda", "sdb"]),
+        (DiskBus.SATA, "sata", None, ["sda", "sdb"]),
     ],
 )
-def test_disks_hang_on_their_bus_in_order(bus: DiskBus, names: list[str]) -> None:
+def test_disks_hang_on_their_bus_in_order(
+    bus: DiskBus, word: str, model: str | None, names: list[str]
+) -> None:
     """Disk 0 comes first and is the one to boot from."""
     spec = VMSpec("web01", Firmware.BIOS, 1, 1 << 28, (), bus)
     disks = [DiskFile(Path(f"/d{n}.qcow2"), "qcow2") for n in range(2)]
-    found = described(spec, on=running(Network.NONE, *disks)).findall("devices/disk")
+    domain = described(spec, on=running(Network.NONE, *disks))
+    scsi = domain.find("devices/controller[@type='scsi']")
+    assert (scsi.get("model") if scsi is not None else None) == model
+    found = domain.findall("devices/disk")
     assert [one.find("target").attrib for one in found] == [  # type: ignore[union-attr]  # there is one
-        {"dev": name, "bus": bus} for name in names
+        {"dev": name, "bus": word} for name in names
     ]
     assert [one.find("boot") is not None for one in found] == [True, False]
 
