@@ -15,24 +15,26 @@ from tui.conditions import point_of
 from tui.feed import Refusal
 from tui.look import Draft, Menu, Parts, Serial
 from tui.places import CONTENT
+from tui.question import Question
 from tui.reading import Reading
 from tui.screens import new
 from tui.state import unprotected
-from tui.widgets.prompt import Question
 
 if TYPE_CHECKING:
-    from tui.app import Console
+    from tui.core import Core
 
 SERIAL_KEPT = 400
 TRIGGERS = ("immediate", "daily@22:00", "every:4", "cron:0 6-20/2 * * mon-fri")
 SURE = "yes"
+NAMED = ("start", "stop")
+"""Actions for which the machine's name is typed, not a mere yes."""
 SWITCHES = ("fleet", "jobs", "journal", "targets", "sets", "settings")
 
 
 class Actions:
     """The operator's verbs, over one console."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Core) -> None:
         """Serve this console."""
         self._console = console
         self._reading = Reading(console)
@@ -65,7 +67,7 @@ class Actions:
             "redraw": self._redraw,
             "retry": self._retry,
             "help": lambda: console.go("help", console.spot.place),
-            "quit": lambda: console.exit(0),
+            "quit": lambda: console.face.leave(0),
         }
         for place in SWITCHES:
             self._verbs[place] = lambda place=place: console.switch(place)  # type: ignore[misc]  # bound at once
@@ -127,7 +129,7 @@ class Actions:
 
     def _open_menu(self, name: str) -> None:
         self._console.back()
-        self._console.action_act(name)
+        self._console.act(name)
 
     def _filter(self) -> None:
         console, spot = self._console, self._console.spot
@@ -140,7 +142,7 @@ class Actions:
         def left() -> None:
             spot.query = before
 
-        console.ask(Question("/", done=typing, value=spot.query, typing=typing, left=left))
+        console.face.ask(Question("/", done=typing, value=spot.query, typing=typing, left=left))
 
     def _worst(self) -> None:
         self._console.spot.worst = not self._console.spot.worst
@@ -155,7 +157,7 @@ class Actions:
         console.go("menu", console.spot.arg, subject=Menu(rows))
 
     def _redraw(self) -> None:
-        self._console.refresh(repaint=True, layout=True)
+        self._console.face.redraw()
 
     def _retry(self) -> None:
         self._console.feed.hurry()
@@ -169,7 +171,7 @@ class Actions:
         verbs = [key.id for key in keys.working(console.fleet, look)]
         names = list(console.fleet.machines)
         answers = [*verbs, *names, *(f"{v} {n}" for v in ("start", "stop", "build") for n in names)]
-        console.ask(Question(":", done=self._obey, answers=answers))
+        console.face.ask(Question(":", done=self._obey, answers=answers))
 
     def _obey(self, text: str) -> None:
         console = self._console
@@ -188,7 +190,7 @@ class Actions:
             key = keys.BY_ID[verb]
             look = console.look()
             if look.place in key.places and key.when(console.fleet, look):
-                console.action_act(verb)
+                console.act(verb)
             else:
                 console.note(f"{verb} does not work here now.")
 
@@ -196,7 +198,7 @@ class Actions:
 
     def _hold(self) -> None:
         console = self._console
-        console.ask(
+        console.face.ask(
             Question(
                 f"Why hold {console.look().machine}? (one line, for the others)",
                 done=lambda text: self._plan("hold", reason=text),
@@ -239,20 +241,25 @@ class Actions:
             return
         if plan.confirm:
             label = f"Type {plan.confirm} to go on:"
-            console.ask(Question(label, done=lambda text: self._run(plan, text)))
+            console.face.ask(Question(label, done=lambda text: self._run(plan, text)))
         else:
-            self._sure(lambda: self._run(plan, ""))
+            word = plan.machine if plan.action in NAMED else SURE
+            self._sure(lambda: self._run(plan, ""), word)
 
-    def _sure(self, then: Callable[[], None]) -> None:
+    def _sure(self, then: Callable[[], object], word: str = SURE) -> None:
         """Let the operator type a word: no slip of a finger and no line noise spells it."""
 
         def done(text: str) -> None:
-            if unicodedata.normalize("NFKC", text).strip().lower() == SURE:
+            typed = unicodedata.normalize("NFKC", text).strip()
+            if typed == word or (word == SURE and typed.lower() == word):
                 then()
             else:
-                self._console.note("Nothing was changed.")
+                self._console.note(f"That is not {word}. Nothing was changed.")
 
-        self._console.ask(Question(f"Type {SURE}, then Enter:", done=done))
+        label = f"Type {word}, then Enter:"
+        if word != SURE:
+            label = f"Type the machine's name, {word}, then Enter:"
+        self._console.face.ask(Question(label, done=done))
 
     def _run(self, plan: Plan, confirm: str) -> None:
         self._running = True
@@ -332,7 +339,9 @@ class Actions:
                 "trigger": ("Trigger (immediate, daily@HH:MM, every:N, cron:EXPR):", TRIGGERS),
                 "keep": ("Boot points to keep:", ()),
             }[field]
-            console.ask(Question(label, done=done, value=getattr(draft, field), answers=answers))
+            console.face.ask(
+                Question(label, done=done, value=getattr(draft, field), answers=answers)
+            )
 
     async def _add(self, draft: Draft) -> None:
         console = self._console
@@ -387,4 +396,4 @@ class Actions:
             pass  # the page says how the machine stands; the next second asks again
         finally:
             self._following = False
-        console.repaint_soon()
+        console.face.paint_soon()

@@ -308,16 +308,23 @@ def here(fleet: Fleet, look: Look) -> list[Key]:
 
 def refusal(key: Key, fleet: Fleet, look: Look) -> str:
     """Return why a key does not work now, a sentence; empty when it does."""
-    if key.role and ROLES.index(key.role) > _rank(fleet.role):
-        if look.read_only:
-            return "This console was opened read-only: it only looks."
-        return (
-            f"You are {fleet.role}; this needs {key.role}, "
-            f"which the group bootpoint-{key.role}s gives."
-        )
+    why = too_low(key, fleet, look)
+    if why:
+        return why
     if key.changes and fleet.link.is_lost:
         return "The engine does not answer, so nothing can be asked of it."
     return key.why_not(fleet, look)
+
+
+def too_low(key: Key, fleet: Fleet, look: Look) -> str:
+    """Return why the operator's role does not allow a key, a sentence; empty when it does."""
+    if not key.role or ROLES.index(key.role) <= _rank(fleet.role):
+        return ""
+    if look.read_only:
+        return "This console was opened read-only: it only looks."
+    return (
+        f"You are {fleet.role}; this needs {key.role}, which the group bootpoint-{key.role}s gives."
+    )
 
 
 def _rank(role: str) -> int:

@@ -37,10 +37,14 @@ def main(
     # Textual draws on standard error, so that is what must be a terminal.
     kind = terminal.look(sys.stdin, sys.stderr, os.environ)
     if kind.is_plain:
-        sys.stdout.write(terminal.advice(kind) + "\n")
-        return NO_TERMINAL
+        if not sys.stdin.isatty():
+            sys.stdout.write(terminal.advice(kind) + "\n")
+            return NO_TERMINAL
+        why = f"{kind.why} So it goes line by line; the same by: bootpoint plain"
+        return plain(socket, read_only=read_only, offline=offline, why=why)
     os.environ.update(terminal.settings(kind))
-    from tui.app import Console, Setup
+    from tui.app import Console
+    from tui.core import Setup
     from tui.lowband import SteadyDriver
 
     first = _last_known(offline)
@@ -48,6 +52,23 @@ def main(
     console = Console(Setup(socket, kind, read_only=read_only, first=first), chosen)
     left = console.run(mouse=False)
     return left if left is not None else (console.return_code or 0)
+
+
+def plain(
+    socket: Path, *, read_only: bool = False, offline: Path | None = None, why: str = ""
+) -> int:
+    """Hold the console's conversation line by line, on any terminal or pipe, without Textual.
+
+    Args:
+        socket, read_only, offline: As for `main`.
+        why: A sentence said first.
+    """
+    from tui import line_mode
+    from tui.core import Setup
+
+    kind = terminal.lines(os.environ)
+    setup = Setup(socket, kind, read_only=read_only, first=_last_known(offline), deaf_s=0.0)
+    return line_mode.run(setup, why)
 
 
 def _last_known(path: Path | None) -> Fleet | None:

@@ -9,11 +9,11 @@ from engine.api.conversion_views import ConversionView, GuestView, LedgerView
 from tui.conditions import REPORTS, point_of
 from tui.feed import Refusal
 from tui.look import Parts, Report
+from tui.question import Question
 from tui.screens import reports
-from tui.widgets.prompt import Question
 
 if TYPE_CHECKING:
-    from tui.app import Console, Spot
+    from tui.core import Core, Spot
 
 PATIENCE_S = 600.0
 """A look at a guest may start a small virtual machine, under emulation too."""
@@ -23,7 +23,7 @@ PATIENCE_S = 600.0
 class Reading:
     """Opens the pages that are asked for, over one console."""
 
-    console: Console
+    console: Core
 
     def open(self, place: str) -> None:
         """Open a page about the boot point that the operator looks at."""
@@ -59,7 +59,7 @@ class Reading:
                 console.spawn(self._fill(spot, number))
 
         value = before[-1] if before else others[0]
-        console.ask(Question(f"Compare {point} with:", done=done, value=value, answers=others))
+        console.face.ask(Question(f"Compare {point} with:", done=done, value=value, answers=others))
 
     async def _fill(self, spot: Spot, against: str = "") -> None:
         machine, _, point = spot.arg.partition("/")
@@ -69,7 +69,7 @@ class Reading:
         except Refusal as refusal:
             parts = Parts(refusal.happened, refusal.unchanged, refusal.remedy)
             spot.subject = Report(failed=parts, asked=True)
-        self.console.repaint_soon()
+        self.console.face.paint_soon()
 
     async def _asked(self, place: str, params: dict[str, Any], against: str) -> Report:
         call = self.console.feed.call

@@ -48,7 +48,7 @@ class Kind:
     @property
     def max_hz(self) -> float:
         """Return how many changes a second the engine should send."""
-        return {"serial": 1.0, "vt": 2.0, "ssh": 2.0}.get(self.name, 4.0)
+        return {"plain": 10.0, "serial": 1.0, "vt": 2.0, "ssh": 2.0}.get(self.name, 4.0)
 
 
 def look(stdin: TextIO, stdout: TextIO, environ: Mapping[str, str]) -> Kind:
@@ -66,6 +66,11 @@ def look(stdin: TextIO, stdout: TextIO, environ: Mapping[str, str]) -> Kind:
         return Kind("vt", colours=colours, unicode=unicode)
     name = "ssh" if "SSH_CONNECTION" in environ or "SSH_TTY" in environ else "local"
     return Kind(name, colours=colours, unicode=unicode)
+
+
+def lines(environ: Mapping[str, str]) -> Kind:
+    """Return the kind of whatever only takes lines of text: no colours, and what encodes."""
+    return Kind("plain", colours=False, unicode=_writes_utf8(environ))
 
 
 def _why_plain(stdin: TextIO, stdout: TextIO, term: str) -> str:
@@ -106,7 +111,8 @@ def advice(kind: Kind) -> str:
     """Return what to do instead where no full screen can be drawn."""
     return (
         f"{kind.why}\n"
-        "The console needs one. The same by command, line by line:\n"
+        "The console needs one. Line by line, also over a pipe: bootpoint plain\n"
+        "The same by command:\n"
         "  bootpoint status                 every machine: can it start, with data from when\n"
         "  bootpoint points MACHINE         its boot points\n"
         "  bootpoint start MACHINE          run the newest one, isolated\n"

@@ -49,6 +49,16 @@ _ENGINE = (
 
 _LOOKING = (
     Command(
+        "plain",
+        "Open the console line by line: any terminal, pipe or screen reader.",
+        "running:plain",
+        (
+            "bootpoint plain",
+            "bootpoint plain --read-only",
+            "bootpoint plain --socket /run/bootpoint/engine.sock",
+        ),
+    ),
+    Command(
         "status",
         "Say how each machine stands: one line each, worst first.",
         "looking:status",

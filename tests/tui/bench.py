@@ -13,7 +13,8 @@ from textual.pilot import Pilot
 
 from engine.api.server import Door
 from tests.scripted import ScriptedService, site
-from tui.app import Console, Setup
+from tui.app import Console
+from tui.core import Setup
 from tui.terminal import Kind
 
 PATIENCE_S = 10.0
@@ -83,12 +84,12 @@ class Hand:
         await until(lambda: part not in self.text, lambda: self.text)
         return self.text
 
-    async def agree(self) -> None:
-        """On a page that decides: wait until it listens, choose yes."""
+    async def agree(self, word: str = "yes") -> None:
+        """On a page that decides: wait until it listens, choose yes, type what is asked for."""
         await self.sees("nothing has changed yet")
         await asyncio.sleep(0.35)
         await self.press("end", "enter")
-        await self.type("yes")
+        await self.type(word)
         await self.press("enter")
 
 

@@ -88,14 +88,14 @@ async def test_a_start_goes_over_a_page_to_the_serial_line(bench: Bench) -> None
         text = await hand.sees("START ISOLATED", "You lose", "isolated network", "(o) No")
         assert "Data as of   Sun 22 Nov 04:30:07, 12m old" in text
         assert service.calls == []
-        await hand.agree()
+        await hand.agree("dc")
         await hand.sees("RUNS ISOLATED", "counter 41", "| dc login:", "shows its login prompt")
         assert service.calls[0][:2] == ("start", "dc")
         service.say("dc", b"root\r\nwelcome\r\n# ")
         await hand.sees("| dc login: root", "| welcome", "| #")
         await hand.press("s")
         await hand.sees("STOP   dc")
-        await hand.agree()
+        await hand.agree("dc")
         await hand.sees("POWER OFF", "does not run")
         assert service.calls[-1][:2] == ("stop", "dc")
         service.serials["dc"] = b"second boot\r\n"
@@ -115,7 +115,7 @@ async def test_the_chosen_point_is_the_one_that_starts(bench: Bench) -> None:
         await hand.press("down", "down")
         await hand.press("s")
         await hand.sees("Boot point   bp000010")
-        await hand.agree()
+        await hand.agree("dc")
         await hand.sees("RUNS ISOLATED", "bp000010")
         assert service.calls[0][:3] == ("start", "dc", "bp000010")
 
@@ -155,7 +155,7 @@ async def test_keys_typed_ahead_decide_nothing(bench: Bench) -> None:
         await hand.sees("CAN START NOW")
         await hand.press("s")
         await hand.sees("(o) No")
-        hand.console.spot.opened += 60  # this machine may be slower than the 300 ms
+        hand.console.core.spot.opened += 60  # this machine may be slower than the 300 ms
         await hand.press("end", "enter", "end", "enter")
         await hand.sees("(o) No")
         assert not hand.console.prompt.is_open
@@ -220,7 +220,7 @@ async def test_a_refusal_is_told_in_three_parts(bench: Bench) -> None:
     async with bench.open() as hand:
         await hand.sees("CAN START NOW")
         await hand.press("s")
-        await hand.agree()
+        await hand.agree("dc")
         await hand.sees(
             "It was not done",
             "Happened     The target is full.",
@@ -240,7 +240,7 @@ async def test_a_plan_that_no_longer_fits_is_refused(bench: Bench) -> None:
         await hand.sees("START ISOLATED")
         newest = service.snapshot().state.ready("dc")[-1]
         service.put(replace(newest, stage=Stage.RETIRED))
-        await hand.agree()
+        await hand.agree("dc")
         await hand.sees("It was not done", "Nothing was changed")
         assert service.calls == []
 
@@ -382,7 +382,7 @@ async def test_an_engine_lost_between_plan_and_yes_starts_nothing(bench: Bench) 
         await hand.sees("START ISOLATED")
         bench.stop()
         await hand.sees("ENGINE NOT ANSWERING")
-        await hand.agree()
+        await hand.agree("dc")
         await hand.sees("It was not done", "does not answer")
         assert service.calls == []
 
@@ -478,5 +478,5 @@ async def test_every_place_can_be_drawn_while_nothing_is_known(bench: Bench) -> 
     """No screen needs the engine to have answered."""
     async with bench.open() as hand:
         for place in CONTENT:
-            hand.console.go(place, "erp")
+            hand.console.core.go(place, "erp")
             assert hand.text

@@ -101,8 +101,8 @@ def test_from_start_to_serial_line_with_keys_only(
     tmux.sees("START ISOLATED", "=(o) No")
     select.select([], [], [], 0.4)
     tmux.keys("End", "Enter")
-    tmux.sees("Type yes")
-    tmux.keys("y", "e", "s", "Enter")
+    tmux.sees("Type the machine's name, dc")
+    tmux.keys("d", "c", "Enter")
     tmux.sees("RUNS ISOLATED", "dc login:")
     if "NO_COLOR" in more:
         colours = [str(n) for n in (*range(30, 38), *range(40, 48), *range(90, 98))]
@@ -127,10 +127,13 @@ def test_another_window_size_is_drawn_anew(bench: Bench, tmux: Tmux) -> None:
         assert text.startswith(" bootpoint")
 
 
-def test_a_dumb_terminal_gets_the_commands_instead(bench: Bench, tmux: Tmux) -> None:
-    """No full screen is tried on it; what to type instead is printed."""
+def test_a_dumb_terminal_gets_lines_instead(bench: Bench, tmux: Tmux) -> None:
+    """No full screen is tried on it; it says so and goes on line by line."""
+    bench.start()
     tmux.open(bench.socket, (80, 24), TERM="dumb", LC_ALL="C")
-    tmux.sees("bootpoint status", "bootpoint start MACHINE", "LEFT 1")
+    tmux.sees("bootpoint plain", "CAN START NOW: 3 of 3")
+    tmux.keys("q", "Enter")
+    tmux.sees("LEFT 0")
 
 
 # --- a terminal that misbehaves -------------------------------------------------------------

@@ -67,6 +67,23 @@ def _state(look: Look, name: str, run: RunView | None, job: JobView | None) -> L
     return text(f" - POWER OFF   {name} does not run", Tone.STRONG)
 
 
+def stage(fleet: Fleet, name: str) -> str:
+    """Return how far a VM is, a sentence that only changes when the VM does."""
+    detail = fleet.details.get(name)
+    run, job = (detail.run if detail else None), _job(fleet, name)
+    if run is not None:
+        return f"{name} runs isolated, power {run.power}."
+    if job is None or job.status == "done":
+        return f"{name} does not run."
+    doing = "start" if job.kind == "start" else "stop"
+    words = {
+        "queued": f"The {doing} of {name} waits its turn.",
+        "running": f"The {doing} of {name} is at work: {job.step or 'begins'}.",
+        "failed": f"The {doing} of {name} failed: {job.reason}",
+    }
+    return words.get(job.status, f"The {doing} of {name} was {job.status}.")
+
+
 def _about(look: Look, detail: MachineView | None, job: JobView | None) -> list[Line]:
     run = detail.run if detail else None
     point_id = run.point if run else (job.point if job else "")

@@ -1,35 +1,13 @@
-"""The one line an operator types in: filter, command, name, reason."""
+"""The one line an operator types in."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked on the line.
-
-    Attributes:
-        label: Stands before the text.
-        value: Already typed.
-        answers: To complete from, with the right arrow.
-        done: Called with the text on Enter.
-        typing: Called with the text on each change, such as for a filter.
-        left: Called on Esc.
-    """
-
-    label: str
-    done: Callable[[str], object]
-    value: str = ""
-    answers: Sequence[str] = ()
-    typing: Callable[[str], object] | None = None
-    left: Callable[[], object] | None = None
+from tui.question import Question
 
 
 class Prompt(Horizontal):

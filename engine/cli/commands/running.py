@@ -12,7 +12,7 @@ from engine.api.errors import EngineAway
 from engine.api.sockets import Place
 from engine.cli.context import Context
 from engine.cli.output import note
-from engine.model.errors import Failure, Problem
+from engine.model.errors import Failure, Problem, WrongUse
 
 START_S, LOOK_S = 60.0, 0.2
 LOG = "engine.log"
@@ -31,19 +31,44 @@ def engine(context: Context, *, until_idle: bool, rebuild_state: bool) -> int:
     )
 
 
+def plain(context: Context) -> int:
+    """Hold the console's conversation line by line."""
+    from tui.main import plain as talk
+
+    if context.output.as_json:
+        raise WrongUse(
+            Problem(
+                "use.plain-json",
+                "plain talks to a person, so it has no JSON.",
+                "",
+                "For programs: bootpoint status --json, and likewise each other command.",
+            )
+        )
+    place = context.place()
+    _offer(context, place)
+    return talk(
+        place.socket, read_only=context.read_only, offline=place.state / "view" / "last.json"
+    )
+
+
 def console(context: Context) -> int:
     """Open the console; offer to start an engine when none answers."""
     place = context.place()
-    if not answers(place.socket) and sys.stdin.isatty() and sys.stderr.isatty():
-        sys.stderr.write(f"No engine answers at {place.socket}. Start one now? [Y/n] ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() in ("", "y", "yes"):
-            start_engine(context, place)
+    _offer(context, place)
     from tui.main import main
 
     return main(
         place.socket, read_only=context.read_only, offline=place.state / "view" / "last.json"
     )
+
+
+def _offer(context: Context, place: Place) -> None:
+    """Offer to start an engine when none answers and somebody can be asked."""
+    if not answers(place.socket) and sys.stdin.isatty() and sys.stderr.isatty():
+        sys.stderr.write(f"No engine answers at {place.socket}. Start one now? [Y/n] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() in ("", "y", "yes"):
+            start_engine(context, place)
 
 
 def answers(socket: Path) -> bool:
