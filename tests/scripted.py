@@ -30,13 +30,14 @@ from engine.model.images import (
     RecoveryPoint,
     RootView,
 )
-from engine.model.layers import Layer, LayerKind, LayerName, layer_name
+from engine.model.layers import Gain, Layer, LayerKind, LayerName, layer_name
 from engine.model.machine import Capabilities, Firmware, Hints, Power, Signs
 from engine.model.points import BootPoint, BootPointId, Stage, boot_point_id
 from engine.model.progress import Progress
-from engine.model.retention import Verdict
+from engine.model.retention import Retention, Verdict, rules_of
 from engine.model.standby import Standby
 from engine.model.state import State
+from engine.model.upkeep import Upkeep
 from engine.model.work import LIVE, Job, JobId, JobKind, JobStatus, JournalLine, Run, Severity
 
 NOW = datetime(2026, 11, 22, 4, 42, 7, tzinfo=UTC)
@@ -418,6 +419,49 @@ class ScriptedService:
         """Undo `hold`."""
         self._asked("resume", name, actor)
         self.put_standby(replace(self._standby(name), held=""))
+
+    def pin(self, name: str, point: BootPointId, note: str, actor: str) -> None:
+        """Pin a boot point."""
+        self._asked("pin", name, point, note, actor)
+        self.put(replace(self._point(name, point), pin=f"{actor}: {note}"))
+
+    def unpin(self, name: str, point: BootPointId, actor: str) -> None:
+        """Undo `pin`."""
+        self._asked("unpin", name, point, actor)
+        self.put(replace(self._point(name, point), pin=""))
+
+    def _point(self, name: str, point: BootPointId) -> BootPoint:
+        self._standby(name)
+        return next(p for p in self._snapshot.state.points_of(name) if p.id == point)
+
+    def hold_retention(self, name: str, reason: str, actor: str) -> None:
+        """Retire nothing."""
+        self._asked("hold_retention", name, reason, actor)
+        own = replace(self._standby(name).retention, hold=f"{actor}: {reason}")
+        self._retain(replace(self._standby(name), retention=own))
+
+    def release_retention(self, name: str, actor: str) -> None:
+        """Undo `hold_retention`."""
+        self._asked("release_retention", name, actor)
+        own = replace(self._standby(name).retention, hold="")
+        self._retain(replace(self._standby(name), retention=own))
+
+    def set_retention(self, name: str, keep: int, told: Retention, actor: str) -> None:
+        """Take up new settings."""
+        self._asked("set_retention", name, str(keep), actor)
+        self._retain(replace(self._standby(name), keep=keep, retention=told))
+
+    def _retain(self, standby: Standby) -> None:
+        care = Upkeep(rules_of(standby.keep, standby.retention, Retention()))
+        with self._changed:
+            self.put_standby(standby)
+            self.show(upkeep={**self._snapshot.upkeep, standby.name: care})
+
+    def gain(self, name: str, points: Sequence[BootPointId]) -> Gain:
+        """Return a GiB for each boot point."""
+        self._standby(name)
+        self._raise("gain")
+        return Gain(GIB * len(points))
 
     def build(self, name: str, actor: str) -> None:
         """Note that a boot point is wanted."""

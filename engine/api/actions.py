@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from engine.api.converting import Convert
+from engine.api.pinning import HoldRetention, Pin, ReleaseRetention, Unpin
 from engine.api.views import Done, Step
 from engine.api.wishes import Action, Described, Wish, standby_of, usual
 from engine.daemon.service import Service, Snapshot
@@ -178,6 +179,10 @@ ACTIONS: Mapping[str, Action] = {
     "hold": Hold(),
     "resume": Resume(),
     "convert": Convert(),
+    "pin": Pin(),
+    "unpin": Unpin(),
+    "hold-retention": HoldRetention(),
+    "release-retention": ReleaseRetention(),
 }
 
 
@@ -191,8 +196,10 @@ def fingerprint(snapshot: Snapshot, wish: Wish) -> tuple[object, ...]:
     ]
     job = state.jobs.get(wish.job) if wish.job is not None else None
     return (
-        None if standby is None else (standby.target, standby.held, standby.conversion),
-        None if point is None else (point.id, point.stage, point.obstacle),
+        None
+        if standby is None
+        else (standby.target, standby.held, standby.conversion, standby.retention.hold),
+        None if point is None else (point.id, point.stage, point.obstacle, point.pin),
         state.runs.get(wish.machine),
         powering,
         None if job is None else job.status in (JobStatus.QUEUED, JobStatus.RUNNING),

@@ -13,8 +13,9 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from engine.api import asks, conversions, problems
+from engine.api import asks, conversions, keeping, problems
 from engine.api.conversion_views import ConversionView, GuestView, LedgerView
+from engine.api.keeping_views import RetentionView
 from engine.api.plans import Actor, Plans, check_name, require
 from engine.api.present import job_view, journal_view, standby_view
 from engine.api.roles import Role
@@ -131,6 +132,10 @@ class Calls:
         """Return a page of what a conversion changed, or did otherwise than another."""
         return conversions.ledger(self.service, ask)
 
+    def retention(self, ask: keeping.RetentionAsk, _actor: Actor) -> RetentionView:
+        """Return what stays, what goes, and why."""
+        return keeping.retention(self.service, ask)
+
     def plan_conversion(self, ask: asks.PointAsk, _actor: Actor) -> ConversionView:
         """Return what a conversion would change."""
         return conversions.dry_run(self.service, ask)
@@ -160,6 +165,12 @@ class Calls:
 
         return self.plans.answers.once(actor.name, ask.key, do)
 
+    def set_retention(self, ask: keeping.RetentionSetAsk, actor: Actor) -> Done:
+        """Write retention's settings."""
+        return self.plans.answers.once(
+            actor.name, ask.key, lambda: keeping.set_retention(self.service, ask, actor)
+        )
+
     def plan(self, ask: asks.PlanAsk, actor: Actor) -> Plan:
         """Say what an action would do."""
         job = None if ask.job is None else job_number(ask.job)
@@ -184,6 +195,8 @@ CALLS: Mapping[str, Call[Any]] = {
     "guest": Call(asks.PointAsk, Role.VIEWER, Calls.guest),
     "ledger": Call(asks.LedgerAsk, Role.VIEWER, Calls.ledger),
     "conversion.plan": Call(asks.PointAsk, Role.VIEWER, Calls.plan_conversion),
+    "retention": Call(keeping.RetentionAsk, Role.VIEWER, Calls.retention),
+    "retention.set": Call(keeping.RetentionSetAsk, Role.ADMIN, Calls.set_retention),
     "serial": Call(asks.SerialAsk, Role.VIEWER, Calls.serial),
     "screen": Call(asks.MachineAsk, Role.VIEWER, Calls.screen),
 }

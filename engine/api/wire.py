@@ -20,9 +20,12 @@ Methods and their params (all objects) and results:
     guest            {machine, point?}                     GuestView
     ledger           {machine, point?, against?, first?}   LedgerView
     conversion.plan  {machine, point?}                     ConversionView
+    retention        {machine, settings?}                  RetentionView
+    retention.set    {machine, settings, confirm}          Done
 
 `changes` is a notification with a Picture. `plan` knows the actions start, stop, build, convert,
-cancel (with `job`), hold (with `reason`), resume. `serial` gives safe text lines from byte offset
+cancel (with `job`), hold (with `reason`), resume, pin (`reason`: its note), unpin, hold-retention
+(with `reason`), release-retention. `serial` gives safe text lines from byte offset
 `after` on. A `run` or `standby.*` call with a `key` that was used before gives the answer of that
 time.
 """

@@ -43,6 +43,21 @@ def count(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> int:
+    """Read a number of at least 0."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of at least 0")
+    return int(text)
+
+
+def setting(text: str) -> tuple[str, int | None]:
+    """Read `keep=10`; `daily=usual` stands for what the whole engine is set to."""
+    key, equals, value = text.partition("=")
+    if not equals or not (value == "usual" or (value.isascii() and value.isdigit())):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a setting such as keep=10")
+    return key.replace("-", "_"), None if value == "usual" else int(value)
+
+
 def moment(text: str) -> datetime:
     """Read a time such as 2026-11-22T13:40:00Z; one without a zone is the host's own."""
     try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.cli.converting import CONVERTING
+from engine.cli.keeping import KEEPING
 from engine.cli.option import (
     DRY,
     MACHINE,
@@ -525,6 +526,7 @@ COMMANDS: Sequence[Command] = (
     *_LOOKING,
     *_ACTING,
     *CONVERTING,
+    *KEEPING,
     *_STANDBY,
     *_TARGET,
     *_IMAGE,

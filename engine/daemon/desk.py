@@ -8,15 +8,17 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
-from engine.daemon import conversions
+from engine.daemon import conversions, keeping
 from engine.daemon.engine import Engine
 from engine.daemon.service import Snapshot
 from engine.daemon.upkeep import Judge, upkeep_of_all
 from engine.model import planner
 from engine.model.conversion import Record
 from engine.model.errors import Failure, HypervisorError, NotFound, Problem, Refused, WrongUse
+from engine.model.layers import Gain
 from engine.model.machine import VMRef
 from engine.model.points import BootPoint, BootPointId, Stage
+from engine.model.retention import Retention
 from engine.model.standby import NAME, Standby
 from engine.model.text import safe
 from engine.model.upkeep import stuck
@@ -74,6 +76,7 @@ class Desk:
             waiting=waiting,
             verdicts=self._judge.verdicts(upkeep, state, made),
             upkeep=upkeep,
+            usual=engine.settings.retention,
             targets=[target.status() for target in engine.targets.values()],
             journal_end=last[-1].number if last else 0,
         )
@@ -187,6 +190,33 @@ class Desk:
         """Undo `hold`."""
         self._change(name, lambda s: replace(s, held=""))
         self._tell(name, "standby.resumed", f"{actor} resumed {name}.")
+
+    # --- retention --------------------------------------------------------------------------
+
+    def pin(self, name: str, point: BootPointId, note: str, actor: str) -> None:
+        """Keep a boot point whatever retention is set to."""
+        keeping.pin(self._engine, self._standby(name).name, point, note, actor)
+
+    def unpin(self, name: str, point: BootPointId, actor: str) -> None:
+        """Undo `pin`."""
+        keeping.unpin(self._engine, self._standby(name).name, point, actor)
+
+    def hold_retention(self, name: str, reason: str, actor: str) -> None:
+        """Retire nothing of this standby until `release_retention`; running RETIREs are ended."""
+        keeping.hold(self._engine, self._standby(name), reason, actor)
+        self._end_jobs(name, {JobKind.RETIRE})
+
+    def release_retention(self, name: str, actor: str) -> None:
+        """Undo `hold_retention`."""
+        keeping.release(self._engine, self._standby(name), actor)
+
+    def set_retention(self, name: str, keep: int, told: Retention, actor: str) -> None:
+        """Write new settings into the standby's file."""
+        keeping.set_retention(self._engine, self._standby(name), keep, told, actor)
+
+    def gain(self, name: str, points: Sequence[BootPointId]) -> Gain:
+        """Return what would come back if these boot points were retired."""
+        return keeping.gain(self._engine, self._standby(name), points)
 
     def _change(self, name: str, change: Callable[[Standby], Standby]) -> None:
         standby = change(self._standby(name))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from engine.daemon.marks import with_marks
 from engine.model.images import (
     Arrival,
     DiskPart,
@@ -40,8 +41,8 @@ def rebuild(state: StateStore, stores: Sequence[Store], now: datetime) -> Rebuil
     """Fill an empty state from all sealed layers.
 
     A sealed trunk layer with its sealed twig is a READY boot point. A trunk layer without a twig
-    is FAILED, and made ready again by the planner without copying. Pins, jobs and the journal
-    are not in the manifests.
+    is FAILED, and made ready again by the planner without copying. Pins and proofs are in a
+    file beside the layers (`marks`); jobs and the journal are nowhere.
     """
     ready = unfinished = 0
     odd: list[str] = []
@@ -49,8 +50,9 @@ def rebuild(state: StateStore, stores: Sequence[Store], now: datetime) -> Rebuil
         for standby in store.standbys():
             layers = store.chain(standby).layers()
             points = sorted(_points(standby, layers, now, odd), key=lambda p: p[0].id)
+            marked = with_marks(store.path, standby, [point for point, _ in points])
             with state.write() as tx:
-                for point, recovery in points:
+                for point, (_, recovery) in zip(marked, points, strict=True):
                     tx.save_recovery_points([recovery])
                     tx.save_boot_point(point)
             ready += sum(p.stage is Stage.READY for p, _ in points)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from engine.model.conversion import Record
 from engine.model.images import RootView
-from engine.model.layers import Layer, LayerName
+from engine.model.layers import Gain, Layer, LayerName
 from engine.model.machine import Capabilities, Signs
 from engine.model.points import BootPointId
 from engine.model.progress import Progress
-from engine.model.retention import Verdict
+from engine.model.retention import Retention, Verdict
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.upkeep import Upkeep
@@ -48,6 +48,7 @@ class Snapshot:
         waiting: Standby -> sentences about what it waits for (missing parent, ambiguous set, …).
         verdicts: Boot point -> whether retention keeps it, and why.
         upkeep: Standby -> what retention goes by.
+        usual: What is kept of standbys that do not say it themselves.
     """
 
     seq: int
@@ -64,6 +65,7 @@ class Snapshot:
     upkeep: Mapping[str, Upkeep]
     targets: Sequence[TargetStatus]
     journal_end: int
+    usual: Retention = field(default_factory=Retention)
 
 
 class Service(Protocol):
@@ -104,6 +106,24 @@ class Service(Protocol):
 
     def resume(self, name: str, actor: str) -> None:
         """Undo `hold`."""
+
+    def pin(self, name: str, point: BootPointId, note: str, actor: str) -> None:
+        """Keep a boot point whatever retention is set to."""
+
+    def unpin(self, name: str, point: BootPointId, actor: str) -> None:
+        """Undo `pin`."""
+
+    def hold_retention(self, name: str, reason: str, actor: str) -> None:
+        """Retire nothing of this standby until `release_retention`; boot points are still made."""
+
+    def release_retention(self, name: str, actor: str) -> None:
+        """Undo `hold_retention`."""
+
+    def set_retention(self, name: str, keep: int, told: Retention, actor: str) -> None:
+        """Write new settings into its configuration file; `told.hold` counts for nothing."""
+
+    def gain(self, name: str, points: Sequence[BootPointId]) -> Gain:
+        """Return what would come back if these boot points were retired; may take seconds."""
 
     def build(self, name: str, actor: str) -> None:
         """Make a boot point of the newest complete recovery point now, despite the trigger."""

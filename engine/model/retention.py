@@ -91,6 +91,10 @@ class Retention:
     hold: str = ""
 
 
+SETTINGS = ("max_age_days", "hourly", "daily", "weekly", "monthly", "yearly", "floor")
+"""Names of the numbers in a `Retention`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What one standby's boot points are judged by.
