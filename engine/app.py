@@ -24,6 +24,7 @@ from engine.daemon.rebuild import rebuild
 from engine.daemon.targets import Target
 from engine.guests.convert import GuestConverter
 from engine.guests.simulated import SimulatedConverter
+from engine.guests.windows.drivers.shelf import DriverShelf
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Account
 from engine.hypervisors.esxi.trust import Trust
@@ -64,7 +65,8 @@ def run_engine(
         make_folder(told.state_dir)
         stack.enter_context(file_lock(told.state_dir / "engine.lock"))
         clock = SystemClock()
-        targets = {name: _target(one, told) for name, one in told.targets.items()}
+        shelf = DriverShelf(told.drivers, told.state_dir / "conversion/drivers")
+        targets = {name: _target(one, told, shelf) for name, one in told.targets.items()}
         state = _state(told, targets, clock, rebuild_state=rebuild_state)
         stack.callback(state.close)
         settings = Settings(
@@ -88,6 +90,8 @@ def run_engine(
             rescan_s=told.rescan_s,
             quiet_s=told.quiet_s,
         )
+        shelf.start(engine.picture.touch)
+        stack.callback(shelf.stop)
         engine.start(inbox)
         stack.callback(engine.stop)
         copying = partial(_copy_daily, told.state_dir / _DATABASE)
@@ -96,7 +100,9 @@ def run_engine(
         )
         housekeeping.start()
         stack.callback(housekeeping.stop)
-        door = Door(Desk(engine), socket or told.socket, view=told.state_dir / "view")
+        door = Door(
+            Desk(engine, shelf.sources), socket or told.socket, view=told.state_dir / "view"
+        )
         door.start()
         stack.callback(door.stop)
         return _serve(engine, until_idle=until_idle)
@@ -141,7 +147,7 @@ def _copy_daily(database: Path, now: datetime) -> None:
         log.info("state copied to %s", copy_state(database, now.date()))
 
 
-def _target(one: TargetConfig, told: EngineConfig) -> Target:
+def _target(one: TargetConfig, told: EngineConfig, shelf: DriverShelf) -> Target:
     make_folder(one.store.path)
     store = open_store(one.store.path, one.store.kind, one.name)
     folder = told.state_dir / "targets" / one.name
@@ -151,14 +157,14 @@ def _target(one: TargetConfig, told: EngineConfig) -> Target:
         store,
         store.kind,
         partial(_hypervisor, one, store, folder),
-        _converter(one, told),
+        _converter(one, told, shelf),
     )
 
 
-def _converter(one: TargetConfig, told: EngineConfig) -> Converter:
+def _converter(one: TargetConfig, told: EngineConfig, shelf: DriverShelf) -> Converter:
     if one.kind == "simulated":
         return SimulatedConverter()
-    converter = GuestConverter(told.state_dir / "conversion", told.backend)
+    converter = GuestConverter(told.state_dir / "conversion", told.backend, shelf)
     converter.clear()
     return converter
 

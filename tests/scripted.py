@@ -31,7 +31,7 @@ from engine.model.images import (
     RootView,
 )
 from engine.model.layers import Gain, Layer, LayerKind, LayerName, layer_name
-from engine.model.machine import Capabilities, Firmware, Hints, Power, Signs
+from engine.model.machine import Capabilities, Firmware, Gravity, Hints, Power, Signs
 from engine.model.points import BootPoint, BootPointId, Stage, boot_point_id
 from engine.model.progress import Progress
 from engine.model.retention import Retention, Verdict, rules_of
@@ -39,6 +39,7 @@ from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.upkeep import Upkeep
 from engine.model.work import LIVE, Job, JobId, JobKind, JobStatus, JournalLine, Run, Severity
+from engine.ports import DriverFacts, DriverSource, Finding
 
 NOW = datetime(2026, 11, 22, 4, 42, 7, tzinfo=UTC)
 GIB = 1 << 30
@@ -121,6 +122,19 @@ def target_status(name: str = "local", problem: str = "") -> TargetStatus:
     able = None if problem else Capabilities(None, "kvm", screen=True, serial=True)
     store = f"/var/lib/bootpoint/store-{name}"
     return TargetStatus(name, "libvirt", able, problem, "reflink", store, 500 * GIB, ())
+
+
+def driver_source() -> DriverSource:
+    """Return an ISO of which one package is used and one is not."""
+    good = DriverFacts(
+        "virtio disk", "viostor", "100.95.104.26200 2024-03-04", "viostor/2k19/amd64/viostor.inf",
+        ("2019 amd64", "2022 amd64", "8 x86"), "",
+    )  # fmt: skip
+    why = "its file netkvm.sys is missing"
+    bad = DriverFacts("virtio network", "netkvm", "", "NetKVM/netkvm.inf", (), why)
+    text = f"Driver package NetKVM/netkvm.inf is not used: {why}."
+    finding = Finding(Gravity.NOTE, "driver:NetKVM/netkvm.inf", text, "Get the package again.")
+    return DriverSource("/srv/virtio-win.iso", (good, bad), (finding,))
 
 
 def root_view(points: Sequence[RecoveryPoint], *, bad: Sequence[BadFile] = ()) -> RootView:

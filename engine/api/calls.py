@@ -14,7 +14,12 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from engine.api import asks, conversions, keeping, problems
-from engine.api.conversion_views import ConversionView, GuestView, LedgerView
+from engine.api.conversion_views import (
+    ConversionView,
+    DriverSourceView,
+    GuestView,
+    LedgerView,
+)
 from engine.api.keeping_views import RetentionView
 from engine.api.plans import Actor, Plans, check_name, require
 from engine.api.present import job_view, journal_view, standby_view
@@ -136,6 +141,10 @@ class Calls:
         """Return what stays, what goes, and why."""
         return keeping.retention(self.service, ask)
 
+    def drivers(self, _ask: asks.Ask, _actor: Actor) -> list[DriverSourceView]:
+        """Return the registered drivers for Windows."""
+        return conversions.drivers(self.service)
+
     def plan_conversion(self, ask: asks.PointAsk, _actor: Actor) -> ConversionView:
         """Return what a conversion would change."""
         return conversions.dry_run(self.service, ask)
@@ -197,6 +206,7 @@ CALLS: Mapping[str, Call[Any]] = {
     "conversion.plan": Call(asks.PointAsk, Role.VIEWER, Calls.plan_conversion),
     "retention": Call(keeping.RetentionAsk, Role.VIEWER, Calls.retention),
     "retention.set": Call(keeping.RetentionSetAsk, Role.ADMIN, Calls.set_retention),
+    "drivers": Call(asks.Ask, Role.VIEWER, Calls.drivers),
     "serial": Call(asks.SerialAsk, Role.VIEWER, Calls.serial),
     "screen": Call(asks.MachineAsk, Role.VIEWER, Calls.screen),
 }

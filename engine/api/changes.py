@@ -66,6 +66,7 @@ def guest_words(view: GuestView) -> list[Words]:
         ("Boot loader", view.boot_loader or "none found"),
         *_many("Kernel", view.kernels, "none found"),
         *_many("Network", view.networks, "nothing is configured"),
+        *([("Drivers", _commas(view.drivers))] if view.drivers else []),
     ]
     lines = [Words(f"{label:<13}{text}") for label, text in shown]
     heads = f"{'VOLUME':<13}{'SIZE':>9}  {'HOLDS':<9} {'MOUNTED AT':<20} LABEL"
@@ -77,6 +78,10 @@ def guest_words(view: GuestView) -> list[Words]:
     if not view.volumes:
         lines.append(Words("no volume was found"))
     return lines
+
+
+def _commas(told: Sequence[str]) -> str:
+    return ", ".join(told)
 
 
 def _many(label: str, told: Sequence[str], none: str) -> list[tuple[str, str]]:

@@ -24,7 +24,8 @@ class GuestView(msgspec.Struct, kw_only=True):
     """Answer to `guest`: what inspection found; `id` is the boot point's.
 
     `source`: `record` of its conversion, or `now` where there is none and the trunk layer was
-    looked at. Texts are empty where nothing is known.
+    looked at. Texts are empty where nothing is known. `drivers`: of a converted Windows, those of
+    controllers and cards that its VM can have.
     """
 
     id: str
@@ -39,6 +40,29 @@ class GuestView(msgspec.Struct, kw_only=True):
     kernels: list[str] = []
     networks: list[str] = []
     volumes: list[VolumeView] = []
+    drivers: list[str] = []
+
+
+class DriverView(msgspec.Struct, kw_only=True):
+    """One driver package of a registered source; `refused`: why it is not used, empty when it is.
+
+    `systems`: the Windows it can be used for, such as `2019 amd64`.
+    """
+
+    device: str
+    name: str
+    version: str = ""
+    folder: str = ""
+    systems: list[str] = []
+    refused: str = ""
+
+
+class DriverSourceView(msgspec.Struct, kw_only=True):
+    """Answer to `drivers`: one registered ISO or folder; `findings`: what is wrong with it."""
+
+    path: str
+    drivers: list[DriverView] = []
+    findings: list[str] = []
 
 
 class RegistryView(msgspec.Struct, kw_only=True):

@@ -16,6 +16,8 @@ from engine.api.conversion_views import (
     ChangeView,
     ConversionView,
     DifferenceView,
+    DriverSourceView,
+    DriverView,
     GuestView,
     LedgerView,
     RegistryView,
@@ -57,6 +59,31 @@ def guest(service: Service, ask: asks.PointAsk) -> GuestView:
         record = service.plan_conversion(ask.machine, point.id)
         return guest_view(point, record.guest, "now")
     return guest_view(point, record.guest, "record")
+
+
+def drivers(service: Service) -> list[DriverSourceView]:
+    """Return the registered drivers, by source in the user's order."""
+    return [
+        DriverSourceView(
+            path=source.path,
+            drivers=[
+                DriverView(
+                    device=fact.device,
+                    name=fact.name,
+                    version=safe(fact.version),
+                    folder=fact.folder,
+                    systems=list(fact.systems),
+                    refused=safe(fact.refused, WORDS),
+                )
+                for fact in source.drivers[:MOST]
+            ],
+            findings=[
+                " ".join(part for part in (safe(one.text, WORDS), safe(one.remedy, WORDS)) if part)
+                for one in source.findings[:MOST]
+            ],
+        )
+        for source in service.snapshot().drivers
+    ]
 
 
 def ledger(service: Service, ask: asks.LedgerAsk) -> LedgerView:
@@ -176,6 +203,7 @@ def guest_view(point: BootPoint, facts: GuestFacts, source: str) -> GuestView:
         firmware=facts.firmware.value,
         boot_loader=safe(facts.boot_loader),
         kernels=[safe(kernel) for kernel in facts.kernels[:MOST]],
+        drivers=[safe(driver, 40) for driver in facts.drivers[:MOST]],
         networks=[safe(network) for network in facts.networks[:MOST]],
         volumes=[
             VolumeView(

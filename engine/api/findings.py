@@ -9,6 +9,7 @@ from engine.daemon.service import Snapshot, TargetStatus
 from engine.model.images import Arrival, BadFile, RootView
 from engine.model.machine import Gravity
 from engine.model.text import safe
+from engine.ports import DriverSource
 
 MOST_FILES = 200
 """Bad files told one by one of one folder."""
@@ -16,9 +17,10 @@ REASON = 400
 
 
 def findings(snapshot: Snapshot) -> list[FindingView]:
-    """Return the topic `findings`: folders, then files, then targets."""
+    """Return the topic `findings`: folders, then files, then targets, then drivers."""
     found = [one for root in snapshot.roots.values() for one in _of_root(root)]
     found += [one for target in snapshot.targets for one in _of_target(target)]
+    found += [one for source in snapshot.drivers for one in _of_drivers(source)]
     return list({one.id: one for one in found}.values())
 
 
@@ -94,6 +96,17 @@ def _of_target(target: TargetStatus) -> Iterator[FindingView]:
             id=f"target:{target.name}:{finding.key}",
             gravity=finding.gravity.value,
             subject=f"target {target.name}",
+            text=safe(finding.text, REASON),
+            remedy=safe(finding.remedy, REASON),
+        )
+
+
+def _of_drivers(source: DriverSource) -> Iterator[FindingView]:
+    for number, finding in enumerate(source.findings[:MOST_FILES]):
+        yield FindingView(
+            id=f"drivers:{source.path}:{number}:{safe(finding.key, REASON)}",
+            gravity=finding.gravity.value,
+            subject=f"drivers in {source.path}",
             text=safe(finding.text, REASON),
             remedy=safe(finding.remedy, REASON),
         )

@@ -22,6 +22,7 @@ Methods and their params (all objects) and results:
     conversion.plan  {machine, point?}                     ConversionView
     retention        {machine, settings?}                  RetentionView
     retention.set    {machine, settings, confirm}          Done
+    drivers          {}                                    [DriverSourceView]
 
 `changes` is a notification with a Picture. `plan` knows the actions start, stop, build, convert,
 cancel (with `job`), hold (with `reason`), resume, pin (`reason`: its note), unpin, hold-retention

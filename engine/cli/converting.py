@@ -19,6 +19,12 @@ CONVERTING = (
         (MACHINE, POINT),
     ),
     Command(
+        "drivers",
+        "List the drivers for Windows that engine.toml registers, and who gets them.",
+        "converting:drivers",
+        ("bootpoint drivers", "bootpoint drivers --json", "bootpoint drivers --color never"),
+    ),
+    Command(
         "ledger",
         "Show what the conversion of a boot point changed, before and after.",
         "converting:ledger",

@@ -72,6 +72,7 @@ class EngineConfig:
         jobs: Boot points made or retired at once.
         memory, cpus: Of a standby VM whose image and definition say nothing; memory in bytes.
         backend: Of conversions; empty: the quickest that can.
+        drivers: ISO files and folders with drivers for Windows guests; need not exist.
         zone: Of the times of day in triggers, and of the days that retention goes by.
         retention: What standbys keep that do not say it themselves.
         roots: Folders watched besides those of the standbys.
@@ -90,6 +91,7 @@ class EngineConfig:
     memory: int
     cpus: int
     backend: str
+    drivers: tuple[Path, ...]
     zone: tzinfo
     retention: Retention
     roots: tuple[str, ...]
@@ -134,6 +136,9 @@ class _VM(Section):
 
 class _Conversion(Section):
     backend: Backend = "auto"
+    drivers: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=32)] = field(
+        default_factory=list
+    )
 
 
 class _Store(Section):
@@ -205,6 +210,10 @@ def _config(raw: Mapping[str, Any], file: Path | None, usual: Places) -> EngineC
         memory=told.vm.memory_mib * 2**20,
         cpus=told.vm.cpus,
         backend="" if told.conversion.backend == "auto" else told.conversion.backend,
+        drivers=tuple(
+            _path(path, where, f"conversion.drivers[{number}]", state)
+            for number, path in enumerate(told.conversion.drivers)
+        ),
         zone=_zone(told.zone, where),
         retention=read_keeping(told.retention),
         roots=tuple(

@@ -31,7 +31,7 @@ from engine.model.work import (
     Severity,
     WantedJob,
 )
-from engine.ports import Hypervisor
+from engine.ports import DriverSource, Hypervisor
 
 STOP_WAIT_S = 30.0
 
@@ -39,9 +39,11 @@ STOP_WAIT_S = 30.0
 class Desk:
     """The engine's face. Thread-safe."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Stand before a started engine."""
-        self._engine, self._judge = engine, Judge()
+    def __init__(
+        self, engine: Engine, drivers: Callable[[], Sequence[DriverSource]] = tuple
+    ) -> None:
+        """Stand before a started engine; `drivers` tells what is known of the registered ones."""
+        self._engine, self._judge, self._drivers = engine, Judge(), drivers
         self.site = engine.settings.site
         self.epoch = uuid4().hex[:8]
         self.started_at: datetime = engine.clock.now()
@@ -78,6 +80,7 @@ class Desk:
             upkeep=upkeep,
             usual=engine.settings.retention,
             targets=[target.status() for target in engine.targets.values()],
+            drivers=self._drivers(),
             journal_end=last[-1].number if last else 0,
         )
 

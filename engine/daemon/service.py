@@ -18,7 +18,7 @@ from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.upkeep import Upkeep
 from engine.model.work import Job, JobId, JournalLine
-from engine.ports import Finding
+from engine.ports import DriverSource, Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Snapshot:
         roots: Watched folder -> its last scan.
         signs: Standby -> signs of life of its started VM.
         layers: Standby -> its layers on the target, as last seen.
+        drivers: Registered ISO files and folders with drivers for Windows, as last read.
         waiting: Standby -> sentences about what it waits for (missing parent, ambiguous set, …).
         verdicts: Boot point -> whether retention keeps it, and why.
         upkeep: Standby -> what retention goes by.
@@ -66,6 +67,7 @@ class Snapshot:
     targets: Sequence[TargetStatus]
     journal_end: int
     usual: Retention = field(default_factory=Retention)
+    drivers: Sequence[DriverSource] = ()
 
 
 class Service(Protocol):

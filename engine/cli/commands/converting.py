@@ -17,6 +17,7 @@ from engine.api.changes import (
 from engine.api.conversion_views import (
     ChangeView,
     ConversionView,
+    DriverSourceView,
     GuestView,
     LedgerView,
     VolumeView,
@@ -54,6 +55,50 @@ def guest(context: Context, *, machine: str, point: str) -> int:
     context.output.say(f"({found})", "")
     _say(context, guest_words(view))
     return 0
+
+
+# --- drivers --------------------------------------------------------------------------------
+
+
+def drivers(context: Context) -> int:
+    """Print the registered drivers, each with the Windows that it can be used for."""
+    with context.client() as client:
+        found = client.call("drivers", list[DriverSourceView])
+    output = context.output
+    if output.as_json:
+        output.object(items=found)
+        return 0
+    if not found:
+        output.say("No drivers are registered, or they are not read yet.")
+        output.say("Register ISO files or folders: drivers in the section [conversion].")
+        return 0
+    for number, source in enumerate(found):
+        output.say(*([""] if number else []), f"DRIVERS in {source.path}")
+        heads = ["DRIVER", "DEVICE", "VERSION", "FOR WINDOWS", "PACKAGE"]
+        rows = [
+            [
+                one.name,
+                one.device,
+                one.version or "-",
+                "not used" if one.refused else _systems(one.systems),
+                one.folder,
+            ]
+            for one in source.drivers
+        ]
+        if rows:
+            output.table(heads, rows)
+        for finding in source.findings:
+            output.say(f"! {finding}")
+    return 0
+
+
+def _systems(told: Sequence[str]) -> str:
+    """Return Windows by processor: `2019, 2022 (amd64)`."""
+    by_arch: dict[str, list[str]] = {}
+    for one in told:
+        name, _, arch = one.rpartition(" ")
+        by_arch.setdefault(arch, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({arch})" for arch, names in by_arch.items()) or "none"
 
 
 # --- ledger ---------------------------------------------------------------------------------

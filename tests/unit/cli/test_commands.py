@@ -34,6 +34,7 @@ LOOKING = [
     "standby show erp",
     "serial erp",
     "guest erp",
+    "drivers",
     "ledger erp",
     "ledger erp --point 4 --against 3",
 ]

@@ -11,7 +11,7 @@ from engine.guests.ledger import import_ledger
 from engine.model.errors import NotBootable, Problem
 from engine.model.points import BootPointId, Stage
 from tests.records import ROOT, entries, entry, ledger, record
-from tests.scripted import NOW, ScriptedService, boot_point, recovery_point
+from tests.scripted import NOW, ScriptedService, boot_point, driver_source, recovery_point
 from tests.unit.cli.program import Program
 
 NEWEST, BAD = BootPointId("bp000004"), BootPointId("bp000050")
@@ -41,6 +41,25 @@ def test_a_guest_is_told_in_lines(bootpoint: Program) -> None:
 def test_a_guest_of_an_older_point(bootpoint: Program) -> None:
     """`--point` chooses, by number too."""
     assert "boot point bp000003" in bootpoint("guest", "erp", "--point", "3").out
+
+
+def test_drivers_are_told_with_who_gets_them(bootpoint: Program, service: ScriptedService) -> None:
+    """One line a package, then what is wrong with the source and what to do."""
+    assert bootpoint("drivers").out.startswith("No drivers are registered")
+    service.show(drivers=(driver_source(),))
+    lines = bootpoint("drivers").out.splitlines()
+    assert lines[0] == "DRIVERS in /srv/virtio-win.iso"
+    assert "2019, 2022 (amd64); 8 (x86)" in lines[2]
+    assert "not used" in lines[3]
+    assert lines[4] == (
+        "! Driver package NetKVM/netkvm.inf is not used: its file netkvm.sys is missing. "
+        "Get the package again."
+    )
+    told = bootpoint("drivers", "--json").told["items"]
+    (finding,) = [f for f in bootpoint("findings", "--json").told["items"] if "drivers" in f["id"]]
+    assert finding["subject"] == "drivers in /srv/virtio-win.iso"
+    assert finding["remedy"] == "Get the package again."
+    assert told[0]["drivers"][0]["systems"] == ["2019 amd64", "2022 amd64", "8 x86"]
 
 
 # --- ledger ---------------------------------------------------------------------------------

@@ -54,12 +54,14 @@ def test_paths_begin_at_the_file_and_home_is_known(tmp_path: Path) -> None:
     file = tmp_path / "engine.toml"
     file.write_text(
         'state_dir = "run/../state"\n[watch]\nroots = ["images", "~/x", "/srv//r/"]\n'
+        "[conversion]\ndrivers = ['d/virtio-win.iso', '/srv/x']\n"
         "[targets.kvm-01]\n[targets.two]\nkind = 'simulated'\nstore = { kind = 'memory' }\n"
     )
     config = load_engine(file)
     assert config.state_dir == tmp_path / "state"
     assert config.roots == (str(tmp_path / "images"), str(Path.home() / "x"), "/srv/r")
     assert config.standbys == tmp_path / "standbys.d"
+    assert config.drivers == (tmp_path / "d/virtio-win.iso", Path("/srv/x"))
     assert config.targets["kvm-01"].store.path == tmp_path / "state/store-kvm-01"
     assert config.targets["two"].uri == ""
 
@@ -83,6 +85,8 @@ def test_the_usual_places_are_the_users_own(monkeypatch: pytest.MonkeyPatch) -> 
         ("[limits]\njobs = 0", "limits.jobs", "0", ">= 1"),
         ("[watch]\nroots = ['/a', 3]", "watch.roots[1]", "3", "text"),
         ("[watch]\nroots = '/a'", "watch.roots", "'/a'", "a list"),
+        ("[conversion]\ndrivers = '/a'", "conversion.drivers", "'/a'", "a list"),
+        ("[conversion]\ndrivers = ['']", "conversion.drivers[0]", "''", "length"),
         ("watch = 3", "watch", "3", "a table"),
         ("log_level = 'loud'", "log_level", "'loud'", "debug, info, warning, error"),
         ("zone = 'Mars/Base'", "zone", "'Mars/Base'", "Europe/Berlin"),

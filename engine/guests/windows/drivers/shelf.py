@@ -13,7 +13,7 @@ import io
 import logging
 import tarfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,10 +68,12 @@ class DriverShelf:
         self._lock = threading.Lock()
         self._known: Mapping[Path, _Source] = {}
         self._stopping = threading.Event()
+        self._on_change: Callable[[], None] = _nothing
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Read everything in the background, and look again now and then."""
+    def start(self, on_change: Callable[[], None]) -> None:
+        """Read everything in the background, and look again now and then; tell of each change."""
+        self._on_change = on_change
         if self._paths:
             self._thread = threading.Thread(target=self._watch, name="drivers", daemon=True)
             self._thread.start()
@@ -90,8 +92,11 @@ class DriverShelf:
         with self._lock:
             before = self._known
             self._known = {path: self._look(path, before.get(path)) for path in self._paths}
-            if before != self._known:
+            is_other = before != self._known
+            if is_other:
                 self._sweep()
+        if is_other:
+            self._on_change()
 
     def choose(self, target: Target) -> Choice:
         """Return the drivers for a Windows, from all sources as they are now."""
@@ -146,6 +151,10 @@ class DriverShelf:
         for file in self._cache.glob("*.drivers"):
             if file.name not in used:
                 file.unlink(missing_ok=True)
+
+
+def _nothing() -> None:
+    """Tell nobody."""
 
 
 def _choice(packages: Sequence[Package], target: Target) -> Choice:
