@@ -13,12 +13,13 @@ from functools import partial
 from pathlib import Path
 
 from engine.api.server import Door
-from engine.config.engine import EngineConfig, TargetConfig, load_engine
+from engine.config.engine import EngineConfig, TargetConfig, limits, load_engine
 from engine.config.esxi import EsxiConfig
 from engine.config.standby import StandbyFolder
 from engine.daemon.clock import SystemClock
 from engine.daemon.desk import Desk
-from engine.daemon.engine import Engine, Settings
+from engine.daemon.engine import Engine
+from engine.daemon.given import Settings
 from engine.daemon.housekeeping import Housekeeping
 from engine.daemon.rebuild import rebuild
 from engine.daemon.targets import Target
@@ -74,7 +75,7 @@ def run_engine(
             roots=told.roots,
             zone=told.zone,
             retention=told.retention,
-            jobs_at_once=told.jobs,
+            limits=limits(told),
             shape=Shape(told.memory, told.cpus),
         )
         formats = (Confined(BpiFormat()),)

@@ -18,6 +18,7 @@ from engine.config.esxi import EsxiConfig, EsxiSection, read_esxi
 from engine.config.keeping import Keeping, read_keeping
 from engine.config.reading import Section, convert, read_toml, wrong
 from engine.model.retention import Retention
+from engine.model.slots import Limits
 
 LOCAL = "local"
 TARGETS = "targets.d"
@@ -33,10 +34,14 @@ StoreKind = Literal["auto", "reflink", "qcow2", "memory"]
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """Where a target's layers live. `auto`: reflink where the file system can, else qcow2."""
+    """Where a target's layers live. `auto`: reflink where the file system can, else qcow2.
+
+    `jobs`: boot points made or retired on it at once; None: no limit of its own.
+    """
 
     path: Path
     kind: StoreKind = "auto"
+    jobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class TargetConfig:
 
     Attributes:
         uri: Of libvirt, or `https://HOST/` of ESXi or vCenter; empty for a simulated one.
+        jobs: Boot points made or retired on it at once; None: no limit of its own.
         esxi: What only those two have; None for others.
         file: Where it is defined; None for the one that needs no definition.
     """
@@ -55,6 +61,7 @@ class TargetConfig:
     store: StoreConfig
     esxi: EsxiConfig | None = None
     file: Path | None = None
+    jobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +126,11 @@ def places() -> Places:
 # --- the file's shape -----------------------------------------------------------------------
 
 
+_Jobs = Annotated[int, Meta(ge=1, le=64)]
+
+
 class _Limits(Section):
-    jobs: Annotated[int, Meta(ge=1, le=64)] = 2
+    jobs: _Jobs = 2
 
 
 class _Watch(Section):
@@ -144,11 +154,13 @@ class _Conversion(Section):
 class _Store(Section):
     path: str = ""
     kind: StoreKind = "auto"
+    jobs: _Jobs | None = None
 
 
 class _Target(Section):
     kind: TargetKind = "libvirt"
     uri: str = ""
+    jobs: _Jobs | None = None
     store: _Store = field(default_factory=_Store)
     esxi: EsxiSection | None = None
 
@@ -222,6 +234,18 @@ def _config(raw: Mapping[str, Any], file: Path | None, usual: Places) -> EngineC
         ),
         targets=_targets(told.targets, where, state),
     )
+
+
+def limits(told: EngineConfig) -> Limits:
+    """Return how much at once; targets whose layers lie in the same folder share its limit."""
+    stores = {name: str(target.store.path) for name, target in told.targets.items()}
+    store_jobs: dict[str, int] = {}
+    for name, target in told.targets.items():
+        if target.store.jobs is not None:
+            least = store_jobs.get(stores[name], target.store.jobs)
+            store_jobs[stores[name]] = min(least, target.store.jobs)
+    targets = {name: one.jobs for name, one in told.targets.items() if one.jobs is not None}
+    return Limits(jobs=told.jobs, targets=targets, stores=stores, store_jobs=store_jobs)
 
 
 def _path(text: str, file: Path, key: str, default: Path) -> Path:
@@ -308,10 +332,11 @@ def _target(name: str, told: _Target, file: Path, state: Path, key: str) -> Targ
     elif told.esxi is not None:
         raise wrong(file, f"{dot}esxi", told.kind, "only a target of kind esxi has this table")
     below = state / "store" if name == LOCAL else state / f"store-{name}"
-    store = StoreConfig(_path(told.store.path, file, f"{dot}store.path", below), kind)
+    path = _path(told.store.path, file, f"{dot}store.path", below)
+    store = StoreConfig(path, kind, told.store.jobs)
     embedded = f"qemu:///embed?root={state / 'libvirt'}"
     uri = told.uri or (embedded if told.kind == "libvirt" else "")
-    return TargetConfig(name, told.kind, uri, store, esxi, file)
+    return TargetConfig(name, told.kind, uri, store, esxi, file, told.jobs)
 
 
 def defaults() -> dict[str, Any]:

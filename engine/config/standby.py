@@ -21,7 +21,7 @@ from engine.model.conversion import ConversionMode
 from engine.model.errors import Failure, Problem
 from engine.model.machine import DiskBus, Firmware
 from engine.model.retention import COUNT
-from engine.model.standby import NAME, Standby, parse_trigger
+from engine.model.standby import NAME, Priority, Standby, parse_trigger
 from engine.model.text import safe
 
 SUFFIX = ".toml"
@@ -40,6 +40,7 @@ class _Standby(Section):
     firmware: Firmware | None = None
     bus: DiskBus | None = None
     conversion: ConversionMode = ConversionMode.AUTO
+    priority: Priority = Priority.NORMAL
     held: str = ""
     created_at: datetime | None = None
     retention: OwnKeeping = field(default_factory=OwnKeeping)
@@ -99,6 +100,7 @@ def _standby(file: Path, told: _Standby) -> Standby:
         firmware=told.firmware,
         bus=told.bus,
         conversion=told.conversion,
+        priority=told.priority,
         held=told.held,
         retention=read_keeping(told.retention),
         created_at=None if told.created_at is None else told.created_at.astimezone(UTC),
@@ -123,6 +125,7 @@ def dump_standby(standby: Standby) -> str:
         "conversion": None
         if standby.conversion is ConversionMode.AUTO
         else str(standby.conversion),
+        "priority": None if standby.priority is Priority.NORMAL else str(standby.priority),
         "held": standby.held or None,
         "created_at": standby.created_at,
         "retention": dump_keeping(standby.retention) or None,

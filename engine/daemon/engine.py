@@ -14,25 +14,23 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import tzinfo
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
+from engine.daemon.given import Settings, StandbyFiles, Watcher
 from engine.daemon.intake import Intake, gaps
 from engine.daemon.performer import Performer
 from engine.daemon.picture import Picture
 from engine.daemon.runner import Runner
 from engine.daemon.targets import Target
 from engine.daemon.upkeep import upkeep_of_all
-from engine.jobs.power import Shape
 from engine.model import planner
 from engine.model.errors import Failure, Problem
 from engine.model.images import ImageSet, RootView
 from engine.model.layers import Layer, LayerName
 from engine.model.machine import VMRef
+from engine.model.memo import Memo
 from engine.model.points import BootPoint, Stage
-from engine.model.retention import Retention
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.work import Job, JobId, JobStatus, Severity, WantedJob
@@ -43,50 +41,6 @@ log = logging.getLogger(__name__)
 TURN_S = 5.0
 PULSE_S = 1.0
 IDLE_TURNS = 3
-
-
-class Watcher(Protocol):
-    """Scans watched folders and tells of each changed view, from its own threads."""
-
-    def add_root(self, root: str) -> None:
-        """Begin to watch a folder; repeatable."""
-
-    def remove_root(self, root: str) -> None:
-        """Stop watching it; repeatable."""
-
-    def settled(self) -> bool:
-        """Tell whether every root was scanned and no file waits to become quiet."""
-
-    def stop(self) -> None:
-        """End all threads."""
-
-
-class StandbyFiles(Protocol):
-    """The folder `standbys.d`."""
-
-    def load(self) -> tuple[dict[str, Standby], Sequence[Problem]]:
-        """Read all files; a bad one is a problem and does not stop the others."""
-
-    def write(self, standby: Standby) -> str:
-        """Write one file durably; return its path."""
-
-    def remove(self, name: str) -> None:
-        """Move one file out of the way."""
-
-    def path(self, name: str) -> str:
-        """Return where a standby's file is, or would be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What engine.toml says to the loop."""
-
-    site: str
-    roots: Sequence[str]
-    zone: tzinfo
-    retention: Retention
-    jobs_at_once: int
-    shape: Shape
 
 
 class Engine:
@@ -122,6 +76,8 @@ class Engine:
         self._quiet_turns = 0
         self._rematch = False
         self.since = clock.now()
+        self._limits = settings.limits
+        self.memo = Memo()
 
     # --- life -------------------------------------------------------------------------------
 
@@ -204,6 +160,7 @@ class Engine:
         """Take up a new or changed definition, or let one go (None)."""
         with self.lock:
             if standby is None:
+                self.memo.forget(name)
                 gone = self.standbys.pop(name, None)
                 self.sources.pop(name, None)
                 self.layers.pop(name, None)
@@ -276,8 +233,8 @@ class Engine:
             if rematch:
                 self._match()
             owners = self._owners()
-        for view in views.values():
-            self._intake.take(view, owners, self.clock.now())
+        if views:
+            self._intake.take(list(views.values()), owners, self.clock.now())
         return rematch
 
     def _match(self) -> None:
@@ -310,14 +267,15 @@ class Engine:
 
     def _due(self, state: State) -> Sequence[BootPoint]:
         now, zone = self.clock.now(), self.settings.zone
-        return planner.new_boot_points(self.standbys, self.sources, state, now, zone)
+        return planner.new_boot_points(self.standbys, self.sources, state, now, zone, self.memo)
 
     def _plan_jobs(self) -> bool:
         with self.lock:
             state = self.state.read()
-            limits = planner.Limits(jobs=self.settings.jobs_at_once)
-            upkeep = upkeep_of_all(self, state)
-            wanted = [*planner.next_jobs(self.standbys, state, self.clock.now(), limits, upkeep)]
+            now, upkeep = self.clock.now(), upkeep_of_all(self, state)
+            wanted = planner.next_jobs(
+                self.standbys, state, now, self._limits, upkeep, memo=self.memo
+            )
         started = [self._queue(one) for one in wanted]
         return any(started)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from operator import attrgetter
 
 from engine.model.images import Arrival, BadFile, ImageSet, PointId, RecoveryPoint, RootView
 from engine.model.state import State
@@ -13,6 +14,8 @@ from engine.model.work import Severity
 from engine.ports import StateStore
 
 USABLE = frozenset({Arrival.COMPLETE, Arrival.VERIFIED})
+_FORM = attrgetter(*(f.name for f in fields(RecoveryPoint) if f.name != "arrived_at"))
+"""All that a scan says about a point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +34,22 @@ def arrived(state: State, view: RootView, now: datetime) -> list[RecoveryPoint]:
     fresh = []
     for point in (p for s in view.sets for p in s.points if p.arrival in USABLE):
         known = state.recovery_points.get(point.id)
-        stamped = replace(point, arrived_at=known.arrived_at if known else now)
-        if stamped != known:
-            fresh.append(stamped)
+        if known is None or _FORM(known) != _FORM(point):
+            fresh.append(replace(point, arrived_at=known.arrived_at if known else now))
     return fresh
 
 
-def vanished(state: State, view: RootView) -> list[PointId]:
-    """Return stored points of an online root that it does not hold any more."""
-    if not view.online:
-        return []
-    present = {p.id for s in view.sets for p in s.points if p.arrival in USABLE}
+def vanished(state: State, views: Iterable[RootView]) -> list[PointId]:
+    """Return stored points of online roots that these do not hold any more."""
+    present = {
+        view.root: {p.id for s in view.sets for p in s.points if p.arrival in USABLE}
+        for view in views
+        if view.online
+    }
     return [
-        p.id for p in state.recovery_points.values() if p.root == view.root and p.id not in present
+        point.id
+        for point in state.recovery_points.values()
+        if point.root in present and point.id not in present[point.root]
     ]
 
 
@@ -66,18 +72,19 @@ class Intake:
     _missing: dict[str, frozenset[PointId]] = field(default_factory=dict)
     _online: dict[str, bool] = field(default_factory=dict)
 
-    def take(self, view: RootView, owners: Mapping[str, str], now: datetime) -> None:
-        """Store what is new in a view and tell it.
+    def take(self, views: Sequence[RootView], owners: Mapping[str, str], now: datetime) -> None:
+        """Store what is new in views and tell it, in one transaction.
 
         Args:
-            view: A complete scan.
+            views: Complete scans, of different roots.
             owners: Image set id -> name of the standby that follows it.
             now: Aware UTC.
         """
         state = self.store.read()
-        fresh, gone = arrived(state, view, now), vanished(state, view)
+        fresh = [point for view in views for point in arrived(state, view, now)]
+        gone = vanished(state, views)
         told = [
-            *self._news(view, state),
+            *(one for view in views for one in self._news(view, state)),
             *(_arrival(p) for p in fresh if p.id not in state.recovery_points),
         ]
         names = {p.id: owners.get(p.set_id, "") for p in fresh}
@@ -139,7 +146,8 @@ class Intake:
 
     def _gap_news(self, view: RootView, state: State) -> list[News]:
         news = []
-        made = {point.recovery_point for point in state.boot_points.values()}
+        lacking = any(one.missing for one in view.sets)
+        made = {p.recovery_point for p in state.boot_points.values()} if lacking else set()
         for one in view.sets:
             missing = gaps(one, made)
             before = self._missing.get(one.id, frozenset())

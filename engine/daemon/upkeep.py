@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from engine.model.layers import Layer, LayerName
 from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.retention import Rules, Verdict, rules_of
 from engine.model.standby import Standby
@@ -17,23 +18,40 @@ if TYPE_CHECKING:
     from engine.daemon.engine import Engine
 
 
+_NO_LAYERS: Mapping[LayerName, Layer] = {}
+_NONE: frozenset[BootPointId] = frozenset()
+
+
 def upkeep_of_all(engine: Engine, state: State) -> dict[str, Upkeep]:
-    """Return the upkeep of all standbys; the caller holds the engine's lock."""
+    """Return the upkeep of all standbys; the caller holds the engine's lock.
+
+    What nothing changed about is the same object as before.
+    """
     pausing = resting(state, engine.clock.now(), engine.since)
-    retired: dict[str, list[BootPoint]] = defaultdict(list)
-    for point in state.boot_points.values():
-        if point.stage is Stage.RETIRED:
-            retired[point.standby].append(point)
     found = {}
     for name, standby in engine.standbys.items():
-        rules, folds_files = rules_for(engine, standby)
-        layers = engine.layers.get(name, {})
-        run = state.runs.get(name)
-        started = state.boot_points.get(run.boot_point) if run else None
-        runs = started.boot if started else None
-        seen = upkeep_from(rules, layers, retired[name], runs, folds_files=folds_files)
-        found[name] = replace(seen, resting=pausing.get(name, frozenset()))
+        target = engine.targets.get(standby.target)
+        layers, run = engine.layers.get(name, _NO_LAYERS), state.runs.get(name)
+        made = state.by_standby.get(name, ())
+        opened = target.opened() if target else None
+        work = partial(_upkeep, engine, state, standby, pausing.get(name, _NONE))
+        parts = (standby, layers, made, run, opened, pausing.get(name, _NONE))
+        found[name] = engine.memo.of(("upkeep", name), parts, work)
     return found
+
+
+def _upkeep(
+    engine: Engine, state: State, standby: Standby, pausing: frozenset[BootPointId]
+) -> Upkeep:
+    rules, folds_files = rules_for(engine, standby)
+    made = state.by_standby.get(standby.name, ())
+    retired = [point for point in made if point.stage is Stage.RETIRED]
+    run = state.runs.get(standby.name)
+    started = state.boot_points.get(run.boot_point) if run else None
+    runs = started.boot if started else None
+    layers = engine.layers.get(standby.name, _NO_LAYERS)
+    seen = upkeep_from(rules, layers, retired, runs, folds_files=folds_files)
+    return replace(seen, resting=pausing)
 
 
 def rules_for(engine: Engine, standby: Standby) -> tuple[Rules, bool]:

@@ -7,7 +7,6 @@ Derived from the state each time, never stored.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,7 @@ from enum import StrEnum
 
 from engine.model.images import RecoveryPoint
 from engine.model.ladder import Ladder, climb, silence
-from engine.model.line import forks, is_usable, lies_in, points_by_machine
+from engine.model.line import forks, is_usable, lies_in
 from engine.model.planner import Limits, is_parked, retry_at
 from engine.model.points import WORKING, BootPoint, BootPointId, Stage, in_order
 from engine.model.standby import Standby
@@ -120,10 +119,7 @@ def survey(
         lost: Target -> why it does not answer.
         written: Machine UUID -> moment of its newest image that is on its way.
     """
-    made: dict[str, list[BootPoint]] = defaultdict(list)
-    for point in sorted(state.boot_points.values(), key=lambda one: in_order(one.id)):
-        made[point.standby].append(point)
-    machines = points_by_machine(state)
+    made, machines = state.by_standby, state.by_machine
     jobs = {job.standby: job for job in state.live_jobs()}
     found = {}
     for name, standby in standbys.items():
@@ -134,7 +130,7 @@ def survey(
         ]
         around = _Around(
             images,
-            made.get(name, []),
+            made.get(name, ()),
             jobs.get(name),
             (waiting or {}).get(name, ()),
             (lost or {}).get(standby.target, ""),

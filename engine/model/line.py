@@ -83,14 +83,6 @@ def lies_in(point: RecoveryPoint, folder: str) -> bool:
     )
 
 
-def points_by_machine(state: State) -> dict[str, list[RecoveryPoint]]:
-    """Return all recovery points grouped by machine UUID."""
-    found: dict[str, list[RecoveryPoint]] = defaultdict(list)
-    for point in state.recovery_points.values():
-        found[point.machine_uuid].append(point)
-    return found
-
-
 def follow(points: Iterable[RecoveryPoint], made: Sequence[BootPoint]) -> Line | None:
     """Return how a standby goes on.
 

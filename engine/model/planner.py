@@ -15,26 +15,28 @@ limit go, oldest first, as `retention` judges.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, tzinfo
+from dataclasses import replace
+from datetime import datetime, tzinfo
+from functools import partial
 
 from engine.model import schedule
 from engine.model.conversion import ConversionMode
-from engine.model.images import PointId, RecoveryPoint
+from engine.model.due import given_up, is_due, is_parked, replaced_points, retry_at
+from engine.model.images import RecoveryPoint
 from engine.model.layers import LayerKind, layer_name
 from engine.model.line import (
+    Line,
     Source,
     follow,
     forks,
-    is_usable,
     lies_in,
     match_source,
     path_for,
 )
-from engine.model.line import points_by_machine as by_machine
-from engine.model.points import WORKING, BootPoint, BootPointId, Stage, boot_point_id, in_order
+from engine.model.memo import Memo
+from engine.model.points import WORKING, BootPoint, BootPointId, Stage, boot_point_id
+from engine.model.slots import Limits, choose
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.upkeep import Upkeep, is_full, surplus, upkeep_of, with_room
@@ -59,22 +61,6 @@ __all__ = [
 _SLACK = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much at once, and how patient.
-
-    Attributes:
-        jobs: SYNC and RETIRE jobs at once.
-        retry_first_s, retry_longest_s: Pause after the first failure; it doubles up to the longest.
-        attempts: Tries after which a boot point is parked until its images change.
-    """
-
-    jobs: int = 2
-    retry_first_s: int = 30
-    retry_longest_s: int = 3600
-    attempts: int = 10
-
-
 # --- boot points ----------------------------------------------------------------------------
 
 
@@ -84,6 +70,7 @@ def new_boot_points(
     state: State,
     now: datetime,
     zone: tzinfo,
+    memo: Memo | None = None,
 ) -> Sequence[BootPoint]:
     """Return the boot points to store as PENDING now, for all standbys, numbered on.
 
@@ -93,13 +80,19 @@ def new_boot_points(
         state: The picture; ids go on from its `next_boot_point`.
         now: Aware.
         zone: Of the times of day in triggers.
+        memo: Of earlier calls; None: everything is worked out anew.
     """
-    machines, made = by_machine(state), _by_standby(state)
+    memo = memo or Memo(keeps=False)
+    machines, made = state.by_machine, state.by_standby
     found: list[BootPoint] = []
     for name in sorted(standbys.keys() & sources.keys()):
         number = state.next_boot_point + len(found)
-        points = machines.get(sources[name], [])
-        found += _missing(standbys[name], points, made[name], now, zone, number)
+        standby, mine = standbys[name], made.get(name, ())
+        points = machines.get(sources[name], ())
+        work = partial(_line, standby, points, mine)
+        line = memo.of(("line", name), (standby, points, mine), work)
+        if line is not None:
+            found += _missing(standby, line, mine, now, zone, number)
     return found
 
 
@@ -112,9 +105,9 @@ def build_now(
         A new PENDING one; or the FAILED one that exists, to be tried again at once; None when
         there is nothing newer to make, or it is on its way already.
     """
-    made = _by_standby(state)[standby.name]
-    points = by_machine(state).get(machine or "", [])
-    line = follow([p for p in points if lies_in(p, standby.images)], made)
+    made = state.by_standby.get(standby.name, ())
+    points = state.by_machine.get(machine or "", ())
+    line = _line(standby, points, made)
     if line is None:
         return None
     if line.anchor is not None and line.anchor.recovery_point == line.head.id:
@@ -129,18 +122,21 @@ def try_again(point: BootPoint) -> BootPoint:
     return replace(point, attempts=0, failed_at=None, obstacle="")
 
 
+def _line(
+    standby: Standby, points: Iterable[RecoveryPoint], made: Sequence[BootPoint]
+) -> Line | None:
+    return follow([p for p in points if lies_in(p, standby.images)], made)
+
+
 def _missing(
     standby: Standby,
-    points: Iterable[RecoveryPoint],
+    line: Line,
     made: Sequence[BootPoint],
     now: datetime,
     zone: tzinfo,
     number: int,
 ) -> Sequence[BootPoint]:
-    if standby.held:
-        return []
-    line = follow([p for p in points if lies_in(p, standby.images)], made)
-    if line is None or not line.fresh:
+    if standby.held or not line.fresh:
         return []
     return _chain(
         standby, schedule.wanted(standby, line, made, now, zone), line.anchor, now, number
@@ -196,11 +192,12 @@ def next_jobs(
     now: datetime,
     limits: Limits,
     upkeep: Mapping[str, Upkeep] | None = None,
+    memo: Memo | None = None,
 ) -> Sequence[WantedJob]:
     """Return the SYNC and RETIRE jobs to queue now, the most urgent first.
 
     START and STOP are queued by whoever asks for them; while one lives its standby gets no other.
-    Free slots go to the standbys that were served longest ago.
+    Free slots are given out by `slots`.
 
     Args:
         standbys: By name.
@@ -208,38 +205,82 @@ def next_jobs(
         now: Aware.
         limits: How much at once.
         upkeep: Standby -> what retention goes by; absent: by its definition alone.
+        memo: Of earlier calls; None: everything is worked out anew.
     """
-    live = list(state.live_jobs())
-    busy = {job.standby for job in live}
-    slots = limits.jobs - sum(job.kind in (JobKind.SYNC, JobKind.RETIRE) for job in live)
-    served = _last_served(state)
-    made, replaced = _by_standby(state), _replaced(state)
-    wanted: list[tuple[bool, int, str, WantedJob]] = []
-    for name in standbys.keys() - busy:
-        care = upkeep_of(upkeep or {}, standbys[name])
-        job = _next_job(standbys[name], made[name], state, replaced, now, limits, care)
+    wanted = wanted_jobs(standbys, state, now, limits, upkeep, memo)
+    return choose(wanted, standbys, state, limits).jobs
+
+
+def wanted_jobs(
+    standbys: Mapping[str, Standby],
+    state: State,
+    now: datetime,
+    limits: Limits,
+    upkeep: Mapping[str, Upkeep] | None = None,
+    memo: Memo | None = None,
+) -> Sequence[WantedJob]:
+    """Return what each standby without a live job would do next, whatever slots are free."""
+    memo, known = memo or Memo(keeps=False), upkeep or {}
+    busy = {job.standby for job in state.live_jobs()}
+    found = []
+    for name, standby in standbys.items():
+        made = state.by_standby.get(name, ())
+        if name in busy or not made:
+            continue
+        care = known.get(name)
+        run = state.runs.get(name)
+        job = memo.at(
+            ("job", name),
+            (standby, made, _images(made, state), run, limits, care),
+            now,
+            partial(_decide, standby, made, state, now, limits, upkeep_of(known, standby)),
+        )
         if job is not None:
-            can_wait = job.kind is JobKind.RETIRE
-            wanted.append((can_wait, served.get(name, 0), name, job))
-    return [entry[-1] for entry in sorted(wanted, key=lambda e: e[:3])[: max(slots, 0)]]
+            found.append(job)
+    return found
+
+
+def _images(made: Sequence[BootPoint], state: State) -> object:
+    """Return what stands for the recovery points that boot points of one standby were made of."""
+    newest = state.recovery_points.get(made[-1].recovery_point)
+    return state.recovery_points if newest is None else state.by_machine[newest.machine_uuid]
+
+
+def _until(made: Sequence[BootPoint], now: datetime, limits: Limits) -> datetime | None:
+    """Return when the clock makes another boot point due; None: it does not."""
+    again = (retry_at(point, limits) for point in made if point.stage is Stage.FAILED)
+    return min((moment for moment in again if moment is not None and moment > now), default=None)
+
+
+def _decide(
+    standby: Standby,
+    made: Sequence[BootPoint],
+    state: State,
+    now: datetime,
+    limits: Limits,
+    care: Upkeep,
+) -> tuple[WantedJob | None, datetime | None]:
+    """Return a standby's next job, and when that may become another one by the clock alone."""
+    return _next_job(standby, made, state, now, limits, care), _until(made, now, limits)
 
 
 def _next_job(
     standby: Standby,
     made: Sequence[BootPoint],
     state: State,
-    replaced: Mapping[PointId, PointId],
     now: datetime,
     limits: Limits,
     care: Upkeep,
 ) -> WantedJob | None:
     if standby.held:
         return None
-    for point in made:
-        if why := _given_up(point, state, replaced):
+    unmade = [point for point in made if point.stage in (Stage.PENDING, Stage.FAILED)]
+    replaced = replaced_points(unmade, state)
+    for point in unmade:
+        if why := given_up(point, state, replaced):
             return WantedJob(JobKind.RETIRE, standby.name, point.id, why)
     over = surplus(standby.name, made, state, care)
-    sync = next((p for p in made if is_due(_as_told(standby, p), state, now, limits)), None)
+    sync = next((p for p in unmade if is_due(_as_told(standby, p), state, now, limits)), None)
     if sync is not None and is_full(sync, state, care):
         over = surplus(standby.name, made, state, with_room(care))
     elif sync is not None and len(over) <= _SLACK:
@@ -257,101 +298,6 @@ def _why_sync(point: BootPoint) -> str:
     if point.stage is Stage.FAILED:
         return f"Try {point.attempts + 1} after: {point.reason}"
     return f"Recovery point {point.sequence} has arrived."
-
-
-def is_due(point: BootPoint, state: State, now: datetime, limits: Limits) -> bool:
-    """Tell whether a SYNC of this boot point can and should run now."""
-    if point.stage not in (Stage.PENDING, Stage.FAILED):
-        return False
-    parent = None if point.parent is None else state.boot_points.get(point.parent)
-    if point.parent is not None and not _can_go_on(parent):
-        return False
-    path = path_for(point, state)
-    if not path or not (point.has_trunk or all(is_usable(one) for one in path)):
-        return False
-    if point.obstacle or is_parked(point, state, limits):
-        return False
-    again = retry_at(point, limits)
-    return again is None or again <= now or (point.failed_at is not None and point.failed_at > now)
-
-
-def _can_go_on(parent: BootPoint | None) -> bool:
-    """Tell whether an increment can be laid on this boot point, startable or not."""
-    if parent is None:
-        return False
-    return parent.stage is Stage.READY or (parent.stage is Stage.FAILED and parent.has_trunk)
-
-
-def retry_at(point: BootPoint, limits: Limits) -> datetime | None:
-    """Return when a FAILED boot point is tried again; None: at once."""
-    if point.stage is not Stage.FAILED or point.failed_at is None:
-        return None
-    doublings = min(max(point.attempts - 1, 0), 30)
-    pause = min(limits.retry_first_s << doublings, limits.retry_longest_s)
-    return point.failed_at + timedelta(seconds=pause)
-
-
-def is_parked(point: BootPoint, state: State, limits: Limits) -> bool:
-    """Tell whether a FAILED boot point is not tried any more until its images change."""
-    if point.stage is not Stage.FAILED or point.attempts < limits.attempts:
-        return False
-    failed_at = point.failed_at
-    if failed_at is None:
-        return False
-    return not any(_changed_since(one, failed_at) for one in path_for(point, state))
-
-
-def _changed_since(point: RecoveryPoint, moment: datetime) -> bool:
-    if point.arrived_at is not None and point.arrived_at > moment:
-        return True
-    moment_ns = int(moment.timestamp()) * 10**9
-    return any(disk.mark is not None and disk.mark.ctime_ns > moment_ns for disk in point.disks)
-
-
-def _given_up(point: BootPoint, state: State, replaced: Mapping[PointId, PointId]) -> str:
-    """Return why a boot point that never was ready cannot be made any more; empty if it can.
-
-    It is retired, and `new_boot_points` makes another one of what is there now.
-    """
-    if point.stage not in (Stage.PENDING, Stage.FAILED) or point.ready_at is not None:
-        return ""
-    parent = None if point.parent is None else state.boot_points.get(point.parent)
-    if point.parent is not None and (parent is None or parent.stage is Stage.RETIRED):
-        return f"{point.parent}, from which it was to be made, is gone."
-    own = state.recovery_points.get(point.recovery_point)
-    if own is None:
-        return "Its recovery point is not known any more."
-    if own.id in replaced and (point.stage is Stage.FAILED or not is_usable(own)):
-        return "The source consolidated its images into a later one."
-    if not path_for(point, state):
-        return "A recovery point between it and the one it continues is gone."
-    return ""
-
-
-def _replaced(state: State) -> dict[PointId, PointId]:
-    """Return the ids of points that were folded into a usable one -> that one."""
-    return {
-        old: point.id
-        for point in state.recovery_points.values()
-        if point.replaces and is_usable(point)
-        for old in point.replaces
-        if old != point.id
-    }
-
-
-def _last_served(state: State) -> dict[str, int]:
-    served: dict[str, int] = {}
-    for job in state.jobs.values():
-        served[job.standby] = max(served.get(job.standby, 0), job.id)
-    return served
-
-
-def _by_standby(state: State) -> defaultdict[str, list[BootPoint]]:
-    """Return the boot points of each standby, in the order they were planned."""
-    found: defaultdict[str, list[BootPoint]] = defaultdict(list)
-    for point in sorted(state.boot_points.values(), key=lambda one: in_order(one.id)):
-        found[point.standby].append(point)
-    return found
 
 
 # --- after a crash --------------------------------------------------------------------------

@@ -73,6 +73,14 @@ def parse_trigger(text: str) -> Trigger:
     )
 
 
+class Priority(StrEnum):
+    """Who goes first where slots are scarce; nobody waits for more than two rounds."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
 @dataclass(frozen=True, slots=True)
 class Standby:
     """One standby as configured in `standbys.d/NAME.toml`.
@@ -91,6 +99,7 @@ class Standby:
         memory, cpus, firmware: None: from the image's hints, else the default.
         bus: None: as the guest has drivers for.
         conversion: Whether its boot points are converted for new hardware.
+        priority: Of its jobs, against those of other standbys.
         held: Reason why an operator stopped the work; empty when it is not held.
     """
 
@@ -108,5 +117,6 @@ class Standby:
     firmware: Firmware | None = None
     bus: DiskBus | None = None
     conversion: ConversionMode = ConversionMode.AUTO
+    priority: Priority = Priority.NORMAL
     held: str = ""
     created_at: datetime | None = None

@@ -57,6 +57,11 @@ class Job:
     reason: str = ""
     cancel: bool = False
 
+    @property
+    def is_live(self) -> bool:
+        """True until it has ended."""
+        return self.status in LIVE
+
 
 @dataclass(frozen=True, slots=True)
 class WantedJob:

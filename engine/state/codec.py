@@ -7,10 +7,11 @@ neither SQLite nor PostgreSQL would take.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import RowMapping
 
 from engine.model.images import (
@@ -27,6 +28,7 @@ from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.work import Job, JobId, JobKind, JobStatus, JournalLine, Run, Severity
 
 _BIGGEST = 2**63 - 1
+_BOOT_POINT = tuple(field.name for field in fields(BootPoint))
 
 
 def time_out(moment: datetime) -> str:
@@ -76,7 +78,8 @@ def frozen(point: RecoveryPoint) -> RecoveryPoint:
 
 def recovery_point_out(point: RecoveryPoint) -> dict[str, object]:
     """Return the row of a recovery point."""
-    body = asdict(point)
+    # Not `asdict`: it copies deeply, which at 10,000 arrivals costs more than all the rest.
+    body = msgspec.to_builtins(point, builtin_types=(datetime,))
     body["taken_at"] = time_out(point.taken_at)
     body["arrived_at"] = _maybe_out(point.arrived_at)
     return {
@@ -112,8 +115,10 @@ def _disk(told: dict[str, Any]) -> PointDisk:
 def _hints(told: dict[str, Any]) -> Hints:
     nics = told.pop("nics")
     firmware = told.pop("firmware")
+    drivers = tuple(told.pop("drivers", ()))
     return Hints(
         **told,
+        drivers=drivers,
         firmware=None if firmware is None else Firmware(firmware),
         nics=tuple(Nic(one["name"], one["mac"], tuple(one["addresses"])) for one in nics),
     )
@@ -124,7 +129,7 @@ def _hints(told: dict[str, Any]) -> Hints:
 
 def boot_point_out(point: BootPoint) -> dict[str, object]:
     """Return the row of a boot point."""
-    row: dict[str, object] = asdict(point)
+    row: dict[str, object] = {name: getattr(point, name) for name in _BOOT_POINT}
     return row | {
         "sequence": _number(point.sequence),
         "stage": str(point.stage),

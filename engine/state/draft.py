@@ -8,18 +8,18 @@ change only, so pictures that were handed out never change.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from engine.model.alarms import Alert
 from engine.model.images import PointId, RecoveryPoint
-from engine.model.points import MOVES, BootPoint, BootPointId, Stage, in_order
-from engine.model.state import State
+from engine.model.points import MOVES, BootPoint, BootPointId, Stage
+from engine.model.state import State, planned
 from engine.model.work import LIVE, Job, JobId, Run
 
 ENDED_JOBS = 200
-"""Ended jobs in a picture; the store itself keeps more."""
+"""Ended jobs in a picture, besides the newest of each standby; the store itself keeps more."""
 
 RETIRED_POINTS = 48
 """Retired boot points of each standby in a picture; the store itself keeps all."""
@@ -52,6 +52,39 @@ class _Shelf(Generic[_Key, _Value]):
         return self._shown if self._own is None else self._own
 
 
+class _Groups(Generic[_Key, _Value]):
+    """What is on a shelf by owner; the groups in which nothing changed are the same objects."""
+
+    def __init__(
+        self,
+        shown: Mapping[str, tuple[_Value, ...]],
+        key: Callable[[_Value], _Key],
+        in_order: Callable[[Iterable[_Value]], tuple[_Value, ...]],
+    ) -> None:
+        self._shown, self._key, self._in_order = shown, key, in_order
+        self._changes: dict[str, dict[_Key, _Value | None]] = {}
+
+    def put(self, owner: str, value: _Value) -> None:
+        self._changes.setdefault(owner, {})[self._key(value)] = value
+
+    def take(self, owner: str, key: _Key) -> None:
+        self._changes.setdefault(owner, {})[key] = None
+
+    def of(self, owner: str) -> tuple[_Value, ...]:
+        return self.look().get(owner, ())
+
+    def look(self) -> Mapping[str, tuple[_Value, ...]]:
+        if self._changes:
+            shown = dict(self._shown)
+            for owner, changes in self._changes.items():
+                old = {self._key(one): one for one in shown.pop(owner, ())}
+                kept = [one for one in {**old, **changes}.values() if one is not None]
+                if kept:
+                    shown[owner] = self._in_order(kept)
+            self._shown, self._changes = MappingProxyType(shown), {}
+        return self._shown
+
+
 class Draft:
     """One transaction's picture."""
 
@@ -62,6 +95,10 @@ class Draft:
         self._jobs = _Shelf(base.jobs)
         self._runs = _Shelf(base.runs)
         self._alerts = _Shelf(base.alerts)
+        self._by_standby: _Groups[BootPointId, BootPoint]
+        self._by_standby = _Groups(base.by_standby, lambda point: point.id, planned)
+        self._by_machine: _Groups[PointId, RecoveryPoint]
+        self._by_machine = _Groups(base.by_machine, lambda point: point.id, tuple)
         self.next_boot_point = base.next_boot_point
 
     def state(self) -> State:
@@ -73,11 +110,16 @@ class Draft:
             runs=self._runs.look(),
             next_boot_point=self.next_boot_point,
             alerts=self._alerts.look(),
-        )
+        ).grouped(self._by_standby.look(), self._by_machine.look())
 
     def boot_point(self, point: BootPointId) -> BootPoint | None:
         """Return a boot point of the picture as it is now."""
         return self._boot_points.now().get(point)
+
+    def is_new(self, point: BootPointId) -> bool:
+        """Tell whether the number of a boot point is higher than that of any ever stored."""
+        found = _NUMBERED.fullmatch(point)
+        return found is not None and int(found[1]) >= self.next_boot_point
 
     def known_recovery_points(self, ids: Iterable[PointId]) -> set[PointId]:
         """Return those of `ids` that the picture holds."""
@@ -90,8 +132,12 @@ class Draft:
 
     def save_recovery_points(self, points: Sequence[RecoveryPoint]) -> None:
         """Insert or update by id."""
-        if points:
-            self._recovery_points.change().update((point.id, point) for point in points)
+        for point in points:
+            before = self._recovery_points.now().get(point.id)
+            if before is not None and before.machine_uuid != point.machine_uuid:
+                self._by_machine.take(before.machine_uuid, point.id)
+            self._recovery_points.change()[point.id] = point
+            self._by_machine.put(point.machine_uuid, point)
 
     def forget_recovery_points(self, ids: Sequence[PointId]) -> list[PointId]:
         """Delete points that no boot point still in use refers to; return those deleted."""
@@ -102,7 +148,8 @@ class Draft:
         }
         gone = [one for one in ids if one not in used and one in self._recovery_points.now()]
         for one in gone:
-            del self._recovery_points.change()[one]
+            point = self._recovery_points.change().pop(one)
+            self._by_machine.take(point.machine_uuid, one)
         return gone
 
     def save_boot_point(self, point: BootPoint, before: BootPoint | None) -> None:
@@ -110,24 +157,27 @@ class Draft:
         check_move(before, point)
         points = self._boot_points.change()
         points[point.id] = point
+        self._by_standby.put(point.standby, point)
         if found := _NUMBERED.fullmatch(point.id):
             self.next_boot_point = max(self.next_boot_point, int(found[1]) + 1)
         if point.stage is Stage.RETIRED:
-            retired = [
-                one.id
-                for one in points.values()
-                if one.standby == point.standby and one.stage is Stage.RETIRED
-            ]
-            for old in sorted(retired, key=in_order)[:-RETIRED_POINTS]:
+            mine = self._by_standby.of(point.standby)
+            retired = [one.id for one in mine if one.stage is Stage.RETIRED]
+            for old in retired[:-RETIRED_POINTS]:
                 del points[old]
+                self._by_standby.take(point.standby, old)
 
     def put_job(self, job: Job) -> None:
         """Insert or update a job that has its id."""
         jobs = self._jobs.change()
         jobs[job.id] = job
         ended = sorted(number for number, one in jobs.items() if one.status not in LIVE)
+        if len(ended) <= ENDED_JOBS:
+            return
+        newest = {one.standby: number for number, one in sorted(jobs.items())}
         for old in ended[:-ENDED_JOBS]:
-            del jobs[old]
+            if newest[jobs[old].standby] != old:
+                del jobs[old]
 
     def save_run(self, run: Run) -> None:
         """Insert or update the standby's run. ValueError if its boot point does not exist."""
@@ -157,9 +207,9 @@ class Draft:
     def forget_standby(self, standby: str) -> None:
         """Delete the standby's boot points, jobs and run."""
         self.remove_run(standby)
-        mine = [p.id for p in self._boot_points.now().values() if p.standby == standby]
-        for point in mine:
-            del self._boot_points.change()[point]
+        for point in self._by_standby.of(standby):
+            del self._boot_points.change()[point.id]
+            self._by_standby.take(standby, point.id)
         for number in [j.id for j in self._jobs.now().values() if j.standby == standby]:
             del self._jobs.change()[number]
 

@@ -2,6 +2,7 @@
 
     write  one at a time: BEGIN ─ changes ─ counter + 1 ─ COMMIT ─ show the new picture
     read   counter as shown? ─ yes: the picture at hand
+                             ─ as the writer of this process will show it: that picture
                              ─ no: load everything in one transaction
 
 The counter lives in the database, so a picture is right even if another process wrote.
@@ -55,6 +56,7 @@ class SqlState:
         """Take over two engines on one database that has the tables."""
         self._writer, self._readers = writer, readers
         self._gate = Gate()
+        self._coming: _Shown | None = None
         with self._reading() as connection:
             self._shown = _Shown(_load(connection), _changes(connection))
 
@@ -62,7 +64,11 @@ class SqlState:
         """Return one consistent, immutable picture."""
         shown = self._shown
         with self._reading() as connection:
-            changes = _changes(connection)
+            changes, coming = _changes(connection), self._coming
+            if coming is not None and coming.changes == changes:
+                return coming.state  # committed, and shown in a moment
+            if changes <= self._shown.changes:
+                return self._shown.state  # as new as asked for, or newer
             if changes != shown.changes:
                 shown = _Shown(_load(connection), changes)
                 self._show(shown)
@@ -77,16 +83,22 @@ class SqlState:
             NoSpace: The disk is full; nothing was changed.
             Failure: The database failed; nothing was changed.
         """
-        with self._gate, _told(), self._writer.begin() as connection:
-            shown, changes = self._shown, _changes(connection)
-            base = shown.state if shown.changes == changes else _load(connection)
-            tx = _SqlTransaction(connection, Draft(base))
-            yield tx
-            _count(connection, schema.CHANGES, changes + 1)
-            after = tx.state()
-            if after.next_boot_point != base.next_boot_point:
-                _count(connection, schema.NEXT_BOOT_POINT, after.next_boot_point)
-        self._show(_Shown(after, changes + 1))
+        with self._gate:
+            try:
+                with _told(), self._writer.begin() as connection:
+                    shown, changes = self._shown, _changes(connection)
+                    base = shown.state if shown.changes == changes else _load(connection)
+                    tx = _SqlTransaction(connection, Draft(base))
+                    yield tx
+                    tx.flush()
+                    _count(connection, schema.CHANGES, changes + 1)
+                    after = tx.state()
+                    if after.next_boot_point != base.next_boot_point:
+                        _count(connection, schema.NEXT_BOOT_POINT, after.next_boot_point)
+                    self._coming = _Shown(after, changes + 1)
+                self._show(self._coming)
+            finally:
+                self._coming = None
 
     def journal(
         self, *, after: int = 0, before: int | None = None, limit: int = 200, standby: str = ""
@@ -134,10 +146,27 @@ class SqlState:
 
 
 class _SqlTransaction:
-    """The open transaction: each change goes to the draft, which checks it, and to the tables."""
+    """The open transaction: each change goes to the draft, which checks it, and to the tables.
+
+    New boot points and journal lines wait for one another and go in together, at the latest when
+    another statement is due: one statement for 10,000 rows costs a fiftieth of 10,000.
+    """
 
     def __init__(self, connection: Connection, draft: Draft) -> None:
-        self._connection, self._draft = connection, draft
+        self._connected, self._draft = connection, draft
+        self._waiting: dict[Table, list[dict[str, object]]] = {}
+
+    @property
+    def _connection(self) -> Connection:
+        """The connection, with all that waited carried out."""
+        self.flush()
+        return self._connected
+
+    def flush(self) -> None:
+        """Carry out what waits."""
+        waiting, self._waiting = self._waiting, {}
+        for table, rows in waiting.items():
+            self._connected.execute(insert(table), rows)
 
     def state(self) -> State:
         return self._draft.state()
@@ -156,11 +185,13 @@ class _SqlTransaction:
             self._connection.execute(delete(table).where(table.c.id == gone))
 
     def save_boot_point(self, point: BootPoint) -> None:
-        before = self._draft.boot_point(point.id) or _boot_point(self._connection, point.id)
+        before = self._draft.boot_point(point.id)
+        if before is None and not self._draft.is_new(point.id):
+            before = _boot_point(self._connection, point.id)
         self._draft.save_boot_point(point, before)
         row = codec.boot_point_out(point)
         if before is None:
-            self._insert(schema.boot_points, [row])
+            self._waiting.setdefault(schema.boot_points, []).append(row)
         else:
             self._update(schema.boot_points, [row], "id")
 
@@ -216,7 +247,7 @@ class _SqlTransaction:
         unchanged: str = "",
         remedy: str = "",
     ) -> None:
-        row = {
+        row: dict[str, object] = {
             "at": codec.time_out(at),
             "severity": str(severity),
             "standby": standby,
@@ -225,7 +256,7 @@ class _SqlTransaction:
             "unchanged": codec.plain(unchanged),
             "remedy": codec.plain(remedy),
         }
-        self._connection.execute(insert(schema.journal), row)
+        self._waiting.setdefault(schema.journal, []).append(row)
 
     def _insert(self, table: Table, rows: Sequence[dict[str, object]]) -> None:
         if rows:
@@ -276,11 +307,13 @@ def _newest_boot_points() -> Select[tuple[object, ...]]:
 
 
 def _newest_jobs() -> Select[tuple[object, ...]]:
-    """Ask for all live jobs, and the newest ended ones."""
+    """Ask for all live jobs, the newest ended ones, and the newest of each standby."""
     table = schema.jobs
     live = table.c.status.in_([str(status) for status in LIVE])
     ended = select(table.c.id).where(~live).order_by(table.c.id.desc()).limit(ENDED_JOBS)
-    return select(table).where(live | table.c.id.in_(ended)).order_by(table.c.id)
+    newest = select(func.max(table.c.id)).group_by(table.c.standby)
+    wanted = live | table.c.id.in_(ended) | table.c.id.in_(newest)
+    return select(table).where(wanted).order_by(table.c.id)
 
 
 def _boot_point(connection: Connection, point: BootPointId) -> BootPoint | None:

@@ -36,6 +36,8 @@ class _Entry:
     manifest: LayerManifest | None = None
     writing: set[int] = field(default_factory=set)
     broken: bool = False
+    shown: Layer | None = None
+    """As told last, once sealed; None when something about it changed since."""
 
 
 class MemoryStore:
@@ -70,7 +72,9 @@ class MemoryStore:
             self.quarantine[f"{standby}-{stamp}"] = self._chains.pop(standby)
 
     def free(self) -> int:
-        """Return the bytes that pages can still take."""
+        """Return the bytes that pages can still take; about, where there is ample room."""
+        if self.capacity >= AMPLE:
+            return self.capacity - sum(chain.used() for chain in list(self._chains.values()))
         pages = {id(page) for chain in self._chains.values() for page in chain.pages()}
         return self.capacity - PAGE * len(pages)
 
@@ -98,12 +102,25 @@ class MemoryChain:
             for page in disk.values()
         )
 
+    def used(self) -> int:
+        """Return the bytes that all layers hold by themselves."""
+        with self._store.lock:
+            return sum(self._shown(entry).used for entry in self._entries.values())
+
     def layers(self) -> Mapping[LayerName, Layer]:
         """Return all layers."""
         with self._store.lock:
             return {name: self._shown(entry) for name, entry in self._entries.items()}
 
     def _shown(self, entry: _Entry) -> Layer:
+        if entry.shown is not None:
+            return entry.shown
+        told = self._look(entry)
+        if told.sealed:
+            entry.shown = told
+        return told
+
+    def _look(self, entry: _Entry) -> Layer:
         made = entry.manifest and replace(strip(entry.manifest), parent=entry.layer.parent)
         used = sum(
             PAGE
@@ -209,6 +226,7 @@ class MemoryChain:
             gone = self._entries[layer]
             for child in tree.check_fold(self.layers(), layer, resumed=False):
                 entry = self._entries[child.name]
+                entry.shown = None
                 entry.layer = replace(entry.layer, parent=gone.layer.parent)
                 entry.below = [
                     gone.below[n] if n < len(gone.below) else {} for n in range(len(entry.below))

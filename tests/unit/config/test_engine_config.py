@@ -156,6 +156,20 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         load_engine(tmp_path / "none.toml")
 
 
+def test_limits_of_targets_and_of_a_folder_they_share(tmp_path: Path) -> None:
+    """Each target may have a limit; a folder two targets share has the smaller one."""
+    file = tmp_path / "engine.toml"
+    file.write_text(
+        "[limits]\njobs = 8\n"
+        '[targets.a]\nkind = "simulated"\njobs = 3\n[targets.a.store]\npath = "s"\njobs = 2\n'
+        '[targets.b]\nkind = "simulated"\n[targets.b.store]\npath = "s"\njobs = 4\n'
+    )
+    told, shared = engine_config.limits(load_engine(file)), str(tmp_path / "s")
+    assert (told.jobs, told.targets) == (8, {"a": 3})
+    assert told.stores == {"a": shared, "b": shared}
+    assert told.store_jobs == {shared: 2}
+
+
 # --- the sample -----------------------------------------------------------------------------
 
 
@@ -197,6 +211,9 @@ def test_each_default_in_the_samples_comments_is_the_codes() -> None:
     code = flat(defaults())
     assert code.pop("watch.quiet_s") is None
     assert said.pop("watch.quiet_s") == 30
+    for key in ("targets.local.jobs", "targets.local.store.jobs"):
+        assert code.pop(key) is None
+        assert said.pop(key) >= 1
     assert {key: value for key, value in said.items() if "rehearsal" not in key} == code
 
 

@@ -1,0 +1,58 @@
+"""What the loop is given: a watcher of folders, the standbys' files, and what engine.toml says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Protocol
+
+from engine.jobs.power import Shape
+from engine.model.errors import Problem
+from engine.model.retention import Retention
+from engine.model.slots import Limits
+from engine.model.standby import Standby
+
+
+class Watcher(Protocol):
+    """Scans watched folders and tells of each changed view, from its own threads."""
+
+    def add_root(self, root: str) -> None:
+        """Begin to watch a folder; repeatable."""
+
+    def remove_root(self, root: str) -> None:
+        """Stop watching it; repeatable."""
+
+    def settled(self) -> bool:
+        """Tell whether every root was scanned and no file waits to become quiet."""
+
+    def stop(self) -> None:
+        """End all threads."""
+
+
+class StandbyFiles(Protocol):
+    """The folder `standbys.d`."""
+
+    def load(self) -> tuple[dict[str, Standby], Sequence[Problem]]:
+        """Read all files; a bad one is a problem and does not stop the others."""
+
+    def write(self, standby: Standby) -> str:
+        """Write one file durably; return its path."""
+
+    def remove(self, name: str) -> None:
+        """Move one file out of the way."""
+
+    def path(self, name: str) -> str:
+        """Return where a standby's file is, or would be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What engine.toml says to the loop."""
+
+    site: str
+    roots: Sequence[str]
+    zone: tzinfo
+    retention: Retention
+    limits: Limits
+    shape: Shape

@@ -1,0 +1,146 @@
+"""Who gets a free slot: limits of engine, target and datastore, priorities, and fairness. Pure.
+
+    wanted jobs ─► overdue ones, the longest first ─► by priority ─► making before retiring
+                   └ then by how long ago they were served ─► as many as engine, target and
+                     datastore have free
+
+A *round* is as many jobs as there are standbys that want one. Who has not been served for a whole
+round goes before every priority; so nobody who could have a slot waits for more than two.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from engine.model.standby import Priority, Standby
+from engine.model.state import State
+from engine.model.work import Job, JobKind, WantedJob
+
+SLOTTED = frozenset({JobKind.SYNC, JobKind.RETIRE})
+"""Kinds that need a slot; what an operator asks for by hand goes before all of them."""
+
+_RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much at once, and how patient.
+
+    Attributes:
+        jobs: SYNC and RETIRE jobs at once.
+        retry_first_s, retry_longest_s: Pause after the first failure; it doubles up to the longest.
+        attempts: Tries after which a boot point is parked until its images change.
+        targets: Target -> such jobs at once on it; absent: no limit of its own.
+        stores: Target -> name of the datastore its layers lie on; several may share one.
+        store_jobs: Datastore -> such jobs at once on it; absent: no limit of its own.
+        slow: Target -> why no more than one job is started on it now; a sentence.
+    """
+
+    jobs: int = 2
+    retry_first_s: int = 30
+    retry_longest_s: int = 3600
+    attempts: int = 10
+    targets: Mapping[str, int] = field(default_factory=dict)
+    stores: Mapping[str, str] = field(default_factory=dict)
+    store_jobs: Mapping[str, int] = field(default_factory=dict)
+    slow: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which jobs start now, and why the others do not.
+
+    Attributes:
+        jobs: The most urgent first.
+        waiting: Standby -> what its job waits for, a sentence.
+    """
+
+    jobs: Sequence[WantedJob]
+    waiting: Mapping[str, str]
+
+
+def choose(
+    wanted: Sequence[WantedJob],
+    standbys: Mapping[str, Standby],
+    state: State,
+    limits: Limits,
+) -> Choice:
+    """Give free slots to wanted jobs.
+
+    Args:
+        wanted: At most one job of each standby, of kinds that need a slot.
+        standbys: By name; all that `wanted` names are there.
+        state: The picture; its live jobs take slots, its ended ones tell who was served when.
+        limits: How much at once.
+    """
+    taken = _Taken(limits)
+    for job in state.live_jobs():
+        if job.kind in SLOTTED and job.standby in standbys:
+            taken.take(standbys[job.standby].target)
+        elif job.kind in SLOTTED:
+            taken.jobs += 1
+    chosen, waiting = [], {}
+    for one in in_turn(wanted, standbys, state.jobs.values()):
+        target = standbys[one.standby].target
+        why = taken.full(target)
+        if why:
+            waiting[one.standby] = why
+        else:
+            taken.take(target)
+            chosen.append(one)
+    return Choice(chosen, waiting)
+
+
+def in_turn(
+    wanted: Sequence[WantedJob], standbys: Mapping[str, Standby], jobs: Iterable[Job]
+) -> Sequence[WantedJob]:
+    """Return wanted jobs in the order in which they get slots."""
+    served: dict[str, int] = {}
+    newest, competing = 0, {one.standby for one in wanted}
+    for job in jobs:
+        newest = max(newest, job.id)
+        if job.id > served.get(job.standby, 0):
+            served[job.standby] = job.id
+        if job.is_live:
+            competing.add(job.standby)
+    since = newest - len(competing)
+
+    def rank(one: WantedJob) -> tuple[int, int, bool, int, str]:
+        last = served.get(one.standby, 0)
+        if last <= since:
+            return -1, last, False, 0, one.standby
+        priority = _RANKS[standbys[one.standby].priority]
+        return priority, 0, one.kind is JobKind.RETIRE, last, one.standby
+
+    return sorted(wanted, key=rank)
+
+
+class _Taken:
+    """Slots that are taken already."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.jobs = 0
+        self._limits = limits
+        self._targets: Counter[str] = Counter()
+        self._stores: Counter[str] = Counter()
+
+    def take(self, target: str) -> None:
+        self.jobs += 1
+        self._targets[target] += 1
+        self._stores[self._limits.stores.get(target, target)] += 1
+
+    def full(self, target: str) -> str:
+        """Return why no job can start on a target now; empty if one can."""
+        limits, store = self._limits, self._limits.stores.get(target, target)
+        on_target, on_store = self._targets[target], self._stores[store]
+        if self.jobs >= limits.jobs:
+            return f"All {limits.jobs} slots of the engine are taken."
+        if target in limits.targets and on_target >= limits.targets[target]:
+            return f"All {limits.targets[target]} slots of target {target} are taken."
+        if store in limits.store_jobs and on_store >= limits.store_jobs[store]:
+            return f"All {limits.store_jobs[store]} slots of datastore {store} are taken."
+        if target in limits.slow and on_target >= 1:
+            return limits.slow[target]
+        return ""

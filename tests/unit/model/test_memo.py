@@ -1,0 +1,55 @@
+"""A memo gives the same answers as none, and asks less often."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from engine.model.memo import HOLD, Memo
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class _Asked:
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> int:
+        self.times += 1
+        return self.times
+
+    def until(self, moment: datetime | None) -> tuple[int, datetime | None]:
+        return self(), moment
+
+
+def test_the_same_objects_are_asked_about_once() -> None:
+    """An answer holds while each part is the very same object, and no longer."""
+    memo, asked = Memo(), _Asked()
+    part, other = (1, 2), (1, 3)
+    assert [memo.of(("a", "x"), (part, None), asked) for _ in range(3)] == [1, 1, 1]
+    assert memo.of(("a", "x"), (other, None), asked) == 2
+    assert memo.of(("b", "x"), (other, None), asked) == 3
+    memo.forget("x")
+    assert memo.of(("b", "x"), (other, None), asked) == 4
+
+
+def test_the_clock_has_its_say() -> None:
+    """An answer that depends on the time ends when it says, at the latest after a while."""
+    memo, asked = Memo(), _Asked()
+    soon = NOW + timedelta(seconds=5)
+
+    def at(moment: datetime, until: datetime | None = None) -> int:
+        return memo.at(("a", "x"), (part,), moment, lambda: asked.until(until))
+
+    part = object()
+    assert at(NOW, soon) == 1
+    assert at(soon - timedelta(seconds=1)) == 1
+    assert at(soon) == 2
+    assert at(soon + HOLD - timedelta(seconds=1)) == 2
+    assert at(soon + HOLD) == 3
+    assert at(NOW) == 4, "a clock that was put back makes answers void"
+
+
+def test_a_memo_that_keeps_nothing_asks_each_time() -> None:
+    """Without a memory every answer is worked out anew."""
+    memo, asked = Memo(keeps=False), _Asked()
+    assert [memo.of("a", (), asked) for _ in range(2)] == [1, 2]
