@@ -226,6 +226,7 @@ class ScriptedService:
         self.calls: list[tuple[str, ...]] = []
         self.fails: dict[str, Failure] = {}
         """Call name -> what it raises instead of being done; `start`, `screen`, …"""
+        self.plans_soon = False
         self.serials: dict[str, bytes] = {}
         self.picture_png = PNG
         self.records: dict[BootPointId, Record] = {}
@@ -532,6 +533,8 @@ class ScriptedService:
         chosen = next(p for p in self._snapshot.state.points_of(name) if p.id == point)
         if chosen.stage is Stage.FAILED:
             self.put(replace(chosen, attempts=0, failed_at=None, obstacle=""))
+            if self.plans_soon:
+                self._queue(JobKind.SYNC, name, chosen.id)
             return None
         return self._queue(JobKind.CONVERT, name, chosen.id)
 

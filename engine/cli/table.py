@@ -514,7 +514,7 @@ _REST = (
             "bootpoint complete job",
         ),
         (
-            Option(("what",), "what to name", choices=("machine", "point", "job")),
+            Option(("what",), "what to name", choices=("machine", "point", "tried-point", "job")),
             Option(("machine",), "of which machine", "MACHINE", nargs="?", default=""),
         ),
         hidden=True,

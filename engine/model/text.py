@@ -23,10 +23,12 @@ def safe(raw: str | bytes, limit: int = 128) -> SafeStr:
         limit: Longest result in characters before escaping; a cut is marked with an ellipsis.
     """
     text = os.fsdecode(raw) if isinstance(raw, bytes) else raw
-    shown = (
-        f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in _UNSAFE else c for c in text[:limit]
-    )
-    return SafeStr("".join(shown) + ("…" if len(text) > limit else ""))
+    shown = text[:limit]
+    if not shown.isprintable():  # which holds all unsafe ones off, and is a hundred times faster
+        shown = "".join(
+            f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in _UNSAFE else c for c in shown
+        )
+    return SafeStr(shown + ("…" if len(text) > limit else ""))
 
 
 def slug(name: str, limit: int = 48) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from engine.api.errors import EngineAway
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 ENDED = ("done", "failed", "cancelled")
 TICK_S = 1.0
+COMING_S = 60.0
+"""How long a job is waited for that is due at once, but not queued yet."""
 
 
 def act(
@@ -38,13 +41,19 @@ def act(
         )
         if dry_run:
             return _show_plan(context, plan)
+        before = {job.id for job in client.call("jobs", list[JobView])} if wait else set()
         done = client.call("run", Done, plan=plan.plan, confirm="", key=wish_key())
-        if not (wait and done.job):
+        if not (wait and (done.job or plan.point)):
             _told(context, done, plan)
             return 0
         if not context.output.as_json:
             note(done.text)
-        ended = follow_job(client, done.job)
+        number = done.job or _job_to_come(client, plan.point, before)
+        if not number:
+            _told(context, done, plan)
+            note(f"No job has begun within {COMING_S:.0f} s: other work comes first. See: jobs")
+            return 0
+        ended = follow_job(client, number)
     return _ended(context, ended, done)
 
 
@@ -68,6 +77,16 @@ def _told(context: Context, done: Done, plan: Plan) -> None:
         )
         return
     context.output.say(done.text + (f" Job {done.job}." if done.job else ""))
+
+
+def _job_to_come(client: Client, point: str, before: set[str]) -> str:
+    """Return the number of the next job on a boot point that the planner queues by itself."""
+    until = time.monotonic() + COMING_S
+    for picture in client.follow(["jobs"], tick_s=TICK_S):
+        coming = [job.id for job in picture.jobs if job.point == point and job.id not in before]
+        if coming or time.monotonic() > until:
+            return coming[-1] if coming else ""
+    raise AssertionError("a client follows for ever")
 
 
 def follow_job(client: Client, number: str) -> JobView:
@@ -126,6 +145,7 @@ def _ended(context: Context, job: JobView, done: Done) -> int:
         "start": f"{job.machine} runs from {job.point}",
         "stop": f"{job.machine} is off",
         "convert": f"{job.point} of {job.machine} is converted again",
+        "sync": f"{job.point} of {job.machine} is ready",
     }
     context.output.say(f"{words.get(job.kind, f'Job {job.id} is done')} ({duration(took)}).")
     return 0

@@ -22,7 +22,8 @@ def names(context: Context, *, what: str, machine: str) -> int:
                 found = [one.id for one in client.call("jobs", list[JobView])]
             else:
                 view = client.call("machine", MachineView, machine=machine)
-                found = [one.id for one in view.points if one.stage == "ready"]
+                stages = ("ready", "failed") if what == "tried-point" else ("ready",)
+                found = [one.id for one in view.points if one.stage in stages]
     except Failure:
         return 0
     context.output.say(*found)
@@ -86,7 +87,9 @@ def bash(commands: list[Command]) -> str:
 _bootpoint() {{
     local current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" words=""
     if [ "$before" = --point ]; then
-        words="$(bootpoint complete point "${{COMP_WORDS[2]}}" 2>/dev/null)"
+        local kind=point
+        case "${{COMP_WORDS[1]}}" in guest|convert) kind=tried-point ;; esac
+        words="$(bootpoint complete $kind "${{COMP_WORDS[2]}}" 2>/dev/null)"
     elif [ "$COMP_CWORD" -le 1 ]; then
         words="{" ".join((*first_words(commands), *GLOBAL, "--version"))}"
     else

@@ -162,7 +162,7 @@ def test_a_converted_point_is_converted_again_only_when_told(
     assert out.startswith("bp000004 of erp is converted again (")
 
 
-@pytest.mark.parametrize("words", [[], ["--again"], ["--point", "50", "--again", "--wait"]])
+@pytest.mark.parametrize("words", [[], ["--again"], ["--point", "50", "--again"]])
 def test_a_failed_point_needs_no_again(
     bootpoint: Program, service: ScriptedService, words: list[str]
 ) -> None:
@@ -171,6 +171,27 @@ def test_a_failed_point_needs_no_again(
     told = bootpoint("convert", "erp", *words)
     assert told.out == "bp000050 of erp is converted as soon as a slot is free.\n"
     assert service.calls[-1][:3] == ("convert", "erp", BAD)
+
+
+def test_wait_follows_the_job_that_a_failed_point_gets(
+    bootpoint: Program, service: ScriptedService
+) -> None:
+    """The planner queues it a moment later; --wait tells how that job ends."""
+    hopeless(service)
+    service.plans_soon = True
+    told = bootpoint("convert", "erp", "--again", "--wait", "--json").told
+    assert (told["status"], told["details"]["kind"]) == ("done", "sync")
+
+
+def test_wait_does_not_wait_for_ever_for_a_slot(
+    bootpoint: Program, monkeypatch: pytest.MonkeyPatch, service: ScriptedService
+) -> None:
+    """Where other work comes first, that is said."""
+    hopeless(service)
+    monkeypatch.setattr("engine.cli.commands.acting.COMING_S", 0.0)
+    told = bootpoint("convert", "erp", "--again", "--wait")
+    assert told.code == 0
+    assert "other work comes first" in told.err
 
 
 def test_a_point_without_a_conversion_needs_no_again(
