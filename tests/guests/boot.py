@@ -80,6 +80,7 @@ def boot(
     nic: str = "e1000e",
     mac: str = MAC,
     timeout_s: float = 240,
+    memory: int | None = None,
     extra: Sequence[str] = (),
 ) -> Boot:
     """Boot a raw disk until it says a word of success or failure; nothing is written to it.
@@ -88,11 +89,12 @@ def boot(
         disks: One disk or all, in the guest's order.
         nvram: Variables of UEFI, which are not written either; without, the firmware is a BIOS.
         nic: QEMU's name of the network card.
+        memory: MiB; None: what a tiny guest needs.
         extra: More arguments for QEMU.
     """
     began = time.monotonic()
     files = [disks] if isinstance(disks, Path) else disks
-    machine = _command(files, hardware, nic, mac, nvram)
+    machine = _command(files, hardware, nic, mac, nvram, memory)
     command = ["setpriv", "--pdeathsig", "KILL", "--", *machine, *extra]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -108,9 +110,14 @@ def boot(
 
 
 def _command(
-    disks: Sequence[Path], hardware: Hardware, nic: str, mac: str, nvram: Path | None
+    disks: Sequence[Path],
+    hardware: Hardware,
+    nic: str,
+    mac: str,
+    nvram: Path | None,
+    memory: int | None,
 ) -> Sequence[str]:
-    memory = MEMORY if nvram is None else 2 * MEMORY
+    memory = memory or (MEMORY if nvram is None else 2 * MEMORY)
     drives = [
         word
         for number, disk in enumerate(disks)

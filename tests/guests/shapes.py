@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import struct
-import subprocess
 import tempfile
 import uuid
 from collections.abc import Sequence
@@ -24,24 +22,19 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from engine.local.tools import run_tool
 from engine.sample import packages as debs
 from engine.sample.packages import Say
 from tests.guests import nvram, texts
-from tests.guests.physical import MIB, Physical, System, fetch_physical, lay_out
+from tests.guests.laying import FIRST, by_libguestfs, ext4, install_grub, lay, new_disk, run, sparse
+from tests.guests.physical import MIB, System, fetch_physical, lay_out
 
 ROOT_UUID = "5b2f6f0e-93c1-4d7f-8a55-0d1c2b3a4f5e"
 BOOT_UUID = "7c3e8a1d-2b4f-4e6a-9d8c-1f2e3d4c5b6a"
 ESP_GUID = uuid.UUID("d2c1b0a9-8f7e-4d6c-9b5a-493827160f5e")
 LOADER = b"/EFI/debian/grubx64.efi"
 FALLBACK = b"/EFI/BOOT/BOOTX64.EFI"
-_FIRST = 1 * MIB
-"""Where the first partition starts."""
 ROOT_OFFSET = 64 * MIB
 """Where the second one does, behind /boot or the ESP."""
-_CORE = ("biosdisk", "part_msdos", "ext2", "xfs", "btrfs", "normal", "linux", "search",
-         "search_fs_uuid", "serial", "terminal", "configfile", "echo", "boot")  # fmt: skip
-_MEMORY = 4 << 30
 _LVM = "/dev/mapper/rack-root"
 
 
@@ -84,7 +77,7 @@ class Built:
         """Return a copy of its disks, in a machine that was just made."""
         copies = [folder / disk.name for disk in self.disks]
         for disk, other in zip(self.disks, copies, strict=True):
-            _run("cp", "--sparse=always", str(disk), str(other))
+            run("cp", "--sparse=always", str(disk), str(other))
         return replace(self.elsewhere(folder), disks=copies)
 
 
@@ -108,7 +101,8 @@ def build(folder: Path, shape: Shape, cache: Path, say: Say) -> Built:
                 disks = [_build_btrfs(folder, root, work)]
             case _:
                 disks = _build_lvm(folder, root, work, is_two=shape is Shape.LVM_TWO)
-        _install_grub(disks[0], parts, shape, work)
+        prefix = {Shape.XFS: "/boot/grub", Shape.BTRFS: "/@rootfs/boot/grub"}.get(shape, "/grub")
+        install_grub(disks[0], parts, prefix, work)
         return Built(disks)
 
 
@@ -144,42 +138,52 @@ def _system(shape: Shape, version: str) -> System:
 
 def _build_efi(folder: Path, root: Path, cache: Path, work: Path) -> Built:
     (root / "boot/efi").mkdir()
-    sectors = (ROOT_OFFSET - _FIRST) // 512
-    disk = _disk(folder / "disk-0.raw", 160 * MIB, "label: gpt\n"
-                 f"start={_FIRST // 512}, size={sectors}, type=U, uuid={ESP_GUID}\n"
+    sectors = (ROOT_OFFSET - FIRST) // 512
+    disk = new_disk(folder / "disk-0.raw", 160 * MIB, "label: gpt\n"
+                 f"start={FIRST // 512}, size={sectors}, type=U, uuid={ESP_GUID}\n"
                  f"start={ROOT_OFFSET // 512}, size={95 * MIB // 512}, type=L\n")  # fmt: skip
-    _ext4(disk, root, ROOT_OFFSET, 95 * MIB, ROOT_UUID)
+    ext4(disk, root, ROOT_OFFSET, 95 * MIB, ROOT_UUID)
+    make_esp(disk, ROOT_OFFSET - FIRST, ROOT_UUID, "/boot/grub", cache, work)
+    entry = LOADER.decode().replace("/", "\\")
+    return Built(
+        [disk], nvram.with_entry(folder / "own.fd", entry, ESP_GUID, FIRST // 512, sectors)
+    )
+
+
+def make_esp(disk: Path, size: int, identity: str, prefix: str, cache: Path, work: Path) -> None:
+    """Make an ESP of the first partition, with GRUB where Debian's installer puts it.
+
+    Args:
+        size: Of the partition, bytes.
+        identity: UUID of the file system in which `prefix`, the folder with grub.cfg, lies.
+    """
     package = debs._cached(cache / "packages", "grub-efi-amd64-bin")
     if package is None:
         debs._download(["grub-efi-amd64-bin"], cache / "packages")
     grub = debs._unpacked(cache / "packages", "grub-efi-amd64-bin", print)
-    image = f"{disk}@@{_FIRST}"
-    _run("mformat", "-i", image, "-F", "-N", "CAFE0816", "-T", str(sectors), "-h", "16", "-s",
+    image = f"{disk}@@{FIRST}"
+    run("mformat", "-i", image, "-F", "-N", "CAFE0816", "-T", str(size // 512), "-h", "16", "-s",
          "32", "-c", "1", "::")  # fmt: skip
-    _run("mmd", "-i", image, "::/EFI", "::/EFI/debian")
+    run("mmd", "-i", image, "::/EFI", "::/EFI/debian")
     # Debian's own image of GRUB looks for this file beside itself, as grub-install writes it.
     stub = work / "grub.cfg"
-    stub.write_text(f"search.fs_uuid {ROOT_UUID} root\nset prefix=($root)'/boot/grub'\n"
+    stub.write_text(f"search.fs_uuid {identity} root\nset prefix=($root)'{prefix}'\n"
                     "configfile $prefix/grub.cfg\n")  # fmt: skip
     loader = grub / "usr/lib/grub/x86_64-efi/monolithic/grubx64.efi"
-    _run("mcopy", "-i", image, str(loader), str(stub), "::/EFI/debian")
-    entry = LOADER.decode().replace("/", "\\")
-    return Built(
-        [disk], nvram.with_entry(folder / "own.fd", entry, ESP_GUID, _FIRST // 512, sectors)
-    )
+    run("mcopy", "-i", image, str(loader), str(stub), "::/EFI/debian")
 
 
 def _build_xfs(folder: Path, root: Path, work: Path) -> Path:
     size = 320 * MIB
-    disk = _disk(
-        folder / "disk-0.raw", size, f"label: dos\nstart={_FIRST // 512}, type=83, bootable\n"
+    disk = new_disk(
+        folder / "disk-0.raw", size, f"label: dos\nstart={FIRST // 512}, type=83, bootable\n"
     )
-    part = _sparse(work / "part", size - _FIRST)
+    part = sparse(work / "part", size - FIRST)
     (work / "proto").write_text(f"/nothing\n0 0\n{_proto(root)}$\n$\n")
     # Newer xfsprogs switch on what Debian's GRUB cannot read.
-    _run("mkfs.xfs", "-q", "-m", f"uuid={ROOT_UUID}", "-i", "nrext64=0", "-p", str(work / "proto"),
+    run("mkfs.xfs", "-q", "-m", f"uuid={ROOT_UUID}", "-i", "nrext64=0", "-p", str(work / "proto"),
          str(part))  # fmt: skip
-    _lay(part, disk, _FIRST)
+    lay(part, disk, FIRST)
     return disk
 
 
@@ -199,13 +203,13 @@ def _proto(folder: Path) -> str:
 
 def _build_btrfs(folder: Path, root: Path, work: Path) -> Path:
     size = 320 * MIB
-    disk = _disk(
-        folder / "disk-0.raw", size, f"label: dos\nstart={_FIRST // 512}, type=83, bootable\n"
+    disk = new_disk(
+        folder / "disk-0.raw", size, f"label: dos\nstart={FIRST // 512}, type=83, bootable\n"
     )
-    part = _sparse(work / "part", size - _FIRST)
-    _run("mkfs.btrfs", "-q", "-f", "-M", "-U", ROOT_UUID, str(part))
-    _lay(part, disk, _FIRST)
-    _by_libguestfs([disk], [
+    part = sparse(work / "part", size - FIRST)
+    run("mkfs.btrfs", "-q", "-f", "-M", "-U", ROOT_UUID, str(part))
+    lay(part, disk, FIRST)
+    by_libguestfs([disk], [
         "mount /dev/sda1 /", "btrfs-subvolume-create /@rootfs", "umount /",
         "mount-options subvol=@rootfs /dev/sda1 /", f"tar-in {_tar(root, work)} /",
     ])  # fmt: skip
@@ -215,17 +219,17 @@ def _build_btrfs(folder: Path, root: Path, work: Path) -> Path:
 def _build_lvm(folder: Path, root: Path, work: Path, *, is_two: bool) -> Sequence[Path]:
     (root / "boot").rename(work / "boot")
     (root / "boot").mkdir()
-    sectors = (ROOT_OFFSET - _FIRST) // 512
-    first = _disk(folder / "disk-0.raw", 160 * MIB, "label: dos\n"
-                  f"start={_FIRST // 512}, size={sectors}, type=83, bootable\n"
+    sectors = (ROOT_OFFSET - FIRST) // 512
+    first = new_disk(folder / "disk-0.raw", 160 * MIB, "label: dos\n"
+                  f"start={FIRST // 512}, size={sectors}, type=83, bootable\n"
                   f"start={ROOT_OFFSET // 512}, type=8e\n")  # fmt: skip
-    _ext4(first, work / "boot", _FIRST, ROOT_OFFSET - _FIRST, BOOT_UUID)
+    ext4(first, work / "boot", FIRST, ROOT_OFFSET - FIRST, BOOT_UUID)
     disks, members, megabytes = [first], "/dev/sda2", 80
     if is_two:
-        second = f"label: dos\nstart={_FIRST // 512}, type=8e\n"
-        disks.append(_disk(folder / "disk-1.raw", 96 * MIB, second))
+        second = f"label: dos\nstart={FIRST // 512}, type=8e\n"
+        disks.append(new_disk(folder / "disk-1.raw", 96 * MIB, second))
         members, megabytes = '"/dev/sda2 /dev/sdb1"', 160
-    _by_libguestfs(disks, [
+    by_libguestfs(disks, [
         *(f"pvcreate {member}" for member in members.strip('"').split()),
         f"vgcreate rack {members}", f"lvcreate root rack {megabytes}", "mkfs ext4 /dev/rack/root",
         "mount /dev/rack/root /", f"tar-in {_tar(root, work)} /",
@@ -233,65 +237,7 @@ def _build_lvm(folder: Path, root: Path, work: Path, *, is_two: bool) -> Sequenc
     return disks
 
 
-def _by_libguestfs(disks: Sequence[Path], commands: Sequence[str]) -> None:
-    """Run guestfish without hardware help; the commands' paths are of plain letters."""
-    environment = {**os.environ, "LIBGUESTFS_BACKEND": "direct",
-                   "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}  # fmt: skip
-    added = [word for disk in disks for word in ("-a", str(disk))]
-    script = "\n".join(["run", *commands, "umount-all", "sync", ""])
-    command = ["guestfish", "--format=raw", *added]
-    told = subprocess.run(command, input=script, text=True, env=environment, check=False,
-                          capture_output=True, timeout=600)  # fmt: skip
-    assert told.returncode == 0, told.stderr
-
-
 def _tar(root: Path, work: Path) -> Path:
     out = work / "root.tar"
-    _run("tar", "-C", str(root), "--owner=0", "--group=0", "-cf", str(out), ".")
+    run("tar", "-C", str(root), "--owner=0", "--group=0", "-cf", str(out), ".")
     return out
-
-
-def _disk(path: Path, size: int, table: str) -> Path:
-    _sparse(path, size)
-    subprocess.run(["sfdisk", "-q", "--no-tell-kernel", path], input=table, text=True, check=True)
-    return path
-
-
-def _sparse(path: Path, size: int) -> Path:
-    with path.open("xb") as file:
-        file.truncate(size)
-    return path
-
-
-def _lay(part: Path, disk: Path, offset: int) -> None:
-    _run("dd", f"if={part}", f"of={disk}", "bs=1M", f"seek={offset // MIB}", "conv=notrunc,sparse",
-         "status=none")  # fmt: skip
-
-
-def _ext4(disk: Path, root: Path, offset: int, size: int, identity: str) -> None:
-    # The two features are defaults of newer e2fsprogs that Debian's GRUB cannot read.
-    _run("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-U", identity,
-         "-O", "^metadata_csum_seed,^orphan_file", "-E", f"offset={offset},root_owner=0:0",
-         "-d", str(root), str(disk), str(size // 4096))  # fmt: skip
-
-
-def _install_grub(disk: Path, parts: Physical, shape: Shape, work: Path) -> None:
-    """Write GRUB into the gap before the first partition; see `engine.sample.bootloader`."""
-    modules = parts.packages.grub / "usr/lib/grub/i386-pc"
-    prefix = {Shape.XFS: "/boot/grub", Shape.BTRFS: "/@rootfs/boot/grub"}.get(shape, "/grub")
-    tool, image = parts.packages.grub_tools / "usr/bin/grub-mkimage", work / "core.img"
-    _run(str(tool), "-O", "i386-pc", "-d", str(modules), "-p", f"(hd0,msdos1){prefix}", "-o",
-         str(image), *_CORE)  # fmt: skip
-    core, boot = (bytearray(file.read_bytes()) for file in (image, modules / "boot.img"))
-    assert len(core) < _FIRST - 512
-    struct.pack_into("<Q", boot, 0x5C, 1)
-    boot[0x64:0x68] = bytes((0xFF, boot[0x65], 0x90, 0x90))
-    struct.pack_into("<QHH", core, 0x1F4, 2, -(-len(core) // 512) - 1, 0x820)
-    with disk.open("r+b") as file:
-        file.write(boot[:440])
-        file.seek(512)
-        file.write(core)
-
-
-def _run(*command: str) -> bytes:
-    return run_tool(list(command), cpu_s=300, memory=_MEMORY, timeout_s=600)
