@@ -74,6 +74,7 @@ def run_engine(
             site=told.site,
             roots=told.roots,
             zone=told.zone,
+            blackouts=told.blackouts,
             retention=told.retention,
             limits=limits(told),
             shape=Shape(told.memory, told.cpus),

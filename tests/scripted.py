@@ -425,10 +425,11 @@ class ScriptedService:
         """Return the path of its configuration file."""
         return f"/etc/bootpoint/standbys.d/{self._standby(name).name}.toml"
 
-    def hold(self, name: str, reason: str, actor: str) -> None:
+    def hold(self, name: str, reason: str, actor: str, until: datetime | None = None) -> None:
         """Stop making boot points."""
         self._asked("hold", name, reason, actor)
-        self.put_standby(replace(self._standby(name), held=f"{actor}: {reason}"))
+        held = f"{actor}: {reason}"
+        self.put_standby(replace(self._standby(name), held=held, held_until=until))
 
     def resume(self, name: str, actor: str) -> None:
         """Undo `hold`."""

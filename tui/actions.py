@@ -15,7 +15,7 @@ from tui.conditions import point_of
 from tui.feed import Refusal
 from tui.look import Draft, Menu, Parts, Serial
 from tui.places import CONTENT
-from tui.question import Question
+from tui.question import Question, pause_words
 from tui.reading import Reading
 from tui.screens import new
 from tui.state import unprotected
@@ -200,8 +200,8 @@ class Actions:
         console = self._console
         console.face.ask(
             Question(
-                f"Why hold {console.look().machine}? (one line, for the others)",
-                done=lambda text: self._plan("hold", reason=text),
+                f"Pause {console.look().machine}: how long (4h, 18:00 or nothing), and why:",
+                done=lambda text: self._plan("hold", **pause_words(text)),
             )
         )
 

@@ -23,7 +23,7 @@ def runs(fleet: Fleet, look: Look) -> bool:
 
 
 def held(fleet: Fleet, look: Look) -> bool:
-    """Tell whether an operator put the machine on hold."""
+    """Tell whether an operator paused the machine."""
     machine = fleet.machines.get(look.machine)
     return machine is not None and (machine.state == "HELD" or machine.next.kind == "held")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,3 +26,14 @@ class Question:
     answers: Sequence[str] = ()
     typing: Callable[[str], object] | None = None
     left: Callable[[], object] | None = None
+
+
+_TIME = re.compile(r"(\d+[mhdw])+|\d{1,2}:\d\d|\d{4}-\d\d-\d\d\S*")
+
+
+def pause_words(text: str) -> dict[str, str]:
+    """Return what `4h moving` says: the end of a pause, as the engine reads it, and the reason."""
+    first, _, rest = text.strip().partition(" ")
+    if _TIME.fullmatch(first):
+        return {"until": first, "reason": rest.strip()}
+    return {"reason": text.strip()}

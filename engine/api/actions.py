@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from engine.api.converting import Convert
+from engine.api.pausing import Build, Hold, Resume
 from engine.api.pinning import HoldRetention, Pin, ReleaseRetention, Unpin
 from engine.api.views import Done, Step
 from engine.api.wishes import Action, Described, Wish, standby_of, usual
@@ -90,24 +91,6 @@ class Stop(Action):
         return Done(text=f"Stopping {wish.machine}.", job=str(job.id))
 
 
-class Build(Action):
-    """Make a boot point now."""
-
-    def describe(self, snapshot: Snapshot, wish: Wish) -> Described:
-        """Say what is made, and why now."""
-        trigger = snapshot.standbys[wish.machine].trigger
-        return Described(
-            steps=[Step(text="make a boot point of the newest complete recovery point")],
-            checks=[f"The trigger of {wish.machine} ({trigger}) stays as it is."],
-            expected_s=usual(snapshot, JobKind.SYNC, wish.machine),
-        )
-
-    def run(self, service: Service, wish: Wish, actor: str) -> Done:
-        """Ask for it."""
-        service.build(wish.machine, actor)
-        return Done(text=f"A boot point of {wish.machine} is made as soon as a slot is free.")
-
-
 class Cancel(Action):
     """End a job."""
 
@@ -133,42 +116,6 @@ class Cancel(Action):
             raise _no_job("")
         service.cancel(wish.job, actor)
         return Done(text=f"Job {wish.job} was asked to end.", job=str(wish.job))
-
-
-class Hold(Action):
-    """Stop making boot points."""
-
-    def describe(self, snapshot: Snapshot, wish: Wish) -> Described:
-        """Say what rests and what does not."""
-        ready = len(snapshot.state.ready(wish.machine))
-        return Described(
-            steps=[Step(text=f"make no further boot points of {wish.machine} until it is resumed")],
-            checks=[f"Its {ready} ready boot points stay, and can be started."],
-        )
-
-    def run(self, service: Service, wish: Wish, actor: str) -> Done:
-        """Hold it."""
-        service.hold(wish.machine, wish.reason, actor)
-        return Done(text=f"{wish.machine} is on hold.")
-
-
-class Resume(Action):
-    """Undo a hold."""
-
-    def describe(self, snapshot: Snapshot, wish: Wish) -> Described:
-        """Say what goes on."""
-        if not snapshot.standbys[wish.machine].held:
-            raise Refused(
-                Problem(
-                    "standby.not-held", f"{wish.machine} is not on hold.", "Nothing was changed."
-                )
-            )
-        return Described(steps=[Step(text=f"make boot points of {wish.machine} again")])
-
-    def run(self, service: Service, wish: Wish, actor: str) -> Done:
-        """Resume it."""
-        service.resume(wish.machine, actor)
-        return Done(text=f"{wish.machine} is resumed.")
 
 
 ACTIONS: Mapping[str, Action] = {
@@ -198,7 +145,13 @@ def fingerprint(snapshot: Snapshot, wish: Wish) -> tuple[object, ...]:
     return (
         None
         if standby is None
-        else (standby.target, standby.held, standby.conversion, standby.retention.hold),
+        else (
+            standby.target,
+            standby.held,
+            standby.held_until,
+            standby.conversion,
+            standby.retention.hold,
+        ),
         None if point is None else (point.id, point.stage, point.obstacle, point.pin),
         state.runs.get(wish.machine),
         powering,

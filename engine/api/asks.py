@@ -97,13 +97,14 @@ class RemoveAsk(Ask, kw_only=True):
 
 
 class PlanAsk(Ask, kw_only=True):
-    """Params of `plan`."""
+    """Params of `plan`; `until`: end of a pause, such as `4h`, `18:00` or a whole date."""
 
     action: Name
     machine: Words = ""
     point: Words = ""
     job: int | str | None = None
     reason: Words = ""
+    until: Words = ""
 
 
 class RunAsk(Ask, kw_only=True):

@@ -9,6 +9,7 @@ import base64
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -20,6 +21,7 @@ from engine.api.conversion_views import (
     GuestView,
     LedgerView,
 )
+from engine.api.fleet import outlooks
 from engine.api.keeping_views import RetentionView
 from engine.api.plans import Actor, Plans, check_name, require
 from engine.api.present import job_view, journal_view, standby_view
@@ -39,6 +41,7 @@ from engine.daemon.service import Service
 from engine.model.conversion import ConversionMode
 from engine.model.errors import NotFound, Problem, WrongUse
 from engine.model.machine import Firmware
+from engine.model.pause import pause_end
 from engine.model.standby import Standby, parse_trigger
 from engine.model.text import safe
 from engine.model.work import JobId
@@ -111,9 +114,11 @@ class Calls:
 
     def standbys(self, _ask: asks.Ask, _actor: Actor) -> list[StandbyView]:
         """Return all definitions, by name."""
-        found = self.service.snapshot().standbys
+        snapshot = self.service.snapshot()
+        found, coming = snapshot.standbys, outlooks(snapshot)
         return [
-            standby_view(found[name], self.service.standby_file(name)) for name in sorted(found)
+            standby_view(snapshot, found[name], self.service.standby_file(name), coming[name])
+            for name in sorted(found)
         ]
 
     def serial(self, ask: asks.SerialAsk, _actor: Actor) -> SerialView:
@@ -183,7 +188,21 @@ class Calls:
     def plan(self, ask: asks.PlanAsk, actor: Actor) -> Plan:
         """Say what an action would do."""
         job = None if ask.job is None else job_number(ask.job)
-        return self.plans.plan(Wish(ask.action, ask.machine, ask.point, job, ask.reason), actor)
+        until = self._until(ask.until)
+        wish = Wish(ask.action, ask.machine, ask.point, job, ask.reason, until)
+        return self.plans.plan(wish, actor)
+
+    def _until(self, text: str) -> datetime | None:
+        snapshot = self.service.snapshot()
+        try:
+            return pause_end(text, snapshot.now, snapshot.calendar.zone)
+        except ValueError as error:
+            problem = Problem(
+                "plan.until",
+                f"{safe(text)} cannot be the end of a pause: {error}.",
+                "Nothing was changed.",
+            )
+            raise WrongUse(problem) from None
 
     def run(self, ask: asks.RunAsk, actor: Actor) -> Done:
         """Do what a plan says."""

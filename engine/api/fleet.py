@@ -17,6 +17,7 @@ from engine.daemon.service import Snapshot
 from engine.model.fleet import Code, Standing, survey
 from engine.model.images import PointId, RecoveryPoint, RootView
 from engine.model.ladder import Ladder
+from engine.model.outlook import Clock, Outlook, clock_of
 from engine.model.planner import Limits
 from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.retention import by_age
@@ -34,7 +35,7 @@ SENTENCE = 600
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """All that the standing of one standby follows from, but for the time."""
+    """All that the standing of one standby follows from, but for the age of its data."""
 
     standby: Standby
     source: str
@@ -45,6 +46,7 @@ class _Parts:
     waiting: Sequence[str]
     lost: str
     written: datetime | None
+    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class FleetPresenter:
                 waiting=tuple(snapshot.waiting.get(name, ())),
                 lost=lost.get(standby.target, ""),
                 written=written.get((standby.images, source)),
+                clock=clock_of(standby, snapshot.now, snapshot.calendar),
             )
             known[name] = self._stand(snapshot, parts)
             found.append(_view(snapshot, standby, known[name].standing, known[name].newest))
@@ -141,6 +144,23 @@ def _newest(view: RootView) -> dict[str, datetime]:
     return found
 
 
+def outlooks(snapshot: Snapshot) -> dict[str, Outlook]:
+    """Return what happens next on each standby."""
+    lost = {target.name: target.problem for target in snapshot.targets if target.problem}
+    standings = survey(
+        snapshot.standbys,
+        snapshot.sources,
+        snapshot.state,
+        snapshot.now,
+        LIMITS,
+        snapshot.waiting,
+        lost,
+        None,
+        snapshot.calendar,
+    )
+    return {name: standing.next for name, standing in standings.items()}
+
+
 def _survey(snapshot: Snapshot, parts: _Parts) -> _Known:
     name = parts.standby.name
     state = State(
@@ -159,6 +179,7 @@ def _survey(snapshot: Snapshot, parts: _Parts) -> _Known:
         {name: parts.waiting},
         {parts.standby.target: parts.lost} if parts.lost else {},
         {parts.source: parts.written} if parts.written else {},
+        snapshot.calendar,
     )[name]
     ready = [point for point in parts.made.values() if point.stage is Stage.READY]
     newest = max(ready, key=by_age, default=None)
@@ -225,12 +246,12 @@ def ladder_view(ladder: Ladder) -> LadderView:
 
 
 def _next(snapshot: Snapshot, standing: Standing) -> Next:
-    text = safe(standing.next_text, SENTENCE)
+    text, at = safe(standing.next.text, SENTENCE), standing.next.at
     progress = snapshot.progress.get(standing.job.id) if standing.job else None
     if progress is None:
-        return Next(kind=standing.next.value, text=text)
+        return Next(kind=standing.next.kind.value, text=text, at=at)
     done = progress.done / progress.total if progress.total else None
-    return Next(kind=standing.next.value, text=text, done=done, eta_s=progress.eta_s)
+    return Next(kind=standing.next.kind.value, text=text, done=done, eta_s=progress.eta_s)
 
 
 def _remedy(standing: Standing, standby: Standby) -> str:

@@ -53,6 +53,10 @@ def machine_view(snapshot: Snapshot, standby: Standby, fleet: FleetView) -> Mach
         run=_run(snapshot, standby),
         waiting=[safe(text, REASON) for text in snapshot.waiting.get(name, ())],
         hidden=len(points) - len(shown),
+        held=safe(standby.held, REASON) if standby.is_held(snapshot.now) else "",
+        held_until=standby.held_until if standby.is_held(snapshot.now) else None,
+        blackouts=[one.text for one in snapshot.calendar.blackouts_of(standby)],
+        blackout_until=snapshot.calendar.closed_until(standby, snapshot.now),
     )
 
 
@@ -93,6 +97,8 @@ def _point(point: BootPoint, snapshot: Snapshot, layers: Mapping[LayerName, Laye
         pin=safe(point.pin),
         images=_files(image),
         obstacle=safe(point.obstacle),
+        skipped=point.skipped,
+        asked=point.asked,
     )
 
 

@@ -25,12 +25,14 @@ from engine.api.views import (
     JournalView,
     LastView,
     MachineView,
+    Next,
     SetView,
     StandbyView,
     TargetView,
 )
 from engine.daemon.service import Snapshot, TargetStatus
 from engine.model.images import RootView
+from engine.model.outlook import Outlook
 from engine.model.progress import Progress
 from engine.model.standby import Standby
 from engine.model.text import safe
@@ -172,8 +174,9 @@ def journal_view(line: JournalLine) -> JournalView:
     )
 
 
-def standby_view(standby: Standby, file: str) -> StandbyView:
-    """Return the view of a definition."""
+def standby_view(snapshot: Snapshot, standby: Standby, file: str, coming: Outlook) -> StandbyView:
+    """Return the view of a definition, and when it makes its next boot point."""
+    is_held = standby.is_held(snapshot.now)
     return StandbyView(
         id=standby.name,
         images=safe(standby.images, REASON),
@@ -183,7 +186,12 @@ def standby_view(standby: Standby, file: str) -> StandbyView:
         keep=standby.keep,
         rpo_s=standby.rpo_s,
         silence_s=standby.silence_s,
-        held=safe(standby.held, REASON),
+        held=safe(standby.held, REASON) if is_held else "",
+        held_until=standby.held_until if is_held else None,
+        blackouts=[one.text for one in snapshot.calendar.blackouts_of(standby)],
+        own_blackouts=standby.blackouts is not None,
+        blackout_until=snapshot.calendar.closed_until(standby, snapshot.now),
+        next=Next(kind=coming.kind.value, text=safe(coming.text, REASON), at=coming.at),
         file=safe(file, REASON),
         conversion=standby.conversion.value,
     )

@@ -22,10 +22,15 @@ class View(msgspec.Struct, kw_only=True, omit_defaults=False):
 
 
 class Next(msgspec.Struct, kw_only=True):
-    """What happens next on a machine. `kind`: running, queued, due, waiting, retry, held, none."""
+    """What happens next on a machine.
+
+    `kind`: running, queued, due, retry, waiting, held, blackout, scheduled, counting, none
+    (with the next arrival). `at`: of the next try or moment, or the end of the pause or window.
+    """
 
     kind: str
     text: str = ""
+    at: datetime | None = None
     done: float | None = None
     eta_s: float | None = None
 
@@ -94,7 +99,8 @@ class PointView(View, kw_only=True):
     `kept`: why it stays, or with `keep` false why retention takes it away soon.
 
     `obstacle`: with `stage` failed, the key of why no VM could start from it: NOT BOOTABLE;
-    `reason` says it, with the remedy.
+    `reason` says it, with the remedy. `skipped`: so many recovery points before it, since the
+    boot point before, got none of their own. `asked`: an operator asked for it by hand.
     """
 
     sequence: int
@@ -110,6 +116,8 @@ class PointView(View, kw_only=True):
     pin: str = ""
     images: list[str] = []
     obstacle: str = ""
+    skipped: int = 0
+    asked: bool = False
 
 
 class DiskView(msgspec.Struct, kw_only=True):
@@ -152,6 +160,10 @@ class MachineView(View, kw_only=True):
     run: RunView | None = None
     waiting: list[str] = []
     hidden: int = 0
+    held: str = ""
+    held_until: datetime | None = None
+    blackouts: list[str] = []
+    blackout_until: datetime | None = None
 
 
 class JobView(View, kw_only=True):
@@ -254,6 +266,11 @@ class StandbyView(View, kw_only=True):
     rpo_s: int | None = None
     silence_s: int | None = None
     held: str = ""
+    held_until: datetime | None = None
+    blackouts: list[str] = []
+    own_blackouts: bool = False
+    blackout_until: datetime | None = None
+    next: Next | None = None
     file: str = ""
     conversion: str = "auto"
 

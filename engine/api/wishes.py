@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from engine.api.roles import Role
 from engine.api.views import Done, Step
@@ -18,13 +19,14 @@ from engine.model.work import JobId, JobKind, JobStatus
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody wants done."""
+    """What somebody wants done. `until`: when a pause ends by itself."""
 
     action: str
     machine: str = ""
     point: str = ""
     job: JobId | None = None
     reason: str = ""
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,12 @@ def moment(text: str) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One argument or option; `kind` names what completion offers for it."""
+    """One argument or option.
+
+    Attributes:
+        kind: What completion offers for it.
+        dest: Name of the flag's parameter, where its own will not do.
+    """
 
     names: Sequence[str]
     help: str
@@ -82,11 +87,13 @@ class Option:
     flag: bool = False
     required: bool = False
     kind: str = ""
+    dest: str = ""
 
     def how(self) -> dict[str, Any]:
         """Return the keyword arguments of `add_argument`."""
         if self.flag:
-            return {"action": "store_true", "help": self.help}
+            flag = {"action": "store_true", "help": self.help}
+            return flag | ({"dest": self.dest} if self.dest else {})
         told: dict[str, Any] = {"help": self.help, "default": self.default}
         for key in ("metavar", "type", "choices", "nargs"):
             if getattr(self, key):

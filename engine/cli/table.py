@@ -20,6 +20,7 @@ from engine.cli.option import (
     silence,
     span,
 )
+from engine.cli.pausing import PAUSING
 
 FULL_NAME = Option(("name",), "the standby's name", "NAME", kind="machine")
 
@@ -157,31 +158,7 @@ _ACTING = (
         ("bootpoint stop erp", "bootpoint stop erp --wait", "bootpoint stop erp --dry-run"),
         (MACHINE, WAIT, DRY),
     ),
-    Command(
-        "build",
-        "Make a boot point of the newest images now.",
-        "acting:build",
-        ("bootpoint build erp", "bootpoint build erp --json", "bootpoint build web"),
-        (MACHINE,),
-    ),
-    Command(
-        "hold",
-        "Make no further boot points of a machine until it is resumed.",
-        "acting:hold",
-        (
-            "bootpoint hold erp",
-            "bootpoint hold erp --reason 'moving to a new server'",
-            "bootpoint hold erp --json",
-        ),
-        (MACHINE, Option(("--reason",), "why, for the others", "TEXT", default="")),
-    ),
-    Command(
-        "resume",
-        "Make boot points of a held machine again.",
-        "acting:resume",
-        ("bootpoint resume erp", "bootpoint resume erp --json", "bootpoint resume web"),
-        (MACHINE,),
-    ),
+    *PAUSING,
     Command(
         "job cancel",
         "Ask a job to end; it does within a second.",

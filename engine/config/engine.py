@@ -14,9 +14,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta, field
 
+from engine.config.blackouts import read_blackouts
 from engine.config.esxi import EsxiConfig, EsxiSection, read_esxi
 from engine.config.keeping import Keeping, read_keeping
 from engine.config.reading import Section, convert, read_toml, wrong
+from engine.model.blackout import Blackout
 from engine.model.retention import Retention
 from engine.model.slots import Limits
 
@@ -80,7 +82,8 @@ class EngineConfig:
         memory, cpus: Of a standby VM whose image and definition say nothing; memory in bytes.
         backend: Of conversions; empty: the quickest that can.
         drivers: ISO files and folders with drivers for Windows guests; need not exist.
-        zone: Of the times of day in triggers, and of the days that retention goes by.
+        blackouts: Windows in which no boot point is begun, where a standby names none.
+        zone: Of the times of day in triggers and windows, and of the days that retention goes by.
         retention: What standbys keep that do not say it themselves.
         roots: Folders watched besides those of the standbys.
         targets: By name.
@@ -100,6 +103,7 @@ class EngineConfig:
     backend: str
     drivers: tuple[Path, ...]
     zone: tzinfo
+    blackouts: tuple[Blackout, ...]
     retention: Retention
     roots: tuple[str, ...]
     targets: Mapping[str, TargetConfig]
@@ -172,6 +176,7 @@ class _Engine(Section):
     standbys: str = ""
     log_level: LogLevel = "info"
     zone: str = ""
+    blackouts: list[str] = field(default_factory=list)
     limits: _Limits = field(default_factory=_Limits)
     watch: _Watch = field(default_factory=_Watch)
     vm: _VM = field(default_factory=_VM)
@@ -227,6 +232,7 @@ def _config(raw: Mapping[str, Any], file: Path | None, usual: Places) -> EngineC
             for number, path in enumerate(told.conversion.drivers)
         ),
         zone=_zone(told.zone, where),
+        blackouts=read_blackouts(told.blackouts, where),
         retention=read_keeping(told.retention),
         roots=tuple(
             str(_path(root, where, f"watch.roots[{number}]", state))

@@ -14,6 +14,7 @@ import msgspec
 import tomli_w
 from msgspec import Meta, field
 
+from engine.config.blackouts import read_blackouts
 from engine.config.keeping import OwnKeeping, dump_keeping, read_keeping
 from engine.config.reading import Section, convert, read_toml, wrong
 from engine.local.durable import durable_replace, make_folder, open_folder, publish
@@ -41,7 +42,9 @@ class _Standby(Section):
     bus: DiskBus | None = None
     conversion: ConversionMode = ConversionMode.AUTO
     priority: Priority = Priority.NORMAL
+    blackouts: list[str] | None = None
     held: str = ""
+    held_until: datetime | None = None
     created_at: datetime | None = None
     retention: OwnKeeping = field(default_factory=OwnKeeping)
 
@@ -83,9 +86,8 @@ def _standby(file: Path, told: _Standby) -> Standby:
         trigger = parse_trigger(told.trigger)
     except ValueError as error:
         raise wrong(file, "trigger", told.trigger, str(error)) from None
-    if told.created_at is not None and told.created_at.tzinfo is None:
-        expected = "expected a time with its zone, such as 2026-01-31T22:00:00Z"
-        raise wrong(file, "created_at", str(told.created_at), expected)
+    created_at = _utc(told.created_at, "created_at", file)
+    held_until = _utc(told.held_until, "held_until", file)
     return Standby(
         name=file.stem,
         images=os.path.normpath(told.images),
@@ -103,8 +105,19 @@ def _standby(file: Path, told: _Standby) -> Standby:
         priority=told.priority,
         held=told.held,
         retention=read_keeping(told.retention),
-        created_at=None if told.created_at is None else told.created_at.astimezone(UTC),
+        blackouts=None if told.blackouts is None else read_blackouts(told.blackouts, file),
+        held_until=held_until,
+        created_at=created_at,
     )
+
+
+def _utc(moment: datetime | None, key: str, file: Path) -> datetime | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        expected = "expected a time with its zone, such as 2026-01-31T22:00:00Z"
+        raise wrong(file, key, str(moment), expected)
+    return moment.astimezone(UTC)
 
 
 def dump_standby(standby: Standby) -> str:
@@ -127,6 +140,8 @@ def dump_standby(standby: Standby) -> str:
         else str(standby.conversion),
         "priority": None if standby.priority is Priority.NORMAL else str(standby.priority),
         "held": standby.held or None,
+        "blackouts": None if standby.blackouts is None else [one.text for one in standby.blackouts],
+        "held_until": standby.held_until,
         "created_at": standby.created_at,
         "retention": dump_keeping(standby.retention) or None,
     }

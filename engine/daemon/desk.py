@@ -82,6 +82,7 @@ class Desk:
             targets=[target.status() for target in engine.targets.values()],
             drivers=self._drivers(),
             journal_end=last[-1].number if last else 0,
+            calendar=engine.settings.calendar,
         )
 
     def wait_change(self, seq: int, timeout_s: float) -> int:
@@ -182,16 +183,16 @@ class Desk:
             f"{actor} removed standby {name}; its layers lie in the store's quarantine folder.",
         )
 
-    def hold(self, name: str, reason: str, actor: str) -> None:
-        """Stop making boot points of this standby until `resume`."""
-        self._change(
-            name, lambda s: replace(s, held=f"{actor}: {safe(reason) or 'no reason given'}")
-        )
-        self._tell(name, "standby.held", f"{actor} put {name} on hold: {safe(reason)}")
+    def hold(self, name: str, reason: str, actor: str, until: datetime | None = None) -> None:
+        """Pause the making of boot points of this standby, until a moment or `resume`."""
+        why = safe(reason) or "no reason given"
+        self._change(name, lambda s: replace(s, held=f"{actor}: {why}", held_until=until))
+        end = "it is resumed" if until is None else f"{until:%Y-%m-%d %H:%M:%S} UTC"
+        self._tell(name, "standby.held", f"{actor} paused {name} until {end}: {why}.")
 
     def resume(self, name: str, actor: str) -> None:
         """Undo `hold`."""
-        self._change(name, lambda s: replace(s, held=""))
+        self._change(name, lambda s: replace(s, held="", held_until=None))
         self._tell(name, "standby.resumed", f"{actor} resumed {name}.")
 
     # --- retention --------------------------------------------------------------------------

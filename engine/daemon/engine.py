@@ -19,6 +19,7 @@ from functools import partial
 
 from engine.daemon.given import Settings, StandbyFiles, Watcher
 from engine.daemon.intake import Intake, gaps
+from engine.daemon.pauses import end_pauses
 from engine.daemon.performer import Performer
 from engine.daemon.picture import Picture
 from engine.daemon.runner import Runner
@@ -216,6 +217,7 @@ class Engine:
                 log.exception("turn")
 
     def _turn(self) -> None:
+        end_pauses(self)
         busy = self._take_views()
         busy |= self._plan_points()
         busy |= self._plan_jobs()
@@ -274,7 +276,13 @@ class Engine:
             state = self.state.read()
             now, upkeep = self.clock.now(), upkeep_of_all(self, state)
             wanted = planner.next_jobs(
-                self.standbys, state, now, self._limits, upkeep, memo=self.memo
+                self.standbys,
+                state,
+                now,
+                self._limits,
+                upkeep,
+                self.settings.calendar,
+                self.memo,
             )
         started = [self._queue(one) for one in wanted]
         return any(started)

@@ -8,8 +8,10 @@ from datetime import tzinfo
 from typing import Protocol
 
 from engine.jobs.power import Shape
+from engine.model.blackout import Blackout
 from engine.model.errors import Problem
 from engine.model.retention import Retention
+from engine.model.schedule import Calendar
 from engine.model.slots import Limits
 from engine.model.standby import Standby
 
@@ -56,3 +58,9 @@ class Settings:
     retention: Retention
     limits: Limits
     shape: Shape
+    blackouts: tuple[Blackout, ...] = ()
+
+    @property
+    def calendar(self) -> Calendar:
+        """The zone and the windows in which nothing is begun."""
+        return Calendar(self.zone, self.blackouts)

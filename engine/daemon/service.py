@@ -14,6 +14,7 @@ from engine.model.machine import Capabilities, Signs
 from engine.model.points import BootPointId
 from engine.model.progress import Progress
 from engine.model.retention import Retention, Verdict
+from engine.model.schedule import Calendar
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.upkeep import Upkeep
@@ -68,6 +69,7 @@ class Snapshot:
     journal_end: int
     usual: Retention = field(default_factory=Retention)
     drivers: Sequence[DriverSource] = ()
+    calendar: Calendar = field(default_factory=Calendar)
 
 
 class Service(Protocol):
@@ -103,8 +105,8 @@ class Service(Protocol):
     def standby_file(self, name: str) -> str:
         """Return the path of its configuration file."""
 
-    def hold(self, name: str, reason: str, actor: str) -> None:
-        """Stop making boot points of this standby until `resume`."""
+    def hold(self, name: str, reason: str, actor: str, until: datetime | None = None) -> None:
+        """Pause the making of boot points of this standby, until a moment or `resume`."""
 
     def resume(self, name: str, actor: str) -> None:
         """Undo `hold`."""

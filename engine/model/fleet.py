@@ -15,12 +15,14 @@ from enum import StrEnum
 from engine.model.images import RecoveryPoint
 from engine.model.ladder import Ladder, climb, silence
 from engine.model.line import forks, is_usable, lies_in
-from engine.model.planner import Limits, is_parked, retry_at
+from engine.model.outlook import Outlook, outlook
+from engine.model.planner import Limits, is_parked
 from engine.model.points import WORKING, BootPoint, BootPointId, Stage, in_order
+from engine.model.schedule import Calendar
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.text import safe
-from engine.model.work import Job, JobKind, JobStatus
+from engine.model.work import Job
 
 STRIP = 12
 
@@ -53,18 +55,6 @@ NEED = (
 """The order of a list sorted by how much a standby needs somebody."""
 
 
-class NextKind(StrEnum):
-    """What happens next on a standby."""
-
-    RUNNING = "running"
-    QUEUED = "queued"
-    DUE = "due"
-    RETRY = "retry"
-    WAITING = "waiting"
-    HELD = "held"
-    NONE = "none"
-
-
 @dataclass(frozen=True, slots=True)
 class Standing:
     """One standby now.
@@ -91,8 +81,7 @@ class Standing:
     strip: str
     running: BootPointId | None
     job: Job | None
-    next: NextKind
-    next_text: str
+    next: Outlook
     alarms: Sequence[str]
     ladder: Ladder
 
@@ -106,6 +95,7 @@ def survey(
     waiting: Mapping[str, Sequence[str]] | None = None,
     lost: Mapping[str, str] | None = None,
     written: Mapping[str, datetime] | None = None,
+    calendar: Calendar | None = None,
 ) -> dict[str, Standing]:
     """Return how all standbys stand.
 
@@ -118,6 +108,7 @@ def survey(
         waiting: Standby -> sentences about what it waits for.
         lost: Target -> why it does not answer.
         written: Machine UUID -> moment of its newest image that is on its way.
+        calendar: Zone and windows; None: UTC and the standbys' own.
     """
     made, machines = state.by_standby, state.by_machine
     jobs = {job.standby: job for job in state.live_jobs()}
@@ -136,7 +127,7 @@ def survey(
             (lost or {}).get(standby.target, ""),
             (written or {}).get(sources.get(name, "")),
         )
-        found[name] = _standing(standby, around, state, now, limits)
+        found[name] = _standing(standby, around, state, now, limits, calendar or Calendar())
     return found
 
 
@@ -156,7 +147,12 @@ class _Around:
 
 
 def _standing(
-    standby: Standby, around: _Around, state: State, now: datetime, limits: Limits
+    standby: Standby,
+    around: _Around,
+    state: State,
+    now: datetime,
+    limits: Limits,
+    calendar: Calendar,
 ) -> Standing:
     alive = around.alive()
     ready = [point for point in alive if point.stage is Stage.READY]
@@ -171,11 +167,10 @@ def _standing(
         Code.NONE: newest is None,
         Code.LOST: bool(around.lost),
         Code.FAIL: failed is not None,
-        Code.HELD: bool(standby.held),
+        Code.HELD: standby.is_held(now),
         Code.LATE: late or ladder.silent,
         Code.BUILD: any(point.stage in WORKING for point in alive),
     }
-    kind, text = _next(standby, around, failed, state, limits)
     return Standing(
         code=next((code for code in Code if applies.get(code)), Code.READY),
         can_start=newest is not None and not around.lost,
@@ -186,8 +181,18 @@ def _standing(
         strip="".join(_mark(point, standby.rpo_s) for point in alive[-STRIP:]),
         running=None if run is None else run.boot_point,
         job=around.job,
-        next=kind,
-        next_text=text,
+        next=outlook(
+            standby,
+            around.job,
+            around.images,
+            around.made,
+            failed,
+            around.waiting,
+            state,
+            now,
+            limits,
+            calendar,
+        ),
         alarms=[
             *_alarms(standby, around, newest, failed, state, late=late, limits=limits),
             *([silence(ladder)] if ladder.silent else []),
@@ -214,42 +219,6 @@ def _mark(point: BootPoint, rpo_s: int | None) -> str:
         return ">" if point.stage is not Stage.READY else "."
     behind = (point.ready_at - point.taken_at).total_seconds()
     return "o" if rpo_s is not None and behind > rpo_s else "."
-
-
-def _next(
-    standby: Standby,
-    around: _Around,
-    failed: BootPoint | None,
-    state: State,
-    limits: Limits,
-) -> tuple[NextKind, str]:
-    if around.job is not None:
-        running = around.job.status is JobStatus.RUNNING
-        what = _DOES[around.job.kind]
-        return (NextKind.RUNNING if running else NextKind.QUEUED), what
-    if standby.held:
-        return NextKind.HELD, safe(standby.held)
-    if failed is not None and is_parked(failed, state, limits):
-        return NextKind.WAITING, "new images; it was tried often enough"
-    if failed is not None and failed.obstacle:
-        return NextKind.WAITING, "new images; the guest of the newest ones is NOT BOOTABLE"
-    if failed is not None:
-        at = retry_at(failed, limits)
-        return NextKind.RETRY, "" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
-    if any(point.stage is Stage.PENDING for point in around.made):
-        return NextKind.DUE, "a boot point waits for its turn"
-    if around.waiting:
-        return NextKind.WAITING, around.waiting[0]
-    return NextKind.NONE, ""
-
-
-_DOES = {
-    JobKind.SYNC: "makes a boot point",
-    JobKind.CONVERT: "converts a boot point again",
-    JobKind.RETIRE: "retires a boot point",
-    JobKind.START: "starts",
-    JobKind.STOP: "stops",
-}
 
 
 def _alarms(

@@ -21,7 +21,7 @@ from datetime import datetime, tzinfo
 from functools import partial
 
 from engine.model import schedule
-from engine.model.conversion import ConversionMode
+from engine.model.backlog import as_told, open_now
 from engine.model.due import given_up, is_due, is_parked, replaced_points, retry_at
 from engine.model.images import RecoveryPoint
 from engine.model.layers import LayerKind, layer_name
@@ -35,7 +35,8 @@ from engine.model.line import (
     path_for,
 )
 from engine.model.memo import Memo
-from engine.model.points import WORKING, BootPoint, BootPointId, Stage, boot_point_id
+from engine.model.points import UNMADE, WORKING, BootPoint, BootPointId, Stage, boot_point_id
+from engine.model.schedule import Calendar
 from engine.model.slots import Limits, choose
 from engine.model.standby import Standby
 from engine.model.state import State
@@ -102,8 +103,8 @@ def build_now(
     """Return a boot point of the newest complete recovery point, whatever the trigger says.
 
     Returns:
-        A new PENDING one; or the FAILED one that exists, to be tried again at once; None when
-        there is nothing newer to make, or it is on its way already.
+        A new PENDING one; or the FAILED or PENDING one that exists, to be made at once; None when
+        there is nothing newer to make, or it is on its way already. No window holds it up.
     """
     made = state.by_standby.get(standby.name, ())
     points = state.by_machine.get(machine or "", ())
@@ -111,10 +112,18 @@ def build_now(
     if line is None:
         return None
     if line.anchor is not None and line.anchor.recovery_point == line.head.id:
-        return try_again(line.anchor) if line.anchor.stage is Stage.FAILED else None
+        return _asked_again(line.anchor)
     if not line.fresh:
         return None
-    return _chain(standby, [line.head], line.anchor, now, state.next_boot_point)[0]
+    return replace(_chain(standby, [line.head], line, now, state.next_boot_point)[0], asked=True)
+
+
+def _asked_again(point: BootPoint) -> BootPoint | None:
+    """Return an unfinished boot point as one that waits for no window; None: nothing is to do."""
+    if point.stage is Stage.FAILED:
+        return replace(try_again(point), asked=True)
+    waits = point.stage is Stage.PENDING and not point.asked
+    return replace(point, asked=True) if waits else None
 
 
 def try_again(point: BootPoint) -> BootPoint:
@@ -136,27 +145,23 @@ def _missing(
     zone: tzinfo,
     number: int,
 ) -> Sequence[BootPoint]:
-    if standby.held or not line.fresh:
+    if standby.is_held(now) or not line.fresh:
         return []
-    return _chain(
-        standby, schedule.wanted(standby, line, made, now, zone), line.anchor, now, number
-    )
+    return _chain(standby, schedule.wanted(standby, line, made, now, zone), line, now, number)
 
 
 def _chain(
-    standby: Standby,
-    points: Iterable[RecoveryPoint],
-    anchor: BootPoint | None,
-    now: datetime,
-    number: int,
+    standby: Standby, points: Iterable[RecoveryPoint], line: Line, now: datetime, number: int
 ) -> list[BootPoint]:
-    """Return boot points of `points`, each the child of the one before, the first of `anchor`."""
-    parent = None if anchor is None else anchor.id
+    """Return boot points of `points`, each the child of the one before, the first of the anchor."""
+    parent = None if line.anchor is None else line.anchor.id
+    places = {point.id: place for place, point in enumerate(line.way, 1)}
+    last = 0
     made: list[BootPoint] = []
     for point in points:
         boot_point = _boot_point(standby, point, parent, now, number + len(made))
-        made.append(boot_point)
-        parent = boot_point.id
+        made.append(replace(boot_point, skipped=places[point.id] - last - 1))
+        parent, last = boot_point.id, places[point.id]
     return made
 
 
@@ -192,6 +197,7 @@ def next_jobs(
     now: datetime,
     limits: Limits,
     upkeep: Mapping[str, Upkeep] | None = None,
+    calendar: Calendar | None = None,
     memo: Memo | None = None,
 ) -> Sequence[WantedJob]:
     """Return the SYNC and RETIRE jobs to queue now, the most urgent first.
@@ -205,9 +211,10 @@ def next_jobs(
         now: Aware.
         limits: How much at once.
         upkeep: Standby -> what retention goes by; absent: by its definition alone.
+        calendar: When nothing is begun; None: by the standbys' own windows, in UTC.
         memo: Of earlier calls; None: everything is worked out anew.
     """
-    wanted = wanted_jobs(standbys, state, now, limits, upkeep, memo)
+    wanted = wanted_jobs(standbys, state, now, limits, upkeep, calendar, memo)
     return choose(wanted, standbys, state, limits).jobs
 
 
@@ -217,10 +224,11 @@ def wanted_jobs(
     now: datetime,
     limits: Limits,
     upkeep: Mapping[str, Upkeep] | None = None,
+    calendar: Calendar | None = None,
     memo: Memo | None = None,
 ) -> Sequence[WantedJob]:
     """Return what each standby without a live job would do next, whatever slots are free."""
-    memo, known = memo or Memo(keeps=False), upkeep or {}
+    memo, known, calendar = memo or Memo(keeps=False), upkeep or {}, calendar or Calendar()
     busy = {job.standby for job in state.live_jobs()}
     found = []
     for name, standby in standbys.items():
@@ -228,12 +236,14 @@ def wanted_jobs(
         if name in busy or not made:
             continue
         care = known.get(name)
-        run = state.runs.get(name)
+        clock = (standby.is_held(now), calendar.closed_until(standby, now))
         job = memo.at(
             ("job", name),
-            (standby, made, _images(made, state), run, limits, care),
+            (standby, made, _images(made, state), state.runs.get(name), limits, care, clock),
             now,
-            partial(_decide, standby, made, state, now, limits, upkeep_of(known, standby)),
+            partial(
+                _decide, standby, made, state, now, limits, upkeep_of(known, standby), calendar
+            ),
         )
         if job is not None:
             found.append(job)
@@ -259,9 +269,11 @@ def _decide(
     now: datetime,
     limits: Limits,
     care: Upkeep,
+    calendar: Calendar,
 ) -> tuple[WantedJob | None, datetime | None]:
     """Return a standby's next job, and when that may become another one by the clock alone."""
-    return _next_job(standby, made, state, now, limits, care), _until(made, now, limits)
+    job = _next_job(standby, made, state, now, limits, care, calendar)
+    return job, _until(made, now, limits)
 
 
 def _next_job(
@@ -271,27 +283,23 @@ def _next_job(
     now: datetime,
     limits: Limits,
     care: Upkeep,
+    calendar: Calendar,
 ) -> WantedJob | None:
-    if standby.held:
+    if standby.is_held(now):
         return None
-    unmade = [point for point in made if point.stage in (Stage.PENDING, Stage.FAILED)]
+    unmade = [point for point in made if point.stage in UNMADE]
     replaced = replaced_points(unmade, state)
     for point in unmade:
         if why := given_up(point, state, replaced):
             return WantedJob(JobKind.RETIRE, standby.name, point.id, why)
     over = surplus(standby.name, made, state, care)
-    sync = next((p for p in unmade if is_due(_as_told(standby, p), state, now, limits)), None)
+    allowed = open_now(unmade, calendar.closed_until(standby, now))
+    sync = next((p for p in allowed if is_due(as_told(standby, p), state, now, limits)), None)
     if sync is not None and is_full(sync, state, care):
         over = surplus(standby.name, made, state, with_room(care))
     elif sync is not None and len(over) <= _SLACK:
         return WantedJob(JobKind.SYNC, standby.name, sync.id, _why_sync(sync))
     return over[0] if over else None
-
-
-def _as_told(standby: Standby, point: BootPoint) -> BootPoint:
-    """Return the boot point without its obstacle when conversion was switched off meanwhile."""
-    is_off = standby.conversion is ConversionMode.NONE
-    return replace(point, obstacle="") if is_off and point.obstacle else point
 
 
 def _why_sync(point: BootPoint) -> str:

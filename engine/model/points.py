@@ -39,6 +39,7 @@ MOVES: dict[Stage, frozenset[Stage]] = {
 }
 
 WORKING = frozenset({Stage.APPLYING, Stage.CONVERTING})
+UNMADE = frozenset({Stage.PENDING, Stage.FAILED})
 
 
 def boot_point_id(number: int) -> BootPointId:
@@ -68,6 +69,8 @@ class BootPoint:
         obstacle: Why no VM could start from it (`Obstacle.key`): FAILED, and not tried again by
             the clock; empty otherwise.
         pin: Note of the operator who pinned it; empty when not pinned.
+        skipped: Recovery points between it and the boot point before that got none of their own.
+        asked: An operator asked for it by hand: it waits for no window.
         proven_at: When a test boot of it passed; None: it never did.
     """
 
@@ -91,3 +94,5 @@ class BootPoint:
     has_trunk: bool = False
     obstacle: str = ""
     proven_at: datetime | None = None
+    skipped: int = 0
+    asked: bool = False

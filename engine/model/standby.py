@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time
 from enum import StrEnum
 
+from engine.model.blackout import Blackout
 from engine.model.conversion import ConversionMode
 from engine.model.cron import Cron, daily, parse_cron
 from engine.model.machine import DiskBus, Firmware
@@ -100,7 +101,9 @@ class Standby:
         bus: None: as the guest has drivers for.
         conversion: Whether its boot points are converted for new hardware.
         priority: Of its jobs, against those of other standbys.
-        held: Reason why an operator stopped the work; empty when it is not held.
+        blackouts: Windows in which no boot point is begun; None: those of the engine.
+        held: Who paused the work, and why; empty when it is not paused.
+        held_until: When the pause ends by itself, UTC; None: when somebody resumes it.
     """
 
     name: str
@@ -118,5 +121,11 @@ class Standby:
     bus: DiskBus | None = None
     conversion: ConversionMode = ConversionMode.AUTO
     priority: Priority = Priority.NORMAL
+    blackouts: tuple[Blackout, ...] | None = None
     held: str = ""
+    held_until: datetime | None = None
     created_at: datetime | None = None
+
+    def is_held(self, now: datetime) -> bool:
+        """Tell whether its work is paused at a moment."""
+        return bool(self.held) and (self.held_until is None or now < self.held_until)

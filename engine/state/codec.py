@@ -141,6 +141,8 @@ def boot_point_out(point: BootPoint) -> dict[str, object]:
         "reason": plain(point.reason),
         "pin": plain(point.pin),
         "has_trunk": int(point.has_trunk),
+        "skipped": _number(point.skipped),
+        "asked": int(point.asked),
     }
 
 
@@ -157,6 +159,7 @@ def boot_point_in(row: RowMapping) -> BootPoint:
             "failed_at": _maybe_in(row["failed_at"]),
             "proven_at": _maybe_in(row["proven_at"]),
             "has_trunk": bool(row["has_trunk"]),
+            "asked": bool(row["asked"]),
         }
     )
 

@@ -31,7 +31,7 @@ from engine.model.images import Arrival
 from engine.model.points import Stage
 from engine.model.work import JobKind, JobStatus, Severity
 
-VERSION = 4
+VERSION = 5
 """Raised with each change of the tables."""
 
 CHANGES = "changes"
@@ -90,6 +90,8 @@ boot_points = _table(
     Column("has_trunk", Integer, nullable=False, server_default="0"),
     Column("obstacle", Text, nullable=False, server_default=""),
     Column("proven_at", Text),
+    Column("skipped", _Number, nullable=False, server_default="0"),
+    Column("asked", Integer, nullable=False, server_default="0"),
     _one_of("stage", Stage),
 )
 

@@ -32,7 +32,7 @@ APPLICATION_ID = 0x62707431
 """`bpt1`: how `file` and we tell our database from any other."""
 
 _READERS = 4
-_TRUNKS, _PROOFS, _ALERTS = 2, 3, 4
+_TRUNKS, _PROOFS, _ALERTS, _ASKED = 2, 3, 4, 5
 """Schema versions that first knew them."""
 
 _PRAGMAS = (
@@ -184,6 +184,10 @@ def _migrate(connection: Connection, version: int) -> None:
         connection.exec_driver_sql("ALTER TABLE boot_points ADD COLUMN proven_at TEXT")
     if version < _ALERTS:
         schema.alerts.create(connection, checkfirst=True)
+    if version < _ASKED:
+        for name in ("skipped", "asked"):
+            column = f"{name} INTEGER NOT NULL DEFAULT 0"
+            connection.exec_driver_sql(f"ALTER TABLE boot_points ADD COLUMN {column}")
     connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
 
 

@@ -171,9 +171,10 @@ async def test_other_actions_ask_first(bench: Bench, key: str, title: str, call:
     service = bench.start()
     rp = recovery_point("dc", 5, NOW)
     service.put(rp)
-    service.put_standby(replace(service.snapshot().standbys["dc"], held="ops2: moved"))
+    held = "ops2: moved" if call == "resume" else ""
+    service.put_standby(replace(service.snapshot().standbys["dc"], held=held))
     async with bench.open() as hand:
-        await hand.sees("CAN START NOW", "HELD")
+        await hand.sees("CAN START NOW", "HELD" if held else "dc")
         await hand.press("home", key)
         await hand.sees(title)
         assert service.calls == []
@@ -190,7 +191,7 @@ async def test_a_hold_takes_a_reason(bench: Bench) -> None:
         await hand.press("h")
         await hand.type("disk swap")
         await hand.press("enter")
-        await hand.sees("HOLD   dc")
+        await hand.sees("PAUSE   dc")
         await hand.agree()
         await hand.sees("HELD", "by ")
         assert service.calls[0][:3] == ("hold", "dc", "disk swap")

@@ -123,12 +123,17 @@ def next_words(one: FleetView, look: Look) -> str:
         case "running" if coming.done is not None:
             return f"{min(99, int(coming.done * 100))}%  {duration(coming.eta_s)}"
         case "retry":
-            at = retry_time(coming.text)
+            at = coming.at or retry_time(coming.text)
             return f"retry {look.when(at)}" if at else "tries again"
         case "none":
             return "on arrival"
         case "held":
-            return f"by {coming.text}" if coming.text else "held"
+            end = f"till {look.when(coming.at)} " if coming.at else ""
+            return f"{end}by {coming.text}" if coming.text else end or "paused"
+        case "blackout" if coming.at is not None:
+            return f"blackout till {look.when(coming.at)}"
+        case "scheduled" if coming.at is not None:
+            return f"at {look.when(coming.at)}"
         case "queued":
             return "waits its turn"
         case kind:

@@ -35,6 +35,10 @@ RUNGS = (
 LADDER_FROM = 30
 """From this height on the ladder is shown whole."""
 JOURNAL_LINES = 3
+SHOWN = frozenset(
+    {"retry", "waiting", "held", "queued", "due", "blackout", "scheduled", "counting"}
+)
+"""What comes next, where it is more than the next arrival."""
 NOT_CHANGED = (
     "The disks as imaged are kept, earlier boot points can start, and the next increment is "
     "converted as usual."
@@ -131,8 +135,10 @@ def _head(fleet: Fleet, look: Look, detail: MachineView) -> list[Line]:
     ]
     told += _ladder(one, look)
     next_text = next_words(one, look)
-    if one.next.kind in ("retry", "waiting", "held", "queued", "due"):
+    if one.next.kind in SHOWN:
         told.append(text(f" Next     {next_text}"))
+    if detail.blackouts and one.next.kind != "held":
+        told.append(text(f" Blackout {', '.join(detail.blackouts)}"))
     alarm = paragraph("Happened", one.alarm, width, tone=Tone.PLAIN)
     most = 2 if look.height < 30 else 5
     return told + clip(alarm + paragraph("What now", one.remedy, width), most, width)

@@ -173,21 +173,6 @@ def stop_quietly(client: Client, machine: str) -> JobView:
     return follow_job(client, done.job)
 
 
-def build(context: Context, *, machine: str) -> int:
-    """Make a boot point now."""
-    return act(context, "build", machine=machine)
-
-
-def hold(context: Context, *, machine: str, reason: str) -> int:
-    """Stop making boot points."""
-    return act(context, "hold", machine=machine, reason=reason)
-
-
-def resume(context: Context, *, machine: str) -> int:
-    """Undo a hold."""
-    return act(context, "resume", machine=machine)
-
-
 def cancel(context: Context, *, job: str) -> int:
     """End a job."""
     return act(context, "cancel", job=job)

@@ -16,7 +16,7 @@ from engine.api.views import (
     TargetView,
 )
 from engine.api.words import duration, moment, percent, rate, size
-from engine.cli.commands.looking import ladder_json
+from engine.cli.commands.looking import ladder_json, next_words, paused, windows
 from engine.cli.context import Context
 from engine.cli.output import Output
 
@@ -161,6 +161,7 @@ def standby_list(context: Context) -> int:
     """Print all definitions."""
     with context.client() as client:
         found = client.call("standby.list", list[StandbyView])
+        now = client.hello.now
     output = context.output
     if output.as_json:
         output.object(items=found)
@@ -168,7 +169,7 @@ def standby_list(context: Context) -> int:
     if not found:
         output.say("There is no standby yet.")
         return 0
-    heads = ["NAME", "IMAGES", "TARGET", "TRIGGER", ">KEEP", ">RPO", "HELD"]
+    heads = ["NAME", "IMAGES", "TARGET", "TRIGGER", ">KEEP", ">RPO", "PAUSED", "NEXT"]
     rows = [
         [
             one.id,
@@ -177,7 +178,8 @@ def standby_list(context: Context) -> int:
             one.trigger,
             str(one.keep),
             duration(one.rpo_s),
-            one.held or "-",
+            paused(one.held, one.held_until, now) if one.held else "-",
+            next_words(one.next, now) if one.next else "-",
         ]
         for one in found
     ]
@@ -215,7 +217,9 @@ def standby_show(context: Context, *, name: str) -> int:
         ["Silence", silence_words(chosen)],
         ["Arrivals", climbing.rhythm(ladder, now)],
         ["Conversion", chosen.conversion],
-        ["Held", chosen.held or "no"],
+        ["Next", next_words(chosen.next, now) if chosen.next else "-"],
+        ["Blackouts", _own_windows(chosen, now)],
+        ["Paused", paused(chosen.held, chosen.held_until, now) if chosen.held else "no"],
         ["File", chosen.file],
     ]
     output.table(["", ""], rows)
@@ -228,3 +232,8 @@ def silence_words(one: StandbyView) -> str:
     if one.silence_s is None:
         return "by its own rhythm"
     return duration(one.silence_s) if one.silence_s else "is no alarm"
+
+
+def _own_windows(one: StandbyView, now: datetime) -> str:
+    whose = "" if one.own_blackouts else " (as for all)"
+    return windows(one.blackouts, one.blackout_until, now) + whose if one.blackouts else "none"

@@ -11,6 +11,7 @@ from engine.api.views import (
     LadderView,
     LastView,
     MachineView,
+    Next,
     SetView,
 )
 from engine.api.words import NEED, age, duration, moment, percent, size
@@ -27,6 +28,12 @@ MARKS = {
     "LIVE": "*",
     "HELD": "-",
     "LOST": "?",
+}
+UNTIL = {
+    "held": "paused until",
+    "blackout": "blackout until",
+    "scheduled": "at",
+    "retry": "retry",
 }
 FAILING = {"fail": ("FAIL", "NONE", "LOST"), "late": ("FAIL", "NONE", "LOST", "LATE")}
 
@@ -149,7 +156,7 @@ def _status_text(output: Output, fleet: Sequence[FleetView], now: datetime, *, l
             moment(one.data_as_of, now),
             age(one.lag_s),
             duration(one.rpo_s),
-            next_words(one),
+            next_words(one.next, now),
             f"{one.points}/{one.keep}",
             climbing.losing(one.ladder, now),
         ]
@@ -161,13 +168,16 @@ def _status_text(output: Output, fleet: Sequence[FleetView], now: datetime, *, l
             output.say(f"{one.id}: {one.alarm}" + (f" {one.remedy}" if one.remedy else ""))
 
 
-def next_words(one: FleetView) -> str:
+def next_words(told: Next, now: datetime) -> str:
     """Return what happens next on a machine, in a few words."""
-    told = one.next
     if told.done is not None:
         left = f" {duration(told.eta_s)}" if told.eta_s is not None else ""
         return f"{percent(told.done, 1)}{left}"
-    words = {"running": "works", "queued": "waits its turn", "retry": "retry", "none": "on arrival"}
+    if told.kind in UNTIL and told.at is not None:
+        return f"{UNTIL[told.kind]} {moment(told.at, now)}"
+    if told.kind == "counting":
+        return told.text
+    words = {"running": "works", "queued": "waits its turn", "none": "on arrival", "held": "paused"}
     return words.get(told.kind, told.kind)
 
 
@@ -253,6 +263,16 @@ def _points_table(output: Output, machine: MachineView, now: datetime) -> None:
             )
 
 
+def windows(texts: Sequence[str], until: datetime | None, now: datetime) -> str:
+    """Return blackout windows in a line, with the end of the one that is open."""
+    return ", ".join(texts) + (f"; now, until {moment(until, now)}" if until else "")
+
+
+def paused(why: str, until: datetime | None, now: datetime) -> str:
+    """Return who paused a machine, why and until when, in a line."""
+    return f"{why} (until {moment(until, now) if until else 'it is resumed'})"
+
+
 def show(context: Context, *, machine: str) -> int:
     """Print everything about one machine."""
     with context.client() as client:
@@ -277,7 +297,12 @@ def show(context: Context, *, machine: str) -> int:
         ["Disks", disks or "-"],
         ["Trigger", f"{found.trigger}, keeps {found.keep}"],
         ["Arrivals", climbing.rhythm(fleet.ladder, now)],
+        ["Next", next_words(fleet.next, now)],
     ]
+    if found.blackouts:
+        told.append(["Blackouts", windows(found.blackouts, found.blackout_until, now)])
+    if found.held:
+        told.append(["Paused", paused(found.held, found.held_until, now)])
     if found.run is not None:
         told.append(["Runs", f"{found.run.point} since {moment(found.run.since, now)}"])
     output.table(["", ""], told)

@@ -233,11 +233,11 @@ def test_each_default_in_the_sample_standby_is_the_codes() -> None:
     """The commented standby names every key an operator sets, and its true default."""
     said = commented(SAMPLE / "standbys.d" / "erp.toml")
     code = flat(dict(standby_defaults()))
-    for written_by_the_engine in ("held", "created_at", "retention.hold"):
+    for written_by_the_engine in ("held", "held_until", "created_at", "retention.hold"):
         del code[written_by_the_engine]
     examples = {key for key, value in code.items() if value is None}
     own = {key for key in examples if not key.startswith("retention.")}
-    assert own == {"rpo_s", "silence_s", "memory_mib", "cpus", "firmware", "bus"}
+    assert own == {"rpo_s", "silence_s", "memory_mib", "cpus", "firmware", "bus", "blackouts"}
     assert len(examples - own) == 7
     assert said.pop("images") == "/srv/replica/erp"
     assert set(said) == set(code)

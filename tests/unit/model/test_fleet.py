@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.model.fleet import NEED, Code, NextKind, Standing, survey
+from engine.model.fleet import NEED, Code, Standing, survey
 from engine.model.images import Arrival, PointId, RecoveryPoint
 from engine.model.layers import LayerKind, LayerName, layer_name
 from engine.model.machine import Hints
+from engine.model.outlook import NextKind
 from engine.model.planner import Limits
 from engine.model.points import BootPoint, Stage, boot_point_id
 from engine.model.standby import Standby
@@ -153,9 +154,9 @@ def test_alarms_say_what_is_wrong_and_when_it_is_tried_again() -> None:
     """A failure carries its reason; the next step is the next try."""
     stood = standing(READY, FAILED)
     assert "The disk was full." in stood.alarms[0]
-    assert (stood.next, stood.next_text) == (NextKind.RETRY, "2026-03-01 12:00:30 UTC")
+    assert (stood.next.kind, stood.next.text) == (NextKind.RETRY, "2026-03-01 12:00:30 UTC")
     parked = standing(READY, replace(FAILED, attempts=10))
-    assert parked.next is NextKind.WAITING
+    assert parked.next.kind is NextKind.WAITING
     assert "waits until its images change" in parked.alarms[0]
 
 
@@ -163,15 +164,15 @@ def test_a_guest_that_cannot_be_converted_is_not_bootable_and_not_tried_again() 
     """The word stands in the alarm; what comes next is new images, not another try."""
     stood = standing(READY, replace(FAILED, obstacle="guest.luks_root"))
     assert stood.alarms[0].startswith("Boot point bp000002 is NOT BOOTABLE: ")
-    assert stood.next is NextKind.WAITING
-    assert "new images" in stood.next_text
+    assert stood.next.kind is NextKind.WAITING
+    assert "new images" in stood.next.text
 
 
 def test_a_standby_without_anything_says_so() -> None:
     """What it waits for is said; without that, that it cannot be started."""
     assert standing().alarms == ["No boot point is ready yet; this machine cannot be started."]
     assert standing(waiting=("No image yet.",)).alarms == ["No image yet."]
-    assert standing(waiting=("No image yet.",)).next is NextKind.WAITING
+    assert standing(waiting=("No image yet.",)).next.kind is NextKind.WAITING
 
 
 @pytest.mark.parametrize(
@@ -182,4 +183,4 @@ def test_the_live_job_is_what_happens_next(status: JobStatus, kind: NextKind) ->
     """A queued or running job comes before all other news."""
     job = Job(JobId(1), JobKind.SYNC, "erp", boot_point_id(2), status, NOW)
     stood = standing(READY, APPLYING, job=job)
-    assert (stood.next, stood.job) == (kind, job)
+    assert (stood.next.kind, stood.job) == (kind, job)

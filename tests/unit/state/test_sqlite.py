@@ -234,7 +234,8 @@ def test_a_state_of_version_two_learns_of_proofs(tmp_path: Path) -> None:
         tx.save_boot_point(boot_point())
     store.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("ALTER TABLE boot_points DROP COLUMN proven_at")
+        for column in ("proven_at", "skipped", "asked"):
+            connection.execute(f"ALTER TABLE boot_points DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 2")
 
     store = SqliteState(path)
@@ -257,6 +258,8 @@ def test_a_state_of_version_three_learns_of_alerts(tmp_path: Path) -> None:
     state.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE alerts")
+        for column in ("skipped", "asked"):
+            connection.execute(f"ALTER TABLE boot_points DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 3")
         connection.commit()
     alert = Alert(Condition("rpo:erp", Severity.ERROR, "erp", "late", "Late."), NOW, NOW)
