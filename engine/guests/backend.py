@@ -95,4 +95,8 @@ class Backend(Reading, Protocol):
         """
 
     def check(self, volumes: Sequence[VolumeId]) -> str:
-        """Check file systems; return `full` or `skipped(reason)`. Failure when one is damaged."""
+        """Check file systems; return the least: `full`, `files` or `skipped(reason)`.
+
+        Raises:
+            Failure: One of them is damaged.
+        """

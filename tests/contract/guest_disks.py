@@ -1,6 +1,7 @@
 """Small guests for the backend contract: the same tree as a folder and as raw disks."""
 
 import os
+import struct
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,6 +74,15 @@ def raw_disk(path: Path, tree: Path, esp: Path, kind: str = "ext4") -> Path:
     run("mformat", "-i", image, "-N", "CAFE0815", "-T", "12288", "-h", "16", "-s", "32", "::")
     run("mcopy", "-s", "-i", image, str(esp / "EFI"), "::/")
     return path
+
+
+def hurt_fat(disk: Path) -> None:
+    """Let a file on the EFI partition claim to be longer than it is."""
+    with disk.open("r+b") as file:
+        file.seek(ESP_START)
+        raw = file.read(START - ESP_START)
+        file.seek(ESP_START + raw.index(b"GRUBX64 EFI") + 28)
+        file.write(struct.pack("<I", 3 << 20))
 
 
 def run(*argv: str, feed: str = "") -> bytes:

@@ -17,7 +17,7 @@ from engine.guests.backends.uml.probe import find_shim
 from engine.guests.linux.devices import Devices, Use
 from engine.model.errors import Failure, WrongUse
 from engine.model.guest import Action, FileSystem, Owner, VolumeId
-from tests.contract.guest_disks import ESP, ROOT, START, esp_tree, plant, run, tree_of
+from tests.contract.guest_disks import ESP, ROOT, START, esp_tree, hurt_fat, plant, run, tree_of
 from tests.contract.test_guest_backend import EDITS, FSTAB, MISFITS, edit
 from tests.contract.uml_disks import KINDS, files, make, opened, seen
 
@@ -80,7 +80,7 @@ def test_the_same_edits_give_the_same_tree(
         assert seen(backend, is_btrfs=kind == "btrfs") == seen(oracle)
         assert written == sum(len(e.after) for e in EDITS if e.action == Action.WRITE)
         assert backend.check([ROOT]) == "full"
-        assert backend.check([ESP]).startswith("skipped(")
+        assert backend.check([ESP]) == "full"
         with pytest.raises(Failure):
             backend.replay(EDITS)
     with opened(disks, work, is_writing=False) as backend:
@@ -266,6 +266,15 @@ def test_labels_are_kept_and_damage_is_told(base: Path, work: Path, tmp_path: Pa
                         edit(b"/etc/new", Action.WRITE, None, b"x")])  # fmt: skip
         with pytest.raises(Failure, match=r"is damaged: e2fsck said: .*ref count is 9"):
             backend.check([ROOT])
+
+    hurt_fat(disk)
+    with (
+        opened([disk], work, is_writing=False) as backend,
+        pytest.raises(
+            Failure, match=r"is damaged: fsck.vfat said: (?i:/efi/debian/grubx64.efi) File"
+        ),
+    ):
+        backend.check([ESP])
 
     labels = [run("debugfs", "-R", f"ea_get -V {path} security.selinux", device).strip()
               for path in ("/etc/fstab", "/etc/new")]  # fmt: skip

@@ -44,6 +44,9 @@ from tests.contract.test_guest_backend import (  # noqa: F401 - tests and fixtur
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(900)]
 
+CACHE = Path(os.environ.get("BOOTPOINT_CACHE", Path.home() / ".cache/bootpoint")) / "appliance"
+"""Keeps the virtual machine's files from run to run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Appliance(Place):
@@ -54,7 +57,7 @@ class Appliance(Place):
     def open(self) -> GuestfsBackend:
         """Return the backend on it."""
         if not self.opened:
-            self.opened.append(open_guestfs([GuestDisk(self.paths[0], "raw")]))
+            self.opened.append(open_guestfs([GuestDisk(self.paths[0], "raw")], cache=CACHE))
         return self.opened[0]
 
 
@@ -129,7 +132,7 @@ def test_looking_writes_nothing_and_a_reader_cannot_write(place: Place) -> None:
     """Every verb that reads leaves the disk bit for bit, also one with a full journal."""
     with_journal(place)
     before = place.paths[0].read_bytes()
-    with open_guestfs([GuestDisk(place.paths[0], "raw")], is_writing=False) as backend:
+    with open_guestfs([GuestDisk(place.paths[0], "raw")], cache=CACHE, is_writing=False) as backend:
         assert backend.read(ROOT, b"/etc/fstab") == FSTAB
         assert tree_of(backend, ROOT)
         assert tree_of(backend, ESP)
@@ -160,7 +163,7 @@ def test_a_twig_is_written_and_the_layer_below_is_not(place: Place, tmp_path: Pa
     before = disk.read_bytes()
     run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", f"./{disk.name}", str(twig))
 
-    with open_guestfs([GuestDisk(twig, "qcow2")]) as backend:
+    with open_guestfs([GuestDisk(twig, "qcow2")], cache=CACHE) as backend:
         backend.replay(EDITS)
         assert backend.check([ROOT]) == "full"
 
@@ -312,7 +315,7 @@ def others(tmp_path: Path) -> Iterator[GuestfsBackend]:
             file.truncate(320 << 20)
         run(*maker, str(disk))
         disks.append(GuestDisk(disk, "raw"))
-    with open_guestfs(disks) as backend:
+    with open_guestfs(disks, cache=CACHE) as backend:
         yield backend
 
 
@@ -387,11 +390,11 @@ def test_volumes_in_lvm_and_md_are_those_of_the_guest(tmp_path: Path) -> None:
         with (tmp_path / name).open("wb") as file:
             file.truncate(200 << 20 if name in "ab" else 320 << 20)
         disks.append(GuestDisk(tmp_path / name, "raw"))
-    with open_guestfs(disks) as backend:
+    with open_guestfs(disks, cache=CACHE) as backend:
         said, code = backend.machine.shell(f"({MAKE_INNER})", 120)
         assert code == 0, said
 
-    with open_guestfs(disks) as backend:
+    with open_guestfs(disks, cache=CACHE) as backend:
         inner = {volume.names: volume for volume in backend.volumes() if volume.names}
         assert set(inner) == {
             ("/dev/mapper/my--vg-root", "/dev/my-vg/root"),
@@ -405,7 +408,7 @@ def test_volumes_in_lvm_and_md_are_those_of_the_guest(tmp_path: Path) -> None:
         backend.replay(sorted(edits, key=lambda e: e.volume))
         assert backend.check([logical.id, mirror.id]) == "full"
 
-    with open_guestfs([disks[0], disks[1], disks[2]], is_writing=False) as backend:
+    with open_guestfs(disks[:3], cache=CACHE, is_writing=False) as backend:
         names = [volume.names for volume in backend.volumes() if volume.names]
         assert names == [("/dev/mapper/my--vg-root", "/dev/my-vg/root")], "half a mirror is none"
         assert backend.read(logical.id, b"/etc/fstab") == b"UUID=x"

@@ -22,13 +22,11 @@ from pathlib import Path
 
 from engine.guests.backend import GuestDisk
 from engine.guests.backends.cage import WALLS, is_available
+from engine.local.accelerator import KVM
 from engine.local.tools import run_tool
 from engine.model.errors import Failure, Problem
 from engine.model.text import safe
 
-KVM, TCG = "kvm", "tcg"
-ACCELERATOR = "BOOTPOINT_ACCEL"
-"""Environment variable that overrides what the engine found out about KVM."""
 BUILD_S = 300.0
 MEMORY_MIB = 768
 """Of the virtual machine."""
@@ -134,23 +132,13 @@ def locked(cache: Path) -> Iterator[None]:
         yield
 
 
-def accelerated(found: str) -> str:
-    """Return `kvm` or `tcg`: what the environment says, else what was found out.
-
-    Args:
-        found: `kvm` where a guest was seen to make progress under it; anything else: `tcg`.
-    """
-    told = os.environ.get(ACCELERATOR, "").strip().lower() or found
-    return KVM if told == KVM else TCG
-
-
 def settings(appliance: Path, scratch: Path, accelerator: str) -> Mapping[str, str]:
     """Return the environment of guestfish.
 
     Args:
         appliance: What `build` returned.
         scratch: Folder for its sockets and overlays.
-        accelerator: What `accelerated` returned.
+        accelerator: `kvm` or `tcg`; see `engine.local.accelerator`.
     """
     return {
         "LIBGUESTFS_PATH": str(appliance),

@@ -20,6 +20,7 @@ from engine.guests.backends.uml.backend import open_uml
 from engine.guests.backends.uml.probe import find_shim, probe_uml
 from engine.guests.backends.userland import open_userland
 from engine.guests.inspect import inspect
+from engine.local.accelerator import accelerator
 from engine.model.errors import Failure, Problem, WrongUse
 from engine.model.guest import FileSystem, Guest, Volume
 
@@ -65,7 +66,10 @@ def _userland(disks: Sequence[GuestDisk], work: Path, is_writing: bool) -> Itera
 
 @contextlib.contextmanager
 def _guestfs(disks: Sequence[GuestDisk], work: Path, is_writing: bool) -> Iterator[OpenBackend]:
-    with open_guestfs(disks, cache=work / "appliance", is_writing=is_writing) as backend:
+    found = accelerator(work)
+    with open_guestfs(
+        disks, cache=work / "appliance", is_writing=is_writing, accelerator=found
+    ) as backend:
         yield backend
 
 

@@ -1,50 +1,26 @@
 """Any guest's disks through libguestfs: a virtual machine of its own mounts the file systems.
 
-    fit ─► mount for writing (journals) ─► fit again ─► write ─► unmount ─► read back ─► check
-
-Twenty seconds to start without KVM, then milliseconds for each question. No kernel of this host
-ever sees a guest's file system, and no program of the guest is run.
+Twenty seconds to start without KVM, then milliseconds for each question. No program of the guest is
+run.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from engine.guests.backend import GuestDisk, Stat, Type
-from engine.guests.backends.appliance import TCG
 from engine.guests.backends.guestfish import command, failed, quoted
 from engine.guests.backends.guestfs_machine import Machine
-from engine.guests.backends.verify import (
-    components,
-    confirm,
-    damaged,
-    fit,
-    no_link,
-    parent,
-    refusal,
-    unreadable,
-)
-from engine.model.errors import Failure
-from engine.model.guest import Action, FileEdit, Obstacle, Volume, VolumeId
-from engine.model.text import safe
+from engine.guests.backends.mounted import MountedBackend
+from engine.guests.backends.verify import components, parent, refusal
+from engine.local.accelerator import TCG
+from engine.model.guest import Action, FileEdit, Obstacle, VolumeId
 
-log = logging.getLogger(__name__)
-
-CHECK_S = 120
-CHECK_USED = 64 << 30
-"""A full check has these limits: seconds, and bytes in use."""
 PART = 1 << 20
 """Longest part of a file in bytes that comes in one answer; longer ones come as a file."""
 _LABEL = b"security.selinux"
 _NO_LABEL = (b": No data available", b": Operation not supported")
-_FORBIDDEN = re.compile(rb"[\x00-\x1f\x7f\"\\*?:<>|]")
-"""What FAT and NTFS do not allow in names."""
 _ROOM = 7500
 """Longest arguments of one command in bytes, quoted."""
 
@@ -52,7 +28,7 @@ _ROOM = 7500
 def open_guestfs(
     disks: Sequence[GuestDisk],
     *,
-    cache: Path | None = None,
+    cache: Path,
     is_writing: bool = True,
     accelerator: str = TCG,
 ) -> GuestfsBackend:
@@ -61,48 +37,22 @@ def open_guestfs(
     Nothing is written before `recover` or `replay`. Close it, or use it as a context.
 
     Args:
-        cache: Folder of the engine's own for the virtual machine's files, 370 MB; None: one in
-            /var/tmp that belongs to this user.
+        cache: Folder of the engine's own for the virtual machine's files, 370 MB.
         is_writing: Whether the disks may be written.
-        accelerator: `kvm` only where a guest was seen to make progress under it, else `tcg`; the
-            environment's BOOTPOINT_ACCEL overrides it.
+        accelerator: `kvm` only where a guest was seen to make progress under it, else `tcg`; see
+            `engine.local.accelerator`.
 
     Raises:
         Failure: libguestfs cannot be used here, or a partition table is damaged.
     """
-    place = cache or Path(f"/var/tmp/bootpoint-{os.geteuid()}")  # noqa: S108 - checked to be ours
-    return GuestfsBackend(Machine(disks, place, accelerator, is_writing=is_writing))
+    return GuestfsBackend(Machine(disks, cache, accelerator, is_writing=is_writing))
 
 
-class GuestfsBackend:
-    """Backend for all file systems; see `engine.guests.backend` for the promises."""
+class GuestfsBackend(MountedBackend[Machine]):
+    """Backend for all file systems; started again by the next question when it was closed."""
 
     name = "guestfs"
-
-    def __init__(self, machine: Machine) -> None:
-        """Use a running virtual machine."""
-        self.machine = machine
-
-    def __enter__(self) -> Self:
-        """Return the backend."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close, however the context ended."""
-        self.close()
-
-    def close(self) -> None:
-        """End the virtual machine and remove its files; the next question starts another one."""
-        self.machine.close()
-
-    def volumes(self) -> Sequence[Volume]:
-        """Return all volumes of all disks, by disk and start."""
-        return self.machine.volumes
+    part_limit = PART
 
     def stat(self, volume: VolumeId, path: bytes) -> Stat | None:
         """Return what is at a path; None when nothing is, or no folder leads there."""
@@ -115,127 +65,37 @@ class GuestfsBackend:
             return []
         return self._names(there)
 
-    def read(self, volume: VolumeId, path: bytes, limit: int = 1 << 20) -> bytes:
-        """Return a regular file's content."""
-        found, there = self._find(volume, path)
-        if found is None or found.type != Type.FILE or found.size > limit:
-            raise unreadable(path, found, limit)
-        if found.size <= PART:
-            content = self.machine.do("pread", there, found.size, 0) if found.size else b""
-        else:
-            copy = self.machine.scratch / "content"
-            self.machine.do("download", there, bytes(copy))
-            content = copy.read_bytes()
-            copy.unlink()
-        if len(content) != found.size:
-            raise damaged(volume, f"the file {safe(path, 200)} cannot be read to its end")
+    def content(self, volume: VolumeId, path: bytes, offset: int, length: int) -> bytes:
+        """Return bytes of a file; more than come in one answer only from its start."""
+        there = self._find(volume, path)[1]
+        if length <= PART:
+            return self.machine.do("pread", there, length, offset)
+        copy = self.machine.scratch / "content"
+        self.machine.do("download", there, bytes(copy))
+        content = copy.read_bytes()
+        copy.unlink()
         return content
 
-    def part(self, volume: VolumeId, path: bytes, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes (1 MiB at most) of a regular file; fewer at its end."""
-        found, there = self._find(volume, path)
-        if found is None or found.type != Type.FILE:
-            raise unreadable(path, found, length)
-        length = max(0, min(length, PART, found.size - offset))
-        return self.machine.do("pread", there, length, offset) if length else b""
+    def target(self, volume: VolumeId, path: bytes) -> bytes:
+        """Return where a link points."""
+        return self.machine.target(self._find(volume, path)[1])
 
-    def link(self, volume: VolumeId, path: bytes) -> bytes:
-        """Return where a symbolic link points."""
-        found, there = self._find(volume, path)
-        if found is None or found.type != Type.LINK:
-            raise no_link(path)
-        return self.machine.do("readlink", there).removesuffix(b"\n")
+    def refuse(self, edit: FileEdit) -> None:
+        """Refuse what does not fit into a line for guestfish."""
+        texts = [edit.path]
+        if edit.action in (Action.RENAME, Action.SYMLINK):
+            texts.append(edit.after)
+        if any(b"\0" in text for text in texts) or len(b"".join(map(quoted, texts))) > _ROOM:
+            raise refusal(edit.path, "has a name or target that guestfish cannot be given")
+
+    def write(self, edits: Sequence[FileEdit]) -> None:
+        """Make edits one by one."""
+        for edit in edits:
+            self._write(edit)
 
     def trouble(self, volume: VolumeId) -> Obstacle | None:
         """Return why a volume that can be read cannot be written; None when it can."""
         return self.machine.trouble(volume)
-
-    def recover(self, volumes: Sequence[VolumeId] = ()) -> None:
-        """Replay journals, as the guest's kernel does when it mounts: on the twig, before planning.
-
-        Args:
-            volumes: Those to recover; when none is named, all that may need it, and one that is
-                damaged is left: it may be none that matters, and writing to it will fail.
-
-        Raises:
-            Failure: A named one cannot be mounted for writing.
-        """
-        for identifier in volumes or self.machine.mountable:
-            if not self.machine.needs_recovery(identifier):
-                continue
-            try:
-                self.machine.mount(identifier, is_writing=True)
-            except Failure as error:
-                if volumes or not self.machine.is_running():
-                    raise
-                log.warning("left as it is: %s", error)
-            self.machine.unmount(identifier)
-        self.machine.sync()
-
-    def replay(self, edits: Sequence[FileEdit]) -> int:
-        """Make all edits, after all were seen to fit; read back; return bytes written.
-
-        Raises:
-            Failure: An edit does not fit (nothing was written), or a tool failed.
-        """
-        for edit in edits:
-            self._refuse_unspeakable(edit)
-        fit(self, edits)
-        touched = sorted({edit.volume for edit in edits})
-        for volume in touched:
-            self.machine.mount(volume, is_writing=True)
-        wanted = fit(self, edits)
-        for edit in edits:
-            self._write(edit)
-        for volume in touched:
-            self.machine.unmount(volume)
-        confirm(self, wanted, lambda volume: self.machine.way(volume).has_owners)
-        self.machine.sync()
-        return sum(len(edit.after) for edit in edits if edit.action == Action.WRITE)
-
-    def check(self, volumes: Sequence[VolumeId]) -> str:
-        """Check file systems; return `full` or the first `skipped(reason)`.
-
-        Raises:
-            Failure: One of them is damaged.
-        """
-        outcomes = [self._check(volume) for volume in volumes]
-        return next((outcome for outcome in outcomes if outcome != "full"), "full")
-
-    def _check(self, volume: VolumeId) -> str:
-        way = self.machine.way(volume)
-        if not way.check:
-            return f"skipped(nothing here checks {way.type} without writing to it)"
-        used = self._used(volume)
-        if used > CHECK_USED:
-            return f"skipped({used >> 30} GiB are in use, too many for a full check)"
-        self.machine.unmount(volume)
-        line = f"timeout {CHECK_S} {way.check} {self.machine.device(volume)}"
-        said, code = self.machine.shell(line, CHECK_S + 60)
-        if code == 124:  # of `timeout`
-            return f"skipped(a full check takes longer than {CHECK_S} s)"
-        if code:
-            words = safe(b" ".join(said.split()), 400)
-            tool = way.check.removeprefix("env ").split(" -")[0].split(" ")[-1]
-            raise damaged(volume, f"{tool} said: {words}")
-        return "full"
-
-    def _used(self, volume: VolumeId) -> int:
-        answer = self.machine.do("statvfs", self.machine.inside(volume, b"/"))
-        found = dict(line.split(b": ") for line in answer.splitlines() if b": " in line)
-        blocks, free = int(found.get(b"blocks", 0)), int(found.get(b"bfree", 0))
-        return max(0, blocks - free) * int(found.get(b"frsize", 0))
-
-    def _refuse_unspeakable(self, edit: FileEdit) -> None:
-        way = self.machine.way(edit.volume)
-        paths = [edit.path, *([edit.after] if edit.action == Action.RENAME else [])]
-        if edit.action == Action.SYMLINK and not way.has_owners:
-            raise refusal(edit.path, f"is to become a link, which {way.type} does not know")
-        if not way.has_owners and any(_FORBIDDEN.search(path) for path in paths):
-            raise refusal(edit.path, f"has a name that {way.type} cannot be given")
-        texts = paths if edit.action != Action.SYMLINK else [edit.path, edit.after]
-        if any(b"\0" in text for text in texts) or len(b"".join(map(quoted, texts))) > _ROOM:
-            raise refusal(edit.path, "has a name or target that guestfish cannot be given")
 
     def _find(self, volume: VolumeId, path: bytes) -> tuple[Stat | None, bytes]:
         """Return what is at a path of a guest, and where that is in the virtual machine.

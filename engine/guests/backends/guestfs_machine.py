@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.guests.backend import GuestDisk, Stat
-from engine.guests.backends.appliance import Scratch, accelerated, build, caged, settings
+from engine.guests.backends.appliance import Scratch, build, caged, settings
 from engine.guests.backends.guestfish import ANSWER_S, Guestfish, command, failed
 from engine.guests.backends.guestfs_inner import LIST_INNER, Inner, inner_volumes, parse_inner
 from engine.guests.backends.guestfs_places import (
@@ -38,6 +39,16 @@ SLOW_S = 600.0
 _NOT_THERE = (b": No such file or directory", b": Not a directory")
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A virtual machine that was started, and what its kernel sees."""
+
+    fish: Guestfish
+    scratch: Scratch
+    places: Mapping[str, Place]
+    inner: Sequence[Inner]
+
+
 class Machine:
     """A virtual machine with a guest's disks."""
 
@@ -47,34 +58,35 @@ class Machine:
         """Start it and find the volumes of all disks; see `open_guestfs`."""
         self._disks = tuple(disks)
         self._cache = cache
-        self._accelerator = accelerated(accelerator)
+        self._accelerator = accelerator
         self._is_writing = is_writing
-        self._scratch: Scratch | None = None
-        self._fish: Guestfish | None = None
-        self._places: Mapping[str, Place] = {}
-        self._inner: Sequence[Inner] = ()
+        self._started: _Running | None = None
         self._points: dict[VolumeId, bytes] = {}
         self._stats: dict[bytes, Stat | None] = {}
+        self._targets: dict[bytes, bytes] = {}
         try:
-            self._start()
-            sizes = [self._places[label(number)].size for number in range(len(disks))]
+            sizes = [self._running.places[label(number)].size for number in range(len(disks))]
             outer = find_volumes(self._read_disk, sizes)
-            inner = inner_volumes(self._inner, outer, self._read)
-            self.volumes = (*outer, *(volume for volume, _ in inner))
+            inner = inner_volumes(self._running.inner, outer, self._read)
+            self.volumes: Sequence[Volume] = (*outer, *(volume for volume, _ in inner))
         except BaseException:
-            self.close()
+            self.abandon()
             raise
         self._devices = {volume.id: at for volume, at in inner}
         self._known = {volume.id: volume for volume in self.volumes if volume.kind in WAYS}
 
     @property
+    def _running(self) -> _Running:
+        """The running machine; started when there is none."""
+        if self._started is None or not self._started.fish.is_running():
+            self.abandon()
+            self._started = self._start()
+        return self._started
+
+    @property
     def fish(self) -> Guestfish:
         """The running guestfish; started when there is none."""
-        if self._fish is None or not self._fish.is_running():
-            self.close()
-            self._start()
-        assert self._fish is not None  # noqa: S101 - started above
-        return self._fish
+        return self._running.fish
 
     @property
     def mountable(self) -> Sequence[VolumeId]:
@@ -84,27 +96,27 @@ class Machine:
     @property
     def scratch(self) -> Path:
         """The folder that a running machine shares with us."""
-        self.fish  # noqa: B018 - started when it is not running
-        assert self._scratch is not None  # noqa: S101 - made at the start
-        return self._scratch.path
+        return self._running.scratch.path
 
     def is_running(self) -> bool:
         """Whether it runs; it is started again by the next question."""
-        return self._fish is not None and self._fish.is_running()
+        return self._started is not None and self._started.fish.is_running()
 
     def close(self) -> None:
         """Shut it down and remove its files."""
-        fish, self._fish = self._fish, None
+        if self._started is not None and self._started.fish.is_running():
+            self._stop_arrays(self._started)
+            self._started.fish.finish()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """End it at once and remove its files."""
+        started, self._started = self._started, None
         self._points.clear()
-        self._stats.clear()
-        if fish is not None and fish.is_running():
-            self._stop_arrays(fish)
-            fish.finish()
-        elif fish is not None:
-            fish.close()
-        scratch, self._scratch = self._scratch, None
-        if scratch is not None:
-            scratch.close()
+        self.forget()
+        if started is not None:
+            started.fish.close()
+            started.scratch.close()
 
     def do(self, verb: str, *arguments: bytes | int, timeout_s: float = ANSWER_S) -> bytes:
         """Return what a command of guestfish printed. ToolFailed when it complained."""
@@ -118,6 +130,22 @@ class Machine:
         if not code.isdigit():
             raise failed("printed something else than an exit code", answer)
         return said, int(code)
+
+    def used(self, volume: VolumeId) -> int | None:
+        """Return the bytes in use; None when the answer cannot be read."""
+        answer = self.do("statvfs", self.inside(volume, b"/"))
+        found = dict(line.split(b": ", 1) for line in answer.splitlines() if b": " in line)
+        numbers = [found.get(name, b"") for name in (b"blocks", b"bfree", b"frsize")]
+        if not all(number.isdigit() for number in numbers):
+            return None
+        blocks, free, size = map(int, numbers)
+        return max(0, blocks - free) * size
+
+    def check(self, volume: VolumeId, limit_s: int) -> tuple[int, bytes]:
+        """Run the way's check; return its exit code (124: took too long) and last words."""
+        line = f"timeout {limit_s} {self.way(volume).check} {self.device(volume)}"
+        said, code = self.shell(line, limit_s + 60)
+        return code, said
 
     def sync(self) -> None:
         """Let everything written reach the disks' files, and these the host's disks."""
@@ -133,7 +161,7 @@ class Machine:
     def device(self, volume: VolumeId) -> str:
         """Return a volume's device in the virtual machine."""
         at = self._devices.get(volume)
-        return at or device(self._volume(volume), self._places)
+        return at or device(self._volume(volume), self._running.places)
 
     def needs_recovery(self, volume: VolumeId) -> bool:
         """Whether mounting a volume for writing may change what is seen in it."""
@@ -153,6 +181,12 @@ class Machine:
             has_owners = self.way(volume).has_owners
             self._stats[there] = None if said else parse_stat(answer, has_owners=has_owners)
         return self._stats[there]
+
+    def target(self, there: bytes) -> bytes:
+        """Return where a link in the virtual machine points."""
+        if there not in self._targets:
+            self._targets[there] = self.do("readlink", there).removesuffix(b"\n")
+        return self._targets[there]
 
     def inside(self, volume: VolumeId, path: bytes) -> bytes:
         """Return a guest's path in the virtual machine; the volume is mounted, at least to read."""
@@ -210,22 +244,34 @@ class Machine:
     def forget(self) -> None:
         """Forget what was seen: something was changed."""
         self._stats.clear()
+        self._targets.clear()
 
-    def _start(self) -> None:
+    def _start(self) -> _Running:
         appliance = build(self._cache)
-        self._scratch = Scratch(self._cache)
-        argv = caged(
-            ["guestfish", "--rw" if self._is_writing else "--ro", "--no-progress-bars"],
-            self._disks,
-            appliance=appliance,
-            scratch=self._scratch.path,
-            is_writing=self._is_writing,
-            accelerator=self._accelerator,
-        )
-        fish = Guestfish(
-            argv, settings(appliance, self._scratch.path, self._accelerator), self._scratch.path
-        )
-        self._fish = fish
+        with contextlib.ExitStack() as undo:
+            scratch = Scratch(self._cache)
+            undo.callback(scratch.close)
+            argv = caged(
+                ["guestfish", "--rw" if self._is_writing else "--ro", "--no-progress-bars"],
+                self._disks,
+                appliance=appliance,
+                scratch=scratch.path,
+                is_writing=self._is_writing,
+                accelerator=self._accelerator,
+            )
+            told = settings(appliance, scratch.path, self._accelerator)
+            fish = Guestfish(argv, told, scratch.path)
+            undo.callback(fish.close)
+            self._run(fish)
+            seen = places(fish.do(command("debug", b"sh", LIST_PLACES.encode())))
+            if any(label(number) not in seen for number in range(len(self._disks))):
+                raise failed("shows fewer disks than it was given")
+            inner = parse_inner(fish.do(command("debug", b"sh", LIST_INNER.encode())))
+            undo.pop_all()
+        return _Running(fish, scratch, seen, inner)
+
+    def _run(self, fish: Guestfish) -> None:
+        """Give it the disks and start it."""
         for number, disk in enumerate(self._disks):
             line = command(
                 "add-drive",
@@ -236,23 +282,19 @@ class Machine:
             )
             fish.do(line)
         fish.do(b"run", SLOW_S)
-        self._places = places(fish.do(command("debug", b"sh", LIST_PLACES.encode())))
-        if any(label(number) not in self._places for number in range(len(self._disks))):
-            raise failed("shows fewer disks than it was given")
-        self._inner = parse_inner(fish.do(command("debug", b"sh", LIST_INNER.encode())))
 
-    def _stop_arrays(self, fish: Guestfish) -> None:
+    def _stop_arrays(self, running: _Running) -> None:
         """Let arrays note that they are clean; what fails is mended by the guest at its start."""
-        if any(one.holder is FileSystem.RAID for one in self._inner):
+        arrays = [one for one in running.inner if one.holder is FileSystem.RAID]
+        if arrays:
             with contextlib.suppress(Failure):
-                fish.ask(b"umount-all", SLOW_S)
-                fish.ask(b"vg-activate-all false", SLOW_S)
-                for one in self._inner:
-                    if one.holder is FileSystem.RAID:
-                        fish.ask(command("md-stop", one.device.encode()))
+                running.fish.ask(b"umount-all", SLOW_S)
+                running.fish.ask(b"vg-activate-all false", SLOW_S)
+                for one in arrays:
+                    running.fish.ask(command("md-stop", one.device.encode()))
 
     def _read_disk(self, disk: int, offset: int, length: int) -> bytes:
-        length = max(0, min(length, self._places[label(disk)].size - offset))
+        length = max(0, min(length, self._running.places[label(disk)].size - offset))
         return self._read(f"/dev/disk/guestfs/{label(disk)}", offset, length)
 
     def _read(self, at: str, offset: int, length: int) -> bytes:

@@ -10,10 +10,11 @@ begins so.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from engine.guests.backend import Stat, Type
+from engine.guests.backends import verdict
 from engine.guests.backends.guestfish import failed
 from engine.model.errors import Failure, Problem
 from engine.model.guest import FileSystem, Obstacle, Owner, Volume
@@ -44,7 +45,9 @@ class Way:
         read: Mount options that write nothing, not even a journal.
         write: Mount options for changing it.
         check: Program that checks it without writing; empty where there is none.
-        clean: Exit codes of the check that mean success.
+        damage: Takes its exit code and words; returns the words of damage, empty without.
+        depth: What a check without damage has looked at: `full`, or `files` where it sees the main
+            structures only, so that what was written is all that is known to be right.
         has_owners: Whether it keeps modes, owners and labels; a file is then written anew, else
             in its place, so that it keeps what else it has.
         ignores_case: Whether the guest finds names in any case, but the mount does not.
@@ -54,8 +57,15 @@ class Way:
     read: str
     write: str
     check: str = ""
+    damage: Callable[[int, bytes], bytes] = verdict.by_code
+    depth: str = "full"
     has_owners: bool = True
     ignores_case: bool = False
+
+    @property
+    def checker(self) -> str:
+        """The name of the check's program."""
+        return next(word for word in self.check.split() if "=" not in word and word != "env")
 
 
 # e2fsck takes a time in the future for damage: to it, it is the year 2100.
@@ -69,12 +79,17 @@ WAYS: Mapping[FileSystem, Way] = {
         "noatime,subvolid=5",
         "btrfs check --readonly",
     ),
-    FileSystem.FAT: Way("vfat", "ro,utf8", "noatime,utf8", has_owners=False),
+    FileSystem.FAT: Way(
+        "vfat", "ro,utf8", "noatime,utf8", "fsck.vfat -n", verdict.of_fat, has_owners=False
+    ),
     # With these options a new file gets the access rights that its folder passes on: ntfs-3g(8).
     FileSystem.NTFS: Way(
         "ntfs-3g",
         "ro,norecover",
         "noatime,norecover,permissions,inherit",
+        "ntfsfix -n",
+        verdict.of_ntfs,
+        "files",
         has_owners=False,
         ignores_case=True,
     ),

@@ -28,8 +28,8 @@ from engine.hypervisors.libvirt.connection import (
     is_local,
 )
 from engine.hypervisors.libvirt.domain import Host, Running, Tag, domain_xml, read_tag
-from engine.hypervisors.libvirt.probe import DEVICE, KVM, accelerator
 from engine.hypervisors.libvirt.screen import screenshot
+from engine.local.accelerator import DEVICE, KVM, accelerator
 from engine.local.durable import (
     durable_replace,
     make_folder,

@@ -70,6 +70,30 @@ class Machine:
             self.kernel.finish()
         self.kernel.close()
 
+    def abandon(self) -> None:
+        """Kill it; what it did not write is lost."""
+        self.kernel.close()
+
+    @property
+    def mountable(self) -> Sequence[VolumeId]:
+        """The volumes with a file system that can be mounted here."""
+        return tuple(self.known)
+
+    def is_running(self) -> bool:
+        """Whether it can be asked."""
+        return self.kernel.is_running()
+
+    def used(self, volume: VolumeId) -> int | None:
+        """Return the bytes in use; None when the kernel does not tell."""
+        used = self.ask("used", volume).value
+        return used if isinstance(used, int) else None
+
+    def check(self, volume: VolumeId, limit_s: int) -> tuple[int, bytes]:
+        """Run the way's check; return its exit code (124: took too long) and last words."""
+        argv = [*self.way(volume).check.split(" "), self.device(volume)]
+        answer = self.kernel.ask("run", timeout_s=limit_s + 60, argv=argv, check_s=limit_s)
+        return (answer.value if isinstance(answer.value, int) else -1), answer.content
+
     def way(self, volume: VolumeId) -> Way:
         """Return how a volume is used. Failure when there is none that can be mounted."""
         return WAYS[self._volume(volume).kind]

@@ -33,6 +33,7 @@ _TOOLS = {
     FileSystem.EXT: ("e2fsck", "e2fsprogs"),
     FileSystem.XFS: ("xfs_repair", "xfsprogs"),
     FileSystem.BTRFS: ("btrfs", "btrfs-progs"),
+    FileSystem.FAT: ("fsck.vfat", "dosfstools"),
     FileSystem.LVM: ("lvm", "lvm2"),
     FileSystem.RAID: ("mdadm", "mdadm"),
 }

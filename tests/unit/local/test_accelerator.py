@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.hypervisors.libvirt import probe
+from engine.local import accelerator as probe
 
 
 @pytest.fixture(autouse=True)
