@@ -114,7 +114,8 @@ def ledger_summary(view: LedgerView, *, is_dry: bool = False) -> list[Words]:
 
 _CHECKS = {
     "full": "full: file systems and every written file are as planned.",
-    "files": "files: every written file is as planned; the file system was not checked.",
+    "files": "files: every written file is as planned; of a file system, only the main structures "
+    "could be checked.",
 }
 
 

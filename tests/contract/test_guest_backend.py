@@ -29,6 +29,7 @@ from tests.contract.guest_disks import (
     bits,
     copy,
     esp_tree,
+    hurt_fat,
     plant,
     raw_disk,
     run,
@@ -211,6 +212,21 @@ def test_the_file_system_is_clean_afterwards(raw: Place) -> None:
 
     assert backend.check([ROOT]) == "full"
     run("e2fsck", "-fn", f"{raw.paths[0]}?offset={START}")
+
+
+def test_a_damaged_efi_partition_is_told(raw: Place) -> None:
+    """FAT is checked like the others; that it was in use when it was backed up is no damage."""
+    with raw.paths[0].open("r+b") as file:
+        file.seek(ESP_START + 37)  # of FAT12 and FAT16
+        file.write(b"\1")
+    assert raw.open().check([ESP, ROOT]) == "full"
+
+    hurt_fat(raw.paths[0])
+
+    with pytest.raises(
+        Failure, match=r"is damaged: fsck.vfat said: (?i:/efi/debian/grubx64.efi) File"
+    ):
+        raw.open().check([ESP])
 
 
 def test_a_damaged_file_system_is_told(raw: Place) -> None:

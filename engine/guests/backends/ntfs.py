@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO, Any, Self, cast
 
 from engine.guests.backend import Stat, Type
+from engine.guests.backends import verdict
 from engine.guests.backends.child import end
 from engine.guests.backends.ntfs_cage import command, start
 from engine.guests.backends.verify import components, damaged, no_link, refusal, unreadable
@@ -171,8 +172,18 @@ class NtfsVolume:
         return written
 
     def check(self) -> str:
-        """Return that there is no program here that checks NTFS."""
-        return "skipped(only Windows itself can check NTFS)"
+        """Check its main structures and return `files`: only Windows itself checks all.
+
+        Raises:
+            Failure: It is damaged.
+        """
+        if self._session is not None and self._session.can_write():
+            self.close()
+        code, said = self._ask("check", b"/", limit=1 << 16)
+        bad = verdict.of_ntfs(code if isinstance(code, int) else -1, said)
+        if bad:
+            raise self._damaged(f"ntfsfix said: {safe(b' '.join(bad.split()), 400)}")
+        return "files"
 
     def _ask(
         self, verb: str, path: bytes, payload: bytes = b"", limit: int = 0

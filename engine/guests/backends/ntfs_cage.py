@@ -29,7 +29,7 @@ from engine.guests.backends.cage import WALLS
 from engine.local.tools import ENVIRONMENT
 
 PROGRAMS = ("bwrap", "setpriv", "prlimit", "qemu-storage-daemon", "ntfs-3g", "ntfs-3g.probe",
-            "ntfsrecover")  # fmt: skip
+            "ntfsrecover", "ntfsfix")  # fmt: skip
 _INSIDE = Path(__file__).with_name("ntfs_inside.py")
 _THERE = "/tmp/inside.py"  # noqa: S108 - the sandbox's own
 _ROOT = ("--uid", "0", "--gid", "0", "--cap-add", "CAP_SYS_ADMIN")

@@ -348,6 +348,15 @@ def _place(path: str) -> Path:
     return above / (_entry(above, name) or name)
 
 
+def _check(_path: str, _payload: bytes) -> tuple[object, bytes]:
+    """Let a program look at the main structures without writing; its exit code and words."""
+    done = subprocess.run(
+        ["ntfsfix", "-n", str(SLICE)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, timeout=RECOVER_S, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout[-4000:]
+
+
 _VERBS: Mapping[str, Callable[[str, bytes], tuple[object, bytes]]] = {
     "stat": _stat,
     "list": _list,
@@ -355,6 +364,7 @@ _VERBS: Mapping[str, Callable[[str, bytes], tuple[object, bytes]]] = {
     "part": _part,
     "link": _link,
     "hibernated": _hibernated,
+    "check": _check,
     "write": _write,
     "mkdir": _mkdir,
     "rename": _rename,

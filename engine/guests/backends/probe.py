@@ -22,10 +22,12 @@ _PACKAGES = {
     "ntfs-3g": "ntfs-3g",
     "ntfs-3g.probe": "ntfs-3g",
     "ntfsrecover": "ntfs-3g",
+    "ntfsfix": "ntfs-3g",
+    "fsck.vfat": "dosfstools",
 }
 _TOOLS = {
     FileSystem.EXT: ("setpriv", "prlimit", "debugfs", "e2fsck"),
-    FileSystem.FAT: ("setpriv", "prlimit", "mcopy"),
+    FileSystem.FAT: ("setpriv", "prlimit", "mcopy", "fsck.vfat"),
     FileSystem.NTFS: ntfs_cage.PROGRAMS,
 }
 _NO_CAGE = (

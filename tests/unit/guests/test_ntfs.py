@@ -434,5 +434,5 @@ def test_the_probe_says_what_ntfs_needs(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(probe, "_is_there", lambda tool: not tool.startswith("ntfs"))
     assert list(probe_userland([VOLUME]).missing) == [
         f"The program {tool} is missing: install the package ntfs-3g."
-        for tool in ("ntfs-3g", "ntfs-3g.probe", "ntfsrecover")
+        for tool in ("ntfs-3g", "ntfs-3g.probe", "ntfsrecover", "ntfsfix")
     ]
