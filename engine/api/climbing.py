@@ -14,6 +14,13 @@ from engine.api.words import NOTHING, age, duration, moment
 
 HEADS = ["RUNG", "DATA AS OF", ">AGE", "REACHED", ">LOST", ""]
 LOST_HERE = "<- time is lost here"
+WHERE = {
+    "written": "no newer image was taken",
+    "arrived": "on the way here",
+    "verified": "until its files were whole",
+    "ready": "making the boot point",
+}
+"""Rung -> what the time went into that it costs."""
 
 
 def age_of(rung: RungView, now: datetime) -> float | None:
@@ -55,6 +62,12 @@ def losing(ladder: LadderView, now: datetime) -> str:
         return NOTHING
     lost = rung.lost_s if rung.rung != "written" else age_of(rung, now)
     return rung.rung if lost is None else f"{rung.rung} {age(lost)}"
+
+
+def in_words(ladder: LadderView, now: datetime) -> str:
+    """Return where time is lost as a phrase, such as `1d making the boot point`; `-` if nowhere."""
+    rung, _, lost = losing(ladder, now).partition(" ")
+    return NOTHING if rung == NOTHING else f"{lost} {WHERE[rung]}".lstrip()
 
 
 def rhythm(ladder: LadderView, now: datetime, zone: tzinfo | None = None) -> str:

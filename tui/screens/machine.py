@@ -147,8 +147,8 @@ def _head(fleet: Fleet, look: Look, detail: MachineView) -> list[Line]:
 def _ladder(one: FleetView, look: Look) -> list[Line]:
     """Return how far the newest data has climbed; all rungs where there is room, else the worst."""
     if look.height < LADDER_FROM:
-        lost = climbing.losing(one.ladder, look.now)
-        return [] if lost == NOTHING else [text(f" Loses    {lost}", Tone.WARN)]
+        lost = climbing.in_words(one.ladder, look.now)
+        return [] if lost == NOTHING else [text(f" Lost     {lost}", Tone.WARN)]
     grid = table(RUNGS, look.usable)
     rhythm = climbing.rhythm(one.ladder, look.now, look.zone)
     told = [text(f" Arrivals {rhythm}"), grid.head()]
