@@ -22,6 +22,7 @@ from engine.daemon.engine import Engine
 from engine.daemon.given import Settings
 from engine.daemon.housekeeping import Housekeeping
 from engine.daemon.rebuild import rebuild
+from engine.daemon.reports import Reports
 from engine.daemon.targets import Target
 from engine.guests.convert import GuestConverter
 from engine.guests.simulated import SimulatedConverter
@@ -102,9 +103,11 @@ def run_engine(
         )
         housekeeping.start()
         stack.callback(housekeeping.stop)
-        door = Door(
-            Desk(engine, shelf.sources), socket or told.socket, view=told.state_dir / "view"
+        reports = Reports(
+            told.state_dir / "reports", clock.now, partial(engine.tell, Severity.INFO)
         )
+        desk = Desk(engine, reports, shelf.sources)
+        door = Door(desk, socket or told.socket, view=told.state_dir / "view")
         door.start()
         stack.callback(door.stop)
         return _serve(engine, until_idle=until_idle)

@@ -14,8 +14,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from engine.daemon.reports import Reports
 from engine.daemon.service import Snapshot, TargetStatus
 from engine.model.conversion import Record
 from engine.model.errors import Failure, NotFound, Problem, Refused
@@ -233,9 +235,13 @@ class ScriptedService:
         """Kept with boot points; `tests/records.py` makes them."""
         self.dry_runs: dict[BootPointId, Record] = {}
         self.lines: list[JournalLine] = []
+        self.reports = Reports(Path("/nonexistent/reports"), lambda: NOW, self._told)
         self._changed = threading.Condition()
         self._snapshot = snapshot or site()
         self._ended: dict[JobId, Job] = {}
+
+    def _told(self, standby: str, problem: Problem) -> None:
+        self._asked("tell", standby, problem.key, problem.happened)
 
     # --- the test's side
 

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from engine.api import asks, conversions, keeping, problems
+from engine.api import asks, conversions, keeping, problems, reports
 from engine.api.conversion_views import (
     ConversionView,
     DriverSourceView,
@@ -146,6 +146,10 @@ class Calls:
         """Return what stays, what goes, and why."""
         return keeping.retention(self.service, ask)
 
+    def report(self, ask: reports.ReportAsk, actor: Actor) -> GuestView:
+        """Keep the report of a self-check."""
+        return conversions.take_report(self.service, ask, actor.name)
+
     def drivers(self, _ask: asks.Ask, _actor: Actor) -> list[DriverSourceView]:
         """Return the registered drivers for Windows."""
         return conversions.drivers(self.service)
@@ -225,6 +229,7 @@ CALLS: Mapping[str, Call[Any]] = {
     "conversion.plan": Call(asks.PointAsk, Role.VIEWER, Calls.plan_conversion),
     "retention": Call(keeping.RetentionAsk, Role.VIEWER, Calls.retention),
     "retention.set": Call(keeping.RetentionSetAsk, Role.ADMIN, Calls.set_retention),
+    "guest.report": Call(reports.ReportAsk, Role.OPERATOR, Calls.report),
     "drivers": Call(asks.Ask, Role.VIEWER, Calls.drivers),
     "serial": Call(asks.SerialAsk, Role.VIEWER, Calls.serial),
     "screen": Call(asks.MachineAsk, Role.VIEWER, Calls.screen),

@@ -23,6 +23,7 @@ from engine.api.conversion_views import (
     GuestView,
     LedgerView,
     RegistryView,
+    ReportView,
     VolumeView,
 )
 from engine.api.words import size
@@ -77,7 +78,19 @@ def guest_words(view: GuestView) -> list[Words]:
             lines.append(Words(f"{'':<13}{volume.id}"))
     if not view.volumes:
         lines.append(Words("no volume was found"))
-    return lines
+    return [*lines, *_report(view.report)]
+
+
+def _report(view: ReportView | None) -> list[Words]:
+    """Return what a self-check found, in lines; none without one."""
+    if view is None:
+        return []
+    told = "as expected" if view.as_expected else f"{_count(len(view.doubts), 'doubt')}"
+    head = f"SELF-CHECK   {told}; imported {view.at:%Y-%m-%d %H:%M} UTC by {view.actor}"
+    lines = [Words(head, Kind.TITLE)]
+    for doubt in view.doubts:
+        lines += [Words(line, Kind.WARNING) for line in _wrapped(f"! {doubt}")]
+    return lines + [Words(line) for fact in view.facts for line in _wrapped(fact)]
 
 
 def _commas(told: Sequence[str]) -> str:

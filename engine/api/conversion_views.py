@@ -20,12 +20,25 @@ class VolumeView(msgspec.Struct, kw_only=True):
     mounted: list[str] = []
 
 
+class ReportView(msgspec.Struct, kw_only=True):
+    """A self-check's report, judged: what it proves, and what is not as conversion promised.
+
+    `as_expected`: there are no doubts.
+    """
+
+    at: datetime
+    actor: str
+    as_expected: bool
+    facts: list[str] = []
+    doubts: list[str] = []
+
+
 class GuestView(msgspec.Struct, kw_only=True):
     """Answer to `guest`: what inspection found; `id` is the boot point's.
 
     `source`: `record` of its conversion, or `now` where there is none and the trunk layer was
     looked at. Texts are empty where nothing is known. `drivers`: of a converted Windows, those of
-    controllers and cards that its VM can have.
+    controllers and cards that its VM can have. `report`: of a self-check in a VM started from it.
     """
 
     id: str
@@ -41,6 +54,7 @@ class GuestView(msgspec.Struct, kw_only=True):
     networks: list[str] = []
     volumes: list[VolumeView] = []
     drivers: list[str] = []
+    report: ReportView | None = None
 
 
 class DriverView(msgspec.Struct, kw_only=True):

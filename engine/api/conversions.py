@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from engine.api import asks
+from engine.api import asks, reports
 from engine.api.conversion_views import (
     ChangeView,
     ConversionView,
@@ -58,7 +58,25 @@ def guest(service: Service, ask: asks.PointAsk) -> GuestView:
         point = with_trunk(snapshot, ask.machine, ask.point)
         record = service.plan_conversion(ask.machine, point.id)
         return guest_view(point, record.guest, "now")
-    return guest_view(point, record.guest, "record")
+    view = guest_view(point, record.guest, "record")
+    view.report = reports.shown(service, point, record.guest)
+    return view
+
+
+def take_report(service: Service, ask: reports.ReportAsk, actor: str) -> GuestView:
+    """Keep a self-check's report for a boot point; return its guest with the report judged.
+
+    Raises:
+        NotFound: No such machine or boot point, or none with a record.
+        FormatError, WrongUse: It is no report, or one of another system; nothing is kept.
+    """
+    snapshot = service.snapshot()
+    standby_of(snapshot, ask.machine)
+    wanted = reports.chosen(snapshot, ask.machine, ask.point)
+    point, record = _record(service, snapshot, ask.machine, wanted)
+    view = guest_view(point, record.guest, "record")
+    view.report = reports.take(service, point, record.guest, ask, actor)
+    return view
 
 
 def drivers(service: Service) -> list[DriverSourceView]:

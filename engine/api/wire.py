@@ -22,6 +22,7 @@ Methods and their params (all objects) and results:
     conversion.plan  {machine, point?}                     ConversionView
     retention        {machine, settings?}                  RetentionView
     retention.set    {machine, settings, confirm}          Done
+    guest.report     {machine, point?, report}             GuestView
     drivers          {}                                    [DriverSourceView]
 
 `changes` is a notification with a Picture. `plan` knows the actions start, stop, build, convert,

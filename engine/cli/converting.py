@@ -13,10 +13,21 @@ CONVERTING = (
         "converting:guest",
         (
             "bootpoint guest erp",
-            "bootpoint guest erp --point bp000042",
-            "bootpoint guest erp --json",
+            "bootpoint guest erp --self-check > check.ps1",
+            "bootpoint guest erp --import-report check.json",
         ),
-        (MACHINE, POINT),
+        (
+            MACHINE,
+            POINT,
+            Option(
+                ("--import-report",),
+                "keep what the self-check script wrote in the VM",
+                "FILE",
+                Path,
+                kind="file",
+            ),
+            Option(("--self-check",), "print that script, to be run in the VM", flag=True),
+        ),
     ),
     Command(
         "drivers",

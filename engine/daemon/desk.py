@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from engine.daemon import conversions, keeping
 from engine.daemon.engine import Engine
+from engine.daemon.reports import Reports
 from engine.daemon.service import Snapshot
 from engine.daemon.upkeep import Judge, upkeep_of_all
 from engine.model import planner
@@ -40,12 +41,14 @@ class Desk:
     """The engine's face. Thread-safe."""
 
     def __init__(
-        self, engine: Engine, drivers: Callable[[], Sequence[DriverSource]] = tuple
+        self,
+        engine: Engine,
+        reports: Reports,
+        drivers: Callable[[], Sequence[DriverSource]] = tuple,
     ) -> None:
         """Stand before a started engine; `drivers` tells what is known of the registered ones."""
-        self._engine, self._judge, self._drivers = engine, Judge(), drivers
-        self.site = engine.settings.site
-        self.epoch = uuid4().hex[:8]
+        self._engine, self._judge, self._drivers, self.reports = engine, Judge(), drivers, reports
+        self.site, self.epoch = engine.settings.site, uuid4().hex[:8]
         self.started_at: datetime = engine.clock.now()
 
     # --- looking ----------------------------------------------------------------------------
@@ -339,9 +342,7 @@ class Desk:
                 "point.not-ready",
                 f"{name} {stage}.",
                 "Nothing was started.",
-                "Choose one of: "
-                + (", ".join(p.id for p in ready[-6:]) or "none is ready yet")
-                + ".",
+                f"Choose one of: {', '.join(p.id for p in ready[-6:]) or 'none is ready yet'}.",
             )
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from engine.daemon.reports import Reports
 from engine.model.conversion import Record
 from engine.model.images import RootView
 from engine.model.layers import Gain, Layer, LayerName
@@ -81,6 +82,7 @@ class Service(Protocol):
     site: str
     epoch: str
     started_at: datetime
+    reports: Reports
 
     def snapshot(self) -> Snapshot:
         """Return the present picture."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +29,9 @@ from engine.api.words import moment
 from engine.cli.commands.acting import act, point_id
 from engine.cli.context import Context
 from engine.cli.output import note, plain
-from engine.model.errors import NotFound, Problem, Refused
+from engine.model.errors import NotFound, Problem, Refused, WrongUse
 from engine.model.guest import Action, Ledger, LedgerEntry, VolumeId
+from engine.model.selfcheck import LONGEST
 
 if TYPE_CHECKING:
     from engine.api.client import Client
@@ -40,11 +43,20 @@ DRY_RUN_S = 600.0
 # --- guest ----------------------------------------------------------------------------------
 
 
-def guest(context: Context, *, machine: str, point: str) -> int:
-    """Print what was found in the disks of a boot point."""
+def guest(
+    context: Context, *, machine: str, point: str, import_report: Path | None, self_check: bool
+) -> int:
+    """Print what was found in the disks of a boot point, after keeping a self-check's report."""
+    report = None if import_report is None else _report(import_report)
     with context.client(timeout_s=DRY_RUN_S) as client:
-        view = client.call("guest", GuestView, machine=machine, point=point_id(point))
+        told = {"machine": machine, "point": point_id(point)}
+        if report is None:
+            view = client.call("guest", GuestView, **told)
+        else:
+            view = client.call("guest.report", GuestView, **told, report=report)
         now = client.hello.now
+    if self_check:
+        return _self_check(context, view)
     if context.output.as_json:
         context.output.object(guest=view)
         return 0
@@ -55,6 +67,27 @@ def guest(context: Context, *, machine: str, point: str) -> int:
     context.output.say(f"({found})", "")
     _say(context, guest_words(view))
     return 0
+
+
+def _self_check(context: Context, view: GuestView) -> int:
+    """Print the script that fits a guest."""
+    name = "windows.ps1" if view.family == "windows" else "linux.sh"
+    script = resources.files("engine.guests.selfcheck").joinpath(name).read_text("utf-8")
+    if context.output.as_json:
+        context.output.object(name=name, script=script)
+    else:
+        context.output.say(*script.splitlines())
+    return 0
+
+
+def _report(file: Path) -> str:
+    """Return a report as the door takes it. WrongUse when it is too long."""
+    with file.open("rb") as opened:
+        data = opened.read(LONGEST + 1)
+    if len(data) > LONGEST:
+        happened = f"{file} has more than {LONGEST >> 10} KiB; it is no report of a self-check."
+        raise WrongUse(Problem("report.form", happened, "Nothing was changed."))
+    return base64.b64encode(data).decode()
 
 
 # --- drivers --------------------------------------------------------------------------------

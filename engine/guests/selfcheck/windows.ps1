@@ -4,7 +4,7 @@
 $ErrorActionPreference = 'SilentlyContinue'
 $services = 'HKLM:\SYSTEM\CurrentControlSet\Services'
 $names = 'storahci', 'stornvme', 'LSI_SAS', 'msahci', 'atapi', 'intelide', 'pciide',
-         'pvscsi', 'viostor', 'vioscsi'
+         'pvscsi', 'viostor', 'vioscsi', 'netkvm', 'vmxnet3ndis6'
 $system = Get-WmiObject Win32_OperatingSystem
 $machine = Get-WmiObject Win32_ComputerSystem
 

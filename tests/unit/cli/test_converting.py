@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from engine.daemon.reports import Reports
 from engine.guests.ledger import import_ledger
 from engine.model.errors import NotBootable, Problem
 from engine.model.points import BootPointId, Stage
@@ -41,6 +43,75 @@ def test_a_guest_is_told_in_lines(bootpoint: Program) -> None:
 def test_a_guest_of_an_older_point(bootpoint: Program) -> None:
     """`--point` chooses, by number too."""
     assert "boot point bp000003" in bootpoint("guest", "erp", "--point", "3").out
+
+
+REPORT = {
+    "version": 1,
+    "family": "linux",
+    "system": "Debian GNU/Linux 12",
+    "kernel": "6.1.0-50-amd64",
+    "product": "Standard PC",
+    "controllers": [{"vendor": "0x1af4", "device": "0x1001", "driver": "virtio-pci"}],
+    "cards": [{"name": "eth0", "mac": "00:50:56:00:00:01", "driver": "virtio_net",
+               "addresses": "192.0.2.9/24"}],
+}  # fmt: skip
+
+
+def test_a_report_is_kept_and_shown(
+    bootpoint: Program, service: ScriptedService, tmp_path: Path
+) -> None:
+    """What the guest said of itself stands below what was found in it, until another report."""
+    service.reports = Reports(tmp_path / "reports", lambda: NOW, lambda _name, _problem: None)
+    file = tmp_path / "check.json"
+    file.write_text(json.dumps(REPORT), "utf-16")
+    for lines in (
+        bootpoint("guest", "erp", "--import-report", str(file)).out.splitlines(),
+        bootpoint("guest", "erp").out.splitlines(),
+    ):
+        assert "SELF-CHECK   as expected; imported 2026-11-22 04:42 UTC by root" in lines
+        assert "Debian GNU/Linux 12 6.1.0-50-amd64 started on Standard PC." in lines
+        assert "Card 00:50:56:00:00:01: 192.0.2.9/24, driver virtio_net." in lines
+    assert bootpoint("guest", "erp", "--json").told["guest"]["report"]["as_expected"]
+    assert bootpoint("guest", "erp", "--point", "3", "--json").told["guest"]["report"] is None
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        (b"not json", 1, "no report of a self-check"),
+        (b"{}", 1, "of which family"),
+        (json.dumps(REPORT | {"version": 9}).encode(), 1, "version is 9"),
+        (json.dumps(REPORT | {"family": "windows"}).encode(), 2, "is of a Windows, but"),
+        (b" " * (300 << 10), 2, "more than 256 KiB"),
+        (None, 1, "No such file"),
+    ],
+)
+def test_what_is_no_report_is_refused(
+    bootpoint: Program, tmp_path: Path, content: bytes | None, code: int, words: str
+) -> None:
+    """The error says why; nothing is kept."""
+    file = tmp_path / "check.json"
+    if content is not None:
+        file.write_bytes(content)
+    told = bootpoint("guest", "erp", "--import-report", str(file))
+    assert (told.code, words in told.err) == (code, True), told
+    assert bootpoint("guest", "erp", "--json").told["guest"]["report"] is None
+
+
+def test_the_script_for_a_guest_can_be_had(bootpoint: Program) -> None:
+    """It is the one of the guest's family, and runs as it is printed."""
+    script = bootpoint("guest", "erp", "--self-check").out
+    done = subprocess.run(["sh"], input=script, capture_output=True, check=True, text=True)
+    assert json.loads(done.stdout)["family"] == "linux"
+    assert bootpoint("guest", "erp", "--self-check", "--json").told["name"] == "linux.sh"
+
+
+def test_a_viewer_imports_nothing(bootpoint: Program, tmp_path: Path) -> None:
+    """A report changes what others see."""
+    file = tmp_path / "check.json"
+    file.write_text(json.dumps(REPORT))
+    told = bootpoint("--read-only", "guest", "erp", "--import-report", str(file))
+    assert told.code == 4
 
 
 def test_drivers_are_told_with_who_gets_them(bootpoint: Program, service: ScriptedService) -> None:

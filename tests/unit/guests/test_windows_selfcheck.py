@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from engine.guests import selfcheck
+from engine.model.selfcheck import read_report
 
 FOLDER = Path(selfcheck.__file__).parent
 
@@ -22,6 +23,9 @@ def test_the_script_for_linux_prints_json() -> None:
     assert told["kernel"] == subprocess.check_output(["uname", "-r"], text=True).strip()
     assert isinstance(told["controllers"], list)
     assert isinstance(told["cards"], list)
+    check = read_report(done.stdout)
+    assert told["kernel"] in check.system
+    assert len(check.cards) == len(told["cards"])
 
 
 def test_the_script_for_windows_only_reads() -> None:
