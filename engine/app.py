@@ -27,6 +27,7 @@ from engine.daemon.targets import Target
 from engine.guests.convert import GuestConverter
 from engine.guests.simulated import SimulatedConverter
 from engine.guests.windows.drivers.shelf import DriverShelf
+from engine.hypervisors.esxi.host import EsxiHypervisor, Place
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Account
 from engine.hypervisors.esxi.trust import Trust
@@ -39,7 +40,6 @@ from engine.images.watching.source import FolderSource
 from engine.jobs.power import Shape
 from engine.local.durable import file_lock, make_folder, move_folder
 from engine.local.secret import read_secret
-from engine.model.errors import HypervisorError, Problem
 from engine.model.work import Severity
 from engine.ports import Converter, Hypervisor, Store
 from engine.state.copies import copies_in, copies_of, copy_state, is_due
@@ -185,14 +185,14 @@ def _log_to_stderr(level: str) -> None:
 def _hypervisor(one: TargetConfig, store: Store, folder: Path) -> Hypervisor:
     if one.kind == "simulated":
         return SimulatedHypervisor(one.name, store.chain, folder)
-    if one.kind == "esxi":
-        raise HypervisorError(
-            Problem(
-                "target.not-yet",
-                f"Target {one.name} can be checked, but no VM is made there yet.",
-                "Nothing was changed.",
-                "Keep standbys on a libvirt target meanwhile.",
-            )
+    if one.esxi is not None:
+        wishes = esxi_wishes(one, one.esxi)
+        return EsxiHypervisor(
+            esxi_account(one.name, one.uri, one.esxi),
+            wishes,
+            Place(folder, one.store.path / RUN),
+            store.chain,
+            SystemClock().now,
         )
     return LibvirtHypervisor(one.name, one.uri, folder, store.chain)
 

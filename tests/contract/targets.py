@@ -19,6 +19,8 @@ from engine.ports import DiskChain, Hypervisor, Store
 from engine.stores.memory import MemoryStore
 from engine.stores.probe import open_store
 from tests.contract.disk_chains import MIB, grow
+from tests.vcsim import simulator as vcsim
+from tests.vcsim import standby
 
 # 16-bit code at 0x7c00: prints the text behind it to the screen (INT 10h) and to COM1, then HLT.
 _CODE = bytes.fromhex(
@@ -26,6 +28,8 @@ _CODE = bytes.fromhex(
 )
 NAME = "web01"
 KINDS = ["simulated", "qcow2", "reflink"]
+BOOTLESS = ["simulated", "qcow2", "esxi"]
+"""With the simulated ESXi host, for what can be seen without a guest: it runs none."""
 
 
 def boot_sector(text: str) -> bytes:
@@ -38,7 +42,7 @@ class Site:
     """One target under test.
 
     Attributes:
-        kind: `simulated`, `qcow2` or `reflink`.
+        kind: `simulated`, `qcow2`, `reflink` or `esxi`.
         again: Opens the target anew, as a restarted engine would.
     """
 
@@ -111,6 +115,10 @@ def site(
 
         yield Site("simulated", simulated(), memory, simulated)
         return
+    if request.param == "esxi":
+        with _on_esxi(tmp_path, xfs) as made:
+            yield made
+        return
     place = (xfs if request.param == "reflink" else tmp_path) / f"store-{time.monotonic_ns()}"
     store = open_store(place, request.param, "local")
 
@@ -124,6 +132,24 @@ def site(
     store.close()  # type: ignore[attr-defined]  # stores of this kind have it
     assert emulators(place) == []
     assert not (libvirt_folder / "vms" / NAME).exists()
+
+
+@contextlib.contextmanager
+def _on_esxi(folder: Path, xfs: Path) -> Iterator[Site]:
+    """Yield a simulated ESXi host whose VMs' disks are in a store on XFS."""
+    store = open_store(xfs / f"store-{time.monotonic_ns()}", "reflink", "esx-01")
+    host = folder / "host"
+    host.mkdir()
+    with vcsim.running(host, vcsim.certificate(folder, "host"), "-esx") as sim:
+
+        def opened() -> Hypervisor:
+            return standby.hypervisor(sim, store, folder / "target")
+
+        made = Site("esxi", opened(), store, opened)
+        yield made
+        made.target.delete(VMRef(NAME))
+        assert sorted((store.path / ".run").iterdir()) == []
+    store.close()
 
 
 def is_off(target: Hypervisor, vm: VMRef) -> bool:

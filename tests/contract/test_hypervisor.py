@@ -14,11 +14,12 @@ from engine.model.layers import LayerKind, LayerName
 from engine.model.machine import DiskBus, Network, Power, VMRef
 from engine.ports import Hypervisor
 from tests.contract.disk_chains import grow, put, seen
-from tests.contract.targets import KINDS, NAME, Site, await_serial, boot_sector, is_off
+from tests.contract.targets import BOOTLESS, KINDS, NAME, Site, await_serial, boot_sector, is_off
 
 VM = VMRef(NAME)
 
 
+@pytest.mark.parametrize("site", BOOTLESS, indirect=True)
 def test_a_created_vm_is_off(site: Site) -> None:
     """Creating a VM starts nothing, and creating it again changes nothing."""
     assert site.create() == VM
@@ -48,6 +49,7 @@ def test_starting_twice_is_starting_once(site: Site) -> None:
     assert site.target.signs_of_life(VM).serial_tail == said
 
 
+@pytest.mark.parametrize("site", BOOTLESS, indirect=True)
 def test_a_running_vm_is_not_moved_to_another_layer(site: Site) -> None:
     """A VM that runs refuses to start on another scratch layer and goes on."""
     layer = site.boot_point("first")
@@ -59,6 +61,7 @@ def test_a_running_vm_is_not_moved_to_another_layer(site: Site) -> None:
     assert site.target.signs_of_life(VM).power is Power.ON
 
 
+@pytest.mark.parametrize("site", BOOTLESS, indirect=True)
 @pytest.mark.parametrize("layer", ["bp000001-replica", "bp000001-conversion", "no-such-layer"])
 def test_a_vm_writes_to_scratch_only(site: Site, layer: str) -> None:
     """No VM starts on a sealed layer or on one that does not exist."""
@@ -83,6 +86,7 @@ def test_trunk_and_twig_stay_as_they_were(site: Site) -> None:
     assert after == before
 
 
+@pytest.mark.parametrize("site", BOOTLESS, indirect=True)
 def test_power_off_is_repeatable(site: Site) -> None:
     """A VM is off after power_off, and stays off; an unknown one is nothing to switch off."""
     layer = site.boot_point("off")
@@ -147,6 +151,7 @@ def _pixels(png: bytes) -> bytes:
     return zlib.decompress(data)
 
 
+@pytest.mark.parametrize("site", BOOTLESS, indirect=True)
 def test_a_deleted_vm_is_unknown(site: Site) -> None:
     """Deleting switches off and forgets the VM, not its layers; it can be done twice."""
     layer = site.boot_point("deleted")
@@ -175,6 +180,7 @@ def test_a_vm_goes_on_when_the_engine_opens_its_target_again(site: Site) -> None
     assert is_off(site.target, VM)
 
 
+@pytest.mark.parametrize("site", BOOTLESS, indirect=True)
 def test_no_vm_gets_onto_a_network_that_is_not_configured(site: Site) -> None:
     """A start on the production network is refused where the target has none."""
     layer = site.boot_point("production")
@@ -184,6 +190,7 @@ def test_no_vm_gets_onto_a_network_that_is_not_configured(site: Site) -> None:
     assert is_off(site.target, VM)
 
 
+@pytest.mark.parametrize("site", BOOTLESS, indirect=True)
 @pytest.mark.parametrize("name", ["", "..", "a/b", "-x", "ä", "x" * 64, "a\nb"])
 def test_a_name_that_leads_elsewhere_is_no_vm(site: Site, name: str) -> None:
     """A VM's name can be neither a path nor an option."""

@@ -80,7 +80,6 @@ func main() {
 	if err := model.Create(); err != nil {
 		log.Fatal(err)
 	}
-	defer model.Remove()
 
 	pair, err := tls.LoadX509KeyPair(*cert, *key)
 	if err != nil {
@@ -91,7 +90,9 @@ func main() {
 	model.Service.RegisterEndpoints = true
 	control(*ctl)
 	server := model.Service.NewServer()
-	defer server.Close()
 	fmt.Printf("sdk %s\n", server.URL.Host)
 	_, _ = io.Copy(io.Discard, os.Stdin)
+	// Closing the server would wait for clients that never hang up.
+	model.Remove()
+	os.Exit(0)
 }

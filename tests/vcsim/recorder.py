@@ -38,7 +38,13 @@ def _relay(client: ssl.SSLSocket, server: ssl.SSLSocket, told: Recorder) -> None
     while True:
         ready = [one for one in other if one.pending()] or select.select([*other], [], [])[0]
         for one in ready:
-            data = one.recv(65536)
+            one.setblocking(False)  # what came may be the handshake's, with nothing to read in it
+            try:
+                data = one.recv(65536)
+            except ssl.SSLWantReadError:
+                continue
+            finally:
+                one.setblocking(True)
             if not data:
                 return
             if one is client:

@@ -6,16 +6,15 @@ lost reply is a case of its own: the effect may be there, so one looks before do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any
-
-from pyVmomi import vmodl
 
 from engine.hypervisors.esxi.trust import PinMismatch
 from engine.model.errors import HypervisorError, Problem, Refused
 from engine.model.text import safe
+
+TRIES = 3
 
 
 class HostFailure(HypervisorError):
@@ -207,14 +206,22 @@ def _other_certificate(error: PinMismatch, target: str) -> Problem:
     )
 
 
-def is_fault(error: BaseException) -> bool:
-    """Tell whether an exception is a host's own answer."""
-    return isinstance(error, vmodl.MethodFault)
+def make_sure(is_done: Callable[[], bool], change: Callable[[], object]) -> None:
+    """Make a change until it is found done; each try looks first, so nothing is made twice.
 
-
-def name_of(fault: Any) -> str:
-    """Return a fault's name, such as `NoPermission`."""
-    return type(fault).__name__.rpartition(".")[2]
+    Raises:
+        HostFailure: The change is refused, or has no effect three times.
+    """
+    last: HostFailure | None = None
+    for _ in range(TRIES):
+        if is_done():
+            return
+        try:
+            change()
+        except (AlreadyThere, ReplyLost) as failure:
+            last = failure
+    if not is_done() and last is not None:
+        raise last
 
 
 def drifted(vm: str, why: str) -> Refused:

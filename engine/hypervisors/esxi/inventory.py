@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,17 +13,61 @@ from engine.model.errors import Problem, WrongUse
 from engine.model.text import safe
 
 _NEST = 64
+_NETS = ("config.network.portgroup", "config.network.vswitch", "config.network.vnic")
+_SYSTEMS = ("configManager.networkSystem", "configManager.datastoreSystem")
+_WANTED = {
+    vim.Folder: ("parent",),
+    vim.Datacenter: ("parent", "vmFolder"),
+    vim.ComputeResource: ("name", "parent", "resourcePool", "host"),
+    vim.ResourcePool: ("name", "owner"),
+    vim.HostSystem: (
+        "name",
+        "runtime.connectionState",
+        "runtime.inMaintenanceMode",
+        "summary.managementServerIp",
+        "datastore",
+        *_SYSTEMS,
+        *_NETS,
+    ),
+    vim.Datastore: (
+        "name",
+        "summary.type",
+        "summary.accessible",
+        "summary.freeSpace",
+        "summary.capacity",
+        "info",
+    ),
+    vim.Network: ("name",),
+}
+_DISTRIBUTED = {
+    vim.DistributedVirtualSwitch: ("uuid",),
+    vim.dvs.DistributedVirtualPortgroup: ("name", "key", "config.distributedVirtualSwitch"),
+}
+_Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One ESXi host. `manager`: address of the vCenter that manages it, empty without one."""
+    """One ESXi host.
+
+    Attributes:
+        manager: Address of the vCenter that manages it, empty without one.
+        networking, storing: The objects that change its networks and its datastores.
+        groups, switches, kernel: Its port groups, standard switches and VMkernel ports.
+        datastores: Ids of those it has.
+    """
 
     ref: Any
     name: str
     connected: bool
     maintenance: bool
     manager: str
+    networking: Any
+    storing: Any
+    groups: tuple[Any, ...] = ()
+    switches: tuple[Any, ...] = ()
+    kernel: tuple[Any, ...] = ()
+    datastores: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +85,12 @@ class Datastore:
 
 @dataclass(frozen=True, slots=True)
 class NetworkPlace:
-    """A port group, of a standard or a distributed switch."""
+    """A port group. `key` and `switch`: of a distributed switch, empty for a standard one."""
 
     ref: Any
     name: str
+    key: str = ""
+    switch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +119,7 @@ class Inventory:
 
 
 def look(session: Session, place: str) -> Inventory:
-    """Return the inventory of a resource pool, cluster or host by its name.
+    """Return the inventory of a resource pool, cluster or host by its name, read in one go.
 
     Args:
         place: Empty: the only one there is.
@@ -81,86 +127,107 @@ def look(session: Session, place: str) -> Inventory:
     Raises:
         WrongUse: There is none, or more than one, of that name.
     """
-    computes = session.read_all(vim.ComputeResource, "name", "parent", "resourcePool", "host")
-    compute, pool = _chosen(session, place, computes)
-    wanted = {ref._moId for ref in compute.get("host", ())}  # noqa: SLF001 - no other name for it
-    hosts = [one for one in _hosts(session) if one.ref._moId in wanted]  # noqa: SLF001 - as above
+    found = _Found(session.read_many(_WANTED | (_DISTRIBUTED if session.is_vcenter else {})))
+    compute, pool = _chosen(session, place, found)
+    wanted = {ref_id(ref) for ref in compute.get("host", ())}
+    hosts = [_host(ref, seen) for ref, seen in found.of(vim.HostSystem) if ref_id(ref) in wanted]
     if not hosts:
         raise _no_place(session, place, "has no host")
     return Inventory(
-        folder=_vm_folder(session, compute["parent"]),
+        folder=_vm_folder(session, found, compute["parent"]),
         pool=pool,
         hosts=hosts,
-        datastores=_datastores(session),
-        networks=[
-            NetworkPlace(ref, seen["name"]) for ref, seen in session.read_all(vim.Network, "name")
-        ],
+        datastores=[_datastore(ref, seen) for ref, seen in found.of(vim.Datastore)],
+        networks=list(_networks(found)),
     )
 
 
-def _chosen(session: Session, place: str, computes: Sequence[Any]) -> tuple[Any, Any]:
+class _Found:
+    """Everything that one reading brought."""
+
+    def __init__(self, everything: Sequence[tuple[Any, _Values]]) -> None:
+        self._all = everything
+        self.by_id = {ref_id(ref): (ref, seen) for ref, seen in everything}
+
+    def of(self, kind: Any) -> Sequence[tuple[Any, _Values]]:
+        """Return the objects of a kind, or of a kind of that kind."""
+        return [(ref, seen) for ref, seen in self._all if isinstance(ref, kind)]
+
+
+def ref_id(ref: Any) -> str:
+    """Return the id of a managed object, unique within its host or vCenter."""
+    return str(ref._moId)  # noqa: SLF001 - the library has no other name for it
+
+
+def _chosen(session: Session, place: str, found: _Found) -> tuple[_Values, Any]:
     """Return the compute resource and the pool that a name means."""
+    computes = found.of(vim.ComputeResource)
     if not place:
         if len(computes) == 1:
             return computes[0][1], computes[0][1]["resourcePool"]
         names = ", ".join(sorted(safe(seen["name"]) for _, seen in computes)[:8]) or "none"
         raise _no_place(session, place, f"must be named, for there are several: {names}")
-    found = [(seen, seen["resourcePool"]) for _, seen in computes if seen["name"] == place]
-    owners = {ref._moId: seen for ref, seen in computes}  # noqa: SLF001 - no other name for it
-    for pool, seen in session.read_all(vim.ResourcePool, "name", "owner"):
+    fitting = [(seen, seen["resourcePool"]) for _, seen in computes if seen["name"] == place]
+    for pool, seen in found.of(vim.ResourcePool):
         if seen["name"] == place:
-            found.append((owners[seen["owner"]._moId], pool))  # noqa: SLF001 - as above
-    if len(found) != 1:
-        raise _no_place(session, place, f"is the name of {len(found)} pools, clusters and hosts")
-    return found[0]
+            fitting.append((found.by_id[ref_id(seen["owner"])][1], pool))
+    if len(fitting) != 1:
+        raise _no_place(session, place, f"is the name of {len(fitting)} pools, clusters and hosts")
+    return fitting[0]
 
 
-def _hosts(session: Session) -> Sequence[Host]:
-    paths = (
-        "name",
-        "runtime.connectionState",
-        "runtime.inMaintenanceMode",
-        "summary.managementServerIp",
+def _host(ref: Any, seen: _Values) -> Host:
+    groups, switches, kernel = (tuple(seen.get(path) or ()) for path in _NETS)
+    networking, storing = (seen.get(path) for path in _SYSTEMS)
+    return Host(
+        ref,
+        str(seen["name"]),
+        str(seen.get("runtime.connectionState")) == "connected",
+        bool(seen.get("runtime.inMaintenanceMode")),
+        str(seen.get("summary.managementServerIp") or ""),
+        networking,
+        storing,
+        groups,
+        switches,
+        kernel,
+        frozenset(ref_id(one) for one in seen.get("datastore") or ()),
     )
-    return [
-        Host(
-            ref,
-            str(seen["name"]),
-            str(seen.get("runtime.connectionState")) == "connected",
-            bool(seen.get("runtime.inMaintenanceMode")),
-            str(seen.get("summary.managementServerIp") or ""),
-        )
-        for ref, seen in session.read_all(vim.HostSystem, *paths)
-    ]
 
 
-def _datastores(session: Session) -> Sequence[Datastore]:
-    paths = ("name", "summary.type", "summary.accessible", "summary.freeSpace")
-    found = []
-    for ref, seen in session.read_all(vim.Datastore, *paths, "summary.capacity", "info"):
-        nas = getattr(seen.get("info"), "nas", None)
-        found.append(
-            Datastore(
-                ref,
-                str(seen["name"]),
-                str(seen.get("summary.type", "")),
-                bool(seen.get("summary.accessible")),
-                int(seen.get("summary.freeSpace") or 0),
-                int(seen.get("summary.capacity") or 0),
-                f"{nas.remoteHost}:{nas.remotePath}" if nas is not None else "",
-            )
-        )
-    return found
+def _datastore(ref: Any, seen: _Values) -> Datastore:
+    nas = getattr(seen.get("info"), "nas", None)
+    return Datastore(
+        ref,
+        str(seen["name"]),
+        str(seen.get("summary.type", "")),
+        bool(seen.get("summary.accessible")),
+        int(seen.get("summary.freeSpace") or 0),
+        int(seen.get("summary.capacity") or 0),
+        f"{nas.remoteHost}:{nas.remotePath}" if nas is not None else "",
+    )
 
 
-def _vm_folder(session: Session, parent: Any) -> Any:
+def _networks(found: _Found) -> Iterator[NetworkPlace]:
+    for ref, seen in found.of(vim.Network):
+        if not isinstance(ref, vim.dvs.DistributedVirtualPortgroup):
+            yield NetworkPlace(ref, str(seen["name"]))
+            continue
+        switch = seen.get("config.distributedVirtualSwitch")
+        known = found.by_id.get(ref_id(switch)) if switch is not None else None
+        uuid = str(known[1].get("uuid", "")) if known else ""
+        yield NetworkPlace(ref, str(seen["name"]), str(seen.get("key", "")), uuid)
+
+
+def _vm_folder(session: Session, found: _Found, parent: Any) -> Any:
     """Return the folder of VMs of the datacenter that a compute resource is in."""
     at = parent
     for _ in range(_NEST):
-        if isinstance(at, vim.Datacenter):
-            return session.read(at, "vmFolder")["vmFolder"]
-        at = session.read(at, "parent")["parent"]
-    raise _no_place(session, "", "is in no datacenter")
+        known = found.by_id.get(ref_id(at)) if at is not None else None
+        seen = known[1] if known else {}
+        if isinstance(at, vim.Datacenter) and "vmFolder" in seen:
+            return seen["vmFolder"]
+        at = seen.get("parent")
+    raise _no_place(session, "", "is in no datacenter that this user may see")
 
 
 def _no_place(session: Session, place: str, why: str) -> WrongUse:

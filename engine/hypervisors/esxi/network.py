@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pyVmomi import vim
@@ -14,7 +14,7 @@ from engine.hypervisors.esxi.inventory import Host
 from engine.hypervisors.esxi.session import Session
 from engine.model.text import safe
 
-_KINDS = ("portgroup", "vswitch", "vnic")
+_PATHS = ("networkInfo.portgroup", "networkInfo.vswitch", "networkInfo.vnic")
 
 
 def isolation(session: Session, hosts: Sequence[Host], name: str) -> Iterator[tuple[Host, str]]:
@@ -30,9 +30,9 @@ def isolation(session: Session, hosts: Sequence[Host], name: str) -> Iterator[tu
 class _Shape:
     """A host's port groups, switches and VMkernel ports, as the API gives them."""
 
-    groups: Sequence[Any]
-    switches: Sequence[Any]
-    kernel: Sequence[Any]
+    groups: tuple[Any, ...]
+    switches: tuple[Any, ...]
+    kernel: tuple[Any, ...]
 
 
 def _shape(session: Session, host: Host) -> _Shape:
@@ -40,17 +40,9 @@ def _shape(session: Session, host: Host) -> _Shape:
 
     A host says the same twice; for isolation, what either says counts.
     """
-    configured = session.read(host.ref, *(f"config.network.{kind}" for kind in _KINDS))
-    running = session.read(_system(session, host), *(f"networkInfo.{kind}" for kind in _KINDS))
-    return _Shape(
-        *(
-            [
-                *(running.get(f"networkInfo.{kind}") or ()),
-                *(configured.get(f"config.network.{kind}") or ()),
-            ]
-            for kind in _KINDS
-        )
-    )
+    running = session.read(host.networking, *_PATHS)
+    groups, switches, kernel = (tuple(running.get(path) or ()) for path in _PATHS)
+    return _Shape(groups + host.groups, switches + host.switches, kernel + host.kernel)
 
 
 def _why_not(seen: _Shape, name: str) -> str:
@@ -77,23 +69,24 @@ def make_isolated(session: Session, hosts: Sequence[Host], name: str) -> None:
     for host in hosts:
         if _has(session, host, name):
             continue
-        network = _system(session, host)
-        # What a lost reply leaves open, the look at the end decides.
-        with contextlib.suppress(faults.AlreadyThere, faults.ReplyLost):
-            network.AddVirtualSwitch(name, vim.host.VirtualSwitch.Specification(numPorts=128))
         group = vim.host.PortGroup.Specification(
             name=name, vlanId=0, vswitchName=name, policy=vim.host.NetworkPolicy()
         )
-        try:
-            network.AddPortGroup(group)
-        except (faults.AlreadyThere, faults.ReplyLost):
-            if not _has(session, host, name):
-                raise
+        faults.make_sure(
+            partial(_has_switch, session, host, name),
+            partial(
+                host.networking.AddVirtualSwitch,
+                name,
+                vim.host.VirtualSwitch.Specification(numPorts=128),
+            ),
+        )
+        faults.make_sure(
+            partial(_has, session, host, name), partial(host.networking.AddPortGroup, group)
+        )
 
 
-def _system(session: Session, host: Host) -> Any:
-    path = "configManager.networkSystem"
-    return session.read(host.ref, path)[path]
+def _has_switch(session: Session, host: Host, name: str) -> bool:
+    return any(one.name == name for one in _shape(session, host).switches)
 
 
 def _has(session: Session, host: Host, name: str) -> bool:

@@ -47,7 +47,7 @@ _NEUTRAL = frozenset(
         "RetrievePropertiesEx",
         "ContinueRetrievePropertiesEx",
         "CurrentTime",
-        "FindAllByUuid",
+        "FindByUuid",
         "HasPrivilegeOnEntities",
         "CreateContainerView",
         "DestroyView",
@@ -245,13 +245,20 @@ class Session:
             Gone: It does not exist any more.
         """
         spec = vmodl.query.PropertyCollector.ObjectSpec(obj=thing, skip=False)
-        for _thing, values in self._collect(spec, type(thing), paths):
+        for _thing, values in self._collect(spec, {type(thing): paths}):
             return values
         return {}
 
     def read_all(self, kind: Any, *paths: str) -> Sequence[tuple[Any, Mapping[str, Any]]]:
         """Return all objects of a kind, such as `vim.Datastore`, with some properties each."""
-        view = self.content.viewManager.CreateContainerView(self.content.rootFolder, [kind], True)
+        return self.read_many({kind: paths})
+
+    def read_many(
+        self, wanted: Mapping[Any, Sequence[str]]
+    ) -> Sequence[tuple[Any, Mapping[str, Any]]]:
+        """Return all objects of several kinds at once, each with the properties of its kind."""
+        kinds = list(wanted)
+        view = self.content.viewManager.CreateContainerView(self.content.rootFolder, kinds, True)
         try:
             spec = vmodl.query.PropertyCollector.ObjectSpec(
                 obj=view,
@@ -262,18 +269,21 @@ class Session:
                     )
                 ],
             )
-            return list(self._collect(spec, kind, paths))
+            return list(self._collect(spec, wanted))
         finally:
             with contextlib.suppress(HypervisorError):
                 view.DestroyView()
 
     def _collect(
-        self, spec: Any, kind: Any, paths: Sequence[str]
+        self, spec: Any, wanted: Mapping[Any, Sequence[str]]
     ) -> Iterable[tuple[Any, Mapping[str, Any]]]:
         collector = vmodl.query.PropertyCollector
-        wanted = collector.PropertySpec(type=kind, pathSet=list(paths), all=False)
+        properties = [
+            collector.PropertySpec(type=kind, pathSet=list(paths), all=False)
+            for kind, paths in wanted.items()
+        ]
         options = collector.RetrieveOptions(maxObjects=_PAGE)
-        asked = [collector.FilterSpec(objectSet=[spec], propSet=[wanted])]
+        asked = [collector.FilterSpec(objectSet=[spec], propSet=properties)]
         page = self.content.propertyCollector.RetrievePropertiesEx(asked, options)
         while page is not None:
             for one in page.objects:

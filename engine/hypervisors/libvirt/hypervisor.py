@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from uuid import uuid4
 
 import libvirt
 
@@ -29,14 +28,9 @@ from engine.hypervisors.libvirt.connection import (
 )
 from engine.hypervisors.libvirt.domain import Host, Running, Tag, domain_xml, read_tag
 from engine.hypervisors.libvirt.screen import screenshot
+from engine.hypervisors.owner import owner
 from engine.local.accelerator import DEVICE, KVM, accelerator
-from engine.local.durable import (
-    durable_replace,
-    make_folder,
-    open_folder,
-    read_bounded,
-    remove_tree,
-)
+from engine.local.durable import make_folder, remove_tree
 from engine.model.errors import HypervisorError, Problem, Refused
 from engine.model.layers import LayerName
 from engine.model.machine import (
@@ -91,7 +85,7 @@ class LibvirtHypervisor:
         self._locks: dict[str, threading.RLock] = {}
         self._locking = threading.Lock()
         make_folder(folder)
-        self._owner = _owner(folder)
+        self._owner = owner(folder)
         self._connection = Connection(uri or embedded_uri(folder / "libvirt"))
         kind = self._kind()
         loader, variables = _firmware()
@@ -280,17 +274,6 @@ class LibvirtHypervisor:
         if tag is None or tag.owner != self._owner:
             raise Refused(_foreign(self.name, vm))
         return domain
-
-
-def _owner(folder: Path) -> str:
-    """Return this target's id, made when there is none."""
-    try:
-        return read_bounded(folder / "owner", 64).decode("ascii").strip()
-    except FileNotFoundError:
-        owner = str(uuid4())
-        with open_folder(folder) as at:
-            durable_replace(at, "owner", f"{owner}\n".encode())
-        return owner
 
 
 def _firmware() -> tuple[str, str]:

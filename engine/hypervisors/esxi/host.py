@@ -1,0 +1,313 @@
+"""Standby VMs on an ESXi host or a vCenter, with disks on the appliance (transport `nfs`).
+
+    FOLDER/owner      our id, in the mark of each VM that is ours
+    <store>/.run/     what hosts mount; see `nfs.py`
+
+The truth about a VM is the host's own answer; nothing is kept here in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import uuid4
+
+from engine.hypervisors import rules
+from engine.hypervisors.esxi import faults, layers, preflight
+from engine.hypervisors.esxi.gate import Gate
+from engine.hypervisors.esxi.inventory import Inventory, NetworkPlace, look
+from engine.hypervisors.esxi.layers import State
+from engine.hypervisors.esxi.machine import Machine, Machines
+from engine.hypervisors.esxi.network import isolation, make_isolated
+from engine.hypervisors.esxi.nfs import RunFolders, mount
+from engine.hypervisors.esxi.preflight import Wishes
+from engine.hypervisors.esxi.session import CALL_S, Account, Session
+from engine.hypervisors.esxi.tasks import TaskWaiter
+from engine.hypervisors.owner import owner
+from engine.local.durable import make_folder
+from engine.model.errors import HypervisorError, Problem, Refused, WrongUse
+from engine.model.layers import LayerName
+from engine.model.machine import Capabilities, Network, Power, Signs, VMRef, VMSpec
+from engine.model.text import safe
+from engine.ports import DiskChain, Finding
+
+log = logging.getLogger(__name__)
+
+_STEP_S = 1.0
+_ALIVE = frozenset({"green", "yellow"})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a target's things are on this machine.
+
+    Attributes:
+        folder: For what is remembered of the target.
+        run: `.run` in its store.
+    """
+
+    folder: Path
+    run: Path
+
+
+class EsxiHypervisor:
+    """A host or a vCenter as a target. Thread-safe."""
+
+    def __init__(
+        self,
+        account: Account,
+        wishes: Wishes,
+        place: Place,
+        chains: Callable[[str], DiskChain],
+        now: Callable[[], datetime],
+        *,
+        timeout_s: float = CALL_S,
+    ) -> None:
+        """Log in.
+
+        Args:
+            chains: Gives the layer tree of a VM by its name.
+            now: This machine's clock.
+
+        Raises:
+            HypervisorError: The host cannot be reached, is not the trusted one, or refuses us.
+        """
+        self.name = account.target
+        self.capabilities = Capabilities(None, "esxi", screen=False, serial=False)
+        self._wishes, self._chains, self._now = wishes, chains, now
+        make_folder(place.folder)
+        self._engine = owner(place.folder)
+        self._runs = RunFolders(place.run, f"bp-{account.target}")
+        self._gate = Gate()
+        self._mounting = threading.Lock()
+        self._session = Session(account, timeout_s=timeout_s)
+        self._machines = Machines(self._session, TaskWaiter(self._session), self._engine)
+
+    # --- the target ------------------------------------------------------------------------
+
+    def preflight(self) -> Sequence[Finding]:
+        """Look at licence, privileges, versions, space, networks; change nothing."""
+        return preflight.findings(self._session, self._wishes, self._now)
+
+    def chain(self, vm: VMRef) -> DiskChain:
+        """Return the layer tree of the VM."""
+        return self._chains(vm)
+
+    def close(self) -> None:
+        """Log out; VMs go on."""
+        self._session.close()
+
+    # --- VMs -------------------------------------------------------------------------------
+
+    def create(self, spec: VMSpec) -> VMRef:
+        """Make the VM, powered off and without disks.
+
+        One that runs keeps its shape until it is off. A VM holds no data of its own, so another
+        shape is another VM.
+
+        Raises:
+            Refused: A VM of this name is not ours, or somebody else changed it.
+            HypervisorError: The host does not take it.
+        """
+        rules.check_name(spec.name)
+        with self._gate.vm(spec.name):
+            there = self._machines.find(spec.name)
+            if there is not None and there.seen.power is not Power.OFF:
+                return VMRef(spec.name)
+            if there is not None and there.seen.shape != layers.shape(spec):
+                self._check_unchanged(there)
+                self._machines.destroy(there)
+                self._runs.forget(spec.name)
+                there = None
+            if there is None:
+                self._make(spec)
+        return VMRef(spec.name)
+
+    def _make(self, spec: VMSpec) -> None:
+        inventory = look(self._session, self._wishes.place)
+        home = preflight.home_datastore(inventory, self._wishes.datastore)
+        if not home:
+            raise WrongUse(_no_home(self.name))
+        inventory, network = self._isolated(inventory)
+        self._machines.create(spec, inventory, home, network)
+
+    def power_on(self, vm: VMRef, layer: LayerName, network: Network) -> None:
+        """Start the VM on a SCRATCH layer; nothing happens when it runs on it already.
+
+        Raises:
+            Refused: It runs on another layer, somebody else changed or started it, or there is no
+                such network.
+        """
+        with self._gate.vm(vm):
+            there = self._machines.find(vm)
+            if there is None:
+                raise rules.unknown(vm)
+            rules.check_scratch(self._chains(vm), layer)
+            if network is Network.PRODUCTION and not self._wishes.production:
+                raise rules.no_network(self.name, network)
+            if there.seen.power is not Power.OFF:
+                self._check_runs(there, layer, network)
+                return
+            self._check_unchanged(there)
+            self._start(there, layer, network)
+
+    def _start(self, there: Machine, layer: LayerName, network: Network) -> None:
+        vm = there.seen.vm
+        inventory = look(self._session, self._wishes.place)
+        with self._mounting:
+            place, server, share = self._wishes.place, self._wishes.server, self._wishes.share
+            mount(self._session, inventory, place, self._runs.datastore, server, share)
+        inventory, port = self._port(inventory, network)
+        state = State(uuid4().hex, layer, network)
+        files = self._runs.expose(vm, state.operation, self._chains(vm).disk_files(layer))
+        connected = network is not Network.NONE
+        there = self._machines.give(there, files, port, state, connected=connected)
+        self._runs.forget(vm, keep=state.operation)
+        self._machines.power_on(there)
+        log.info("started vm=%s layer=%s network=%s", safe(vm), safe(layer), network)
+
+    def power_off(self, vm: VMRef, *, grace: float) -> None:
+        """Ask the guest to shut down; after `grace` seconds cut the power."""
+        with self._gate.vm(vm):
+            there = self._machines.find(vm)
+            if there is None or there.seen.power is Power.OFF:
+                return
+            if grace > 0:
+                # Without tools in the guest the host refuses, and the power is cut at once.
+                with contextlib.suppress(faults.HostFailure):
+                    there.ref.ShutdownGuest()
+                    there = self._is_off_within(there, grace)
+            self._machines.power_off(there)
+
+    def _is_off_within(self, there: Machine, seconds: float) -> Machine:
+        end = time.monotonic() + seconds
+        never = threading.Event()
+        while there.seen.power is not Power.OFF and time.monotonic() < end:
+            never.wait(min(_STEP_S, seconds))
+            there = self._machines.look(there.ref)
+        return there
+
+    def delete(self, vm: VMRef) -> None:
+        """Cut the power, delete the VM and its run folders, no layer; repeatable.
+
+        Raises:
+            Refused: A VM of its id is not ours.
+        """
+        rules.check_name(vm)
+        with self._gate.vm(vm):
+            there = self._machines.find(vm)
+            if there is not None:
+                if there.seen.power is not Power.OFF:
+                    there = self._machines.power_off(there)
+                self._machines.destroy(there)
+            self._runs.forget(vm)
+
+    # --- what it says ----------------------------------------------------------------------
+
+    def signs_of_life(self, vm: VMRef) -> Signs:
+        """Return power, and what VMware Tools in the guest say; OFF for a VM that is not ours."""
+        try:
+            there = self._machines.find(vm)
+        except Refused:
+            there = None
+        if there is None:
+            return Signs(Power.OFF)
+        paths = ("guestHeartbeatStatus", "guest.toolsRunningStatus", "guest.net")
+        seen = self._session.read(there.ref, *paths)
+        tools = str(seen.get(paths[1], ""))
+        agent = None
+        if tools:
+            agent = tools == "guestToolsRunning" and str(seen.get(paths[0])) in _ALIVE
+        addresses = [
+            str(safe(str(address)))
+            for card in seen.get(paths[2]) or ()
+            for address in getattr(card, "ipAddress", None) or ()
+        ]
+        return Signs(there.seen.power, agent=agent, addresses=addresses)
+
+    def serial(self, vm: VMRef, after: int) -> tuple[bytes, int]:  # noqa: ARG002 - the protocol's
+        """Return nothing: VMs here have no serial port yet."""
+        rules.check_name(vm)
+        return b"", 0
+
+    def screen(self, vm: VMRef) -> bytes:
+        """Refuse: pictures of a console are not fetched from hosts yet."""
+        there = self._machines.find(vm)
+        if there is None or there.seen.power is Power.OFF:
+            raise rules.is_off(vm)
+        raise HypervisorError(
+            Problem("vm.no-screen", f"Target {safe(self.name)} gives no picture of {safe(vm)} yet.")
+        )
+
+    # --- inside ----------------------------------------------------------------------------
+
+    def _check_unchanged(self, there: Machine) -> None:
+        if why := layers.drift(there.seen, self._runs.shown(there.seen.vm)):
+            raise faults.drifted(there.seen.vm, why)
+
+    def _check_runs(self, there: Machine, layer: LayerName, network: Network) -> None:
+        """Raise unless the VM runs on this layer and network."""
+        state = there.seen.state
+        if state is None or not state.operation:
+            raise faults.drifted(there.seen.vm, "it was started by somebody else")
+        if (state.layer, state.network) != (layer, network):
+            raise rules.runs_already(there.seen.vm, state.layer)
+
+    def _isolated(self, inventory: Inventory) -> tuple[Inventory, NetworkPlace]:
+        """Return the isolated port group, made where it is missing.
+
+        Raises:
+            Refused: It has a way out.
+        """
+        name = self._wishes.isolated
+        with self._mounting:
+            for host, why in isolation(self._session, inventory.hosts, name):
+                if why:
+                    raise Refused(_not_isolated(name, host.name, why))
+            if inventory.network(name) is None:
+                make_isolated(self._session, inventory.hosts, name)
+                inventory = look(self._session, self._wishes.place)
+        return inventory, _known(inventory, name, self.name)
+
+    def _port(self, inventory: Inventory, network: Network) -> tuple[Inventory, NetworkPlace]:
+        if network is Network.PRODUCTION:
+            return inventory, _known(inventory, self._wishes.production, self.name)
+        return self._isolated(inventory)
+
+
+def _known(inventory: Inventory, name: str, target: str) -> NetworkPlace:
+    found = inventory.network(name)
+    if found is None:
+        raise HypervisorError(
+            Problem(
+                "target.no-port-group",
+                f"Target {safe(target)} has no port group {safe(name)}.",
+                "No VM was started.",
+                "Make it on the host, or correct the target's configuration.",
+            )
+        )
+    return found
+
+
+def _not_isolated(name: str, host: str, why: str) -> Problem:
+    return Problem(
+        "target.not-isolated",
+        f"Port group {safe(name)} on host {safe(host)} is not isolated: {why}.",
+        "No VM was made or started.",
+        "Choose another name as esxi.isolated, or take the uplink off its switch.",
+    )
+
+
+def _no_home(target: str) -> Problem:
+    return Problem(
+        "target.no-datastore",
+        f"On target {safe(target)} it is not clear where a VM's own files go.",
+        "No VM was made.",
+        "Name one of its datastores as esxi.datastore.",
+    )

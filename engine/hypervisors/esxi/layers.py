@@ -1,0 +1,129 @@
+"""Pure: what a VM on a host says about itself, and whether somebody else changed it.
+
+bootpoint.engine   whose it is        never touched without these two
+bootpoint.vm       which standby's
+bootpoint.shape    what it was created as
+bootpoint.state    the last step that finished: its id, the layer, the network
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from uuid import UUID, uuid5
+
+from engine.model.machine import Power, VMSpec
+
+ENGINE, VM = "bootpoint.engine", "bootpoint.vm"
+SHAPE, STATE = "bootpoint.shape", "bootpoint.state"
+_SPACE = UUID("6f1a1e0a-5d0c-4c6f-9a53-5bb6c0e7a0c1")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The last finished step. Empty texts: no disk was ever given to the VM.
+
+    Attributes:
+        operation: Unique to the step, and the name of its run folder.
+        layer, network: What the VM's disks and cards are set to.
+    """
+
+    operation: str = ""
+    layer: str = ""
+    network: str = ""
+
+    def __str__(self) -> str:
+        """Return it as the VM keeps it."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def read_state(text: str) -> State | None:
+    """Return a state as a VM keeps it; None when it is not one of ours."""
+    if not text:
+        return State()
+    try:
+        told = json.loads(text)
+        return State(*(str(told[key]) for key in ("operation", "layer", "network")))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def identity(engine: str, vm: str) -> UUID:
+    """Return the BIOS UUID of a VM: made from ids, so that a retry finds what it left."""
+    return uuid5(_SPACE, f"{engine}/{vm}")
+
+
+def shape(spec: VMSpec) -> str:
+    """Return a text that differs when two shapes do."""
+    return str(uuid5(_SPACE, json.dumps(asdict(spec), sort_keys=True, default=str)))
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk of a VM: `path` as the host writes it, such as `[store] web/x/disk0.vmdk`."""
+
+    key: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A VM as one reading found it.
+
+    Attributes:
+        engine, vm, shape: Its marks, empty without.
+        state: None when it is not one of ours.
+        home: Folder of its own files, such as `[datastore1] web`.
+        snapshots: It has any.
+        busy: Somebody's task works on it.
+        question: It waits for an answer, in the host's words.
+    """
+
+    name: str
+    engine: str
+    vm: str
+    shape: str
+    state: State | None
+    power: Power
+    connected: bool
+    home: str
+    disks: Sequence[Disk] = ()
+    snapshots: bool = False
+    consolidate: bool = False
+    busy: bool = False
+    question: str = ""
+
+    def is_of(self, engine: str, vm: str) -> bool:
+        """Tell whether this engine made it for this standby."""
+        return (self.engine, self.vm) == (engine, vm)
+
+    def outside(self) -> Sequence[Disk]:
+        """Return the disks that do not lie in the VM's own folder."""
+        return [disk for disk in self.disks if not disk.path.startswith(f"{self.home}/")]
+
+
+def drift(seen: Seen, folder: str) -> str:
+    """Return in what a VM that is off differs from how the last step left it; empty: in nothing.
+
+    Args:
+        folder: Where its disks must lie: the datastore and the run folder's parent, such as
+            `[bp-esx] web`.
+    """
+    state = seen.state
+    wrong = (
+        (not seen.connected, "the host has lost it (disconnected, orphaned or inaccessible)"),
+        (bool(seen.question), f"it waits for an answer: {seen.question}"),
+        (seen.consolidate, "its disks need consolidation"),
+        (seen.busy, "a task that is not ours works on it"),
+        (seen.snapshots, "it has a snapshot that is not ours"),
+        (state is None, "its mark was changed"),
+    )
+    for is_so, why in wrong:
+        if is_so:
+            return why
+    here = f"{folder}/{state.operation}/" if state and state.operation else ""
+    for disk in seen.disks:
+        if not here or not disk.path.startswith(here):
+            return f"it has the disk {disk.path}, which it was not given"
+    return ""

@@ -1,0 +1,266 @@
+"""Standby VMs on a host: found by id, made once, changed only when nobody else did.
+
+Each change may lose its reply. Then the VM is looked at, and the change is made again only when
+it did not happen; what is found decides, not what was sent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyVmomi import vim
+
+from engine.hypervisors.esxi import faults, layers, specs
+from engine.hypervisors.esxi.inventory import ref_id
+from engine.hypervisors.esxi.layers import Disk, Seen, State
+from engine.hypervisors.esxi.session import Session
+from engine.hypervisors.esxi.tasks import TaskWaiter
+from engine.model.errors import HypervisorError, Problem, Refused
+from engine.model.machine import Power, VMSpec
+from engine.model.text import safe
+
+log = logging.getLogger(__name__)
+
+_SHORT_S, _LONG_S = 300.0, 1800.0
+_PATHS = (
+    "name",
+    "config.extraConfig",
+    "config.hardware.device",
+    "config.files.vmPathName",
+    "runtime.powerState",
+    "runtime.connectionState",
+    "runtime.question",
+    "runtime.consolidationNeeded",
+    "snapshot",
+    "recentTask",
+)
+_POWER = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.PAUSED}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A VM and what was read of it at once."""
+
+    ref: Any
+    seen: Seen
+    devices: Sequence[Any]
+
+
+class Machines:
+    """The VMs of one engine on one target. One thread at a time per VM: see `Gate.vm`."""
+
+    def __init__(self, session: Session, waiter: TaskWaiter, engine: str) -> None:
+        """Belong to an engine by its id."""
+        self._session, self._waiter, self._engine = session, waiter, engine
+
+    # --- looking ---------------------------------------------------------------------------
+
+    def find(self, vm: str) -> Machine | None:
+        """Return the VM that this engine made for a standby; None without one.
+
+        Raises:
+            Refused: What is there with its id has not our marks.
+        """
+        wanted = str(layers.identity(self._engine, vm))
+        ref = self._session.content.searchIndex.FindByUuid(None, wanted, True, False)
+        if ref is None:
+            return None
+        try:
+            found = self.look(ref)
+        except faults.Gone:
+            return None
+        if not found.seen.is_of(self._engine, vm):
+            raise Refused(_foreign(self._session.account.target, vm))
+        return found
+
+    def look(self, ref: Any) -> Machine:
+        """Read one VM. Gone when it is not there any more."""
+        seen = self._session.read(ref, *_PATHS)
+        extra = {one.key: str(one.value) for one in seen.get("config.extraConfig") or ()}
+        devices = list(seen.get("config.hardware.device") or ())
+        path = str(seen.get("config.files.vmPathName") or "")
+        question = seen.get("runtime.question")
+        return Machine(
+            ref,
+            Seen(
+                name=str(seen.get("name", "")),
+                engine=extra.get(layers.ENGINE, ""),
+                vm=extra.get(layers.VM, ""),
+                shape=extra.get(layers.SHAPE, ""),
+                state=layers.read_state(extra.get(layers.STATE, "")),
+                power=_POWER.get(str(seen.get("runtime.powerState")), Power.OFF),
+                connected=str(seen.get("runtime.connectionState")) == "connected",
+                home=path.rpartition("/")[0],
+                disks=tuple(_disks(devices)),
+                snapshots=seen.get("snapshot") is not None,
+                consolidate=bool(seen.get("runtime.consolidationNeeded")),
+                busy=any(self._is_running(task) for task in seen.get("recentTask") or ()),
+                question=safe(str(question.text), 200) if question is not None else "",
+            ),
+            devices,
+        )
+
+    def _is_running(self, task: Any) -> bool:
+        try:
+            state = self._session.read(task, "info.state").get("info.state")
+        except faults.Gone:
+            return False
+        return str(state) in ("running", "queued")
+
+    # --- changing --------------------------------------------------------------------------
+
+    def create(self, spec: VMSpec, place: Any, home: str, network: Any) -> Machine:
+        """Make the VM, or return the one that is there; a lost reply makes no second one.
+
+        Args:
+            place: `Inventory`.
+            home: Datastore for its own files.
+            network: The isolated port group.
+
+        Raises:
+            Refused: The name belongs to a VM that is not ours.
+        """
+        wanted = specs.create_spec(spec, self._engine, home, network)
+        for _ in range(faults.TRIES):
+            if (there := self.find(spec.name)) is not None:
+                return there
+            self._check_free(spec.name, place.folder)
+            try:
+                task = place.folder.CreateVM_Task(wanted, place.pool, None)
+                ref = self._waiter.result(task, "CreateVM_Task", deadline_s=_SHORT_S)
+                return self.look(ref)
+            except faults.ReplyLost as failure:
+                log.warning("looking for %s after a lost reply: %s", spec.name, failure)
+            except faults.AlreadyThere as failure:
+                # It may be ours: the reply got lost while the host was still at it.
+                log.warning("looking for %s, whose name is taken: %s", spec.name, failure)
+        if (there := self.find(spec.name)) is not None:
+            return there
+        raise _unanswered(self._session.account.target, "CreateVM_Task")
+
+    def _check_free(self, name: str, folder: Any) -> None:
+        """Raise Refused when a VM in this folder has the name; some hosts would take it twice."""
+        for _, seen in self._session.read_all(vim.VirtualMachine, "name", "parent"):
+            at = seen.get("parent")
+            if seen.get("name") == name and (at is None or ref_id(at) == ref_id(folder)):
+                raise Refused(_foreign(self._session.account.target, name))
+
+    def give(
+        self, vm: Machine, files: Sequence[str], network: Any, state: State, *, connected: bool
+    ) -> Machine:
+        """Exchange a VM's disks, set its cards and write down the step: one change.
+
+        Args:
+            files: Descriptors of the new disks.
+            network: Port group of all cards.
+        """
+
+        def change(now: Machine) -> Any:
+            spec = specs.run_spec(
+                now.devices, now.seen.disks, files, network, str(state), connected=connected
+            )
+            return now.ref.ReconfigVM_Task(spec)
+
+        return self._until(vm, "ReconfigVM_Task", lambda seen: seen.state == state, change)
+
+    def power_on(self, vm: Machine) -> Machine:
+        """Start a VM; it may have started already."""
+        return self._until(
+            vm,
+            "PowerOnVM_Task",
+            lambda seen: seen.power is Power.ON,
+            lambda now: now.ref.PowerOnVM_Task(None),
+        )
+
+    def power_off(self, vm: Machine) -> Machine:
+        """Cut a VM's power; it may be off already."""
+        return self._until(
+            vm,
+            "PowerOffVM_Task",
+            lambda seen: seen.power is Power.OFF,
+            lambda now: now.ref.PowerOffVM_Task(),
+        )
+
+    def destroy(self, vm: Machine) -> None:
+        """Delete a VM that is off, with its own files and no others.
+
+        A host deletes every disk that is attached, whoever owns it. So each disk outside the VM's
+        own folder is taken out first, and only what was read back clean is destroyed.
+        """
+        if vm.seen.outside():
+            vm = self._until(
+                vm,
+                "ReconfigVM_Task",
+                lambda seen: not seen.outside(),
+                lambda now: now.ref.ReconfigVM_Task(
+                    specs.detach_spec(now.devices, now.seen.outside())
+                ),
+            )
+        for _ in range(faults.TRIES):
+            try:
+                if (there := self.look(vm.ref)).seen.outside() or not there.seen.home:
+                    raise faults.drifted(vm.seen.vm, "it got a disk while it was being deleted")
+                task = vm.ref.Destroy_Task()
+                self._waiter.result(task, "Destroy_Task", deadline_s=_SHORT_S)
+                return
+            except faults.Gone:
+                return
+            except faults.ReplyLost as failure:
+                log.warning("looking for %s after a lost reply: %s", vm.seen.vm, failure)
+        raise _unanswered(self._session.account.target, "Destroy_Task")
+
+    def _until(
+        self,
+        vm: Machine,
+        doing: str,
+        is_done: Callable[[Seen], bool],
+        change: Callable[[Machine], Any],
+    ) -> Machine:
+        """Make a change until what is found is what was wanted; each try looks first."""
+        for _ in range(faults.TRIES):
+            if is_done(vm.seen):
+                return vm
+            try:
+                self._waiter.result(change(vm), doing, deadline_s=_LONG_S)
+            except faults.ReplyLost as failure:
+                log.warning("looking at %s after a lost reply: %s", vm.seen.vm, failure)
+            except faults.WrongState:
+                vm = self.look(vm.ref)
+                if not is_done(vm.seen):
+                    raise
+            vm = self.look(vm.ref)
+        if is_done(vm.seen):
+            return vm
+        raise _unanswered(self._session.account.target, doing)
+
+
+def _disks(devices: Sequence[Any]) -> Sequence[Disk]:
+    return [
+        Disk(one.key, str(getattr(one.backing, "fileName", "") or ""))
+        for one in devices
+        if isinstance(one, vim.vm.device.VirtualDisk)
+    ]
+
+
+def _foreign(target: str, vm: str) -> Problem:
+    return Problem(
+        "vm.foreign",
+        f"Target {safe(target)} has a VM named {safe(vm)} that this engine did not create.",
+        "It was left alone.",
+        "Rename that VM, or give the standby another name.",
+        {"vm": safe(vm)},
+    )
+
+
+def _unanswered(target: str, doing: str) -> HypervisorError:
+    return faults.ReplyLost(
+        Problem(
+            "target.no-effect",
+            f"Target {safe(target)} took {doing} {faults.TRIES} times, and it had no effect.",
+            "Nothing was changed as far as the host tells.",
+            "See the host's own task list.",
+        )
+    )

@@ -1,0 +1,147 @@
+"""Disks that stay in the appliance's store and are shown to hosts by NFS.
+
+    <store>/<standby>/<scratch layer>/disk-0.raw    the layer's file
+    <store>/.run/<standby>/<operation>/
+        disk0-flat.vmdk                             the same file under a second name (hard link)
+        disk0.vmdk                                  the descriptor
+
+Only `.run` is exported. What a VM writes goes into its scratch layer and nowhere else; trunk and
+twigs have no name there. A run folder is never used twice, because NFS clients keep handles.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
+
+from pyVmomi import vim
+
+from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.inventory import Host, Inventory, look, ref_id
+from engine.hypervisors.esxi.session import Session
+from engine.hypervisors.esxi.vmdk import descriptor, whole_units
+from engine.local.durable import durable_replace, make_folder, open_folder, remove_tree, sync_folder
+from engine.model.errors import HypervisorError, Problem
+from engine.model.text import safe
+from engine.ports import DiskFile
+
+log = logging.getLogger(__name__)
+
+_LOCK = ".lck-"
+
+
+class RunFolders:
+    """The folders that hosts mount. Thread-safe for different VMs."""
+
+    def __init__(self, root: Path, datastore: str) -> None:
+        """Make the folder that is exported.
+
+        Args:
+            root: `<store>/.run`.
+            datastore: Under which name hosts have it.
+        """
+        self._root, self.datastore = root, datastore
+        make_folder(root)
+
+    def shown(self, vm: str) -> str:
+        """Return the folder of a VM as hosts write it, such as `[bp-esx-01] web`."""
+        return f"[{self.datastore}] {vm}"
+
+    def expose(self, vm: str, operation: str, disks: Sequence[DiskFile]) -> Sequence[str]:
+        """Give scratch disks a place where hosts find them; return their descriptors' paths.
+
+        A disk is lengthened to whole MiB, which is scratch's alone.
+
+        Raises:
+            HypervisorError: A disk is no flat file.
+        """
+        folder = self._root / vm / operation
+        make_folder(folder)
+        shown = []
+        with open_folder(folder) as opened:
+            for number, disk in enumerate(disks):
+                if disk.format != "raw":
+                    raise HypervisorError(_not_flat(vm, disk))
+                flat = f"disk{number}-flat.vmdk"
+                with contextlib.suppress(FileExistsError):
+                    os.link(disk.path, flat, dst_dir_fd=opened, follow_symlinks=False)
+                size = whole_units(disk.path.stat().st_size)
+                os.truncate(disk.path, size)
+                identity = uuid5(NAMESPACE_URL, f"bootpoint:{vm}/{operation}/{number}")
+                durable_replace(opened, f"disk{number}.vmdk", descriptor(flat, size, identity))
+                shown.append(f"{self.shown(vm)}/{operation}/disk{number}.vmdk")
+        sync_folder(folder)
+        return shown
+
+    def forget(self, vm: str, *, keep: str = "") -> None:
+        """Remove a VM's run folders, but for one and those that a host has open; repeatable."""
+        try:
+            found = sorted((self._root / vm).iterdir())
+        except FileNotFoundError:
+            return
+        for folder in found:
+            if folder.name == keep:
+                continue
+            if any(entry.name.startswith(_LOCK) for entry in folder.iterdir()):
+                log.warning("run folder %s is open on a host and stays", safe(str(folder)))
+                continue
+            remove_tree(folder)
+        if not any((self._root / vm).iterdir()):
+            remove_tree(self._root / vm)
+
+
+def mount(
+    session: Session, there: Inventory, place: str, name: str, server: str, share: str
+) -> None:
+    """Mount the share on every host under one name; repeatable, also after a lost reply.
+
+    Raises:
+        HypervisorError: A host refuses, or has another share under that name.
+    """
+    spec = vim.host.NasVolume.Specification(
+        remoteHost=server, remotePath=share, localPath=name, accessMode="readWrite", type="NFS"
+    )
+    source = f"{server}:{share}"
+    for host in there.hosts:
+        if _has(session, host.datastores, there, name, source):
+            continue
+
+        def is_mounted(host: Host = host) -> bool:
+            now = look(session, place)
+            again = next(one for one in now.hosts if ref_id(one.ref) == ref_id(host.ref))
+            return _has(session, again.datastores, now, name, source)
+
+        faults.make_sure(is_mounted, partial(host.storing.CreateNasDatastore, spec))
+
+
+def _has(session: Session, ids: frozenset[str], there: Inventory, name: str, source: str) -> bool:
+    """Tell whether a host has the datastore. HypervisorError when it is another share's."""
+    found = [one for one in there.datastores if one.name == name and ref_id(one.ref) in ids]
+    for one in found:
+        if one.mounted and one.mounted != source:
+            raise HypervisorError(_other_share(session, name, one.mounted, source))
+    return bool(found)
+
+
+def _other_share(session: Session, name: str, mounted: str, source: str) -> Problem:
+    return Problem(
+        "target.other-share",
+        f"Datastore {safe(name)} on target {safe(session.account.target)} is {safe(mounted)}, "
+        f"not {safe(source)}.",
+        "Nothing was changed.",
+        "Unmount that datastore, or correct esxi.server and esxi.share.",
+    )
+
+
+def _not_flat(vm: str, disk: DiskFile) -> Problem:
+    return Problem(
+        "target.not-flat",
+        f"A disk of {safe(vm)} is a {safe(disk.format)} file, and hosts read flat files only.",
+        "No VM was started.",
+        "Use a store of kind reflink for this target.",
+    )

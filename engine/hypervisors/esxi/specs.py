@@ -1,0 +1,169 @@
+"""What VMs are made of, in the words of the vSphere API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyVmomi import vim
+
+from engine.hypervisors.esxi.layers import ENGINE, SHAPE, STATE, VM, Disk, identity, shape
+from engine.model.machine import CardModel, DiskBus, Firmware, Nic, VMSpec
+
+CONTROLLER = 1000
+_MEMORY_STEP = 4
+# PVSCSI and the others keep unit 7 for themselves; SATA has 30 units.
+_UNITS = {True: tuple(range(30)), False: (*range(7), *range(8, 16))}
+_Device = vim.vm.device.VirtualDeviceSpec
+
+
+def create_spec(spec: VMSpec, engine: str, home: str, network: Any) -> Any:
+    """Return the specification of a standby VM without disks, its cards not connected.
+
+    Args:
+        home: Datastore for its own files.
+        network: The isolated port group's managed object.
+    """
+    megabytes = -(-spec.memory // (_MEMORY_STEP << 20)) * _MEMORY_STEP
+    return vim.vm.ConfigSpec(
+        name=spec.name,
+        uuid=str(identity(engine, spec.name)),
+        annotation=(
+            f"Standby VM {spec.name}, kept by Bootpoint. Its disks are on the appliance and are "
+            "exchanged with each boot point: do not add any, and make no snapshot."
+        ),
+        guestId="otherGuest64",
+        numCPUs=spec.cpus,
+        memoryMB=megabytes,
+        firmware="efi" if spec.firmware is Firmware.UEFI else "bios",
+        files=vim.vm.FileInfo(vmPathName=f"[{home}]"),
+        deviceChange=[
+            _added(_controller(spec.bus)),
+            *(
+                _added(_card(number, nic, spec.card, network))
+                for number, nic in enumerate(spec.nics)
+            ),
+        ],
+        extraConfig=options(
+            {
+                ENGINE: engine,
+                VM: spec.name,
+                SHAPE: shape(spec),
+                STATE: "",
+                "uuid.action": "keep",
+                "disk.EnableUUID": "TRUE",
+            }
+        ),
+    )
+
+
+def options(told: dict[str, str]) -> list[Any]:
+    """Return settings as the API wants them."""
+    return [vim.option.OptionValue(key=key, value=value) for key, value in told.items()]
+
+
+def _added(device: Any) -> Any:
+    return _Device(operation=_Device.Operation.add, device=device)
+
+
+def _controller(bus: DiskBus) -> Any:
+    if bus is DiskBus.SATA:
+        return vim.vm.device.VirtualAHCIController(key=-CONTROLLER, busNumber=0)
+    return vim.vm.device.ParaVirtualSCSIController(
+        key=-CONTROLLER,
+        busNumber=0,
+        sharedBus=vim.vm.device.VirtualSCSIController.Sharing.noSharing,
+    )
+
+
+def _card(number: int, nic: Nic, model: CardModel, network: Any) -> Any:
+    kind = (
+        vim.vm.device.VirtualE1000e if model is CardModel.E1000E else vim.vm.device.VirtualVmxnet3
+    )
+    return kind(
+        key=-(CONTROLLER + 100 + number),
+        addressType="manual" if nic.mac else "generated",
+        macAddress=nic.mac or None,
+        backing=backing(network),
+        connectable=plug(connected=False),
+    )
+
+
+def plug(*, connected: bool) -> Any:
+    """Return whether a card is connected when the VM starts."""
+    return vim.vm.device.VirtualDevice.ConnectInfo(
+        startConnected=connected, connected=False, allowGuestControl=False
+    )
+
+
+def backing(network: Any) -> Any:
+    """Return how a card hangs on a port group, of a standard or a distributed switch."""
+    card = vim.vm.device.VirtualEthernetCard
+    if isinstance(network.ref, vim.dvs.DistributedVirtualPortgroup):
+        port = vim.dvs.PortConnection(portgroupKey=network.key, switchUuid=network.switch)
+        return card.DistributedVirtualPortBackingInfo(port=port)
+    return card.NetworkBackingInfo(deviceName=network.name, network=network.ref)
+
+
+def run_spec(
+    devices: Sequence[Any],
+    old: Sequence[Disk],
+    files: Sequence[str],
+    network: Any,
+    state: str,
+    *,
+    connected: bool,
+) -> Any:
+    """Return the change that gives a VM other disks and sets its cards, all in one step.
+
+    Args:
+        devices: Of the VM, as read.
+        old: Its disks; they are taken out, their files stay.
+        files: Descriptors of the new disks, such as `[store] web/x/disk0.vmdk`.
+        network: For all cards.
+
+    Raises:
+        ValueError: More disks than the controller has units.
+    """
+    controller = next(
+        one
+        for one in devices
+        if isinstance(
+            one,
+            vim.vm.device.VirtualSCSIController | vim.vm.device.VirtualSATAController,
+        )
+    )
+    units = _UNITS[isinstance(controller, vim.vm.device.VirtualSATAController)]
+    if len(files) > len(units):
+        raise ValueError(f"{len(files)} disks, and the controller takes {len(units)}")
+    keys = {disk.key for disk in old}
+    change = [_without(one) for one in devices if one.key in keys]
+    for number, (file, unit) in enumerate(zip(files, units, strict=False)):
+        change.append(_added(_disk(number, file, controller.key, unit)))
+    for one in devices:
+        if isinstance(one, vim.vm.device.VirtualEthernetCard):
+            one.backing, one.connectable = backing(network), plug(connected=connected)
+            change.append(_Device(operation=_Device.Operation.edit, device=one))
+    return vim.vm.ConfigSpec(deviceChange=change, extraConfig=options({STATE: state}))
+
+
+def detach_spec(devices: Sequence[Any], disks: Sequence[Disk]) -> Any:
+    """Return the change that takes disks out of a VM and leaves their files."""
+    keys = {disk.key for disk in disks}
+    return vim.vm.ConfigSpec(deviceChange=[_without(one) for one in devices if one.key in keys])
+
+
+def _without(device: Any) -> Any:
+    """Return the removal of a device; without a file operation its file stays."""
+    return _Device(operation=_Device.Operation.remove, device=device)
+
+
+def _disk(number: int, file: str, controller: int, unit: int) -> Any:
+    return vim.vm.device.VirtualDisk(
+        key=-(CONTROLLER + 200 + number),
+        controllerKey=controller,
+        unitNumber=unit,
+        backing=vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
+            fileName=file, diskMode="persistent", thinProvisioned=True
+        ),
+    )

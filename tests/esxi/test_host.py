@@ -1,0 +1,385 @@
+"""Standby VMs on a simulated host: made once, whatever gets lost; never touched when not ours."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyVmomi import vim
+
+from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.host import EsxiHypervisor
+from engine.hypervisors.esxi.session import Session
+from engine.hypervisors.esxi.tasks import TaskWaiter
+from engine.model.errors import HypervisorError, Refused
+from engine.model.layers import LayerKind, LayerName
+from engine.model.machine import CardModel, DiskBus, Firmware, Network, Nic, Power, VMRef, VMSpec
+from engine.stores.probe import open_store
+from tests.contract.disk_chains import MIB, grow, seen, xfs
+from tests.vcsim.proxy import Drop, Fault, Step
+from tests.vcsim.simulator import Sim
+from tests.vcsim.standby import hypervisor
+
+__all__ = ["xfs"]
+
+VM = VMRef("web01")
+SCRATCH = LayerName("bp000001-scratch")
+SPEC = VMSpec("web01", Firmware.UEFI, 2, 64 * MIB, (Nic("eth0", "00:50:56:11:22:33"),))
+WRITES = [
+    "AddVirtualSwitch",
+    "AddPortGroup",
+    "CreateVM_Task",
+    "CreateNasDatastore",
+    "ReconfigVM_Task",
+    "PowerOnVM_Task",
+    "PowerOffVM_Task",
+    "Destroy_Task",
+]
+_SPECS = vim.vm.device.VirtualDeviceSpec
+
+
+@dataclass
+class Stage:
+    """A simulated host, the target on it, its store, and somebody else on the same host."""
+
+    sim: Sim
+    store: Any
+    target: EsxiHypervisor
+    other: Session
+    folder: Path
+
+    def boot_point(self, number: int = 1, sizes: tuple[int, ...] = (MIB, 3 * MIB)) -> LayerName:
+        """Make a boot point and scratch on it; return the scratch layer."""
+        chain, name = self.store.chain("web01"), f"bp{number:06}"
+        data = {0: [(0, b"trunk%d" % number)]}
+        grow(chain, f"{name}-replica", None, data, sizes=sizes)
+        twig = f"{name}-conversion"
+        grow(chain, twig, f"{name}-replica", kind=LayerKind.CONVERSION, sizes=sizes)
+        return grow(chain, f"{name}-scratch", twig, kind=LayerKind.SCRATCH, sizes=sizes)
+
+    def vms(self) -> list[str]:
+        """Return the names of all VMs, as somebody else sees them."""
+        return sorted(one["name"] for _, one in self.other.read_all(vim.VirtualMachine, "name"))
+
+    def ref(self, name: str = "web01") -> Any:
+        """Return a VM as somebody else holds it."""
+        found = self.other.read_all(vim.VirtualMachine, "name")
+        return next(ref for ref, one in found if one["name"] == name)
+
+    def do(self, task: Any) -> Any:
+        """Let somebody else's task end."""
+        return TaskWaiter(self.other).result(task, "somebody's", deadline_s=30)
+
+    def own_vms(self) -> int:
+        """Return how many VMs carry this engine's mark."""
+        read = self.other.read_all(vim.VirtualMachine, "config.extraConfig")
+        return sum(
+            any(one.key == "bootpoint.vm" for one in values.get("config.extraConfig") or ())
+            for _, values in read
+        )
+
+
+@pytest.fixture
+def stage(each: Sim, xfs: Path, tmp_path: Path) -> Iterator[Stage]:
+    """Yield an empty target on each kind of host."""
+    yield from _staged(each, xfs, tmp_path)
+
+
+@pytest.fixture
+def one(sim: Sim, xfs: Path, tmp_path: Path) -> Iterator[Stage]:
+    """Yield an empty target on an ESXi host."""
+    yield from _staged(sim, xfs, tmp_path)
+
+
+def _staged(sim: Sim, xfs: Path, tmp_path: Path) -> Iterator[Stage]:
+    store = open_store(xfs / f"store-{tmp_path.name}-{id(sim)}", "reflink", "esx-01")
+    target = hypervisor(sim, store, tmp_path / "state", production="VM Network")
+    yield Stage(sim, store, target, sim.foreigner(), tmp_path)
+    store.close()
+
+
+def _whole_life(stage: Stage) -> None:
+    """Create, start, stop and delete a VM, and look at what there is in between."""
+    before, foreign = stage.boot_point(), stage.vms()
+    sealed = seen(stage.store.chain("web01"), "bp000001-conversion")
+    stage.target.create(SPEC)
+    assert stage.vms() == sorted([*foreign, "web01"])
+    stage.target.power_on(VM, before, Network.ISOLATED)
+    assert stage.target.signs_of_life(VM).power is Power.ON
+    assert stage.own_vms() == 1
+    stage.target.power_off(VM, grace=0)
+    assert stage.target.signs_of_life(VM).power is Power.OFF
+    stage.target.delete(VM)
+    assert stage.vms() == foreign
+    assert seen(stage.store.chain("web01"), "bp000001-conversion") == sealed
+    assert before in stage.store.chain("web01").layers()
+    assert list((stage.store.path / ".run").iterdir()) == []
+
+
+def _start(stage: Stage, layer: LayerName) -> None:
+    stage.target.create(SPEC)
+    stage.target.power_on(VM, layer, Network.ISOLATED)
+
+
+def test_a_vm_lives_and_leaves_nothing(stage: Stage) -> None:
+    """After its deletion the host and the store are as before, and nobody's VM was touched."""
+    _whole_life(stage)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("method", WRITES)
+def test_a_lost_reply_makes_nothing_twice(one: Stage, method: str, *, after: bool) -> None:
+    """Whichever change loses its reply, before or after its effect, the outcome is the same."""
+    one.sim.proxy.plan(method, Drop(after=after))
+    _whole_life(one)
+    assert one.sim.proxy.left() == {}
+
+
+@pytest.mark.parametrize("method", WRITES)
+def test_an_expired_session_costs_nothing(one: Stage, method: str) -> None:
+    """Whichever change meets the expiry, it is made once, after one more login."""
+    one.sim.proxy.plan(method, Fault("NotAuthenticated"))
+    _whole_life(one)
+    assert one.sim.proxy.left() == {}
+
+
+@pytest.mark.parametrize(
+    ("method", "step"),
+    [
+        ("CreateVM_Task", Fault("RestrictedVersion")),
+        ("CreateVM_Task", Fault("NoPermission")),
+        ("ReconfigVM_Task", Fault("TaskInProgress")),
+        ("PowerOnVM_Task", Fault("HostCommunication")),
+        ("CreateNasDatastore", Fault("PlatformConfigFault")),
+    ],
+)
+def test_a_refusal_is_told_and_the_next_try_succeeds(one: Stage, method: str, step: Step) -> None:
+    """A fault ends the step in words; what it left is found by the next try."""
+    layer = one.boot_point()
+    one.sim.proxy.plan(method, step)
+    with pytest.raises(faults.HostFailure) as told:
+        _start(one, layer)
+    assert told.value.problem.remedy
+    assert one.own_vms() <= 1
+    _start(one, layer)
+    assert one.target.signs_of_life(VM).power is Power.ON
+    assert one.own_vms() == 1
+
+
+def test_a_vm_is_made_as_vmware_hardware_and_not_connected(stage: Stage) -> None:
+    """PVSCSI, vmxnet3 that does not connect, the source's firmware and address, our marks."""
+    stage.target.create(SPEC)
+    paths = ("config.hardware", "config.firmware", "config.extraConfig", "config.uuid")
+    told = stage.other.read(stage.ref(), *paths)
+    devices = told["config.hardware"].device
+    assert any(isinstance(d, vim.vm.device.ParaVirtualSCSIController) for d in devices)
+    (card,) = [d for d in devices if isinstance(d, vim.vm.device.VirtualVmxnet3)]
+    assert (card.macAddress, card.connectable.startConnected) == ("00:50:56:11:22:33", False)
+    assert card.backing.deviceName == "bp-isolated"
+    assert not any(isinstance(d, vim.vm.device.VirtualDisk) for d in devices)
+    assert (told["config.hardware"].memoryMB, told["config.hardware"].numCPU) == (64, 2)
+    assert told["config.firmware"] == "efi"
+    extra = {option.key: option.value for option in told["config.extraConfig"]}
+    assert (extra["uuid.action"], extra["bootpoint.vm"]) == ("keep", "web01")
+
+
+@pytest.mark.parametrize(
+    ("network", "port", "connected"),
+    [
+        (Network.NONE, "bp-isolated", False),
+        (Network.ISOLATED, "bp-isolated", True),
+        (Network.PRODUCTION, "VM Network", True),
+    ],
+)
+def test_cards_are_connected_as_asked(
+    one: Stage, network: Network, port: str, *, connected: bool
+) -> None:
+    """Only a start on the production network reaches it, and NONE connects nothing."""
+    one.target.create(SPEC)
+    one.target.power_on(VM, one.boot_point(), network)
+    devices = one.other.read(one.ref(), "config.hardware.device")["config.hardware.device"]
+    (card,) = [d for d in devices if isinstance(d, vim.vm.device.VirtualVmxnet3)]
+    assert (card.backing.deviceName, card.connectable.startConnected) == (port, connected)
+
+
+def test_a_started_vm_has_the_layers_bytes(one: Stage) -> None:
+    """Each disk's descriptor shows the scratch layer's own bytes to another program."""
+    layer = one.boot_point(sizes=(MIB, MIB + 512))
+    one.target.create(SPEC)
+    one.target.power_on(VM, layer, Network.NONE)
+    (run,) = (one.store.path / ".run" / "web01").iterdir()
+    devices = one.other.read(one.ref(), "config.hardware.device")["config.hardware.device"]
+    disks = [d for d in devices if isinstance(d, vim.vm.device.VirtualDisk)]
+    names = [f"[bp-esx-01] web01/{run.name}/disk{number}.vmdk" for number in (0, 1)]
+    assert [disk.backing.fileName for disk in disks] == names
+    for number, file in enumerate(one.store.chain("web01").disk_files(layer)):
+        compare = ["qemu-img", "compare", "-f", "vmdk", "-F", "raw"]
+        words = [*compare, str(run / f"disk{number}.vmdk"), str(file.path)]
+        subprocess.run(words, check=True, capture_output=True)
+    flat = run / "disk0-flat.vmdk"
+    with flat.open("r+b") as guest:
+        guest.write(b"guest")
+    assert seen(one.store.chain("web01"), layer)[:6] == b"guest1"
+    assert seen(one.store.chain("web01"), "bp000001-conversion")[:6] == b"trunk1"
+
+
+def test_a_run_folder_is_never_used_twice(one: Stage) -> None:
+    """A second start has a folder of its own, the first is gone, an open one stays."""
+    one.target.create(SPEC)
+    one.target.power_on(VM, one.boot_point(1), Network.NONE)
+    place = one.store.path / ".run" / "web01"
+    (first,) = place.iterdir()
+    one.target.power_off(VM, grace=0)
+    one.target.power_on(VM, one.boot_point(2), Network.NONE)
+    (second,) = place.iterdir()
+    assert second.name != first.name
+    (second / ".lck-0000000000000001").touch()
+    one.target.power_off(VM, grace=0)
+    one.target.power_on(VM, one.boot_point(3), Network.NONE)
+    assert second in list(place.iterdir())
+    (second / ".lck-0000000000000001").unlink()
+
+
+def test_one_start_needs_few_calls(one: Stage) -> None:
+    """A VM is made and started with at most 25 calls altogether on a host that knows the share."""
+    one.boot_point()
+    one.target.create(SPEC)
+    one.target.power_on(VM, SCRATCH, Network.ISOLATED)
+    one.target.delete(VM)
+    before = len(one.sim.proxy.calls)
+    one.target.create(SPEC)
+    one.target.power_on(VM, SCRATCH, Network.ISOLATED)
+    assert len(one.sim.proxy.calls) - before <= 25
+
+
+def test_another_shape_is_another_vm(one: Stage) -> None:
+    """Created again with other hardware, a VM that is off gets it; one that runs keeps its own."""
+    layer = one.boot_point()
+    one.target.create(SPEC)
+    sata = VMSpec("web01", Firmware.BIOS, 1, 32 * MIB, (), DiskBus.SATA, CardModel.E1000E)
+    one.target.create(sata)
+    one.target.power_on(VM, layer, Network.NONE)
+    one.target.create(SPEC)
+    devices = one.other.read(one.ref(), "config.hardware.device")["config.hardware.device"]
+    assert any(isinstance(d, vim.vm.device.VirtualAHCIController) for d in devices)
+    assert one.own_vms() == 1
+
+
+# --- others -----------------------------------------------------------------------------------
+
+
+def _snapshot(stage: Stage) -> None:
+    stage.do(stage.ref().CreateSnapshot_Task("by hand", "", False, False))
+
+
+def _started(stage: Stage) -> None:
+    stage.do(stage.ref().PowerOnVM_Task(None))
+
+
+def _marked(stage: Stage) -> None:
+    option = vim.option.OptionValue(key="bootpoint.state", value="{}")
+    stage.do(stage.ref().ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=[option])))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [(_snapshot, "snapshot"), (_started, "started by somebody"), (_marked, "mark")],
+)
+def test_a_foreign_change_stops_the_engine(stage: Stage, change: Any, says: str) -> None:
+    """The VM is left as it is, and the reason is told."""
+    layer = stage.boot_point()
+    stage.target.create(SPEC)
+    change(stage)
+    before = len(stage.sim.proxy.calls)
+    with pytest.raises(Refused, match=says):
+        stage.target.power_on(VM, layer, Network.ISOLATED)
+    assert not set(stage.sim.proxy.calls[before:]) & set(WRITES)
+
+
+def _disk(file: str, controller: int, unit: int) -> Any:
+    disk = vim.vm.device.VirtualDisk(
+        key=-1,
+        controllerKey=controller,
+        unitNumber=unit,
+        backing=vim.vm.device.VirtualDisk.FlatVer2BackingInfo(fileName=file, diskMode="persistent"),
+    )
+    return vim.vm.ConfigSpec(deviceChange=[_SPECS(operation=_SPECS.Operation.add, device=disk)])
+
+
+def test_somebody_elses_disk_survives_our_vm(one: Stage) -> None:
+    """A disk that an operator attached stops a start, and is not deleted with the VM."""
+    layer = one.boot_point()
+    grow(one.store.chain("other"), "bp000009-replica", None, {0: [(0, b"theirs")]})
+    (theirs,) = one.store.chain("other").disk_files(LayerName("bp000009-replica"))
+    runs = one.target._runs
+    (shown,) = runs.expose("other", "f" * 32, [theirs])
+    one.target.create(SPEC)
+    one.target.power_on(VM, layer, Network.NONE)
+    one.target.power_off(VM, grace=0)
+    devices = one.other.read(one.ref(), "config.hardware.device")["config.hardware.device"]
+    controller = next(d for d in devices if isinstance(d, vim.vm.device.VirtualSCSIController))
+    one.do(one.ref().ReconfigVM_Task(_disk(shown, controller.key, 9)))
+    with pytest.raises(Refused, match="not given"):
+        one.target.power_on(VM, layer, Network.NONE)
+    one.target.delete(VM)
+    assert theirs.path.exists()
+    flat = one.store.path / ".run" / "other" / ("f" * 32) / "disk0-flat.vmdk"
+    assert flat.read_bytes()[:6] == b"theirs"
+    runs.forget("other")
+
+
+def test_a_name_that_somebody_has_is_left_alone(stage: Stage) -> None:
+    """A VM without our marks is neither taken over nor deleted."""
+    foreign = stage.vms()[0]
+    with pytest.raises(Refused, match="did not create"):
+        stage.target.create(VMSpec(foreign, Firmware.BIOS, 1, 32 * MIB, ()))
+    stage.target.delete(VMRef(foreign))
+    stage.target.power_off(VMRef(foreign), grace=0)
+    assert foreign in stage.vms()
+    told = stage.other.read(stage.ref(foreign), "runtime.powerState")
+    assert str(told["runtime.powerState"]) == "poweredOn"
+
+
+def test_two_engines_on_one_host_do_not_meet(one: Stage) -> None:
+    """A second engine neither finds nor deletes the first one's VM of the same name."""
+    one.target.create(SPEC)
+    second = hypervisor(one.sim, one.store, one.folder / "another-engine")
+    with pytest.raises(Refused):
+        second.create(SPEC)
+    second.delete(VM)
+    assert one.vms().count("web01") == 1
+
+
+def test_an_isolated_network_with_a_way_out_is_refused(stage: Stage) -> None:
+    """A port group on a switch with an uplink is not isolated, whatever it is called."""
+    target = hypervisor(stage.sim, stage.store, stage.folder / "state", isolated="VM Network")
+    with pytest.raises(Refused, match="uplink"):
+        target.create(SPEC)
+    assert stage.own_vms() == 0
+
+
+def test_another_share_under_our_name_is_refused(one: Stage) -> None:
+    """A datastore of our name that shows another folder is no place for disks."""
+    (one.sim.folder / "elsewhere").mkdir()
+    (one.sim.folder / "bp-esx-01").unlink()
+    (one.sim.folder / "bp-esx-01").symlink_to(one.sim.folder / "elsewhere")
+    one.target.create(SPEC)
+    with pytest.raises(HypervisorError):
+        one.target.power_on(VM, one.boot_point(), Network.NONE)
+    assert one.target.signs_of_life(VM).power is Power.OFF
+
+
+def test_a_vm_that_was_deleted_by_hand_is_made_again(stage: Stage) -> None:
+    """What somebody deleted is unknown, and the next create makes it anew."""
+    layer = stage.boot_point()
+    stage.target.create(SPEC)
+    stage.do(stage.ref().Destroy_Task())
+    with pytest.raises(HypervisorError, match="does not exist"):
+        stage.target.power_on(VM, layer, Network.NONE)
+    stage.target.create(SPEC)
+    stage.target.power_on(VM, layer, Network.NONE)
+    assert stage.own_vms() == 1
