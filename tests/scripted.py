@@ -468,6 +468,12 @@ class ScriptedService:
         own = replace(self._standby(name).retention, hold="")
         self._retain(replace(self._standby(name), retention=own))
 
+    def release_guard(self, name: str, note: str, actor: str) -> None:
+        """Undo the guard's hold."""
+        self._asked("release_guard", name, note, actor)
+        own = replace(self._standby(name).retention, hold="")
+        self._retain(replace(self._standby(name), retention=own))
+
     def set_retention(self, name: str, keep: int, told: Retention, actor: str) -> None:
         """Take up new settings."""
         self._asked("set_retention", name, str(keep), actor)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from engine.api.converting import Convert
+from engine.api.guarding import ReleaseGuard
 from engine.api.pausing import Build, Hold, Resume
 from engine.api.pinning import HoldRetention, Pin, ReleaseRetention, Unpin
 from engine.api.views import Done, Step
@@ -130,6 +131,7 @@ ACTIONS: Mapping[str, Action] = {
     "unpin": Unpin(),
     "hold-retention": HoldRetention(),
     "release-retention": ReleaseRetention(),
+    "release-guard": ReleaseGuard(),
 }
 
 

@@ -22,6 +22,7 @@ from engine.api.conversion_views import (
     LedgerView,
 )
 from engine.api.fleet import outlooks
+from engine.api.guarding import GuardView, guard_view
 from engine.api.keeping_views import RetentionView
 from engine.api.plans import Actor, Plans, check_name, require
 from engine.api.present import job_view, journal_view, standby_view
@@ -142,6 +143,10 @@ class Calls:
         """Return a page of what a conversion changed, or did otherwise than another."""
         return conversions.ledger(self.service, ask)
 
+    def guard(self, ask: asks.MachineAsk, _actor: Actor) -> GuardView:
+        """Return what the ransomware guard thinks of a machine."""
+        return guard_view(self.service, ask)
+
     def retention(self, ask: keeping.RetentionAsk, _actor: Actor) -> RetentionView:
         """Return what stays, what goes, and why."""
         return keeping.retention(self.service, ask)
@@ -227,6 +232,7 @@ CALLS: Mapping[str, Call[Any]] = {
     "guest": Call(asks.PointAsk, Role.VIEWER, Calls.guest),
     "ledger": Call(asks.LedgerAsk, Role.VIEWER, Calls.ledger),
     "conversion.plan": Call(asks.PointAsk, Role.VIEWER, Calls.plan_conversion),
+    "guard": Call(asks.MachineAsk, Role.VIEWER, Calls.guard),
     "retention": Call(keeping.RetentionAsk, Role.VIEWER, Calls.retention),
     "retention.set": Call(keeping.RetentionSetAsk, Role.ADMIN, Calls.set_retention),
     "guest.report": Call(reports.ReportAsk, Role.OPERATOR, Calls.report),

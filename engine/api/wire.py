@@ -20,6 +20,7 @@ Methods and their params (all objects) and results:
     guest            {machine, point?}                     GuestView
     ledger           {machine, point?, against?, first?}   LedgerView
     conversion.plan  {machine, point?}                     ConversionView
+    guard            {machine}                             GuardView
     retention        {machine, settings?}                  RetentionView
     retention.set    {machine, settings, confirm}          Done
     guest.report     {machine, point?, report}             GuestView
@@ -27,9 +28,9 @@ Methods and their params (all objects) and results:
 
 `changes` is a notification with a Picture. `plan` knows the actions start, stop, build, convert,
 cancel (with `job`), hold (with `reason`), resume, pin (`reason`: its note), unpin, hold-retention
-(with `reason`), release-retention. `serial` gives safe text lines from byte offset
-`after` on. A `run` or `standby.*` call with a `key` that was used before gives the answer of that
-time.
+(with `reason`), release-retention, release-guard (`reason`: its note). `serial` gives safe text
+lines from byte offset `after` on. A `run` or `standby.*` call with a `key` that was used before
+gives the answer of that time.
 """
 
 from __future__ import annotations

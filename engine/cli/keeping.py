@@ -10,6 +10,22 @@ _PERIOD = "of the newest N {} with boot points the first stays"
 
 KEEPING = (
     Command(
+        "guard",
+        "Say whether a machine's increments look like ransomware; release its hold.",
+        "guarding:guard",
+        (
+            "bootpoint guard erp",
+            "bootpoint guard erp --json",
+            "bootpoint guard release erp --note 'the new archive was copied'",
+        ),
+        (
+            Option(
+                ("words",), "the machine; or: release MACHINE", "MACHINE", nargs="+", kind="machine"
+            ),
+            Option(("--note",), "why all is well, for the journal", "TEXT", default=""),
+        ),
+    ),
+    Command(
         "retention",
         "Say which boot points of a machine stay, which go, and why.",
         "keeping:retention",

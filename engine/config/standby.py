@@ -43,6 +43,7 @@ class _Standby(Section):
     conversion: ConversionMode = ConversionMode.AUTO
     priority: Priority = Priority.NORMAL
     blackouts: list[str] | None = None
+    guard_released: datetime | None = None
     held: str = ""
     held_until: datetime | None = None
     created_at: datetime | None = None
@@ -103,6 +104,7 @@ def _standby(file: Path, told: _Standby) -> Standby:
         bus=told.bus,
         conversion=told.conversion,
         priority=told.priority,
+        guard_released=_utc(told.guard_released, "guard_released", file),
         held=told.held,
         retention=read_keeping(told.retention),
         blackouts=None if told.blackouts is None else read_blackouts(told.blackouts, file),
@@ -139,6 +141,7 @@ def dump_standby(standby: Standby) -> str:
         if standby.conversion is ConversionMode.AUTO
         else str(standby.conversion),
         "priority": None if standby.priority is Priority.NORMAL else str(standby.priority),
+        "guard_released": standby.guard_released,
         "held": standby.held or None,
         "blackouts": None if standby.blackouts is None else [one.text for one in standby.blackouts],
         "held_until": standby.held_until,

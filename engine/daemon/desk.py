@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
-from engine.daemon import conversions, keeping
+from engine.daemon import conversions, guarding, keeping
 from engine.daemon.engine import Engine
 from engine.daemon.reports import Reports
 from engine.daemon.service import Snapshot
@@ -111,14 +111,11 @@ class Desk:
 
     def serial(self, name: str, after: int) -> tuple[bytes, int]:
         """Return raw serial bytes from `after` on (at most 64 KiB) and the next offset."""
-        standby = self._standby(name)
-        hypervisor = self._opened(standby)
-        return hypervisor.serial(VMRef(standby.name), after)
+        return self._opened(self._standby(name)).serial(VMRef(name), after)
 
     def screen(self, name: str) -> bytes:
         """Return the guest's screen as PNG."""
-        standby = self._standby(name)
-        return self._opened(standby).screen(VMRef(standby.name))
+        return self._opened(self._standby(name)).screen(VMRef(name))
 
     # --- definitions ------------------------------------------------------------------------
 
@@ -217,6 +214,10 @@ class Desk:
         """Undo `hold_retention`."""
         keeping.release(self._engine, self._standby(name), actor)
 
+    def release_guard(self, name: str, note: str, actor: str) -> None:
+        """Undo the ransomware guard's hold."""
+        guarding.release(self._engine, self._standby(name), note, actor)
+
     def set_retention(self, name: str, keep: int, told: Retention, actor: str) -> None:
         """Write new settings into the standby's file."""
         keeping.set_retention(self._engine, self._standby(name), keep, told, actor)
@@ -279,9 +280,8 @@ class Desk:
         state = engine.state.read()
         starting = [j for j in state.live_jobs(name) if j.kind is JobKind.START]
         if name not in state.runs and not starting:
-            raise Refused(
-                Problem("vm.not-running", f"{name} does not run.", "Nothing was changed.")
-            )
+            told = Problem("vm.not-running", f"{name} does not run.", "Nothing was changed.")
+            raise Refused(told)
         self._refuse_busy(name, {JobKind.STOP})
         self._end_jobs(name, {JobKind.START})
         return engine.queue(standby, WantedJob(JobKind.STOP, name, None, f"{actor} asked for it"))

@@ -18,6 +18,7 @@ from dataclasses import replace
 from functools import partial
 
 from engine.daemon.given import Settings, StandbyFiles, Watcher
+from engine.daemon.guarding import watch_all
 from engine.daemon.intake import Intake, gaps
 from engine.daemon.pauses import end_pauses
 from engine.daemon.performer import Performer
@@ -274,6 +275,7 @@ class Engine:
     def _plan_jobs(self) -> bool:
         with self.lock:
             state = self.state.read()
+            watch_all(self, state)
             now, upkeep = self.clock.now(), upkeep_of_all(self, state)
             wanted = planner.next_jobs(
                 self.standbys,

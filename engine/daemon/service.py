@@ -125,6 +125,9 @@ class Service(Protocol):
     def release_retention(self, name: str, actor: str) -> None:
         """Undo `hold_retention`."""
 
+    def release_guard(self, name: str, note: str, actor: str) -> None:
+        """Undo the ransomware guard's hold; what has arrived by now is known to it."""
+
     def set_retention(self, name: str, keep: int, told: Retention, actor: str) -> None:
         """Write new settings into its configuration file; `told.hold` counts for nothing."""
 

@@ -14,6 +14,7 @@ from hashlib import sha256
 
 from engine.model.alarms import Condition
 from engine.model.fleet import Standing
+from engine.model.guard import GUARD
 from engine.model.images import Arrival, RootView
 from engine.model.ladder import silence, span
 from engine.model.machine import Gravity
@@ -255,7 +256,21 @@ def engine(scene: Scene) -> Iterator[Condition]:
         )
 
 
-WATCHES: list[Watch] = [breach, silent, failing, folders, broken, targets, engine]
+def guarded(scene: Scene) -> Iterator[Condition]:
+    """Increments that look like ransomware: `guard:MACHINE`, urgent until released by hand."""
+    for name, standby in scene.standbys.items():
+        if standby.retention.hold.startswith(GUARD):
+            yield Condition(
+                f"guard:{name}",
+                Severity.ERROR,
+                name,
+                "may be encrypted by ransomware",
+                f"Retention of {name} is on hold by {safe(standby.retention.hold, 600)}",
+                f"Look at the machine. If all is well: bootpoint guard release {name}",
+            )
+
+
+WATCHES: list[Watch] = [breach, silent, failing, folders, broken, targets, engine, guarded]
 """All watches. Whoever knows another kind of trouble adds a function."""
 
 

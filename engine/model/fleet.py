@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from engine.model.guard import GUARD
 from engine.model.images import RecoveryPoint
 from engine.model.ladder import Ladder, climb, silence
 from engine.model.line import forks, is_usable, lies_in
@@ -232,6 +233,8 @@ def _alarms(
     limits: Limits,
 ) -> list[str]:
     told = []
+    if standby.retention.hold.startswith(GUARD):
+        told.append(f"Retention is on hold by {safe(standby.retention.hold, 600)}")
     if around.lost:
         told.append(f"Target {standby.target} does not answer: {around.lost}")
     if failed is not None:

@@ -101,6 +101,7 @@ class Standby:
         bus: None: as the guest has drivers for.
         conversion: Whether its boot points are converted for new hardware.
         priority: Of its jobs, against those of other standbys.
+        guard_released: When an operator last told the ransomware guard that all is well.
         blackouts: Windows in which no boot point is begun; None: those of the engine.
         held: Who paused the work, and why; empty when it is not paused.
         held_until: When the pause ends by itself, UTC; None: when somebody resumes it.
@@ -122,6 +123,7 @@ class Standby:
     conversion: ConversionMode = ConversionMode.AUTO
     priority: Priority = Priority.NORMAL
     blackouts: tuple[Blackout, ...] | None = None
+    guard_released: datetime | None = None
     held: str = ""
     held_until: datetime | None = None
     created_at: datetime | None = None

@@ -3,6 +3,7 @@
     python -m tests.bench [--data MIB] [--virtual GIB] [--increment MIB] [--large GIB] [--rounds N]
                           [--folder DIR] [--json FILE]
     python -m tests.bench conversion …      only the conversion of guests: tests/bench/conversion.py
+    python -m tests.bench scale …           only large sites: tests/bench/scale.py
 
 The folder should have room for about six times the data. The reflink store lies on an XFS image
 mounted by loop (root), when the folder's own file system has no reflinks.
@@ -24,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.stores.probe import probe
-from tests.bench import conversion
+from tests.bench import conversion, scale
 from tests.bench.data import change_disk, make_disk
 from tests.bench.measure import Contender, Taken, side_by_side
 
@@ -241,6 +242,8 @@ def main() -> int:
     """Measure, print the tables."""
     if sys.argv[1:2] == ["conversion"]:
         return conversion.main(sys.argv[2:])
+    if sys.argv[1:2] == ["scale"]:
+        return scale.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--data", type=int, default=1024, help="MiB of data on the disk")
     parser.add_argument("--virtual", type=int, default=4, help="GiB of the disk")

@@ -233,7 +233,8 @@ def test_each_default_in_the_sample_standby_is_the_codes() -> None:
     """The commented standby names every key an operator sets, and its true default."""
     said = commented(SAMPLE / "standbys.d" / "erp.toml")
     code = flat(dict(standby_defaults()))
-    for written_by_the_engine in ("held", "held_until", "created_at", "retention.hold"):
+    internal = ("held", "held_until", "created_at", "guard_released", "retention.hold")
+    for written_by_the_engine in internal:
         del code[written_by_the_engine]
     examples = {key for key, value in code.items() if value is None}
     own = {key for key in examples if not key.startswith("retention.")}

@@ -1,0 +1,118 @@
+"""`make bench BENCH=scale`: figures of a large site, and how they grow with its size.
+
+    python -m tests.bench scale [--machines 500] [--small 50] [--files 100000] [--json FILE]
+
+Each figure comes from a process of its own (`tests.bench.hub`), once for the large and once for
+the small site. Times of decisions are processor time of the deciding thread, all others are wall
+time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engine.images.watching.scan import Scanner
+from tests.arrivals import JsonFormat, chain, encode
+
+FIGURES = {
+    "plan_next_ms": ("one decision of the planner, ms", "≤ 50"),
+    "plan_first_ms": ("first decision after a start, ms", "–"),
+    "plan_points_ms": ("naming all boot points that are missing, ms", "–"),
+    "first_job_s": ("first job begins after engine start, s", "≤ 5"),
+    "starved_rounds": ("longest wait for a turn, rounds", "≤ 2"),
+    "cpu_ms_per_job": ("processor time for each job, ms", "–"),
+    "snapshot_ms": ("picture for consoles, ms", "–"),
+    "rss_busy_mib": ("memory at work, with the simulated layers, MiB", "≤ 300"),
+    "rss_idle_mib": ("memory at rest, with the simulated layers, MiB", "≤ 300"),
+    "idle_cpu_percent": ("processor at rest, % of a core", "≤ 1"),
+    "scan_first_s": ("first scan, every file opened, s", "–"),
+    "scan_again_s": ("rescan, s", "≤ 5"),
+}
+FILES_OF_A_POINT = 2
+
+
+def hub(what: str, machines: int, *more: str) -> dict[str, float]:
+    """Measure one thing of a site in a process of its own."""
+    command = [sys.executable, "-m", "tests.bench.hub", what, "--machines", str(machines), *more]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(told.stdout)
+    return found
+
+
+def site(machines: int, rounds: float) -> dict[str, float]:
+    """Return all figures of a site but those of its files."""
+    found = hub("plan", machines)
+    found |= hub("busy", machines, "--rounds", str(rounds))
+    found |= hub("idle", machines)
+    return found
+
+
+def scans(files: int, machines: int) -> dict[str, float]:
+    """Return how long the first scan and a rescan of watched folders take."""
+    points = max(files // machines // FILES_OF_A_POINT, 1)
+    parts = [
+        part for shot in chain(points, set_id="s00000", machine="m00000") for part in shot.parts
+    ]
+    drafts = [(part.path, encode(part)) for part in parts]
+    with tempfile.TemporaryDirectory(prefix="bench-scan-") as folder:
+        scanners = []
+        for number in range(machines):
+            place = Path(folder) / f"m{number:05d}"
+            place.mkdir()
+            for name, content in drafts:
+                own = content.replace(b'00000"', f'{number:05d}"'.encode())
+                (place / name).write_bytes(own.replace(b"s00000-", f"s{number:05d}-".encode()))
+            formats = (JsonFormat(0),)
+            scanners.append(Scanner(str(place), formats, quiet_s=0, monotonic=time.monotonic))
+        now = datetime(2026, 3, 1, tzinfo=UTC)
+        taken = []
+        for _ in range(3):
+            began = time.perf_counter()
+            views = [scanner.scan(now) for scanner in scanners]
+            taken.append(time.perf_counter() - began)
+        assert sum(view.files for view in views) == len(drafts) * machines
+        assert all(len(view.sets) == 1 for view in views), views[0]
+    return {"scan_first_s": taken[0], "scan_again_s": taken[2]}
+
+
+def table(large: Mapping[str, float], small: Mapping[str, float], sizes: tuple[int, int]) -> str:
+    """Return the figures as a Markdown table."""
+    more = sizes[0] / sizes[1]
+    lines = [
+        f"| what | {sizes[0]} machines | {sizes[1]} machines | ratio (linear: {more:.0f}) | aim |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for key, (what, aim) in FIGURES.items():
+        ratio = large[key] / small[key] if small[key] else float("nan")
+        lines.append(f"| {what} | {large[key]:.2f} | {small[key]:.2f} | {ratio:.1f} | {aim} |")
+    return "\n".join(lines)
+
+
+def main(argv: list[str]) -> int:
+    """Measure, print the table."""
+    parser = argparse.ArgumentParser(prog="make bench BENCH=scale", description=__doc__)
+    parser.add_argument("--machines", type=int, default=500)
+    parser.add_argument("--small", type=int, default=50)
+    parser.add_argument("--files", type=int, default=100_000)
+    parser.add_argument("--rounds", type=float, default=3)
+    parser.add_argument("--json", type=Path, default=None)
+    told = parser.parse_args(argv)
+    found = []
+    for machines in (told.machines, told.small):
+        files = told.files * machines // told.machines
+        found.append(site(machines, told.rounds) | scans(files, machines))
+    print(f"{platform.platform()}, Python {platform.python_version()}; 30 boot points and 20")
+    print(f"waiting increments a machine; {told.files} files\n")
+    print(table(found[0], found[1], (told.machines, told.small)))
+    if told.json:
+        told.json.write_text(json.dumps({"large": found[0], "small": found[1]}))
+    return 0
