@@ -60,7 +60,7 @@ class GuestView(msgspec.Struct, kw_only=True):
 class DriverView(msgspec.Struct, kw_only=True):
     """One driver package of a registered source; `refused`: why it is not used, empty when it is.
 
-    `systems`: the Windows it can be used for, such as `2019 amd64`.
+    `systems`: the Windows that take it, such as `2019 amd64`.
     """
 
     device: str

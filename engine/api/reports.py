@@ -51,7 +51,7 @@ def take(
         problem = Problem("report.form", "The report is not in base 64.", "Nothing was changed.")
         raise WrongUse(problem) from None
     verdict = _judged(service.snapshot(), point, guest, data)
-    said = "as expected." if not verdict.doubts else f"{len(verdict.doubts)} doubts."
+    said = _said(len(verdict.doubts))
     kept = service.reports.keep(point.standby, point.id, data, actor, said)
     return _view(kept, verdict)
 
@@ -94,3 +94,9 @@ def _view(report: Report, verdict: Verdict) -> ReportView:
         facts=[safe(fact, 400) for fact in verdict.facts],
         doubts=[safe(doubt, 400) for doubt in verdict.doubts],
     )
+
+
+def _said(doubts: int) -> str:
+    if not doubts:
+        return "as expected."
+    return "1 doubt." if doubts == 1 else f"{doubts} doubts."

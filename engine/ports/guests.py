@@ -28,7 +28,7 @@ class DriverFacts:
     Attributes:
         device: What it drives, in words; `name`: its usual name, such as `viostor`.
         folder: Where its `.inf` is in the source.
-        systems: Windows that it can be used for: `2019 amd64`, …
+        systems: Windows that take it: `2019 amd64`, …; none where another package is better.
         refused: Why it is not used; empty when it is.
     """
 

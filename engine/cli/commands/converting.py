@@ -107,7 +107,7 @@ def drivers(context: Context) -> int:
         return 0
     for number, source in enumerate(found):
         output.say(*([""] if number else []), f"DRIVERS in {source.path}")
-        heads = ["DRIVER", "DEVICE", "VERSION", "FOR WINDOWS", "PACKAGE"]
+        heads = ["DRIVER", "DEVICE", "VERSION", "USED FOR WINDOWS", "PACKAGE"]
         rows = [
             [
                 one.name,
@@ -131,7 +131,7 @@ def _systems(told: Sequence[str]) -> str:
     for one in told:
         name, _, arch = one.rpartition(" ")
         by_arch.setdefault(arch, []).append(name)
-    return "; ".join(f"{', '.join(names)} ({arch})" for arch, names in by_arch.items()) or "none"
+    return "; ".join(f"{', '.join(names)} ({arch})" for arch, names in by_arch.items()) or "-"
 
 
 # --- ledger ---------------------------------------------------------------------------------

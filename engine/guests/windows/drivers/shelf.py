@@ -13,7 +13,7 @@ import io
 import logging
 import tarfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from engine.guests.windows.drivers.inf import Target
 from engine.guests.windows.drivers.package import ROLES, Driver, Package, Refusal, best, driver_of
 from engine.guests.windows.drivers.reading import identity_of, packages_in, read_files
 from engine.local.durable import durable_replace, make_folder, open_folder
-from engine.model.errors import Failure
+from engine.model.errors import Failure, Problem
 from engine.model.machine import Gravity
 from engine.model.text import safe
 from engine.ports import DriverFacts, DriverSource, Finding
@@ -46,11 +46,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """One configured path as it was read last. `told`: how it is shown."""
+    """One configured path as it was read last. `odd`: about what in it cannot be used."""
 
     identity: str
-    packages: tuple[Package, ...]
-    told: DriverSource
+    packages: tuple[Package, ...] = ()
+    odd: tuple[str, ...] = ()
+    problem: Problem | None = None
 
 
 class DriverShelf:
@@ -67,6 +68,7 @@ class DriverShelf:
         self._cache = cache
         self._lock = threading.Lock()
         self._known: Mapping[Path, _Source] = {}
+        self._told: Sequence[DriverSource] = ()
         self._stopping = threading.Event()
         self._on_change: Callable[[], None] = _nothing
         self._thread: threading.Thread | None = None
@@ -84,8 +86,7 @@ class DriverShelf:
 
     def sources(self) -> Sequence[DriverSource]:
         """Return what is known, without waiting."""
-        known = self._known
-        return [known[path].told for path in self._paths if path in known]
+        return self._told
 
     def refresh(self) -> None:
         """Read what is new or has changed; what has not costs a look at its names."""
@@ -94,6 +95,7 @@ class DriverShelf:
             self._known = {path: self._look(path, before.get(path)) for path in self._paths}
             is_other = before != self._known
             if is_other:
+                self._told = _told(self._known)
                 self._sweep()
         if is_other:
             self._on_change()
@@ -119,9 +121,9 @@ class DriverShelf:
                 return known
             found = packages_in(path, self._files(path, identity))
         except Failure as failure:
-            return _bad(path, failure)
+            return _Source("", problem=failure.problem)
         log.info("drivers source=%s packages=%d", safe(str(path), 200), len(found.packages))
-        return _Source(identity, found.packages, _told(path, found.packages, found.odd))
+        return _Source(identity, found.packages, found.odd)
 
     # --- cache ------------------------------------------------------------------------------
 
@@ -196,41 +198,48 @@ def _unpacked(place: Path) -> Mapping[str, bytes] | None:
 # --- what is shown ----------------------------------------------------------------------------
 
 
-def _bad(path: Path, failure: Failure) -> _Source:
-    problem = failure.problem
-    finding = Finding(Gravity.WARNING, problem.key, problem.happened, problem.remedy)
-    return _Source("", (), DriverSource(safe(str(path), 200), (), (finding,)))
-
-
-def _told(path: Path, packages: Sequence[Package], odd: Sequence[str]) -> DriverSource:
-    uses = systems.uses_of(packages)
-    facts, findings = [], []
-    for package in packages:
-        use = uses[package.title]
-        facts.append(
-            DriverFacts(
-                device=use.role.title,
-                name=use.role.name,
-                version=package.shown_version,
-                folder=package.title,
-                systems=use.systems,
-                refused=use.refusal.why if use.refusal else "",
-            )
+def _told(known: Mapping[Path, _Source]) -> Sequence[DriverSource]:
+    """Return all sources as they are shown; a package is judged beside those of the others."""
+    uses = iter(systems.uses_of([p for source in known.values() for p in source.packages]))
+    return tuple(
+        DriverSource(
+            safe(str(path), 200),
+            tuple(_fact(package, use) for package, use in pairs),
+            tuple(_findings(source, pairs)),
         )
+        for path, source in known.items()
+        for pairs in [[(package, next(uses)) for package in source.packages]]
+    )
+
+
+def _fact(package: Package, use: systems.Use) -> DriverFacts:
+    return DriverFacts(
+        device=use.role.title,
+        name=use.role.name,
+        version=package.shown_version,
+        folder=package.title,
+        systems=use.systems,
+        refused=use.refusal.why if use.refusal else "",
+    )
+
+
+def _findings(source: _Source, pairs: Sequence[tuple[Package, systems.Use]]) -> Iterator[Finding]:
+    problem = source.problem
+    if problem is not None:
+        yield Finding(Gravity.WARNING, problem.key, problem.happened, problem.remedy)
+        return
+    for package, use in pairs:
+        key = f"driver:{package.title}"
         if use.refusal:
             text = f"Driver package {package.title} is not used: {use.refusal.why}."
-            findings.append(
-                Finding(Gravity.WARNING, f"driver:{package.title}", text, use.refusal.remedy)
-            )
-        findings += [
-            Finding(Gravity.NOTE, f"driver:{package.title}:doubt", doubt) for doubt in use.doubts
-        ]
-    for number, sentence in enumerate(odd):
-        findings.append(Finding(Gravity.WARNING, f"driver:odd:{number}", sentence, _AGAIN))
-    if not packages and not odd:
+            yield Finding(Gravity.WARNING, key, text, use.refusal.remedy)
+        for doubt in use.doubts:
+            yield Finding(Gravity.NOTE, f"{key}:doubt", doubt)
+    for number, sentence in enumerate(source.odd):
+        yield Finding(Gravity.WARNING, f"driver:odd:{number}", sentence, _AGAIN)
+    if not pairs and not source.odd:
         text = "No driver of a virtual disk controller or network card is in it."
-        findings.append(Finding(Gravity.WARNING, "driver:none", text, _WHICH))
-    return DriverSource(safe(str(path), 200), tuple(facts), tuple(findings))
+        yield Finding(Gravity.WARNING, "driver:none", text, _WHICH)
 
 
 _AGAIN = "Get the package again from who made it, with all of its files."

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.guests.windows.drivers.inf import Arch, Inf, Target
+from engine.guests.windows.drivers.inf import Arch, Target
 from engine.guests.windows.drivers.package import (
     ROLES,
     Driver,
     Package,
     Refusal,
     Role,
+    best,
     driver_of,
     roles_of,
 )
@@ -33,9 +34,19 @@ SYSTEMS: Sequence[tuple[str, tuple[int, int, int, int]]] = (
 """What people call a Windows: major, minor, build, kind of product."""
 
 
+_CLIENTS = frozenset({"7", "8", "8.1", "10"})
+"""Those that there are for 32 bits; of ARM there are 10 and 11."""
+_ARM = frozenset({"10", "11"})
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What one package is good for. `systems`: `2019 amd64`, …; `refusal`: of whole packages."""
+    """What one package is good for, among all that there are.
+
+    Attributes:
+        systems: Windows that take it: `2019 amd64`, …; none where another one is better.
+        refusal: Why no Windows takes it, though it is for some.
+    """
 
     role: Role
     systems: tuple[str, ...]
@@ -43,31 +54,46 @@ class Use:
     doubts: tuple[str, ...]
 
 
-def uses_of(packages: Sequence[Package]) -> Mapping[str, Use]:
-    """Return for each package, by its title, which Windows it can be used for."""
-    return {package.title: _use(package) for package in packages}
+def uses_of(packages: Sequence[Package]) -> Sequence[Use]:
+    """Return for each package what it is good for, beside the others."""
+    taken: list[list[str]] = [[] for _ in packages]
+    refusals: list[list[Refusal]] = [[] for _ in packages]
+    doubts: list[dict[str, None]] = [{} for _ in packages]
+    fits = [False for _ in packages]
+    for name, target in _targets():
+        rivals: dict[str, list[tuple[int, Driver]]] = {}
+        for at, package in enumerate(packages):
+            match driver_of(package, target):
+                case Driver() as driver:
+                    rivals.setdefault(driver.role.name, []).append((at, driver))
+                    doubts[at] |= dict.fromkeys(driver.doubts)
+                    fits[at] = True
+                case Refusal() as refused:
+                    refusals[at].append(refused)
+        for found in rivals.values():
+            winner = best([driver for _, driver in found])
+            taken[next(at for at, driver in found if driver is winner)].append(
+                f"{name} {target.arch}"
+            )
+    return [
+        Use(
+            _role(package),
+            tuple(taken[at]),
+            refusals[at][0] if refusals[at] and not fits[at] else None,
+            tuple(doubts[at]),
+        )
+        for at, package in enumerate(packages)
+    ]
 
 
-def _use(package: Package) -> Use:
-    names, refusals, doubts = [], [], dict[str, None]()
-    for name, target in _targets(package.inf):
-        match driver_of(package, target):
-            case Driver() as driver:
-                names.append(f"{name} {target.arch}")
-                doubts |= dict.fromkeys(driver.doubts)
-            case Refusal() as refused:
-                refusals.append(refused)
+def _role(package: Package) -> Role:
     wanted = roles_of(package.inf)
-    role = next(role for role in ROLES if role.name in wanted)
-    refusal = refusals[0] if refusals and not names else None
-    return Use(role, tuple(names), refusal, tuple(doubts))
+    return next(role for role in ROLES if role.name in wanted)
 
 
-def _targets(inf: Inf) -> Iterator[tuple[str, Target]]:
-    told = " ".join(
-        value.lower() for line in inf.sections.get("manufacturer", ()) for value in line.values[1:]
-    )
-    for arch in Arch:
-        if f"nt{arch}" in told or arch is Arch.X86:
-            for name, (major, minor, build, product) in SYSTEMS:
+def _targets() -> Iterator[tuple[str, Target]]:
+    for arch in (Arch.AMD64, Arch.X86, Arch.ARM64):
+        for name, (major, minor, build, product) in SYSTEMS:
+            there = {Arch.X86: _CLIENTS, Arch.ARM64: _ARM}.get(arch)
+            if there is None or name in there:
                 yield name, Target(arch, major, minor, build, product)
