@@ -11,17 +11,20 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
+from engine import app
+from engine.config.engine import load_engine
+from engine.guests.windows.drivers.shelf import DriverShelf
 from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.host import EsxiHypervisor
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
-from engine.model.errors import HypervisorError, Refused
+from engine.model.errors import HypervisorError, Refused, WrongUse
 from engine.model.layers import LayerKind, LayerName
 from engine.model.machine import CardModel, DiskBus, Firmware, Network, Nic, Power, VMRef, VMSpec
 from engine.stores.probe import open_store
 from tests.contract.disk_chains import MIB, grow, seen, xfs
 from tests.vcsim.proxy import Drop, Fault, Step
-from tests.vcsim.simulator import Sim
+from tests.vcsim.simulator import PASSWORD, USER, Sim
 from tests.vcsim.standby import hypervisor
 
 __all__ = ["xfs"]
@@ -152,8 +155,8 @@ def test_an_expired_session_costs_nothing(one: Stage, method: str) -> None:
     [
         ("CreateVM_Task", Fault("RestrictedVersion")),
         ("CreateVM_Task", Fault("NoPermission")),
-        ("ReconfigVM_Task", Fault("TaskInProgress")),
-        ("PowerOnVM_Task", Fault("HostCommunication")),
+        ("ReconfigVM_Task", Fault("NoDiskSpace")),
+        ("PowerOnVM_Task", Fault("InsufficientResourcesFault")),
         ("CreateNasDatastore", Fault("PlatformConfigFault")),
     ],
 )
@@ -168,6 +171,33 @@ def test_a_refusal_is_told_and_the_next_try_succeeds(one: Stage, method: str, st
     _start(one, layer)
     assert one.target.signs_of_life(VM).power is Power.ON
     assert one.own_vms() == 1
+
+
+@pytest.mark.parametrize("name", ["TaskInProgress", "HostCommunication"])
+def test_a_busy_host_is_asked_again_after_a_pause(one: Stage, name: str) -> None:
+    """Twice is waited out, each time longer; the third is told. Less is asked meanwhile."""
+    waited: list[float] = []
+    layer = one.boot_point()
+    target = hypervisor(one.sim, one.store, one.folder / "state", pauses=waited)
+    target.create(SPEC)
+    one.sim.proxy.plan("ReconfigVM_Task", *[Fault(name)] * 3)
+    with pytest.raises(faults.HostBusy):
+        target.power_on(VM, layer, Network.NONE)
+    assert [2.5 <= waited[0] <= 7.5, 5 <= waited[1] <= 15, len(waited)] == [True, True, 2]
+    assert target._gate.open == 1
+    one.sim.proxy.plan("PowerOnVM_Task", *[Fault(name)] * 2)
+    target.power_on(VM, layer, Network.NONE)
+    assert target.signs_of_life(VM).power is Power.ON
+
+
+def test_without_an_address_nothing_is_mounted(one: Stage) -> None:
+    """A host is never told to mount from nowhere."""
+    layer = one.boot_point()
+    target = hypervisor(one.sim, one.store, one.folder / "state", server="")
+    target.create(SPEC)
+    with pytest.raises(WrongUse, match="address"):
+        target.power_on(VM, layer, Network.NONE)
+    assert one.sim.proxy.count("CreateNasDatastore") == 0
 
 
 def test_a_vm_is_made_as_vmware_hardware_and_not_connected(stage: Stage) -> None:
@@ -383,3 +413,39 @@ def test_a_vm_that_was_deleted_by_hand_is_made_again(stage: Stage) -> None:
     stage.target.create(SPEC)
     stage.target.power_on(VM, layer, Network.NONE)
     assert stage.own_vms() == 1
+
+
+def test_the_engine_opens_such_a_target_by_its_configuration(
+    sim: Sim, xfs: Path, tmp_path: Path
+) -> None:
+    """What `target add` writes is what the engine runs on: preflight, store, standby VM."""
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o600)
+    file = tmp_path / "engine.toml"
+    file.write_text(
+        f"""
+        state_dir = "{tmp_path}/state"
+        [targets.esx-01]
+        kind = "esxi"
+        uri = "{sim.proxy.url}"
+        store = {{ path = "{xfs}/engine-{tmp_path.name}" }}
+        [targets.esx-01.esxi]
+        user = "{USER}"
+        password = "file:{secret}"
+        pin = "{sim.certificate.pin}"
+        datastore = "LocalDS_0"
+        server = "127.0.0.1"
+        """
+    )
+    told = load_engine(file)
+    target = app._target(told.targets["esx-01"], told, DriverShelf((), tmp_path / "drivers"))
+    try:
+        opened = target.hypervisor()
+        assert opened.create(SPEC) == VM
+        status = target.status()
+        assert (status.kind, status.problem, status.store) == ("esxi", "", "reflink")
+        assert "esxi.version" in {one.key for one in status.findings}
+    finally:
+        target.close()
+        target.store.close()  # type: ignore[attr-defined]  # stores of this kind have it

@@ -15,8 +15,13 @@ from tests.vcsim.simulator import Sim
 TARGET = "esx-01"
 
 
-def hypervisor(sim: Sim, store: Store, state: Path, **changes: str) -> EsxiHypervisor:
+def hypervisor(
+    sim: Sim, store: Store, state: Path, *, pauses: list[float] | None = None, **changes: str
+) -> EsxiHypervisor:
     """Open the target; the simulated host sees the store's run folders as a datastore.
+
+    Args:
+        pauses: Gets the seconds that would be waited, instead of a wait.
 
     vcsim looks a mount's name up in its working directory, so a symbolic link stands for NFS.
     """
@@ -25,8 +30,10 @@ def hypervisor(sim: Sim, store: Store, state: Path, **changes: str) -> EsxiHyper
     if not link.is_symlink():
         link.symlink_to(run)
     place = "DC0_C0" if "DC0" in _place(sim) else ""
-    told = {"production": "", "isolated": "bp-isolated"} | changes
-    wishes = Wishes(place, "LocalDS_0", told["production"], told["isolated"], "127.0.0.1", str(run))
+    told = {"production": "", "isolated": "bp-isolated", "server": "127.0.0.1"} | changes
+    wishes = Wishes(
+        place, "LocalDS_0", told["production"], told["isolated"], told["server"], str(run)
+    )
     opened = EsxiHypervisor(
         sim.account(target=TARGET),
         wishes,
@@ -34,6 +41,7 @@ def hypervisor(sim: Sim, store: Store, state: Path, **changes: str) -> EsxiHyper
         store.chain,
         SystemClock().now,
         timeout_s=20,
+        pause=(pauses if pauses is not None else []).append,
     )
     sim.opened.append(opened._session)
     return opened

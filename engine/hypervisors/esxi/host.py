@@ -27,7 +27,7 @@ from engine.hypervisors.esxi.machine import Machine, Machines
 from engine.hypervisors.esxi.network import isolation, make_isolated
 from engine.hypervisors.esxi.nfs import RunFolders, mount
 from engine.hypervisors.esxi.preflight import Wishes
-from engine.hypervisors.esxi.session import CALL_S, Account, Session
+from engine.hypervisors.esxi.session import CALL_S, Account, Session, clock_skew
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.owner import owner
 from engine.local.durable import make_folder
@@ -56,6 +56,10 @@ class Place:
     run: Path
 
 
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
 class EsxiHypervisor:
     """A host or a vCenter as a target. Thread-safe."""
 
@@ -68,31 +72,37 @@ class EsxiHypervisor:
         now: Callable[[], datetime],
         *,
         timeout_s: float = CALL_S,
+        pause: Callable[[float], object] = _wait,
     ) -> None:
         """Log in.
 
         Args:
             chains: Gives the layer tree of a VM by its name.
             now: This machine's clock.
+            timeout_s: Seconds without a byte after which a call is given up.
+            pause: Waits so many seconds.
 
         Raises:
             HypervisorError: The host cannot be reached, is not the trusted one, or refuses us.
         """
         self.name = account.target
         self.capabilities = Capabilities(None, "esxi", screen=False, serial=False)
-        self._wishes, self._chains, self._now = wishes, chains, now
+        self._wishes, self._chains, self._now, self._pause = wishes, chains, now, pause
         make_folder(place.folder)
         self._engine = owner(place.folder)
         self._runs = RunFolders(place.run, f"bp-{account.target}")
         self._gate = Gate()
         self._mounting = threading.Lock()
         self._session = Session(account, timeout_s=timeout_s)
-        self._machines = Machines(self._session, TaskWaiter(self._session), self._engine)
+        waiter = TaskWaiter(self._session)
+        self._machines = Machines(self._session, waiter, self._engine, self._wait_for_host)
 
     # --- the target ------------------------------------------------------------------------
 
     def preflight(self) -> Sequence[Finding]:
         """Look at licence, privileges, versions, space, networks; change nothing."""
+        _, took = clock_skew(self._session, self._now)
+        self._gate.latency(took)
         return preflight.findings(self._session, self._wishes, self._now)
 
     def chain(self, vm: VMRef) -> DiskChain:
@@ -159,6 +169,8 @@ class EsxiHypervisor:
 
     def _start(self, there: Machine, layer: LayerName, network: Network) -> None:
         vm = there.seen.vm
+        if not self._wishes.server:
+            raise WrongUse(_no_server(self.name))
         inventory = look(self._session, self._wishes.place)
         with self._mounting:
             place, server, share = self._wishes.place, self._wishes.server, self._wishes.share
@@ -247,6 +259,12 @@ class EsxiHypervisor:
 
     # --- inside ----------------------------------------------------------------------------
 
+    def _wait_for_host(self, seconds: float) -> None:
+        """Ask less of a host that is busy, then wait."""
+        self._gate.trouble()
+        log.info("target %s is busy, waiting %.0f s", self.name, seconds)
+        self._pause(seconds)
+
     def _check_unchanged(self, there: Machine) -> None:
         if why := layers.drift(there.seen, self._runs.shown(there.seen.vm)):
             raise faults.drifted(there.seen.vm, why)
@@ -301,6 +319,15 @@ def _not_isolated(name: str, host: str, why: str) -> Problem:
         f"Port group {safe(name)} on host {safe(host)} is not isolated: {why}.",
         "No VM was made or started.",
         "Choose another name as esxi.isolated, or take the uplink off its switch.",
+    )
+
+
+def _no_server(target: str) -> Problem:
+    return Problem(
+        "target.no-server",
+        f"Target {safe(target)} does not say under which address its hosts reach this appliance.",
+        "No VM was started.",
+        "Set esxi.server in its definition, and export the share to the hosts by NFSv3.",
     )
 
 

@@ -7,6 +7,7 @@ it did not happen; what is found decides, not what was sent.
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults, layers, specs
+from engine.hypervisors.esxi.gate import pauses
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.esxi.layers import Disk, Seen, State
 from engine.hypervisors.esxi.session import Session
@@ -52,9 +54,16 @@ class Machine:
 class Machines:
     """The VMs of one engine on one target. One thread at a time per VM: see `Gate.vm`."""
 
-    def __init__(self, session: Session, waiter: TaskWaiter, engine: str) -> None:
-        """Belong to an engine by its id."""
+    def __init__(
+        self, session: Session, waiter: TaskWaiter, engine: str, busy: Callable[[float], None]
+    ) -> None:
+        """Belong to an engine by its id.
+
+        Args:
+            busy: Waits some seconds, after a host said that it cannot now.
+        """
         self._session, self._waiter, self._engine = session, waiter, engine
+        self._busy = busy
 
     # --- looking ---------------------------------------------------------------------------
 
@@ -220,21 +229,24 @@ class Machines:
         change: Callable[[Machine], Any],
     ) -> Machine:
         """Make a change until what is found is what was wanted; each try looks first."""
-        for _ in range(faults.TRIES):
-            if is_done(vm.seen):
-                return vm
+        waits, left = pauses(random.random), faults.TRIES
+        while not is_done(vm.seen):
+            if not left:
+                raise _unanswered(self._session.account.target, doing)
+            left -= 1
             try:
                 self._waiter.result(change(vm), doing, deadline_s=_LONG_S)
             except faults.ReplyLost as failure:
                 log.warning("looking at %s after a lost reply: %s", vm.seen.vm, failure)
+            except faults.HostBusy:
+                if not left:
+                    raise
+                self._busy(next(waits))
             except faults.WrongState:
-                vm = self.look(vm.ref)
-                if not is_done(vm.seen):
+                if not is_done(self.look(vm.ref).seen):
                     raise
             vm = self.look(vm.ref)
-        if is_done(vm.seen):
-            return vm
-        raise _unanswered(self._session.account.target, doing)
+        return vm
 
 
 def _disks(devices: Sequence[Any]) -> Sequence[Disk]:
