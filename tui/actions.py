@@ -13,6 +13,7 @@ from engine.api.views import Done, Plan, SerialView
 from tui import keys
 from tui.conditions import point_of
 from tui.feed import Refusal
+from tui.keeping import Keeping
 from tui.look import Draft, Menu, Parts, Serial
 from tui.places import CONTENT
 from tui.question import Question, pause_words
@@ -37,7 +38,6 @@ class Actions:
     def __init__(self, console: Core) -> None:
         """Serve this console."""
         self._console = console
-        self._reading = Reading(console)
         self._verbs: dict[str, Callable[[], None]] = {
             "up": lambda: self._move(-1),
             "down": lambda: self._move(1),
@@ -58,10 +58,8 @@ class Actions:
             "hold": self._hold,
             "cancel": lambda: self._plan("cancel", job=console.spot.chosen),
             "convert": lambda: self._plan("convert"),
-            "guest": lambda: self._reading.open("guest"),
-            "ledger": lambda: self._reading.open("ledger"),
-            "dry_run": lambda: self._reading.open("dry run"),
-            "other": self._reading.compare,
+            **Reading(console).verbs(),
+            **Keeping(console, self._plan).verbs(),
             "serial": lambda: console.go("run", console.look().machine, subject=Serial()),
             "new": self._new,
             "redraw": self._redraw,
@@ -214,7 +212,7 @@ class Actions:
         if action == "cancel":
             params["machine"] = console.fleet.jobs[look.chosen].machine
         point = point_of(look)
-        if action in ("start", "convert") and point:
+        if action in ("start", "convert", "pin", "unpin") and point:
             params["point"] = point
         self._asking = True
         console.spawn(self._show_plan(params))

@@ -89,6 +89,12 @@ def no_point(fleet: Fleet, look: Look) -> str:
     return "" if point(fleet, look) is not None else "Choose a boot point first."
 
 
+def pinned(fleet: Fleet, look: Look) -> bool:
+    """Tell whether the boot point is pinned."""
+    found = point(fleet, look)
+    return found is not None and bool(found.pin)
+
+
 def no_trunk(fleet: Fleet, look: Look) -> str:
     """Say why the boot point cannot be converted."""
     found = point(fleet, look)

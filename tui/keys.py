@@ -20,6 +20,7 @@ from tui.conditions import (
     no_row,
     no_start,
     no_trunk,
+    pinned,
     runs,
 )
 from tui.look import Look
@@ -35,9 +36,11 @@ NEIGHBOURS_OF_F = frozenset("rtdgcv")
 LISTS = frozenset({"fleet", "jobs", "journal", "targets", "sets"})
 MACHINES = frozenset({"fleet", "machine", "point", "run"})
 POINTS = frozenset({"machine", "point"})
+RETENTION = frozenset({"retention"})
 EVERYWHERE = frozenset(
     {"fleet", "machine", "point", "run", "jobs", "journal", "targets", "sets", "set", "settings"}
     | REPORTS
+    | RETENTION
     | {"help", "menu", "plan", "new", "form", "refused"}
 )
 OPENING = frozenset(
@@ -222,6 +225,45 @@ TABLE: tuple[Key, ...] = (
         changes=True,
         command="bootpoint standby add NAME --images DIR",
         rank=7,
+    ),
+    _key(
+        "retention",
+        "y",
+        "y",
+        "retention",
+        "which boot points stay, and why",
+        places=frozenset({"fleet", "machine", "point"}),
+        why_not=no_machine,
+        command="bootpoint retention MACHINE",
+        rank=8,
+    ),
+    _key(
+        "pin",
+        "p",
+        "p",
+        "pin",
+        "keep a boot point for good (asks)",
+        places=POINTS,
+        role="operator",
+        changes=True,
+        why_not=no_point,
+        when=lambda fleet, look: not pinned(fleet, look),
+        command="bootpoint pin MACHINE POINT --note TEXT",
+        rank=8,
+    ),
+    _key(
+        "unpin",
+        "p",
+        "p",
+        "unpin",
+        "let retention judge it again (asks)",
+        places=POINTS,
+        role="admin",
+        changes=True,
+        why_not=no_point,
+        when=pinned,
+        command="bootpoint unpin MACHINE POINT",
+        rank=8,
     ),
     _key(
         "ledger",

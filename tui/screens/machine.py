@@ -39,6 +39,7 @@ SHOWN = frozenset(
     {"retry", "waiting", "held", "queued", "due", "blackout", "scheduled", "counting"}
 )
 """What comes next, where it is more than the next arrival."""
+GOES = "goes: "
 NOT_CHANGED = (
     "The disks as imaged are kept, earlier boot points can start, and the next increment is "
     "converted as usual."
@@ -167,7 +168,7 @@ def _row(
     runs = detail.run is not None and detail.run.point == point.id
     sign = RUNS if runs else sign_of(point)
     stage = "not bootable" if point.obstacle else point.stage
-    kept = point.reason or (f'pin: "{point.pin}"' if point.pin else point.kept)
+    kept = point.reason or kept_words(point)
     working = _job_of(fleet, point)
     if working is not None:
         share = percent(working.done, working.total)
@@ -182,6 +183,13 @@ def _row(
         kept,
         point.images[0].rpartition("/")[2] if point.images else "",
     )
+
+
+def kept_words(point: PointView) -> str:
+    """Return why a boot point stays, or why it goes."""
+    if point.pin:
+        return f'pin: "{point.pin}"'
+    return point.kept if point.keep else GOES + point.kept
 
 
 def _job_of(fleet: Fleet, point: PointView) -> JobView | None:
@@ -243,7 +251,7 @@ def _facts(look: Look, detail: MachineView, point: PointView) -> list[Line]:
     ready = moment(point.ready_at, look.zone) if point.ready_at else "not yet"
     told += paragraph("Ready since", ready, width)
     told += paragraph("Lies on", f"{detail.target} / {detail.store}", width)
-    told += paragraph("Kept", f'pin: "{point.pin}"' if point.pin else point.kept, width)
+    told += paragraph("Kept" if point.keep else "Goes", kept_words(point).removeprefix(GOES), width)
     if not point.obstacle:
         told += paragraph("Failed", point.reason, width, tone=Tone.BAD)
     told += paragraph("Proven", "no test boot was made of it yet", width)

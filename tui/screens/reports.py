@@ -50,7 +50,7 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
     data = "" if report.against else _data(fleet, look)
     head: list[Line] = [text(f" {what}{data}", Tone.STRONG)]
     if report.failed is not None:
-        return frame.pages(_refused(look, report.failed), title=title, head=head)
+        return frame.pages(refused(look, report.failed), title=title, head=head)
     if not report.asked:
         return frame.Content(title=title, head=head, empty=[BLANK, text(ASKING[look.place])])
     head += laid_out(report.head, look)
@@ -64,7 +64,8 @@ def _data(fleet: Fleet, look: Look) -> str:
     return f"   data as of {moment(point.data_as_of, look.zone)}" if point else ""
 
 
-def _refused(look: Look, parts: Parts) -> list[Line]:
+def refused(look: Look, parts: Parts) -> list[Line]:
+    """Return a refusal in its three parts."""
     width = look.usable
     told = [BLANK, *paragraph("Happened", parts.happened, width, tone=Tone.STRONG)]
     told += paragraph("Not changed", parts.unchanged, width)

@@ -12,6 +12,7 @@ from engine.api.views import (
     LastView,
     MachineView,
     Next,
+    PointView,
     SetView,
 )
 from engine.api.words import NEED, age, duration, moment, percent, size
@@ -235,6 +236,11 @@ def points(context: Context, *, machine: str) -> int:
     return 0
 
 
+def kept_words(one: PointView) -> str:
+    """Return why a boot point stays, or why it goes."""
+    return one.kept if one.keep else f"goes: {one.kept}"
+
+
 def _points_table(output: Output, machine: MachineView, now: datetime) -> None:
     heads = ["", "POINT", "DATA AS OF", ">AGE", "STAGE", ">SIZE", ">OCCUPIES", "KEPT BECAUSE"]
     marks = {"ready": "+", "failed": "X", "applying": ">", "converting": ">"}
@@ -247,7 +253,7 @@ def _points_table(output: Output, machine: MachineView, now: datetime) -> None:
             "not bootable" if one.obstacle else one.stage,
             size(one.bytes),
             size(one.used),
-            one.kept if one.obstacle else one.reason or one.kept,
+            kept_words(one) if one.obstacle else one.reason or kept_words(one),
         ]
         for one in machine.points[::-1]
     ]
