@@ -38,7 +38,7 @@ async def test_what_stays_is_a_key_away(
         assert "+ bp000012" in text
         assert "newest ready" in text
         await hand.press("end")
-        await hand.sees("- bp000009", "goes", "3 newer ones are ready")
+        await hand.sees("- bp000009", "goes", "3 newer ones")
         await hand.press("escape")
         await hand.sees("DATA AS OF", "bp000012")
         assert service.calls == []
