@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -377,3 +378,16 @@ def test_verdicts_come_oldest_first_with_reasons() -> None:
         ("bp000006", True, "one of the newest 2"),
         ("bp000007", True, "newest ready boot point"),
     ]
+
+
+@pytest.mark.parametrize("which", [("taken_at",), ("created_at",), ("taken_at", "created_at")])
+def test_ten_years_between_two_hours_age_nothing(which: tuple[str, ...]) -> None:
+    """Whichever clock jumps, or both: yesterday's boot points are not ten years old."""
+    by = timedelta(days=3650)
+    points = [boot_point(n) for n in range(1, 21)]
+    points = [
+        replace(p, **{clock: getattr(p, clock) + by for clock in which}) if number > 17 else p
+        for number, p in enumerate(points, 1)
+    ]
+
+    assert len(kept(retain(points, Rules(keep=50, max_age_days=30), None))) == 20
