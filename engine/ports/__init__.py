@@ -13,6 +13,7 @@ a simulated implementation that is product code.
 
 from __future__ import annotations
 
+from engine.ports.alerts import Beat, Way
 from engine.ports.guests import Converted, Converter, DriverFacts, DriverSource
 from engine.ports.images import DiskReader, ImageFormat, ImageSource, PointReader
 from engine.ports.layers import BlockDevice, DiskChain, DiskFile, Store
@@ -21,6 +22,7 @@ from engine.ports.targets import Finding, Hypervisor
 from engine.ports.work import Cancel, CancelFlag, Clock, Copied, NeverCancelled, Report, unseen
 
 __all__ = [
+    "Beat",
     "BlockDevice",
     "Cancel",
     "CancelFlag",
@@ -43,5 +45,6 @@ __all__ = [
     "StateStore",
     "Store",
     "Transaction",
+    "Way",
     "unseen",
 ]
