@@ -12,10 +12,17 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from engine.alerts.heartbeat import Heartbeat
+from engine.alerts.http import Address
+from engine.alerts.mail import Mail, MailSettings
+from engine.alerts.syslog import Syslog, SyslogSettings
+from engine.alerts.webhook import Webhook
 from engine.api.server import Door
+from engine.config.alerts import AlertsConfig, smtp_port
 from engine.config.engine import EngineConfig, TargetConfig, limits, load_engine
 from engine.config.esxi import EsxiConfig
 from engine.config.standby import StandbyFolder
+from engine.daemon.alerting import Alerting
 from engine.daemon.clock import SystemClock
 from engine.daemon.desk import Desk
 from engine.daemon.engine import Engine
@@ -40,8 +47,9 @@ from engine.images.watching.source import FolderSource
 from engine.jobs.power import Shape
 from engine.local.durable import file_lock, make_folder, move_folder
 from engine.local.secret import read_secret
+from engine.model.alarms import Rules
 from engine.model.work import Severity
-from engine.ports import Converter, Hypervisor, Store
+from engine.ports import Beat, Converter, Hypervisor, Store, Way
 from engine.state.copies import copies_in, copies_of, copy_state, is_due
 from engine.state.sqlite import SqliteState
 from engine.stores.probe import open_store
@@ -106,7 +114,10 @@ def run_engine(
         reports = Reports(
             told.state_dir / "reports", clock.now, partial(engine.tell, Severity.INFO)
         )
-        desk = Desk(engine, reports, shelf.sources)
+        alerting = Alerting(engine, *ways_out(told.alerts), rules_of(told))
+        alerting.start()
+        stack.callback(alerting.stop)
+        desk = Desk(engine, reports, shelf.sources, alerting)
         door = Door(desk, socket or told.socket, view=told.state_dir / "view")
         door.start()
         stack.callback(door.stop)
@@ -145,6 +156,47 @@ def _state(
         log.warning("%s", odd)
     log.info("state rebuilt: %d ready, %d unfinished", found.ready, found.unfinished)
     return state
+
+
+def ways_out(told: AlertsConfig) -> tuple[list[Way], list[Beat]]:
+    """Return the ways by which alerts leave, and the signs of life."""
+    ways: list[Way] = []
+    if told.smtp is not None:
+        mail = told.smtp
+        settings = MailSettings(
+            host=mail.host,
+            port=smtp_port(mail),
+            security=mail.security,
+            sender=mail.sender,
+            to=tuple(mail.to),
+            user=mail.user,
+            password=mail.password,
+            authority=_authority(mail.authority),
+        )
+        ways.append(Mail("mail", settings, mail.min_severity or told.least))
+    if told.syslog is not None and told.syslog.transport:
+        log_to = told.syslog
+        place = SyslogSettings(told.syslog.transport, log_to.host, log_to.port, log_to.path)
+        ways.append(Syslog("syslog", place, log_to.min_severity or told.least))
+    for name, hook in told.webhooks.items():
+        address = Address(hook.url, hook.allow_http, _authority(hook.authority))
+        least = hook.min_severity or told.least
+        own = f"webhook.{name}"
+        ways.append(Webhook(own, address, least, secret=hook.secret, bearer=hook.bearer))
+    beat = told.heartbeat
+    if beat is None:
+        return ways, []
+    address = Address(beat.url, beat.allow_http, _authority(beat.authority))
+    return ways, [Heartbeat(address, beat.every_s)]
+
+
+def _authority(path: str) -> Path | None:
+    return Path(path) if path else None
+
+
+def rules_of(told: EngineConfig) -> Rules:
+    """Return when alerts are told."""
+    return Rules(told.alerts.quiet, told.zone, told.alerts.remind_s)
 
 
 def _copy_daily(database: Path, now: datetime) -> None:

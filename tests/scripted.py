@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.daemon.reports import Reports
-from engine.daemon.service import Snapshot, TargetStatus
+from engine.daemon.service import Snapshot, TargetStatus, Tried
+from engine.model.alarms import acknowledged
 from engine.model.conversion import Record
 from engine.model.errors import Failure, NotFound, Problem, Refused
 from engine.model.images import (
@@ -234,6 +235,8 @@ class ScriptedService:
         self.records: dict[BootPointId, Record] = {}
         """Kept with boot points; `tests/records.py` makes them."""
         self.dry_runs: dict[BootPointId, Record] = {}
+        self.tried: list[Tried] = []
+        self.sick: dict[str, str] = {}
         self.lines: list[JournalLine] = []
         self.reports = Reports(Path("/nonexistent/reports"), lambda: NOW, self._told)
         self._changed = threading.Condition()
@@ -572,6 +575,26 @@ class ScriptedService:
         self._standby(name)
         self._raise("screen")
         return self.picture_png
+
+    # --- alerts
+
+    def try_alerts(self, way: str) -> Sequence[Tried]:
+        """Return the ways the test put there, as they went."""
+        self._asked("try_alerts", way)
+        return [one for one in self.tried if way in ("", one.name)]
+
+    def ack_alert(self, key: str, note: str, actor: str) -> None:
+        """Acknowledge an alert of the picture."""
+        self._asked("ack_alert", key, note, actor)
+        alerts = dict(self._snapshot.state.alerts)
+        if key not in alerts:
+            raise NotFound(Problem("alert.unknown", f"There is no alert {key}."))
+        alerts[key] = acknowledged(alerts[key], actor, note, self._snapshot.now)
+        self.show(state=replace(self._snapshot.state, alerts=alerts))
+
+    def unwell(self) -> Mapping[str, str]:
+        """Return what the test put there."""
+        return self.sick
 
     # --- small
 

@@ -115,6 +115,19 @@ class RunAsk(Ask, kw_only=True):
     key: Words = ""
 
 
+class AlertTestAsk(Ask, kw_only=True):
+    """Params of `alert.test`; without a way all are tested."""
+
+    way: Words = ""
+
+
+class AlertAckAsk(Ask, kw_only=True):
+    """Params of `alert.ack`."""
+
+    alert: Name
+    note: Words = ""
+
+
 class SerialAsk(Ask, kw_only=True):
     """Params of `serial`."""
 

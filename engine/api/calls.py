@@ -36,6 +36,7 @@ from engine.api.views import (
     ScreenView,
     SerialView,
     StandbyView,
+    TriedView,
 )
 from engine.api.wishes import Wish, standby_of
 from engine.daemon.service import Service
@@ -194,6 +195,18 @@ class Calls:
             actor.name, ask.key, lambda: keeping.set_retention(self.service, ask, actor)
         )
 
+    def try_alerts(self, ask: asks.AlertTestAsk, _actor: Actor) -> list[TriedView]:
+        """Send a test by one way out, or all."""
+        return [
+            TriedView(name=one.name, where=safe(one.where, 400), problem=safe(one.problem, 600))
+            for one in self.service.try_alerts(ask.way)
+        ]
+
+    def ack_alert(self, ask: asks.AlertAckAsk, actor: Actor) -> Done:
+        """Note that somebody looks after an alert."""
+        self.service.ack_alert(ask.alert, ask.note, actor.name)
+        return Done(text=f"{ask.alert} is looked after by {actor.name}; nobody is reminded of it.")
+
     def plan(self, ask: asks.PlanAsk, actor: Actor) -> Plan:
         """Say what an action would do."""
         job = None if ask.job is None else job_number(ask.job)
@@ -237,6 +250,8 @@ CALLS: Mapping[str, Call[Any]] = {
     "retention.set": Call(keeping.RetentionSetAsk, Role.ADMIN, Calls.set_retention),
     "guest.report": Call(reports.ReportAsk, Role.OPERATOR, Calls.report),
     "drivers": Call(asks.Ask, Role.VIEWER, Calls.drivers),
+    "alert.test": Call(asks.AlertTestAsk, Role.OPERATOR, Calls.try_alerts),
+    "alert.ack": Call(asks.AlertAckAsk, Role.OPERATOR, Calls.ack_alert),
     "serial": Call(asks.SerialAsk, Role.VIEWER, Calls.serial),
     "screen": Call(asks.MachineAsk, Role.VIEWER, Calls.screen),
 }

@@ -213,7 +213,7 @@ def _claims() -> dict[str, Any]:
 
 def _join(whole: Picture, page: Picture) -> None:
     """Add a further page to a picture."""
-    for field in ("fleet", "jobs", "sets", "findings", "targets", "machines"):
+    for field in ("fleet", "jobs", "sets", "findings", "targets", "alerts", "machines"):
         getattr(whole, field).extend(getattr(page, field))
     whole.seq, whole.more = page.seq, page.more
     whole.journal = page.journal or whole.journal

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 
-from engine.api.views import LadderView, RungView
+from engine.api.ladder_views import LadderView, RungView
 from engine.api.words import NOTHING, age, duration, moment
 
 HEADS = ["RUNG", "DATA AS OF", ">AGE", "REACHED", ">LOST", ""]

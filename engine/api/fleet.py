@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from engine.api.views import FleetView, LadderView, Next, RungView
+from engine.api.ladder_views import LadderView, RungView
+from engine.api.views import FleetView, Next
 from engine.daemon.service import Snapshot
 from engine.model.fleet import Code, Standing, survey
 from engine.model.images import PointId, RecoveryPoint, RootView

@@ -42,6 +42,7 @@ class RawPicture(msgspec.Struct, kw_only=True, omit_defaults=True):
     sets: list[msgspec.Raw] = []
     findings: list[msgspec.Raw] = []
     targets: list[msgspec.Raw] = []
+    alerts: list[msgspec.Raw] = []
     machines: list[msgspec.Raw] = []
     gone: list[str] = []
     journal: int = 0
@@ -83,6 +84,7 @@ class Ledger:
         self._topic("sets", views.sets)
         self._topic("findings", views.findings)
         self._topic("targets", views.targets)
+        self._topic("alerts", views.alerts)
         for topic in [t for t in self._alive if t.startswith(MACHINE)]:
             if topic.removeprefix(MACHINE) not in watched:
                 self._topic(topic, ())

@@ -19,6 +19,7 @@ from engine.api.fleet import FleetPresenter
 from engine.api.machines import machine_view
 from engine.api.sets import set_views
 from engine.api.views import (
+    AlertView,
     FindingView,
     FleetView,
     JobView,
@@ -31,6 +32,7 @@ from engine.api.views import (
     TargetView,
 )
 from engine.daemon.service import Snapshot, TargetStatus
+from engine.model.alarms import Alert, by_gravity
 from engine.model.images import RootView
 from engine.model.outlook import Outlook
 from engine.model.progress import Progress
@@ -51,6 +53,7 @@ class Views:
     sets: Sequence[SetView]
     findings: Sequence[FindingView]
     targets: Sequence[TargetView]
+    alerts: Sequence[AlertView]
     journal: int
 
 
@@ -71,6 +74,7 @@ class Presenter:
             sets=self._set_views(snapshot),
             findings=findings(snapshot),
             targets=[_target(target, snapshot) for target in snapshot.targets],
+            alerts=[alert_view(alert) for alert in by_gravity(snapshot.state.alerts.values())],
             journal=snapshot.journal_end,
         )
 
@@ -118,6 +122,25 @@ def _renamed(view: SetView, own: str) -> SetView:
 
 
 # --- jobs, targets, journal, standbys -------------------------------------------------------
+
+
+def alert_view(alert: Alert) -> AlertView:
+    """Return the view of an alert."""
+    condition = alert.condition
+    return AlertView(
+        id=safe(alert.key, 200),
+        severity=condition.severity.value,
+        machine=condition.machine,
+        title=safe(condition.title, REASON),
+        text=safe(condition.text, 1000),
+        remedy=safe(condition.remedy, REASON),
+        raised_at=alert.raised_at,
+        cleared_at=alert.cleared_at,
+        acked_at=alert.acked_at,
+        acked_by=safe(alert.acked_by),
+        note=safe(alert.note, REASON),
+        told=[f"{way}: {told.what.value}" for way, told in sorted(alert.told.items())],
+    )
 
 
 def job_view(job: Job, progress: Progress | None, target: str) -> JobView:

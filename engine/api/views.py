@@ -10,8 +10,10 @@ from datetime import datetime
 
 import msgspec
 
+from engine.api.ladder_views import LadderView
+
 PROTO = 1
-TOPICS = ("fleet", "jobs", "sets", "findings", "targets")
+TOPICS = ("fleet", "jobs", "sets", "findings", "targets", "alerts")
 """Topics of `subscribe`; besides, `machine:NAME` gives one `MachineView`."""
 
 
@@ -33,36 +35,6 @@ class Next(msgspec.Struct, kw_only=True):
     at: datetime | None = None
     done: float | None = None
     eta_s: float | None = None
-
-
-class RungView(msgspec.Struct, kw_only=True):
-    """One rung of a machine's ladder: written, arrived, verified, ready, proven.
-
-    `data_as_of`: of the newest data that has come this far; `reached_at`: when it did, where that
-    is known; `lost_s`: how much older than on the rung before.
-    """
-
-    rung: str
-    data_as_of: datetime | None = None
-    reached_at: datetime | None = None
-    lost_s: float | None = None
-
-
-class LadderView(msgspec.Struct, kw_only=True):
-    """How far a machine's data has climbed, and its rhythm.
-
-    `losing`: the rung that costs the most age, empty when none does. `silence_s`: seconds without
-    a new image that make it silent; `silent_from`: when they are over, nights and weekends that
-    the machine is known for added.
-    """
-
-    rungs: list[RungView] = []
-    losing: str = ""
-    usual_s: float | None = None
-    silence_s: float | None = None
-    arrived_at: datetime | None = None
-    silent_from: datetime | None = None
-    silent: bool = False
 
 
 class FleetView(View, kw_only=True):
@@ -230,6 +202,34 @@ class FindingView(View, kw_only=True):
     since: datetime | None = None
 
 
+class AlertView(View, kw_only=True):
+    """Topic `alerts`: something that is wrong; `id` is its stable key.
+
+    `severity`: info, warning, error (urgent: told in quiet hours too). `cleared_at`: it is over,
+    and not told everywhere yet. `told`: what each way out was told last, as `mail: raised`.
+    """
+
+    severity: str
+    machine: str = ""
+    title: str
+    text: str
+    remedy: str = ""
+    raised_at: datetime
+    cleared_at: datetime | None = None
+    acked_at: datetime | None = None
+    acked_by: str = ""
+    note: str = ""
+    told: list[str] = []
+
+
+class TriedView(msgspec.Struct, kw_only=True):
+    """How a test of one way out went; `problem` is empty when it worked."""
+
+    name: str
+    where: str
+    problem: str = ""
+
+
 class TargetView(View, kw_only=True):
     """Topic `targets`; `id` is the target's name."""
 
@@ -374,6 +374,7 @@ class Picture(msgspec.Struct, kw_only=True):
     sets: list[SetView] = []
     findings: list[FindingView] = []
     targets: list[TargetView] = []
+    alerts: list[AlertView] = []
     machines: list[MachineView] = []
     gone: list[str] = []
     journal: int = 0

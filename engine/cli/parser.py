@@ -67,11 +67,20 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         SystemExit: After --help or --version was printed.
     """
     parser = build()
-    told, rest = parser.parse_known_args(argv)
+    told, rest = parser.parse_known_args(_meant(argv))
     if rest:
         chosen: Parser = getattr(told, "parser", parser)
         chosen.error(_UNKNOWN + " ".join(rest))
     return told
+
+
+def _meant(argv: Sequence[str]) -> list[str]:
+    """Return the words with `alert --test` as `alert test`: both are said."""
+    words = list(argv)
+    for at in range(len(words) - 1):
+        if words[at : at + 2] == ["alert", "--test"]:
+            words[at + 1] = "test"
+    return words
 
 
 def build() -> Parser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.cli.alerting import ALERTING
 from engine.cli.converting import CONVERTING
 from engine.cli.keeping import KEEPING
 from engine.cli.option import (
@@ -26,6 +27,7 @@ FULL_NAME = Option(("name",), "the standby's name", "NAME", kind="machine")
 
 GROUPS = {
     "job": "Deal with one job.",
+    "alert": "Test the ways by which alerts leave; look after an alert.",
     "standby": "Define standbys.",
     "target": "Add and check the places where standby VMs run.",
     "image": "Make and check image files.",
@@ -501,6 +503,7 @@ _REST = (
 COMMANDS: Sequence[Command] = (
     *_ENGINE,
     *_LOOKING,
+    *ALERTING,
     *_ACTING,
     *CONVERTING,
     *KEEPING,

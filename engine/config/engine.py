@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta, field
 
+from engine.config.alerts import AlertsConfig, AlertsSection, MetricsSection, read_alerts
 from engine.config.blackouts import read_blackouts
 from engine.config.esxi import EsxiConfig, EsxiSection, read_esxi
 from engine.config.keeping import Keeping, read_keeping
@@ -87,6 +88,8 @@ class EngineConfig:
         retention: What standbys keep that do not say it themselves.
         roots: Folders watched besides those of the standbys.
         targets: By name.
+        alerts: Who is told what is wrong.
+        textfile, metrics_socket: Where measured values are written and served; None: nowhere.
     """
 
     file: Path | None
@@ -107,6 +110,9 @@ class EngineConfig:
     retention: Retention
     roots: tuple[str, ...]
     targets: Mapping[str, TargetConfig]
+    alerts: AlertsConfig
+    textfile: Path | None
+    metrics_socket: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +188,8 @@ class _Engine(Section):
     vm: _VM = field(default_factory=_VM)
     conversion: _Conversion = field(default_factory=_Conversion)
     retention: Keeping = field(default_factory=Keeping)
+    alerts: AlertsSection = field(default_factory=AlertsSection)
+    metrics: MetricsSection = field(default_factory=MetricsSection)
     targets: dict[str, Any] = field(default_factory=dict)
 
 
@@ -239,6 +247,13 @@ def _config(raw: Mapping[str, Any], file: Path | None, usual: Places) -> EngineC
             for number, root in enumerate(told.watch.roots)
         ),
         targets=_targets(told.targets, where, state),
+        alerts=read_alerts(told.alerts, where),
+        textfile=_path(told.metrics.textfile, where, "metrics.textfile", state)
+        if told.metrics.textfile
+        else None,
+        metrics_socket=_path(told.metrics.socket, where, "metrics.socket", state)
+        if told.metrics.socket
+        else None,
     )
 
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from uuid import uuid4
 
 from engine.daemon import conversions, guarding, keeping
+from engine.daemon.alerting import Alerting
+from engine.daemon.defining import check_new
 from engine.daemon.engine import Engine
 from engine.daemon.reports import Reports
-from engine.daemon.service import Snapshot
+from engine.daemon.service import Snapshot, Tried
 from engine.daemon.upkeep import Judge, upkeep_of_all
 from engine.model import planner
+from engine.model.alarms import Rules
 from engine.model.conversion import Record
-from engine.model.errors import Failure, HypervisorError, NotFound, Problem, Refused, WrongUse
+from engine.model.errors import Failure, HypervisorError, NotFound, Problem, Refused
 from engine.model.layers import Gain
 from engine.model.machine import VMRef
 from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.retention import Retention
-from engine.model.standby import NAME, Standby
+from engine.model.standby import Standby
 from engine.model.text import safe
 from engine.model.upkeep import stuck
 from engine.model.work import (
@@ -45,10 +47,19 @@ class Desk:
         engine: Engine,
         reports: Reports,
         drivers: Callable[[], Sequence[DriverSource]] = tuple,
+        alerting: Alerting | None = None,
     ) -> None:
-        """Stand before a started engine; `drivers` tells what is known of the registered ones."""
+        """Stand before a started engine.
+
+        Args:
+            engine: The engine.
+            reports: What guests said of themselves.
+            drivers: Tells what is known of the registered ones.
+            alerting: Its alerts; None: nobody is told anything.
+        """
         self._engine, self._judge, self._drivers, self.reports = engine, Judge(), drivers, reports
         self.site, self.epoch = engine.settings.site, uuid4().hex[:8]
+        self.alerting = alerting or Alerting(engine, (), (), Rules())
         self.started_at: datetime = engine.clock.now()
 
     # --- looking ----------------------------------------------------------------------------
@@ -121,41 +132,11 @@ class Desk:
 
     def add_standby(self, standby: Standby, actor: str) -> str:
         """Validate, write `standbys.d/NAME.toml`, take it up; return the file's path."""
-        self._check(standby)
+        check_new(self._engine, standby)
         path = self._engine.files.write(standby)
         self._engine.take_standby(standby, standby.name)
         self._tell(standby.name, "standby.added", f"{actor} added standby {standby.name}.")
         return path
-
-    def _check(self, standby: Standby) -> None:
-        if not NAME.fullmatch(standby.name):
-            raise WrongUse(
-                Problem(
-                    "standby.name",
-                    f"{safe(standby.name)} cannot be a standby's name: small letters, digits and "
-                    "hyphens, at most 48, not beginning with a hyphen.",
-                )
-            )
-        if standby.name in self._engine.standbys:
-            raise Refused(
-                Problem(
-                    "standby.exists",
-                    f"There is a standby named {standby.name} already.",
-                    "It was left as it is.",
-                    "Choose another name, or remove the old one first.",
-                )
-            )
-        folder = Path(standby.images)
-        if not folder.is_absolute() or not folder.is_dir():
-            raise WrongUse(
-                Problem(
-                    "standby.images",
-                    f"{safe(standby.images, 200)} is not a folder on this host.",
-                    "No standby was added.",
-                    "Give the absolute path of the folder that the image files are replicated to.",
-                )
-            )
-        self._engine.target_of(standby)
 
     def remove_standby(self, name: str, actor: str) -> None:
         """Stop its jobs, move its file and layers out of the way, forget it."""
@@ -372,6 +353,20 @@ class Desk:
                         "Look at the engine's log, and try again.",
                     )
                 )
+
+    # --- alerts -----------------------------------------------------------------------------
+
+    def try_alerts(self, way: str) -> Sequence[Tried]:
+        """Send a test by one way out (empty: all) and return how it went; takes up to 90 s."""
+        return self.alerting.test(way)
+
+    def ack_alert(self, key: str, note: str, actor: str) -> None:
+        """Note that somebody looks after a raised alert."""
+        self.alerting.acknowledge(key, note, actor)
+
+    def unwell(self) -> Mapping[str, str]:
+        """Return what is wrong with the engine itself; empty while it is well."""
+        return self.alerting.health.unwell()
 
     # --- small ------------------------------------------------------------------------------
 

@@ -76,6 +76,8 @@ class Engine:
         self._watcher: Watcher | None = None
         self._threads: list[threading.Thread] = []
         self._quiet_turns = 0
+        self.turned = clock.monotonic()
+        """When the loop last began to turn."""
         self._rematch = False
         self.since = clock.now()
         self._limits = settings.limits
@@ -123,6 +125,10 @@ class Engine:
         thread = threading.Thread(target=work, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def is_watching(self) -> bool:
+        """Tell whether the watched folders are looked at."""
+        return self._watcher is not None and self._watcher.is_alive()
 
     def wake(self) -> None:
         """Something happened: turn the loop now."""
@@ -210,6 +216,7 @@ class Engine:
         while not self._stopping.is_set():
             self._wake.wait(TURN_S)
             self._wake.clear()
+            self.turned = self.clock.monotonic()
             try:
                 self._turn()
             except Failure as failure:

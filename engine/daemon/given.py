@@ -28,6 +28,9 @@ class Watcher(Protocol):
     def settled(self) -> bool:
         """Tell whether every root was scanned and no file waits to become quiet."""
 
+    def is_alive(self) -> bool:
+        """Tell whether all its threads still run."""
+
     def stop(self) -> None:
         """End all threads."""
 

@@ -38,6 +38,15 @@ class TargetStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """How a test of one way out went. `problem`: empty when it worked."""
+
+    name: str
+    where: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything views are made of, at one moment; all parts immutable.
 
@@ -160,3 +169,12 @@ class Service(Protocol):
 
     def screen(self, name: str) -> bytes:
         """Return the guest's screen as PNG; may take a second."""
+
+    def try_alerts(self, way: str) -> Sequence[Tried]:
+        """Send a test by one way out (empty: all) and return how it went; takes up to 90 s."""
+
+    def ack_alert(self, key: str, note: str, actor: str) -> None:
+        """Note that somebody looks after a raised alert. NotFound without it."""
+
+    def unwell(self) -> Mapping[str, str]:
+        """Return what is wrong with the engine itself; empty while it is well."""

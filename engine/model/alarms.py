@@ -241,6 +241,20 @@ def over(alerts: Iterable[Alert], ways: Mapping[str, Severity], rules: Rules) ->
     ]
 
 
+def by_gravity(alerts: Iterable[Alert]) -> list[Alert]:
+    """Return alerts in the order of a list: raised before over, grave before light, old first."""
+    return sorted(
+        alerts,
+        key=lambda one: (
+            not one.is_raised,
+            one.acked_at is not None,
+            -_RANK[one.condition.severity],
+            one.raised_at,
+            one.key,
+        ),
+    )
+
+
 # --- alerts into messages -------------------------------------------------------------------
 
 

@@ -56,6 +56,7 @@ class Scene:
     Attributes:
         standings: Standby -> how it stands.
         unwell: What is wrong with the engine itself, sentences by a stable word.
+        deaf: Way out -> why nothing comes through.
     """
 
     now: datetime
@@ -65,6 +66,7 @@ class Scene:
     roots: Mapping[str, RootView] = field(default_factory=dict)
     targets: Mapping[str, TargetScene] = field(default_factory=dict)
     unwell: Mapping[str, str] = field(default_factory=dict)
+    deaf: Mapping[str, str] = field(default_factory=dict)
 
 
 Watch = Callable[[Scene], Iterable[Condition]]
@@ -270,7 +272,16 @@ def guarded(scene: Scene) -> Iterator[Condition]:
             )
 
 
-WATCHES: list[Watch] = [breach, silent, failing, folders, broken, targets, engine, guarded]
+def ways(scene: Scene) -> Iterator[Condition]:
+    """Ways out that nothing comes through: `way:NAME`, for the others to tell."""
+    for name, why in scene.deaf.items():
+        text = f"Alerts do not come through by {name}: {safe(why, 600)}"
+        remedy = "Correct its settings, and try: bootpoint alert --test."
+        title = f"Alerts do not come through by {name}"
+        yield Condition(f"way:{name}", Severity.WARNING, "", title, text, remedy)
+
+
+WATCHES: list[Watch] = [breach, silent, failing, folders, broken, targets, engine, ways, guarded]
 """All watches. Whoever knows another kind of trouble adds a function."""
 
 

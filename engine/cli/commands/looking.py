@@ -6,15 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from engine.api import climbing
-from engine.api.views import (
-    FleetView,
-    LadderView,
-    LastView,
-    MachineView,
-    Next,
-    PointView,
-    SetView,
-)
+from engine.api.ladder_views import LadderView
+from engine.api.views import FleetView, LastView, MachineView, Next, PointView, SetView
 from engine.api.words import NEED, age, duration, moment, percent, size
 from engine.cli.context import Context
 from engine.cli.output import Output, plain

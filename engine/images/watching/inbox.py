@@ -109,6 +109,12 @@ class Inbox:
             watches = list(self._roots.values())
         return all(watch.is_settled() for watch in watches)
 
+    def is_alive(self) -> bool:
+        """Tell whether every watched folder still has its thread."""
+        with self._lock:
+            watches = list(self._roots.values())
+        return all(watch.is_alive() for watch in watches)
+
     def stop(self, timeout_s: float = 5.0) -> None:
         """End all threads; those that hang in the kernel are left behind, they do no harm."""
         self._stopped.set()
@@ -173,6 +179,9 @@ class _Watch:
 
     def join(self, timeout_s: float) -> None:
         self._thread.join(timeout_s)
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
 
     def hurry(self) -> None:
         with self._change:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine.api import climbing
-from engine.api.views import LadderView, RungView
+from engine.api.ladder_views import LadderView, RungView
 from engine.model.ladder import Rung
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -16,7 +16,7 @@ def views(findings: dict[str, str], journal: int = 0) -> Views:
     told = [
         FindingView(id=key, gravity="note", subject="", text=text) for key, text in findings.items()
     ]
-    return Views(fleet=(), jobs=(), sets=(), findings=told, targets=(), journal=journal)
+    return Views(fleet=(), jobs=(), sets=(), findings=told, targets=(), alerts=(), journal=journal)
 
 
 def picture(ledger: Ledger, seq: int, *, full: bool = False) -> Picture:
