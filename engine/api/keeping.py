@@ -21,7 +21,7 @@ from engine.daemon.service import Service, Snapshot
 from engine.model.errors import Failure, Problem, WrongUse
 from engine.model.layers import Gain
 from engine.model.points import BootPointId
-from engine.model.retention import SETTINGS, Retention, Rule, Rules, Verdict, rules_of
+from engine.model.retention import Retention, Rule, Rules, Verdict, rules_of
 from engine.model.standby import Standby
 from engine.model.text import safe
 from engine.model.upkeep import judged, upkeep_of
@@ -71,7 +71,7 @@ def retention(service: Service, ask: RetentionAsk) -> RetentionView:
     return RetentionView(
         id=standby.name,
         settings=_settings(after.rules),
-        own=["keep", *(key for key in SETTINGS if getattr(told, key) is not None)],
+        own=["keep", *told.told()],
         most=after.rules.most,
         hold=safe(after.rules.hold, REASON),
         proposed=bool(ask.settings),

@@ -207,6 +207,8 @@ def standby_view(snapshot: Snapshot, standby: Standby, file: str, coming: Outloo
         target=standby.target,
         trigger=str(standby.trigger),
         keep=standby.keep,
+        retention=standby.retention.told(),
+        retention_hold=safe(standby.retention.hold, REASON),
         rpo_s=standby.rpo_s,
         silence_s=standby.silence_s,
         held=safe(standby.held, REASON) if is_held else "",

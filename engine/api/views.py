@@ -256,7 +256,10 @@ class JournalView(View, kw_only=True):
 
 
 class StandbyView(View, kw_only=True):
-    """One standby's definition; `file` is where it is kept. `conversion`: auto or none."""
+    """One standby's definition; `file` is where it is kept. `conversion`: auto or none.
+
+    `retention`: what its own file says beside `keep`; `retention_hold`: why nothing is retired.
+    """
 
     images: str
     machine: str = ""
@@ -269,6 +272,8 @@ class StandbyView(View, kw_only=True):
     held_until: datetime | None = None
     blackouts: list[str] = []
     own_blackouts: bool = False
+    retention: dict[str, int] = {}
+    retention_hold: str = ""
     blackout_until: datetime | None = None
     next: Next | None = None
     file: str = ""

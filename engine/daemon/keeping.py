@@ -11,7 +11,7 @@ from engine.daemon.marks import write_marks
 from engine.model.errors import NotFound, Problem, Refused
 from engine.model.layers import Gain, LayerKind, LayerName, children
 from engine.model.points import BootPoint, BootPointId, Stage, in_order
-from engine.model.retention import SETTINGS, Retention
+from engine.model.retention import Retention
 from engine.model.standby import Standby
 from engine.model.text import safe
 from engine.model.work import Severity
@@ -97,9 +97,8 @@ def set_retention(engine: Engine, standby: Standby, keep: int, told: Retention, 
 
 
 def _words(standby: Standby) -> str:
-    own = standby.retention
-    told = {key: getattr(own, key) for key in SETTINGS if getattr(own, key) is not None}
-    return ", ".join(f"{key} {value}" for key, value in {"keep": standby.keep, **told}.items())
+    told = {"keep": standby.keep, **standby.retention.told()}
+    return ", ".join(f"{key} {value}" for key, value in told.items())
 
 
 def _set(engine: Engine, standby: Standby) -> None:

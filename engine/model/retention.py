@@ -90,6 +90,11 @@ class Retention:
     floor: int | None = None
     hold: str = ""
 
+    def told(self) -> dict[str, int]:
+        """Return the numbers that are set, by name."""
+        told = {key: getattr(self, key) for key in SETTINGS}
+        return {key: value for key, value in told.items() if value is not None}
+
 
 SETTINGS = ("max_age_days", "hourly", "daily", "weekly", "monthly", "yearly", "floor")
 """Names of the numbers in a `Retention`."""

@@ -391,3 +391,15 @@ def test_ten_years_between_two_hours_age_nothing(which: tuple[str, ...]) -> None
     ]
 
     assert len(kept(retain(points, Rules(keep=50, max_age_days=30), None))) == 20
+
+
+def test_a_jump_between_points_a_month_apart_counts_as_the_month() -> None:
+    """Where most boot points are gone already, what this engine saw pass tells the gap's length."""
+    points = [
+        replace(boot_point(n, hours=720 * n), sequence=720 * n, parent=None) for n in range(1, 6)
+    ]
+    points[4] = replace(points[4], taken_at=points[4].taken_at + timedelta(days=3650))
+
+    verdicts = retain(points, Rules(keep=9, max_age_days=40, floor=1), None)
+
+    assert sorted(kept(verdicts)) == [boot_point_id(4), boot_point_id(5)]

@@ -180,6 +180,11 @@ def standby_list(context: Context) -> int:
     return 0
 
 
+def _slots(one: StandbyView) -> list[str]:
+    """Return what else is kept, as far as the standby's own file says it."""
+    return [f"{key.replace('_', ' ')} {value}" for key, value in one.retention.items()]
+
+
 def standby_show(context: Context, *, name: str) -> int:
     """Print one definition."""
     from engine.model.errors import NotFound, Problem
@@ -205,7 +210,8 @@ def standby_show(context: Context, *, name: str) -> int:
         ["Machine", chosen.machine or "the one that is there"],
         ["Target", chosen.target],
         ["Trigger", chosen.trigger],
-        ["Keeps", str(chosen.keep)],
+        ["Keeps", ", ".join([str(chosen.keep), *_slots(chosen)])],
+        ["On hold", chosen.retention_hold or "no"],
         ["RPO", duration(chosen.rpo_s)],
         ["Silence", silence_words(chosen)],
         ["Arrivals", climbing.rhythm(ladder, now)],

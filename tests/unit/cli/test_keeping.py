@@ -120,6 +120,7 @@ def test_a_hold_is_set_and_released(bootpoint: Program, service: ScriptedService
     told = bootpoint("retention", "erp", "--keep", "1").out
     assert "ON HOLD, nothing is taken away: " in told
     assert "4 stay, 0 go" in told
+    assert "3 of 4 blocks changed" in bootpoint("standby", "show", "erp").out
     assert bootpoint("retention", "erp", "--release").code == 0
     assert [call[0] for call in service.calls] == ["hold_retention", "release_retention"]
     assert "ON HOLD" not in bootpoint("retention", "erp").out
