@@ -333,10 +333,10 @@ def test_days_are_those_of_the_engine_s_zone() -> None:
 def test_weeks_and_months_are_those_of_a_year() -> None:
     """The week around New Year is one; the same week, month or day a year later is another."""
     days = [
-        datetime(2026, 3, 2),
-        datetime(2026, 12, 31),
-        datetime(2027, 1, 1),
-        datetime(2027, 3, 1),
+        datetime(2026, 3, 2, tzinfo=UTC),
+        datetime(2026, 12, 31, tzinfo=UTC),
+        datetime(2027, 1, 1, tzinfo=UTC),
+        datetime(2027, 3, 8, tzinfo=UTC),
     ]
     points = [replace(boot_point(n), taken_at=day) for n, day in enumerate(days, 1)]
 
