@@ -17,6 +17,7 @@ from engine.alerts.http import Address
 from engine.alerts.mail import Mail, MailSettings
 from engine.alerts.syslog import Syslog, SyslogSettings
 from engine.alerts.webhook import Webhook
+from engine.api.exporting import Exporter
 from engine.api.server import Door
 from engine.config.alerts import AlertsConfig, smtp_port
 from engine.config.engine import EngineConfig, TargetConfig, limits, load_engine
@@ -121,6 +122,9 @@ def run_engine(
         door = Door(desk, socket or told.socket, view=told.state_dir / "view")
         door.start()
         stack.callback(door.stop)
+        exporter = Exporter(desk, told.textfile, told.metrics_socket)
+        exporter.start()
+        stack.callback(exporter.stop)
         return _serve(engine, until_idle=until_idle)
 
 

@@ -24,6 +24,7 @@ from engine.api.conversion_views import (
 from engine.api.fleet import outlooks
 from engine.api.guarding import GuardView, guard_view
 from engine.api.keeping_views import RetentionView
+from engine.api.metrics import CONTENT_TYPE, told
 from engine.api.plans import Actor, Plans, check_name, require
 from engine.api.present import job_view, journal_view, standby_view
 from engine.api.roles import Role
@@ -32,6 +33,7 @@ from engine.api.views import (
     Done,
     JobView,
     JournalView,
+    MetricsView,
     Plan,
     ScreenView,
     SerialView,
@@ -202,6 +204,10 @@ class Calls:
             for one in self.service.try_alerts(ask.way)
         ]
 
+    def metrics(self, _ask: asks.Ask, _actor: Actor) -> MetricsView:
+        """Return measured values as text."""
+        return MetricsView(text=told(self.service), type=CONTENT_TYPE)
+
     def ack_alert(self, ask: asks.AlertAckAsk, actor: Actor) -> Done:
         """Note that somebody looks after an alert."""
         self.service.ack_alert(ask.alert, ask.note, actor.name)
@@ -251,6 +257,7 @@ CALLS: Mapping[str, Call[Any]] = {
     "guest.report": Call(reports.ReportAsk, Role.OPERATOR, Calls.report),
     "drivers": Call(asks.Ask, Role.VIEWER, Calls.drivers),
     "alert.test": Call(asks.AlertTestAsk, Role.OPERATOR, Calls.try_alerts),
+    "metrics": Call(asks.Ask, Role.VIEWER, Calls.metrics),
     "alert.ack": Call(asks.AlertAckAsk, Role.OPERATOR, Calls.ack_alert),
     "serial": Call(asks.SerialAsk, Role.VIEWER, Calls.serial),
     "screen": Call(asks.MachineAsk, Role.VIEWER, Calls.screen),

@@ -230,6 +230,13 @@ class TriedView(msgspec.Struct, kw_only=True):
     problem: str = ""
 
 
+class MetricsView(msgspec.Struct, kw_only=True):
+    """Answer to `metrics`: Prometheus' text format, and its content type."""
+
+    text: str
+    type: str
+
+
 class TargetView(View, kw_only=True):
     """Topic `targets`; `id` is the target's name."""
 

@@ -27,6 +27,12 @@ ALERTING = (
         ),
     ),
     Command(
+        "metrics",
+        "Print measured values in Prometheus' text format.",
+        "alerting:metrics",
+        ("bootpoint metrics", "bootpoint metrics --read-only", "bootpoint metrics --json"),
+    ),
+    Command(
         "alert ack",
         "Say that you look after an alert: nobody is reminded of it.",
         "alerting:ack",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.api.views import AlertView, Done, TriedView
+from engine.api.views import AlertView, Done, MetricsView, TriedView
 from engine.api.words import age
 from engine.cli.context import Context
 
@@ -50,6 +50,17 @@ def test(context: Context, *, way: str) -> int:
             result = f"did not work: {one.problem}" if one.problem else "took the test"
             output.say(f"{'X' if one.problem else '+'} {one.name} ({one.where}) {result}")
     return 1 if failed else 0
+
+
+def metrics(context: Context) -> int:
+    """Print measured values."""
+    with context.client() as client:
+        found = client.call("metrics", MetricsView)
+    if context.output.as_json:
+        context.output.object(type=found.type, text=found.text)
+    else:
+        context.output.say(*found.text.splitlines())
+    return 0
 
 
 def ack(context: Context, *, key: str, note: str) -> int:
