@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from engine.guests.linux.devices import Use
+from engine.guests.members import lacking
 from engine.guests.tree import Tree
 from engine.model.errors import Failure
-from engine.model.guest import FileSystem, Kernel, Mount, Obstacle, Volume
+from engine.model.guest import FileSystem, Kernel, Member, Mount, Obstacle, Volume
 from engine.model.text import safe
 
 DIRTY_HIVE = Obstacle(
@@ -80,11 +82,73 @@ def no_system(volumes: Sequence[Volume]) -> Obstacle:
 
 
 def without_root(volumes: Sequence[Volume]) -> Iterator[Obstacle]:
-    """Yield what may hide the root where none was found."""
+    """Yield what may hide the root where none was found, what is known best first."""
+    told = [*_of_groups(volumes), *_of_arrays(volumes)]
+    yield from told
+    opened = {volume.kind for volume in volumes if volume.names}
     for kind in sorted({volume.kind for volume in volumes}):
         hidden = _HIDDEN.get(kind)
-        if hidden is not None:
+        is_general = kind in (FileSystem.LVM, FileSystem.RAID)
+        if hidden is not None and not (is_general and (told or opened)):
             yield hidden
+
+
+def _wholes(volumes: Sequence[Volume], kind: FileSystem) -> Iterator[tuple[str, Member]]:
+    """Yield each group or array with what its first part says of it."""
+    seen: set[str] = set()
+    for volume in volumes:
+        if volume.kind is kind and volume.member and volume.member.whole not in seen:
+            seen.add(volume.member.whole)
+            yield safe(volume.member.name, 80) or volume.member.whole, volume.member
+
+
+def _of_groups(volumes: Sequence[Volume]) -> Iterator[Obstacle]:
+    """Yield why logical volumes cannot be opened: a disk is missing, or they are of other kinds."""
+    for name, group in _wholes(volumes, FileSystem.LVM):
+        gone = lacking(group.whole, volumes)
+        if gone:
+            listed = ", ".join(f"{_dashed(own)} (it was {safe(at, 80)})" for own, at in gone[:4])
+            yield Obstacle(
+                "guest.lvm_incomplete",
+                f"The volume group {name} (LVM) has {len(group.parts)} physical volumes, of which "
+                f"{len(gone)} are in none of the image's disks: {listed}.",
+                "Add the disk with each of them to the backup.",
+            )
+        odd = [kind for kind in group.kinds if kind not in _LOGICAL]
+        if odd and not gone:
+            yield Obstacle(
+                "guest.lvm_kind",
+                f"The system may be on a logical volume of the volume group {name} that is not "
+                f"supported: the group has volumes of the kinds {', '.join(odd)}.",
+                "Move the system to a plain logical volume (linear or striped) on the source "
+                "machine, then let the next increment arrive.",
+            )
+
+
+def _of_arrays(volumes: Sequence[Volume]) -> Iterator[Obstacle]:
+    """Yield why software RAID cannot be opened: a member is missing, or its level."""
+    for name, array in _wholes(volumes, FileSystem.RAID):
+        gone = lacking(array.whole, volumes)
+        if array.kinds[0] not in _LEVELS:
+            yield Obstacle(
+                "guest.raid_level",
+                f"The software RAID {name} (md) is of the level {array.kinds[0]}, which is not "
+                "supported.",
+                "Move the system to a RAID 1 or to a single disk on the source machine.",
+            )
+        elif gone:
+            yield Obstacle(
+                "guest.raid_incomplete",
+                f"The software RAID {name} (md, {array.kinds[0]}) has {len(array.parts)} members, "
+                f"of which {len(gone)} are in none of the image's disks.",
+                "Add the disks with all members to the backup; rebuild a degraded array first.",
+            )
+
+
+def _dashed(identity: str) -> str:
+    """Return the identity of a physical volume as LVM's tools print it."""
+    cuts = (0, 6, 10, 14, 18, 22, 26, 32)
+    return "-".join(safe(identity[a:b]) for a, b in itertools.pairwise(cuts))
 
 
 def of_volumes(
@@ -151,6 +215,9 @@ def _unified(tree: Tree) -> Iterator[bytes]:
                 yield folder + b"/" + name
 
 
+_LOGICAL = frozenset(("striped", "linear", "error", "zero"))
+"""Kinds of logical volumes that are opened; one that is not striped is `striped` over one."""
+_LEVELS = frozenset(("linear", "raid0", "raid1", "raid10"))
 _NOT_YET = frozenset(("grub-legacy", "lilo"))
 _HIDDEN = {
     FileSystem.LUKS: Obstacle(
@@ -173,7 +240,7 @@ _HIDDEN = {
     FileSystem.RAID: Obstacle(
         "guest.raid",
         "No system was found outside a software RAID (md), and that cannot be opened: a member is "
-        "missing or damaged, or it is not RAID 1.",
+        "missing or damaged.",
         "Back up all members of the array together; rebuild a degraded one first.",
     ),
 }

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from engine.guests.members import member
 from engine.guests.signatures import identify
 from engine.model.errors import Failure, Problem
 from engine.model.guest import Volume, VolumeId
@@ -122,6 +123,7 @@ def _volume(disk: _Disk, part: Partition) -> Volume:
         label=found.label,
         entry=part.entry,
         is_esp=part.is_esp,
+        member=member(found.kind, read, part.size),
     )
 
 

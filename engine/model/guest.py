@@ -36,6 +36,24 @@ class FileSystem(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """What a part of a volume group (LVM) or of an array (md) says of the whole.
+
+    Attributes:
+        whole, name: Identity and name of the group or array; an array may have no name.
+        own: Identity of this part.
+        parts: Identity of each part, and the device it was on the source machine, if that is told.
+        kinds: Of the group's logical volumes (`striped`, `thin` …); an array's level (`raid5`).
+    """
+
+    whole: str
+    name: str
+    own: str
+    parts: tuple[tuple[str, str], ...]
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Volume:
     """A partition, or a whole disk without a table.
 
@@ -46,6 +64,7 @@ class Volume:
         label, kind: Of the file system; PARTUUID-like id of the table entry in `entry`.
         is_esp: The table calls it an EFI system partition.
         names: Devices as which the guest knows a volume inside others: `/dev/mapper/vg-root`.
+        member: What a part of LVM or md says of the whole; None for others.
     """
 
     id: VolumeId
@@ -58,6 +77,7 @@ class Volume:
     entry: str = ""
     is_esp: bool = False
     names: tuple[str, ...] = ()
+    member: Member | None = None
 
 
 class Family(StrEnum):
