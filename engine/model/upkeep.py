@@ -134,8 +134,11 @@ def surplus(
 ) -> list[WantedJob]:
     """Return a RETIRE for each boot point that may go now, oldest first.
 
-    First those whose retirement is recorded and was not finished.
+    First those whose retirement is recorded and was not finished. None while retention is on hold:
+    not even what was begun is folded away then.
     """
+    if upkeep.rules.hold:
+        return []
     replicas = {point.id: point.replica for point in made}
     wanted = [
         (point, "its retirement was not finished")

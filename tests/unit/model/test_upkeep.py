@@ -218,3 +218,17 @@ def test_the_stricter_limit_counts() -> None:
     assert most_points(None, 66, 32) == 30
     assert most_points(None, None) is None
     assert most_points(2) == 1
+
+
+def test_a_hold_stops_what_was_begun_as_well() -> None:
+    """On hold nothing is folded, and boot points are made while there is room."""
+    points = [made(1, Stage.RETIRED), *(made(n) for n in range(2, 6)), made(6, Stage.PENDING)]
+    rules = Rules(keep=2, floor=1, hold="looks encrypted")
+    care = care_of(chain(1, 2, 3, 4, 5), rules, points[0])
+    state = state_of(points)
+
+    assert next_job(state, care) == ("sync", "bp000006")
+    full = replace(care, rules=replace(rules, most=5))
+    assert next_job(state, full) is None
+    assert stuck(points, state, full)
+    assert next_job(state, replace(care, rules=replace(rules, hold=""))) == ("retire", "bp000001")
