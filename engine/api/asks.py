@@ -85,6 +85,7 @@ class StandbyAsk(Ask, kw_only=True):
     cpus: Annotated[int, Meta(ge=1, le=1024)] | None = None
     firmware: Words = ""
     conversion: Words = "auto"
+    backlog: Words = "every"
     key: Words = ""
 
 

@@ -46,7 +46,7 @@ from engine.model.conversion import ConversionMode
 from engine.model.errors import NotFound, Problem, WrongUse
 from engine.model.machine import Firmware
 from engine.model.pause import pause_end
-from engine.model.standby import Standby, parse_trigger
+from engine.model.standby import Backlog, Standby, parse_trigger
 from engine.model.text import safe
 from engine.model.work import JobId
 
@@ -292,6 +292,14 @@ def read_standby(ask: asks.StandbyAsk) -> Standby:
                 "No standby was added.",
             )
         )
+    if ask.backlog not in tuple(Backlog):
+        raise WrongUse(
+            Problem(
+                "standby.backlog",
+                f"The backlog {safe(ask.backlog)} is not known: expected every or newest.",
+                "No standby was added.",
+            )
+        )
     if ask.firmware not in ("", *Firmware):
         raise WrongUse(
             Problem(
@@ -313,4 +321,5 @@ def read_standby(ask: asks.StandbyAsk) -> Standby:
         cpus=ask.cpus,
         firmware=Firmware(ask.firmware) if ask.firmware else None,
         conversion=ConversionMode(ask.conversion),
+        backlog=Backlog(ask.backlog),
     )

@@ -11,7 +11,7 @@ from engine.model.images import RecoveryPoint
 from engine.model.layers import Layer, LayerName
 from engine.model.line import lies_in
 from engine.model.machine import Firmware, Hints, Power
-from engine.model.points import BootPoint
+from engine.model.points import BootPoint, Stage
 from engine.model.standby import Standby
 from engine.model.text import safe
 
@@ -55,6 +55,7 @@ def machine_view(snapshot: Snapshot, standby: Standby, fleet: FleetView) -> Mach
         hidden=len(points) - len(shown),
         held=safe(standby.held, REASON) if standby.is_held(snapshot.now) else "",
         held_until=standby.held_until if standby.is_held(snapshot.now) else None,
+        backlog=standby.backlog.value,
         blackouts=[one.text for one in snapshot.calendar.blackouts_of(standby)],
         blackout_until=snapshot.calendar.closed_until(standby, snapshot.now),
     )
@@ -92,7 +93,7 @@ def _point(point: BootPoint, snapshot: Snapshot, layers: Mapping[LayerName, Laye
         used=sum(layer.used for layer in own),
         ready_at=point.ready_at,
         reason=safe(point.reason, OBSTACLE if point.obstacle else REASON),
-        kept=safe(verdict.reason if verdict else "", REASON),
+        kept=safe(_kept(point, verdict.reason if verdict else ""), REASON),
         keep=verdict is None or verdict.keep,
         pin=safe(point.pin),
         images=_files(image),
@@ -100,6 +101,13 @@ def _point(point: BootPoint, snapshot: Snapshot, layers: Mapping[LayerName, Laye
         skipped=point.skipped,
         asked=point.asked,
     )
+
+
+def _kept(point: BootPoint, reason: str) -> str:
+    """Return why a boot point stays, and of how many recovery points it was made."""
+    many = f"{point.skipped + 1} recovery points in one" if point.skipped else ""
+    waits = "converted after newer ones" if point.stage is Stage.PENDING and point.has_trunk else ""
+    return "; ".join(part for part in (reason, waits, many) if part)
 
 
 def _files(image: RecoveryPoint | None) -> list[str]:

@@ -213,6 +213,7 @@ def standby_view(snapshot: Snapshot, standby: Standby, file: str, coming: Outloo
         silence_s=standby.silence_s,
         held=safe(standby.held, REASON) if is_held else "",
         held_until=standby.held_until if is_held else None,
+        backlog=standby.backlog.value,
         blackouts=[one.text for one in snapshot.calendar.blackouts_of(standby)],
         own_blackouts=standby.blackouts is not None,
         blackout_until=snapshot.calendar.closed_until(standby, snapshot.now),

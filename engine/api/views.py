@@ -134,6 +134,7 @@ class MachineView(View, kw_only=True):
     hidden: int = 0
     held: str = ""
     held_until: datetime | None = None
+    backlog: str = "every"
     blackouts: list[str] = []
     blackout_until: datetime | None = None
 
@@ -277,6 +278,7 @@ class StandbyView(View, kw_only=True):
     silence_s: int | None = None
     held: str = ""
     held_until: datetime | None = None
+    backlog: str = "every"
     blackouts: list[str] = []
     own_blackouts: bool = False
     retention: dict[str, int] = {}

@@ -221,6 +221,11 @@ _STANDBY = (
             Option(("--target",), "where the VM is kept (default local)", "TARGET"),
             Option(("--trigger",), "immediate, daily@HH:MM, every:N or cron:EXPR", "WHEN"),
             Option(("--keep",), "boot points to keep (default 24)", "N", count),
+            Option(
+                ("--backlog",),
+                "newest: of increments that piled up, one boot point (default every)",
+                choices=("every", "newest"),
+            ),
             Option(("--rpo",), "goal for the age of the data, such as 4h", "TIME", span),
             Option(
                 ("--silence",), "alarm after so long without an image, or never", "TIME", silence

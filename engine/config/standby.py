@@ -22,7 +22,7 @@ from engine.model.conversion import ConversionMode
 from engine.model.errors import Failure, Problem
 from engine.model.machine import DiskBus, Firmware
 from engine.model.retention import COUNT
-from engine.model.standby import NAME, Priority, Standby, parse_trigger
+from engine.model.standby import NAME, Backlog, Priority, Standby, parse_trigger
 from engine.model.text import safe
 
 SUFFIX = ".toml"
@@ -42,6 +42,7 @@ class _Standby(Section):
     bus: DiskBus | None = None
     conversion: ConversionMode = ConversionMode.AUTO
     priority: Priority = Priority.NORMAL
+    backlog: Backlog = Backlog.EVERY
     blackouts: list[str] | None = None
     guard_released: datetime | None = None
     held: str = ""
@@ -107,6 +108,7 @@ def _standby(file: Path, told: _Standby) -> Standby:
         guard_released=_utc(told.guard_released, "guard_released", file),
         held=told.held,
         retention=read_keeping(told.retention),
+        backlog=told.backlog,
         blackouts=None if told.blackouts is None else read_blackouts(told.blackouts, file),
         held_until=held_until,
         created_at=created_at,
@@ -143,6 +145,7 @@ def dump_standby(standby: Standby) -> str:
         "priority": None if standby.priority is Priority.NORMAL else str(standby.priority),
         "guard_released": standby.guard_released,
         "held": standby.held or None,
+        "backlog": None if standby.backlog is Backlog.EVERY else str(standby.backlog),
         "blackouts": None if standby.blackouts is None else [one.text for one in standby.blackouts],
         "held_until": standby.held_until,
         "created_at": standby.created_at,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from engine.daemon.runner import internal
 from engine.daemon.targets import Target
 from engine.jobs.power import Shape, start, stop, vm_spec
 from engine.jobs.retire import retire
-from engine.jobs.sync import sync
+from engine.jobs.sync import apply, sync
 from engine.jobs.tools import Tools
 from engine.jobs.twig import convert_again
 from engine.model import planner
 from engine.model.errors import Cancelled, Failure, NotBootable, NotFound, Problem
+from engine.model.images import RecoveryPoint
+from engine.model.layers import LayerName
 from engine.model.machine import Hints, Network
 from engine.model.points import WORKING, BootPoint, Stage
 from engine.model.standby import Standby
@@ -23,6 +25,8 @@ from engine.ports import Cancel, Clock, ImageSource, Report, StateStore
 
 log = logging.getLogger(__name__)
 
+Story = Callable[[BootPoint, LayerName | None, Sequence[RecoveryPoint], Tools], None]
+MAKING = (JobKind.SYNC, JobKind.APPLY)
 UNREADY = frozenset({Stage.PENDING, Stage.FAILED, *WORKING})
 
 
@@ -86,12 +90,12 @@ class Performer:
         elif job.kind is JobKind.CONVERT:
             convert_again(self._point(job), t)
         else:
-            self._sync(self._point(job), t)
+            self._sync(self._point(job), apply if job.kind is JobKind.APPLY else sync, t)
 
-    def _sync(self, point: BootPoint, t: Tools) -> None:
+    def _sync(self, point: BootPoint, story: Story, t: Tools) -> None:
         path = planner.path_for(point, self._state.read())
         parent = self._state.boot_point(point.parent) if point.parent else None
-        sync(point, parent.replica if parent else None, path, t)
+        story(point, parent.replica if parent else None, path, t)
 
     def _point(self, job: Job) -> BootPoint:
         found = self._state.boot_point(job.boot_point) if job.boot_point else None
@@ -114,7 +118,7 @@ class Performer:
         with self._state.write() as tx:
             tx.save_job(replace(job, status=status, ended_at=now, reason=str(problem)))
             point = tx.state().boot_points.get(job.boot_point) if job.boot_point else None
-            if point is not None and job.kind is JobKind.SYNC and point.stage in UNREADY:
+            if point is not None and job.kind in MAKING and point.stage in UNREADY:
                 tx.save_boot_point(
                     replace(
                         point,
@@ -146,13 +150,14 @@ def _cancelled(job: Job) -> Problem:
         "job.cancelled",
         "It was asked to end before it was done.",
         "Ready boot points are not touched.",
-        again if job.kind in (JobKind.SYNC, JobKind.RETIRE) else "",
+        again if job.kind in (*MAKING, JobKind.RETIRE) else "",
     )
 
 
 def _title(job: Job) -> str:
     names = {
         JobKind.SYNC: "Making boot point",
+        JobKind.APPLY: "Applying the images of boot point",
         JobKind.CONVERT: "Converting boot point",
         JobKind.RETIRE: "Retiring boot point",
         JobKind.START: "Starting boot point",

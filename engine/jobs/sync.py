@@ -56,8 +56,7 @@ def sync(
         Failure: In its own words; the boot point is left for the caller to mark FAILED.
     """
     started = t.clock.monotonic()
-    point = t.move(point, Stage.APPLYING, attempts=point.attempts + 1, reason="", obstacle="")
-    written = _make_replica(point, parent, path, t)
+    point, written = _applied(point, parent, path, t)
     point = t.move(point, Stage.CONVERTING, bytes=written, has_trunk=True)
     make_twig(point, point.boot, t)
     point = t.move(point, Stage.READY, ready_at=t.clock.now(), failed_at=None)
@@ -68,8 +67,36 @@ def sync(
     t.tell(
         "point.ready",
         f"Boot point {point.id} is ready: data as of {point.taken_at:%Y-%m-%d %H:%M:%S} UTC, "
-        f"{written / 2**20:.1f} MiB applied in {took:.1f} s.",
+        f"{_of(path)}{written / 2**20:.1f} MiB applied in {took:.1f} s.",
     )
+
+
+def apply(
+    point: BootPoint, parent: LayerName | None, path: Sequence[RecoveryPoint], t: Tools
+) -> None:
+    """Make a boot point's trunk layer and leave its conversion for later: it is PENDING again.
+
+    Args and errors as in `sync`, which takes it up from there.
+    """
+    started = t.clock.monotonic()
+    point, written = _applied(point, parent, path, t)
+    t.move(point, Stage.PENDING, bytes=written, has_trunk=True, attempts=0, failed_at=None)
+    took = t.clock.monotonic() - started
+    log.info(
+        "applied standby=%s point=%s bytes=%d seconds=%.1f", point.standby, point.id, written, took
+    )
+
+
+def _applied(
+    point: BootPoint, parent: LayerName | None, path: Sequence[RecoveryPoint], t: Tools
+) -> tuple[BootPoint, int]:
+    """Return the boot point, APPLYING, with its trunk layer sealed, and the bytes applied."""
+    point = t.move(point, Stage.APPLYING, attempts=point.attempts + 1, reason="", obstacle="")
+    return point, _make_replica(point, parent, path, t)
+
+
+def _of(path: Sequence[RecoveryPoint]) -> str:
+    return f"{len(path)} recovery points in one, " if len(path) > 1 else ""
 
 
 def _make_replica(

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 
 from engine.model.images import PointId, RecoveryPoint
 from engine.model.line import is_usable, path_for
-from engine.model.points import BootPoint, Stage
+from engine.model.points import UNMADE, BootPoint, Stage
 from engine.model.slots import Limits
 from engine.model.state import State
 
 
 def is_due(point: BootPoint, state: State, now: datetime, limits: Limits) -> bool:
     """Tell whether a SYNC of this boot point can and should run now."""
-    if point.stage not in (Stage.PENDING, Stage.FAILED):
+    if point.stage not in UNMADE:
         return False
     parent = None if point.parent is None else state.boot_points.get(point.parent)
     if point.parent is not None and not _can_go_on(parent):
@@ -32,7 +32,7 @@ def _can_go_on(parent: BootPoint | None) -> bool:
     """Tell whether an increment can be laid on this boot point, startable or not."""
     if parent is None:
         return False
-    return parent.stage is Stage.READY or (parent.stage is Stage.FAILED and parent.has_trunk)
+    return parent.stage is Stage.READY or (parent.stage in UNMADE and parent.has_trunk)
 
 
 def retry_at(point: BootPoint, limits: Limits) -> datetime | None:

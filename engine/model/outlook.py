@@ -167,6 +167,7 @@ def _after_window(coming: Outlook, clock: Clock) -> Outlook:
 
 _DOES = {
     JobKind.SYNC: "makes a boot point",
+    JobKind.APPLY: "applies an increment; newer ones go first",
     JobKind.CONVERT: "converts a boot point again",
     JobKind.RETIRE: "retires a boot point",
     JobKind.START: "starts",

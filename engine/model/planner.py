@@ -7,7 +7,7 @@
 Nothing is remembered between two calls, so there is no recovery: what an interrupted job left
 undone is simply planned again. The same state and time give the same answer.
 
-Rules: one live job on a standby; the oldest unfinished boot point first, after its parent; a
+Rules: one live job on a standby; boot points in the order of `backlog`, after their parents; a
 failed one again after a pause that doubles; after ten tries not until its images change; one whose
 guest cannot be made bootable only when asked for; nothing for a held standby; boot points over the
 limit go, oldest first, as `retention` judges.
@@ -18,10 +18,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
-from functools import partial
+from functools import lru_cache, partial
 
 from engine.model import schedule
-from engine.model.backlog import as_told, open_now
+from engine.model.backlog import as_told, next_step, open_now, reaimed
 from engine.model.due import given_up, is_due, is_parked, replaced_points, retry_at
 from engine.model.images import RecoveryPoint
 from engine.model.layers import LayerKind, layer_name
@@ -38,7 +38,7 @@ from engine.model.memo import Memo
 from engine.model.points import UNMADE, WORKING, BootPoint, BootPointId, Stage, boot_point_id
 from engine.model.schedule import Calendar
 from engine.model.slots import Limits, choose
-from engine.model.standby import Standby
+from engine.model.standby import Backlog, Standby
 from engine.model.state import State
 from engine.model.upkeep import Upkeep, is_full, surplus, upkeep_of, with_room
 from engine.model.work import JobKind, WantedJob
@@ -86,15 +86,28 @@ def new_boot_points(
     memo = memo or Memo(keeps=False)
     machines, made = state.by_machine, state.by_standby
     found: list[BootPoint] = []
+    busy = {job.standby for job in state.live_jobs()}
+    number = state.next_boot_point
     for name in sorted(standbys.keys() & sources.keys()):
-        number = state.next_boot_point + len(found)
         standby, mine = standbys[name], made.get(name, ())
         points = machines.get(sources[name], ())
         work = partial(_line, standby, points, mine)
         line = memo.of(("line", name), (standby, points, mine), work)
         if line is not None:
-            found += _missing(standby, line, mine, now, zone, number)
+            fresh = _missing(standby, line, mine, now, zone, number)
+            fresh = fresh if name in busy else _gathered(standby, line, fresh)
+            number += sum(point.id not in state.boot_points for point in fresh)
+            found += fresh
     return found
+
+
+def _gathered(standby: Standby, line: Line, fresh: Sequence[BootPoint]) -> Sequence[BootPoint]:
+    """Return what is new, as part of the boot point nobody began where only the newest counts."""
+    if not fresh or standby.backlog is not Backlog.NEWEST:
+        return fresh
+    last = [point.id for point in line.way].index(fresh[-1].recovery_point)
+    again = reaimed(line.anchor, line.way[: last + 1])
+    return fresh if again is None else [again]
 
 
 def build_now(
@@ -236,7 +249,7 @@ def wanted_jobs(
         if name in busy or not made:
             continue
         care = known.get(name)
-        clock = (standby.is_held(now), calendar.closed_until(standby, now))
+        clock = _same(standby.is_held(now), calendar.closed_until(standby, now))
         job = memo.at(
             ("job", name),
             (standby, made, _images(made, state), state.runs.get(name), limits, care, clock),
@@ -248,6 +261,12 @@ def wanted_jobs(
         if job is not None:
             found.append(job)
     return found
+
+
+@lru_cache(maxsize=4096)
+def _same(*told: object) -> tuple[object, ...]:
+    """Return one object for what is equal, as a memo wants it."""
+    return told
 
 
 def _images(made: Sequence[BootPoint], state: State) -> object:
@@ -294,17 +313,24 @@ def _next_job(
             return WantedJob(JobKind.RETIRE, standby.name, point.id, why)
     over = surplus(standby.name, made, state, care)
     allowed = open_now(unmade, calendar.closed_until(standby, now))
-    sync = next((p for p in allowed if is_due(as_told(standby, p), state, now, limits)), None)
-    if sync is not None and is_full(sync, state, care):
+    due = [p for p in allowed if is_due(as_told(standby, p), state, now, limits)]
+    full = any(is_full(point, state, care) for point in due if not point.has_trunk)
+    step = next_step(due, made, state, is_full=full)
+    if step is not None and full and not step[0].has_trunk:
         over = surplus(standby.name, made, state, with_room(care))
-    elif sync is not None and len(over) <= _SLACK:
-        return WantedJob(JobKind.SYNC, standby.name, sync.id, _why_sync(sync))
+    elif step is not None and len(over) <= _SLACK:
+        point, kind = step
+        return WantedJob(kind, standby.name, point.id, _why_sync(point, kind))
     return over[0] if over else None
 
 
-def _why_sync(point: BootPoint) -> str:
+def _why_sync(point: BootPoint, kind: JobKind) -> str:
     if point.stage is Stage.FAILED:
         return f"Try {point.attempts + 1} after: {point.reason}"
+    if kind is JobKind.APPLY:
+        return f"Recovery point {point.sequence} has arrived; newer ones are made ready first."
+    if point.has_trunk:
+        return f"Recovery point {point.sequence} was applied before; its conversion waited."
     return f"Recovery point {point.sequence} has arrived."
 
 

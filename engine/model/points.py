@@ -1,7 +1,8 @@
 """Boot points: recovery points on their way to being startable, and the moves they may make.
 
 PENDING → APPLYING → CONVERTING → READY → RETIRED
-             └───────────┴→ FAILED → APPLYING (again, after a pause)
+   ▲         ├───────────┴→ FAILED → APPLYING (again, after a pause)
+   └─────────┘ its trunk layer is there; conversion waits for that of a newer one
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Stage(StrEnum):
 
 MOVES: dict[Stage, frozenset[Stage]] = {
     Stage.PENDING: frozenset({Stage.APPLYING, Stage.FAILED, Stage.RETIRED}),
-    Stage.APPLYING: frozenset({Stage.CONVERTING, Stage.FAILED}),
+    Stage.APPLYING: frozenset({Stage.CONVERTING, Stage.PENDING, Stage.FAILED}),
     Stage.CONVERTING: frozenset({Stage.READY, Stage.FAILED}),
     Stage.READY: frozenset({Stage.RETIRED, Stage.FAILED}),
     Stage.FAILED: frozenset({Stage.APPLYING, Stage.RETIRED}),

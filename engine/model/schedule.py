@@ -17,7 +17,7 @@ from engine.model.cron import Cron
 from engine.model.images import RecoveryPoint
 from engine.model.line import Line, counting
 from engine.model.points import BootPoint
-from engine.model.standby import Standby, Trigger, TriggerKind
+from engine.model.standby import Backlog, Standby, Trigger, TriggerKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,17 @@ class Calendar:
 def wanted(
     standby: Standby, line: Line, made: Sequence[BootPoint], now: datetime, zone: tzinfo
 ) -> Sequence[RecoveryPoint]:
-    """Return the recovery points that the standby's trigger makes boot points of now."""
-    trigger = standby.trigger
+    """Return the recovery points that a standby makes boot points of now.
+
+    Of several that its trigger makes at once, only the newest where its backlog says so.
+    """
+    due = _triggered(standby.trigger, line, made, now, zone)
+    return due[-1:] if standby.backlog is Backlog.NEWEST else due
+
+
+def _triggered(
+    trigger: Trigger, line: Line, made: Sequence[BootPoint], now: datetime, zone: tzinfo
+) -> Sequence[RecoveryPoint]:
     if trigger.moments is not None:
         return [line.head] if is_time(trigger, made, now, zone) else []
     if trigger.kind is TriggerKind.EVERY and trigger.count is not None:

@@ -18,7 +18,7 @@ from engine.model.standby import Priority, Standby
 from engine.model.state import State
 from engine.model.work import Job, JobKind, WantedJob
 
-SLOTTED = frozenset({JobKind.SYNC, JobKind.RETIRE})
+SLOTTED = frozenset({JobKind.SYNC, JobKind.APPLY, JobKind.RETIRE})
 """Kinds that need a slot; what an operator asks for by hand goes before all of them."""
 
 _RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}

@@ -82,6 +82,17 @@ class Priority(StrEnum):
     LOW = "low"
 
 
+class Backlog(StrEnum):
+    """What becomes of increments that piled up.
+
+    EVERY: one boot point of each, the newest first where the store allows it. NEWEST: one boot
+    point of all of them.
+    """
+
+    EVERY = "every"
+    NEWEST = "newest"
+
+
 @dataclass(frozen=True, slots=True)
 class Standby:
     """One standby as configured in `standbys.d/NAME.toml`.
@@ -102,6 +113,7 @@ class Standby:
         conversion: Whether its boot points are converted for new hardware.
         priority: Of its jobs, against those of other standbys.
         guard_released: When an operator last told the ransomware guard that all is well.
+        backlog: What becomes of increments that piled up.
         blackouts: Windows in which no boot point is begun; None: those of the engine.
         held: Who paused the work, and why; empty when it is not paused.
         held_until: When the pause ends by itself, UTC; None: when somebody resumes it.
@@ -122,6 +134,7 @@ class Standby:
     bus: DiskBus | None = None
     conversion: ConversionMode = ConversionMode.AUTO
     priority: Priority = Priority.NORMAL
+    backlog: Backlog = Backlog.EVERY
     blackouts: tuple[Blackout, ...] | None = None
     guard_released: datetime | None = None
     held: str = ""

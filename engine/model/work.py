@@ -19,6 +19,7 @@ class JobKind(StrEnum):
     STOP = "stop"
     START = "start"
     SYNC = "sync"
+    APPLY = "apply"
     CONVERT = "convert"
     RETIRE = "retire"
 

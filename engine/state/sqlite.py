@@ -32,7 +32,7 @@ APPLICATION_ID = 0x62707431
 """`bpt1`: how `file` and we tell our database from any other."""
 
 _READERS = 4
-_TRUNKS, _PROOFS, _ALERTS, _ASKED = 2, 3, 4, 5
+_TRUNKS, _PROOFS, _ALERTS, _ASKED, _BACKLOG = 2, 3, 4, 5, 6
 """Schema versions that first knew them."""
 
 _PRAGMAS = (
@@ -188,6 +188,10 @@ def _migrate(connection: Connection, version: int) -> None:
         for name in ("skipped", "asked"):
             column = f"{name} INTEGER NOT NULL DEFAULT 0"
             connection.exec_driver_sql(f"ALTER TABLE boot_points ADD COLUMN {column}")
+    if version < _BACKLOG:
+        _renew_jobs(connection)
+        connection.exec_driver_sql("DROP TRIGGER IF EXISTS boot_points_moves")
+        connection.exec_driver_sql(_moves_trigger())
     connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
 
 
@@ -199,6 +203,11 @@ def _know_trunks(connection: Connection) -> None:
     connection.exec_driver_sql(
         "UPDATE boot_points SET has_trunk = 1 WHERE stage IN ('ready', 'retired') OR bytes > 0"
     )
+    _renew_jobs(connection)
+
+
+def _renew_jobs(connection: Connection) -> None:
+    """Make the table of jobs anew, so that it takes all kinds of jobs that we know."""
     for index in schema.jobs.indexes:
         connection.exec_driver_sql(f"DROP INDEX {index.name}")
     connection.exec_driver_sql("ALTER TABLE jobs RENAME TO jobs_before")

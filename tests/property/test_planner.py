@@ -18,7 +18,7 @@ from engine.model.machine import Hints
 from engine.model.planner import Limits
 from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.retention import Retention
-from engine.model.standby import Standby, parse_trigger
+from engine.model.standby import Backlog, Standby, parse_trigger
 from engine.model.state import State
 from engine.model.work import LIVE, Job, JobId, JobKind, JobStatus, Run, WantedJob
 from engine.state.memory import MemoryState
@@ -59,12 +59,17 @@ triggers = st.sampled_from(["immediate", "immediate", "every:3", "daily@22:00"])
 class _World:
     """Sources, a state, and jobs that really build layers: a layer is the points it holds."""
 
-    def __init__(self, trigger: str, keep: int) -> None:
+    def __init__(self, trigger: str, keep: int, backlog: Backlog = Backlog.EVERY) -> None:
         self.store = MemoryState()
         self.now = START
         self.standbys = {
             name: Standby(
-                name, f"/images/{name}", trigger=parse_trigger(trigger), keep=keep, retention=LOW
+                name,
+                f"/images/{name}",
+                trigger=parse_trigger(trigger),
+                keep=keep,
+                retention=LOW,
+                backlog=backlog,
             )
             for name in NAMES
         }
@@ -143,12 +148,12 @@ class _World:
             if outcome == "ok":
                 self.store_point(replace(point, stage=Stage.RETIRED))
         else:
-            self.sync(point, outcome)
+            self.sync(point, outcome, job.kind)
         status = JobStatus.RUNNING if outcome == "dies" else JobStatus.DONE
         with self.store.write() as tx:
             tx.save_job(replace(job, status=status))
 
-    def sync(self, point: BootPoint, outcome: str) -> None:
+    def sync(self, point: BootPoint, outcome: str, kind: JobKind) -> None:
         state = self.store.read()
         path = planner.path_for(point, state)
         point = replace(point, stage=Stage.APPLYING, attempts=point.attempts + 1)
@@ -160,9 +165,13 @@ class _World:
             return
         below: tuple[PointId, ...] = ()
         if point.parent is not None:
-            assert state.boot_points[point.parent].stage is Stage.READY
             below = self.layers[point.parent]
-        self.layers[point.id] = (*below, *(one.id for one in path))
+        if not point.has_trunk:
+            self.layers[point.id] = (*below, *(one.id for one in path))
+        point = replace(point, has_trunk=True)
+        if kind is JobKind.APPLY:
+            self.store_point(replace(point, stage=Stage.PENDING, attempts=0))
+            return
         self.store_point(replace(point, stage=Stage.CONVERTING))
         self.store_point(replace(point, stage=Stage.READY, ready_at=self.now))
 
@@ -217,7 +226,8 @@ class _World:
             pause = min(30 * 2 ** (point.attempts - 1), 3600)
             assert self.now >= point.failed_at + timedelta(seconds=pause), "tried again too early"
         if point.parent is not None:
-            assert state.boot_points[point.parent].stage is Stage.READY
+            parent = state.boot_points[point.parent]
+            assert parent.stage is Stage.READY or parent.has_trunk, "nothing to lay it on"
 
     def same_answer(self, state: State, wanted: Sequence[WantedJob]) -> None:
         order = Random(self.count)
@@ -303,13 +313,13 @@ def _by_the_operator(world: _World, what: str, name: str, pick: int) -> None:
             world.standbys[name] = replace(world.standbys[name], held=held)
 
 
-@given(steps, triggers, st.integers(1, 4))
+@given(steps, triggers, st.integers(1, 4), st.sampled_from(Backlog))
 @settings(max_examples=120, deadline=None)
 def test_the_rules_hold_whatever_happens(
-    done: list[tuple[str, str, int]], trigger: str, keep: int
+    done: list[tuple[str, str, int]], trigger: str, keep: int, backlog: Backlog
 ) -> None:
     """Each rule of the planner holds at each plan, and every trunk layer holds its whole chain."""
-    world = _World(trigger, keep)
+    world = _World(trigger, keep, backlog)
     for what, name, pick in done:
         act(world, what, name, pick)
     world.plan()
@@ -320,13 +330,13 @@ def test_the_rules_hold_whatever_happens(
             assert held == world.chains[made[point].recovery_point], "not the image's content"
 
 
-@given(steps, triggers, st.integers(1, 4))
+@given(steps, triggers, st.integers(1, 4), st.sampled_from(Backlog))
 @settings(max_examples=120, deadline=None)
 def test_once_trouble_stops_the_backlog_empties(
-    done: list[tuple[str, str, int]], trigger: str, keep: int
+    done: list[tuple[str, str, int]], trigger: str, keep: int, backlog: Backlog
 ) -> None:
     """The planner converges: all is ready, nothing is left over, and the newest data is there."""
-    world = _World(trigger, keep)
+    world = _World(trigger, keep, backlog)
     for what, name, pick in done:
         act(world, what, name, pick)
     parked = {

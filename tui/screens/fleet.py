@@ -212,7 +212,13 @@ def amount(job: JobView) -> str:
 
 def job_words(job: JobView) -> str:
     """Return what a job does, in words."""
-    does = {"sync": "boot point", "retire": "retire", "start": "start", "stop": "stop"}
+    does = {
+        "sync": "boot point",
+        "apply": "apply",
+        "retire": "retire",
+        "start": "start",
+        "stop": "stop",
+    }
     return f"{does.get(job.kind, job.kind)} {job.point}".rstrip()
 
 

@@ -24,6 +24,7 @@ def add(
     cpus: int | None,
     firmware: str | None,
     conversion: str | None,
+    backlog: str | None,
 ) -> int:
     """Define a standby; what is None is left to the engine."""
     options: dict[str, object] = {
@@ -37,6 +38,7 @@ def add(
         "cpus": cpus,
         "firmware": firmware,
         "conversion": conversion,
+        "backlog": backlog,
     }
     told = {key: value for key, value in options.items() if value is not None}
     with context.client() as client:

@@ -9,7 +9,7 @@ from engine.api import climbing
 from engine.api.ladder_views import LadderView
 from engine.api.views import FindingView, FleetView, JobView, JournalView, StandbyView, TargetView
 from engine.api.words import duration, moment, percent, rate, size
-from engine.cli.commands.looking import ladder_json, next_words, paused, windows
+from engine.cli.commands.looking import BACKLOGS, ladder_json, next_words, paused, windows
 from engine.cli.context import Context
 from engine.cli.output import Output
 
@@ -216,6 +216,7 @@ def standby_show(context: Context, *, name: str) -> int:
         ["Silence", silence_words(chosen)],
         ["Arrivals", climbing.rhythm(ladder, now)],
         ["Conversion", chosen.conversion],
+        ["Backlog", BACKLOGS.get(chosen.backlog, chosen.backlog)],
         ["Next", next_words(chosen.next, now) if chosen.next else "-"],
         ["Blackouts", _own_windows(chosen, now)],
         ["Paused", paused(chosen.held, chosen.held_until, now) if chosen.held else "no"],

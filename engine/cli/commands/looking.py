@@ -23,6 +23,10 @@ MARKS = {
     "HELD": "-",
     "LOST": "?",
 }
+BACKLOGS = {
+    "every": "every increment, the newest first",
+    "newest": "one boot point of all that piled up",
+}
 UNTIL = {
     "held": "paused until",
     "blackout": "blackout until",
@@ -296,6 +300,7 @@ def show(context: Context, *, machine: str) -> int:
         ["Disks", disks or "-"],
         ["Trigger", f"{found.trigger}, keeps {found.keep}"],
         ["Arrivals", climbing.rhythm(fleet.ladder, now)],
+        ["Backlog", BACKLOGS.get(found.backlog, found.backlog)],
         ["Next", next_words(fleet.next, now)],
     ]
     if found.blackouts:

@@ -149,12 +149,14 @@ def test_what_was_asked_for_by_hand_waits_for_no_window() -> None:
     assert asked is not None
     assert (asked.id, asked.asked) == ("bp000003", True)
     state = with_made(state, asked)
-    assert begun(standby, state) == [(JobKind.SYNC, "bp000002")]
-    second = replace(state.boot_points[asked.parent or asked.id], stage=Stage.READY, ready_at=NOON)
+    assert begun(standby, state) == [(JobKind.APPLY, "bp000002")]
+    second = replace(state.boot_points[asked.parent or asked.id], has_trunk=True)
     state = with_made(state, second)
     assert begun(standby, state) == [(JobKind.SYNC, "bp000003")]
     assert planner.build_now(standby, "uuid", state, NOON) is None
     assert coming(standby, state).kind is NextKind.DUE
+    state = with_made(state, replace(asked, stage=Stage.READY, ready_at=NOON))
+    assert begun(standby, state) == [], "the older one's conversion waits for the window's end"
 
 
 def test_a_pause_ends_by_itself() -> None:

@@ -285,8 +285,8 @@ def test_retirement_waits_for_synchronisation_but_not_for_ever() -> None:
         return job.kind
 
     assert [next_kind(ready) for ready in (1, 2, 3)] == [
-        JobKind.SYNC,
-        JobKind.SYNC,
+        JobKind.APPLY,
+        JobKind.APPLY,
         JobKind.RETIRE,
     ]
 

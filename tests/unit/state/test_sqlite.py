@@ -18,7 +18,7 @@ from engine.model.errors import Failure, NoSpace
 from engine.model.images import PointId
 from engine.model.layers import LayerKind, layer_name
 from engine.model.points import BootPoint, Stage, boot_point_id
-from engine.model.work import Severity
+from engine.model.work import Job, JobId, JobKind, JobStatus, Severity
 from engine.state import schema
 from engine.state.sqlite import APPLICATION_ID, SqliteState
 
@@ -271,3 +271,33 @@ def test_a_state_of_version_three_learns_of_alerts(tmp_path: Path) -> None:
     assert state.read().alerts == {"rpo:erp": alert}
     assert len(state.journal()) == 1
     state.close()
+
+
+def test_a_state_of_version_five_learns_of_backlogs(tmp_path: Path) -> None:
+    """Jobs that apply only, and boot points that wait with their trunk layer, can be stored."""
+    path = tmp_path / "state.db"
+    store = SqliteState(path)
+    pending = replace(boot_point(), stage=Stage.PENDING)
+    applying = replace(pending, stage=Stage.APPLYING)
+    with store.write() as tx:
+        tx.save_boot_point(pending)
+        tx.save_boot_point(applying)
+    store.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DROP TRIGGER boot_points_moves")
+        connection.execute(
+            "CREATE TRIGGER boot_points_moves BEFORE UPDATE OF stage ON boot_points "
+            "WHEN NEW.stage = 'pending' BEGIN SELECT RAISE(ABORT, 'the move of version 5'); END"
+        )
+        connection.execute("PRAGMA user_version = 5")
+
+    store = SqliteState(path)
+    waiting = replace(applying, stage=Stage.PENDING, has_trunk=True)
+    with store.write() as tx:
+        tx.save_boot_point(waiting)
+        tx.add_job(Job(JobId(0), JobKind.APPLY, "erp", waiting.id, JobStatus.QUEUED, NOW))
+    store.close()
+    again = SqliteState(path)
+    assert again.boot_point(waiting.id) == waiting
+    assert [one.kind for one in again.read().jobs.values()] == [JobKind.APPLY]
+    again.close()
