@@ -22,7 +22,7 @@ SYSTEM, SOFTWARE = CONFIG + b"/SYSTEM", CONFIG + b"/SOFTWARE"
 HIVE = 256 << 20
 """Longest hive in bytes that is read whole, where a backend cannot read parts."""
 BOOT_MANAGER = "bootmgr"
-_LOGS = (SYSTEM + b".LOG1", SYSTEM + b".LOG2")
+LOGS = (SYSTEM + b".LOG1", SYSTEM + b".LOG2")
 _EFI = b"/EFI/Microsoft/Boot"
 _KERNEL = b"/Windows/System32/ntoskrnl.exe"
 
@@ -150,7 +150,7 @@ def _obstacles(
 
 def _has_log(reading: Reading, volume: Volume) -> bool:
     """Return whether there is a log that the unfinished write may be replayed from."""
-    for path in _LOGS:
+    for path in LOGS:
         place = spelled(reading, volume, path)
         stat = reading.stat(volume.id, place) if place else None
         if stat is None or stat.type is not Type.FILE or stat.size <= 512:

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.guests import obstacles
-from engine.guests.backend import Reading
+from engine.guests.backend import Reading, Type
 from engine.guests.linux.draft import Draft
 from engine.guests.linux.esp import WINDOWS, plan_fallback
 from engine.guests.tree import Tree
-from engine.guests.windows import facts, firstboot, hive, inject, system
+from engine.guests.windows import facts, firstboot, hive, inject, replay, system
 from engine.guests.windows.drivers.inf import Target
 from engine.guests.windows.drivers.shelf import Choice
-from engine.guests.windows.inspect import SYSTEM, spelled
+from engine.guests.windows.inspect import LOGS, SYSTEM, spelled
 from engine.guests.windows.version import HiveDamaged, is_dirty
 from engine.model.cards import CardChange
 from engine.model.guest import ConversionPlan, FileEdit, Guest, Mount, Obstacle, Volume
@@ -86,12 +86,13 @@ def plan_windows(
     path = spelled(reading, volume, SYSTEM)
     old = reading.read(volume.id, path, hive.HIVE) if path else b""
     try:
-        if is_dirty(old[:512]):
+        clean = _finished(work, old)
+        if clean is None:
             return ConversionPlan((), (), (obstacles.DIRTY_HIVE,))
-        found = hive.read(old, _WANTED)
+        found = hive.read(clean, _WANTED)
         if not system.control_sets(found):
             return ConversionPlan((), (), (_NO_CONTROL_SET,))
-        injection = _inject(work, old, found, choose)
+        injection = _inject(work, clean, found, choose)
         decision = system.decide(found, facts.driver_files(reading, volume, found))
         drivers = tuple(dict.fromkeys((*decision.drivers, *injection.names)))
         work.warnings += [*decision.warnings, *injection.warnings]
@@ -99,7 +100,7 @@ def plan_windows(
             return ConversionPlan((), tuple(work.warnings), (_NO_DRIVER,))
         files, starts = _first_start(work, found, injection.staged)
         changes = _once((*decision.changes, *injection.changes, *starts))
-        new = hive.edit(old, [change.step for change in changes]) if changes else old
+        new = hive.edit(clean, [change.step for change in changes]) if changes else clean
     except HiveDamaged:
         return ConversionPlan((), (), (obstacles.damaged_hive("SYSTEM"),))
     draft = Draft(reading, Tree(reading, (Mount(b"/", volume.id),)))
@@ -116,6 +117,25 @@ def plan_windows(
 
 
 _WANTED = (*system.WANTED, *firstboot.WANTED, *facts.WANTED)
+
+
+def _finished(work: _Work, old: bytes) -> bytes | None:
+    """Return the hive with what its logs hold; None when it is dirty and they do not fit."""
+    if not is_dirty(old[:512]):
+        return old
+    paths = [spelled(work.reading, work.volume, path) for path in LOGS]
+    stats = {path: work.reading.stat(work.volume.id, path) for path in paths if path}
+    logs = [
+        work.reading.read(work.volume.id, path, replay.LOG)
+        for path, stat in stats.items()
+        if stat is not None and stat.type is Type.FILE and 512 < stat.size <= replay.LOG
+    ]
+    done = replay.replay(old, logs)
+    if done is None:
+        return None
+    writes = "1 unfinished write" if done.count == 1 else f"{done.count} unfinished writes"
+    work.warnings.append(f"The registry was in use when it was imaged: {writes} of its logs made.")
+    return done.hive
 
 
 def _inject(work: _Work, old: bytes, found: hive.Key, choose: Choose | None) -> inject.Injection:
