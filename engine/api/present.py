@@ -175,9 +175,11 @@ def _target(target: TargetStatus, snapshot: Snapshot) -> TargetView:
         store=target.store,
         store_path=safe(target.store_path, REASON),
         free=target.free,
+        reserve=target.reserve,
         standbys=sum(1 for s in snapshot.standbys.values() if s.target == target.name),
         findings=[
             *([safe(target.problem, REASON)] if target.problem else []),
+            *([target.outlook] if target.outlook else []),
             *(" ".join(part for part in (f.text, f.remedy) if part) for f in target.findings),
         ],
     )

@@ -247,6 +247,7 @@ class TargetView(View, kw_only=True):
     store: str = ""
     store_path: str = ""
     free: int | None = None
+    reserve: int | None = None
     standbys: int = 0
     findings: list[str] = []
 

@@ -80,6 +80,7 @@ class EngineConfig:
         rescan_s: Seconds between full scans of the watched folders.
         quiet_s: Seconds a file must be unchanged; None: as its format says.
         jobs: Boot points made or retired at once.
+        reserve_percent: Of each datastore, stays free.
         memory, cpus: Of a standby VM whose image and definition say nothing; memory in bytes.
         backend: Of conversions; empty: the quickest that can.
         drivers: ISO files and folders with drivers for Windows guests; need not exist.
@@ -101,6 +102,7 @@ class EngineConfig:
     rescan_s: float
     quiet_s: float | None
     jobs: int
+    reserve_percent: float
     memory: int
     cpus: int
     backend: str
@@ -141,6 +143,7 @@ _Jobs = Annotated[int, Meta(ge=1, le=64)]
 
 class _Limits(Section):
     jobs: _Jobs = 2
+    reserve_percent: Annotated[float, Meta(ge=0, le=90)] = 5.0
 
 
 class _Watch(Section):
@@ -232,6 +235,7 @@ def _config(raw: Mapping[str, Any], file: Path | None, usual: Places) -> EngineC
         rescan_s=told.watch.rescan_s,
         quiet_s=told.watch.quiet_s,
         jobs=told.limits.jobs,
+        reserve_percent=told.limits.reserve_percent,
         memory=told.vm.memory_mib * 2**20,
         cpus=told.vm.cpus,
         backend="" if told.conversion.backend == "auto" else told.conversion.backend,
@@ -266,7 +270,13 @@ def limits(told: EngineConfig) -> Limits:
             least = store_jobs.get(stores[name], target.store.jobs)
             store_jobs[stores[name]] = min(least, target.store.jobs)
     targets = {name: one.jobs for name, one in told.targets.items() if one.jobs is not None}
-    return Limits(jobs=told.jobs, targets=targets, stores=stores, store_jobs=store_jobs)
+    return Limits(
+        jobs=told.jobs,
+        targets=targets,
+        stores=stores,
+        store_jobs=store_jobs,
+        reserve_percent=told.reserve_percent,
+    )
 
 
 def _path(text: str, file: Path, key: str, default: Path) -> Path:

@@ -71,7 +71,7 @@ class Desk:
         with engine.lock:
             standbys, sources = dict(engine.standbys), dict(engine.sources)
             roots, layers = dict(engine.roots), dict(engine.layers)
-            waiting = {name: tuple(texts) for name, texts in engine.waiting.items()}
+            waiting = engine.rooms.with_cramped(engine.waiting)
             state = engine.state.read()
             upkeep = upkeep_of_all(engine, state)
         last = engine.state.journal(limit=1)
@@ -93,7 +93,7 @@ class Desk:
             verdicts=self._judge.verdicts(upkeep, state, made),
             upkeep=upkeep,
             usual=engine.settings.retention,
-            targets=[target.status() for target in engine.targets.values()],
+            targets=engine.rooms.statuses(engine, state, upkeep),
             drivers=self._drivers(),
             journal_end=last[-1].number if last else 0,
             calendar=engine.settings.calendar,

@@ -23,6 +23,7 @@ from engine.daemon.intake import Intake, gaps
 from engine.daemon.pauses import end_pauses
 from engine.daemon.performer import Performer
 from engine.daemon.picture import Picture
+from engine.daemon.rooms import Rooms
 from engine.daemon.runner import Runner
 from engine.daemon.targets import Target
 from engine.daemon.upkeep import upkeep_of_all
@@ -33,6 +34,7 @@ from engine.model.layers import Layer, LayerName
 from engine.model.machine import VMRef
 from engine.model.memo import Memo
 from engine.model.points import BootPoint, Stage
+from engine.model.slots import choose
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.work import Job, JobId, JobStatus, Severity, WantedJob
@@ -81,7 +83,7 @@ class Engine:
         self._rematch = False
         self.since = clock.now()
         self._limits = settings.limits
-        self.memo = Memo()
+        self.memo, self.rooms = Memo(), Rooms()
 
     # --- life -------------------------------------------------------------------------------
 
@@ -94,6 +96,7 @@ class Engine:
             watcher.add_root(root)
         for target in self.targets.values():
             self._thread(f"open-{target.name}", partial(self._open, target))
+        self.rooms.look(self)
         self._thread("pulse", self._pulse)
         self._thread("loop", self._loop)
 
@@ -284,15 +287,13 @@ class Engine:
             state = self.state.read()
             watch_all(self, state)
             now, upkeep = self.clock.now(), upkeep_of_all(self, state)
-            wanted = planner.next_jobs(
-                self.standbys,
-                state,
-                now,
-                self._limits,
-                upkeep,
-                self.settings.calendar,
-                self.memo,
+            calendar, limits = self.settings.calendar, self._limits
+            wishes = planner.wanted_jobs(
+                self.standbys, state, now, limits, upkeep, calendar, self.memo
             )
+            choice = choose(wishes, self.standbys, state, limits, self.rooms.known)
+            self.rooms.tell(self, choice.cramped)
+            wanted = choice.jobs
         started = [self._queue(one) for one in wanted]
         return any(started)
 
@@ -349,6 +350,7 @@ class Engine:
 
     def _pulse(self) -> None:
         while not self._stopping.wait(PULSE_S):
+            self.rooms.look(self)
             for name in list(self.state.read().runs):
                 standby = self.standbys.get(name)
                 target = self.targets.get(standby.target) if standby else None

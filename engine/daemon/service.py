@@ -35,6 +35,8 @@ class TargetStatus:
     store_path: str
     free: int | None
     findings: Sequence[Finding]
+    reserve: int | None = None
+    outlook: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,7 +252,7 @@ def wanted_jobs(
         clock = _same(standby.is_held(now), calendar.closed_until(standby, now))
         job = memo.at(
             ("job", name),
-            (standby, made, _images(made, state), state.runs.get(name), limits, care, clock),
+            (standby, made, _images(made, state), state.runs.get(name), limits, care, *clock),
             now,
             partial(
                 _decide, standby, made, state, now, limits, upkeep_of(known, standby), calendar

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.model.space import Room, need, promised, short
 from engine.model.standby import Priority, Standby
 from engine.model.state import State
 from engine.model.work import Job, JobKind, WantedJob
@@ -35,6 +36,7 @@ class Limits:
         targets: Target -> such jobs at once on it; absent: no limit of its own.
         stores: Target -> name of the datastore its layers lie on; several may share one.
         store_jobs: Datastore -> such jobs at once on it; absent: no limit of its own.
+        reserve_percent: Of each datastore, stays free.
         slow: Target -> why no more than one job is started on it now; a sentence.
     """
 
@@ -45,6 +47,7 @@ class Limits:
     targets: Mapping[str, int] = field(default_factory=dict)
     stores: Mapping[str, str] = field(default_factory=dict)
     store_jobs: Mapping[str, int] = field(default_factory=dict)
+    reserve_percent: float = 5.0
     slow: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -54,11 +57,13 @@ class Choice:
 
     Attributes:
         jobs: The most urgent first.
-        waiting: Standby -> what its job waits for, a sentence.
+        waiting: Standby -> whose slots its job waits for, a sentence.
+        cramped: Standby -> why there is no room for its next boot point, a sentence.
     """
 
     jobs: Sequence[WantedJob]
     waiting: Mapping[str, str]
+    cramped: Mapping[str, str] = field(default_factory=dict)
 
 
 def choose(
@@ -66,6 +71,7 @@ def choose(
     standbys: Mapping[str, Standby],
     state: State,
     limits: Limits,
+    rooms: Mapping[str, Room] | None = None,
 ) -> Choice:
     """Give free slots to wanted jobs.
 
@@ -74,23 +80,26 @@ def choose(
         standbys: By name; all that `wanted` names are there.
         state: The picture; its live jobs take slots, its ended ones tell who was served when.
         limits: How much at once.
+        rooms: Target -> room on its datastore; absent: not known, and nothing waits for it.
     """
-    taken = _Taken(limits)
+    taken = _Taken(limits, _Left(rooms or {}, standbys, state))
     for job in state.live_jobs():
         if job.kind in SLOTTED and job.standby in standbys:
             taken.take(standbys[job.standby].target)
         elif job.kind in SLOTTED:
             taken.jobs += 1
-    chosen, waiting = [], {}
+    chosen, waiting, cramped = [], {}, {}
     for one in in_turn(wanted, standbys, state.jobs.values()):
         target = standbys[one.standby].target
-        why = taken.full(target)
-        if why:
+        if why := taken.left.short_for(one, target):
+            cramped[one.standby] = why
+        elif why := taken.full(target):
             waiting[one.standby] = why
         else:
             taken.take(target)
+            taken.left.promise(one, target)
             chosen.append(one)
-    return Choice(chosen, waiting)
+    return Choice(chosen, waiting, cramped)
 
 
 def in_turn(
@@ -117,11 +126,34 @@ def in_turn(
     return sorted(wanted, key=rank)
 
 
-class _Taken:
-    """Slots that are taken already."""
+class _Left:
+    """Room that is left on each target, with all that was promised taken off."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.jobs = 0
+    def __init__(
+        self, rooms: Mapping[str, Room], standbys: Mapping[str, Standby], state: State
+    ) -> None:
+        self._rooms, self._state = rooms, state
+        live = list(state.live_jobs())
+        self._taken = Counter({name: promised(live, name, standbys, state) for name in rooms})
+
+    def short_for(self, one: WantedJob, target: str) -> str:
+        """Return why a job's boot point does not fit; empty if it does, or nothing is known."""
+        room, needed = self._rooms.get(target), self._need(one)
+        return short(needed, room, self._taken[target]) if room and needed else ""
+
+    def promise(self, one: WantedJob, target: str) -> None:
+        self._taken[target] += self._need(one)
+
+    def _need(self, one: WantedJob) -> int:
+        point = self._state.boot_points.get(one.boot_point) if one.boot_point else None
+        return need(point, self._state) if one.kind is JobKind.SYNC and point else 0
+
+
+class _Taken:
+    """Slots that are taken already, and room."""
+
+    def __init__(self, limits: Limits, left: _Left) -> None:
+        self.jobs, self.left = 0, left
         self._limits = limits
         self._targets: Counter[str] = Counter()
         self._stores: Counter[str] = Counter()

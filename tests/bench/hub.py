@@ -29,6 +29,7 @@ from engine.daemon.clock import SystemClock
 from engine.daemon.desk import Desk
 from engine.daemon.engine import Engine
 from engine.daemon.given import Settings
+from engine.daemon.reports import Reports
 from engine.daemon.targets import Target
 from engine.guests.simulated import SimulatedConverter
 from engine.hypervisors.simulated import SimulatedHypervisor
@@ -385,7 +386,8 @@ class Hub:
         self.engine = Engine(
             settings, self.state, SystemClock(), Images(), {"local": target}, Files(known)
         )
-        self.desk = Desk(self.engine)
+        reports = Reports(path.parent / "reports", self.engine.clock.now, lambda *_: None)
+        self.desk = Desk(self.engine, reports)
 
     def start(self, waiting: int) -> None:
         """Start the engine; all increments are there already."""

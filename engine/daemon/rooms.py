@@ -1,0 +1,116 @@
+"""Room on the targets' datastores: looked at now and then, told once, shown with each target."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from engine.model.errors import Failure
+from engine.model.space import Room, forecast, growth
+from engine.model.text import safe
+from engine.model.work import Severity
+
+if TYPE_CHECKING:
+    from engine.daemon.engine import Engine
+    from engine.daemon.service import TargetStatus
+    from engine.daemon.targets import Target
+    from engine.model.state import State
+    from engine.model.upkeep import Upkeep
+
+EVERY_S = 5.0
+
+
+class Rooms:
+    """What is known of each target's room. Thread-safe: each look replaces the whole."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self.known: Mapping[str, Room] = {}
+        self.cramped: Mapping[str, str] = {}
+        self._looked: float | None = None
+
+    def look(self, engine: Engine) -> None:
+        """Look at all datastores, at most every few seconds; a share that hangs hangs us."""
+        now = engine.clock.monotonic()
+        if self._looked is not None and now - self._looked < EVERY_S:
+            return
+        self._looked = now
+        percent = engine.settings.limits.reserve_percent
+        found = {name: room_of(target, percent) for name, target in engine.targets.items()}
+        self.known = {name: room for name, room in found.items() if room is not None}
+
+    def tell(self, engine: Engine, cramped: Mapping[str, str]) -> None:
+        """Keep who has no room, and write into the journal what is new about it."""
+        before, self.cramped = self.cramped, dict(cramped)
+        fresh = [name for name in cramped if name not in before]
+        gone = [name for name in before if name not in cramped and name in engine.standbys]
+        if not fresh and not gone:
+            return
+        now = engine.clock.now()
+        with engine.state.write() as tx:
+            for name in fresh:
+                tx.write_journal(
+                    now,
+                    Severity.WARNING,
+                    name,
+                    "space.short",
+                    safe(cramped[name], 500),
+                    "Ready boot points stay and can be started.",
+                    "Free space on the target's datastore, keep fewer boot points, or enlarge it.",
+                )
+            for name in gone:
+                text = f"There is room for boot points of {name} again."
+                tx.write_journal(now, Severity.INFO, name, "space.back", text)
+        engine.picture.touch()
+
+    def with_cramped(self, waiting: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+        """Return what standbys wait for, the lack of room first."""
+        told = {name: tuple(texts) for name, texts in waiting.items()}
+        return told | {name: (why, *told.get(name, ())) for name, why in self.cramped.items()}
+
+    def statuses(
+        self, engine: Engine, state: State, upkeep: Mapping[str, Upkeep]
+    ) -> list[TargetStatus]:
+        """Return what is known of each target, with its room."""
+        found = []
+        for name, target in engine.targets.items():
+            room = self.known.get(name)
+            reserve = None if room is None else room.reserve
+            when = outlook(engine, name, state, upkeep)
+            found.append(replace(target.status(), reserve=reserve, outlook=when))
+        return found
+
+
+def room_of(target: Target, percent: float) -> Room | None:
+    """Return the room on a target's datastore; None where it cannot be told.
+
+    Args:
+        target: The target.
+        percent: Of the whole that stays free.
+    """
+    try:
+        free = target.store.chain("free-space").free()
+    except (OSError, Failure):
+        return None
+    try:
+        found = os.statvfs(target.store.path)
+        total = found.f_blocks * found.f_frsize
+    except OSError:
+        total = free  # a store in memory has no file system
+    return Room(free, total, int(total * percent / 100))
+
+
+def outlook(engine: Engine, target: str, state: State, upkeep: Mapping[str, Upkeep]) -> str:
+    """Return when a target is full at the present growth, a sentence; empty: not soon."""
+    room = engine.rooms.known.get(target)
+    if room is None:
+        return ""
+    keeps = {
+        name: min(care.rules.keep, care.rules.most or care.rules.keep)
+        for name, care in upkeep.items()
+        if not care.rules.hold
+    }
+    growing = growth(target, engine.standbys, state, engine.clock.now(), keeps)
+    return forecast(room, growing)

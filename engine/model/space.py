@@ -1,0 +1,144 @@
+"""Room on a datastore: whether a boot point still fits, and when there is none left. Pure.
+
+free ─┬─ reserve ─ what running jobs still take ─ the largest fold that may come ─► for this job
+└─ growth of the boot points made lately ─► full in n days
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from engine.model.line import path_for
+from engine.model.points import BootPoint, Stage
+from engine.model.standby import Standby
+from engine.model.state import State
+from engine.model.work import Job, JobKind
+
+MARGIN = 1.3
+"""Room taken for each byte of an image: what clones and overlays need besides, and conversion.
+
+Source: RELIABILITY.md §3.8; even overwriting existing bytes allocates on a reflink store.
+"""
+LATELY = timedelta(days=14)
+SHORTEST = timedelta(hours=1)
+FAR = 365
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Room on the datastore of one target, as last seen.
+
+    Attributes:
+        free, total: Bytes of its file system.
+        reserve: Bytes that stay free whatever happens.
+        fold: Bytes that the largest consolidation that may come copies.
+    """
+
+    free: int
+    total: int
+    reserve: int
+    fold: int = 0
+
+    @property
+    def usable(self) -> int:
+        """Bytes that boot points may take, at least 0."""
+        return max(self.free - self.reserve - self.fold, 0)
+
+
+def need(point: BootPoint, state: State) -> int:
+    """Return the bytes that making a boot point takes; 0 once its trunk layer is there."""
+    if point.has_trunk:
+        return 0
+    disks = (disk.part for one in path_for(point, state) for disk in one.disks)
+    brought = sum(p.file_size if p.data_bytes is None else p.data_bytes for p in disks)
+    return int(brought * MARGIN)
+
+
+def promised(
+    jobs: Iterable[Job], target: str, standbys: Mapping[str, Standby], state: State
+) -> int:
+    """Return the bytes that the live jobs of a target may still take."""
+    total = 0
+    for job in jobs:
+        standby = standbys.get(job.standby)
+        point = state.boot_points.get(job.boot_point) if job.boot_point else None
+        if job.kind is JobKind.SYNC and standby and standby.target == target and point:
+            total += need(point, state)
+    return total
+
+
+def short(needed: int, room: Room, taken: int = 0) -> str:
+    """Return why a boot point does not fit, a sentence; empty if it does.
+
+    Args:
+        needed: Bytes, as `need` says.
+        room: Of its target.
+        taken: Bytes promised to others.
+    """
+    left = max(room.usable - taken, 0)
+    if needed <= left:
+        return ""
+    kept = f"{_size(room.reserve)} stay in reserve"
+    kept += f", {_size(room.fold)} are for consolidation" if room.fold else ""
+    kept += f", {_size(taken)} for jobs that run" if taken else ""
+    return (
+        f"There is no room for the next boot point: it needs {_size(needed)}, and "
+        f"{_size(room.free)} are free, of which {kept}. It is made once there is room."
+    )
+
+
+def growth(
+    target: str,
+    standbys: Mapping[str, Standby],
+    state: State,
+    now: datetime,
+    keeps: Mapping[str, int],
+) -> float:
+    """Return the bytes a day by which a target's boot points grow at present.
+
+    By what was made lately. A standby that has as many boot points as it keeps lets an old one go
+    for each new one: it does not grow.
+
+    Args:
+        target: Its name.
+        standbys: By name.
+        state: The picture.
+        now: Aware.
+        keeps: Standby -> boot points it keeps; absent: it lets none go.
+    """
+    total = 0.0
+    for name, standby in standbys.items():
+        if standby.target != target:
+            continue
+        alive = [p for p in state.by_standby.get(name, ()) if p.stage is Stage.READY]
+        if name in keeps and len(alive) >= keeps[name]:
+            continue
+        lately = [
+            p
+            for p in alive
+            if p.parent is not None and p.ready_at is not None and now - LATELY <= p.ready_at <= now
+        ]
+        if lately:
+            first = min(p.ready_at for p in lately if p.ready_at is not None)
+            days = max(now - first, SHORTEST) / timedelta(days=1)
+            total += sum(p.bytes for p in lately) / days
+    return total
+
+
+def forecast(room: Room, growing: float) -> str:
+    """Return when a target is full, a sentence; empty when that is far away."""
+    if growing <= 0:
+        return ""
+    days = room.usable / growing
+    if days > FAR:
+        return ""
+    when = "less than a day" if days < 1 else f"{days:.0f} days"
+    return f"Full in {when} at the present growth of {_size(int(growing))} a day."
+
+
+def _size(count: int) -> str:
+    if count < 2**30:
+        return f"{count / 2**20:.0f} MiB"
+    return f"{count / 2**30:.1f} GiB"

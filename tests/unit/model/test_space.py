@@ -1,0 +1,94 @@
+"""Room: what does not fit does not start, and when there is none left."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from engine.model.points import Stage
+from engine.model.slots import Limits, choose
+from engine.model.space import MARGIN, Room, forecast, growth, need, short
+from engine.model.standby import Standby
+from engine.model.state import State
+from engine.model.work import Job, JobId, JobKind, JobStatus, WantedJob
+from tests.bench.hub import PAGE, START, made_of, recovery_points
+
+MIB, GIB = 1 << 20, 1 << 30
+
+
+def state_of(*names: str, points: int = 3) -> State:
+    """Return a state in which each standby has boot points, the last one PENDING."""
+    arrived, made = {}, []
+    for name in names:
+        images = recovery_points(name, points)
+        arrived.update({point.id: point for point in images})
+        own = made_of(images, len(made) + 1, name)
+        made += [*own[:-1], replace(own[-1], stage=Stage.PENDING, has_trunk=False)]
+    return State(arrived, {point.id: point for point in made})
+
+
+def wish(state: State, name: str) -> WantedJob:
+    """Return the SYNC of a standby's newest boot point."""
+    return WantedJob(JobKind.SYNC, name, state.by_standby[name][-1].id, "")
+
+
+def test_a_boot_point_needs_what_its_images_bring_and_a_margin() -> None:
+    """Need counts the images of the path; none any more once the trunk layer is there."""
+    point = state_of("a").by_standby["a"][-1]
+    assert need(point, state_of("a")) == int(PAGE * MARGIN)
+    assert need(replace(point, has_trunk=True), state_of("a")) == 0
+
+
+def test_reserve_folds_and_promises_are_not_for_use() -> None:
+    """What does not fit says what it needs, what is free, and what that is kept for."""
+    room = Room(free=100 * MIB, total=GIB, reserve=50 * MIB, fold=20 * MIB)
+    assert short(30 * MIB, room) == ""
+    said = short(31 * MIB, room)
+    assert "needs 31 MiB, and 100 MiB are free, of which 50 MiB stay in reserve" in said
+    assert "20 MiB are for consolidation" in said
+    assert "10 MiB for jobs that run" in short(25 * MIB, room, 10 * MIB)
+    assert Room(free=1, total=10, reserve=5).usable == 0
+
+
+def test_what_does_not_fit_waits_and_others_go_on() -> None:
+    """A full target holds up its own standbys only, and never a retirement."""
+    state = state_of("a", "b", "c")
+    known = {"a": "full", "b": "ample", "c": "full"}
+    standbys = {name: Standby(name, "/images", target=on) for name, on in known.items()}
+    rooms = {"full": Room(PAGE, GIB, 0), "ample": Room(GIB, GIB, 0)}
+    retire = WantedJob(JobKind.RETIRE, "c", state.by_standby["c"][0].id, "")
+    wanted = [wish(state, "a"), wish(state, "b"), retire]
+    choice = choose(wanted, standbys, state, Limits(jobs=4), rooms)
+    assert {one.standby for one in choice.jobs} == {"b", "c"}
+    assert choice.cramped.keys() == {"a"}
+
+
+def test_two_jobs_are_not_promised_the_same_room() -> None:
+    """Room for one is room for one, among those that start together and those that run."""
+    state = state_of("a", "b")
+    standbys = {name: Standby(name, "/images") for name in ("a", "b")}
+    rooms = {"local": Room(int(1.5 * MARGIN * PAGE), GIB, 0)}
+    wanted = [wish(state, name) for name in standbys]
+    choice = choose(wanted, standbys, state, Limits(jobs=4), rooms)
+    assert (len(choice.jobs), len(choice.cramped)) == (1, 1)
+    job = Job(JobId(1), JobKind.SYNC, "a", wanted[0].boot_point, JobStatus.RUNNING, START)
+    running = replace(state, jobs={job.id: job})
+    choice = choose(wanted[1:], standbys, running, Limits(jobs=4), rooms)
+    assert choice.cramped.keys() == {"b"}
+
+
+def test_growth_is_what_was_made_lately_and_not_let_go() -> None:
+    """A standby that keeps as many as it has does not grow; the forecast says the days."""
+    state = state_of("a", points=12)
+    made = {i: replace(p, bytes=GIB) for i, p in state.boot_points.items()}
+    state = replace(state, boot_points=made)
+    standbys = {"a": Standby("a", "/images")}
+    now = START + timedelta(hours=14)
+    growing = growth("local", standbys, state, now, {"a": 99})
+    assert 10 * GIB / 0.5 * 0.9 < growing < 10 * GIB / 0.5 * 1.1
+    assert growth("local", standbys, state, now, {"a": 11}) == 0
+    assert growth("local", standbys, state, now, {}) == growing
+    room = Room(free=int(growing * 9) + GIB, total=0, reserve=GIB)
+    assert forecast(room, growing).startswith("Full in 9 days at the present growth of")
+    assert forecast(room, 0.0) == ""
+    assert forecast(replace(room, free=GIB), growing).startswith("Full in less than a day")
