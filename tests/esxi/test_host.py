@@ -269,6 +269,7 @@ def test_a_run_folder_is_never_used_twice(one: Stage) -> None:
     assert second.name != first.name
     (second / ".lck-0000000000000001").touch()
     one.target.power_off(VM, grace=0)
+    assert second in list(place.iterdir())
     one.target.power_on(VM, one.boot_point(3), Network.NONE)
     assert second in list(place.iterdir())
     (second / ".lck-0000000000000001").unlink()
@@ -330,6 +331,44 @@ def test_a_foreign_change_stops_the_engine(stage: Stage, change: Any, says: str)
     assert not set(stage.sim.proxy.calls[before:]) & set(WRITES)
 
 
+def test_a_vm_that_somebody_started_is_his(stage: Stage) -> None:
+    """After our stop its disks are out, so a start by hand is known as one and left running."""
+    layer = stage.boot_point()
+    stage.target.create(SPEC)
+    stage.target.power_on(VM, layer, Network.NONE)
+    stage.target.power_off(VM, grace=0)
+    devices = stage.other.read(stage.ref(), "config.hardware.device")["config.hardware.device"]
+    assert not any(isinstance(d, vim.vm.device.VirtualDisk) for d in devices)
+    _started(stage)
+    for stop in (lambda: stage.target.power_off(VM, grace=0), lambda: stage.target.delete(VM)):
+        with pytest.raises(Refused, match="started by somebody"):
+            stop()
+    assert stage.target.signs_of_life(VM).power is Power.ON
+
+
+def test_a_vm_with_somebodys_snapshot_is_not_deleted(one: Stage) -> None:
+    """What is frozen in it is his."""
+    one.target.create(SPEC)
+    _snapshot(one)
+    with pytest.raises(Refused, match="snapshot"):
+        one.target.delete(VM)
+    assert one.own_vms() == 1
+
+
+@pytest.mark.parametrize("step", [Fault("ToolsUnavailable"), None])
+def test_a_guest_is_asked_before_its_power_is_cut(one: Stage, step: Step | None) -> None:
+    """A guest without tools, which the host cannot ask, is cut off at once."""
+    layer = one.boot_point()
+    one.target.create(SPEC)
+    one.target.power_on(VM, layer, Network.NONE)
+    if step is not None:
+        one.sim.proxy.plan("ShutdownGuest", step)
+    one.target.power_off(VM, grace=1)
+    assert one.target.signs_of_life(VM).power is Power.OFF
+    assert one.sim.proxy.count("ShutdownGuest") == 1
+    assert one.sim.proxy.count("PowerOffVM_Task") == (0 if step is None else 1)
+
+
 def _disk(file: str, controller: int, unit: int) -> Any:
     disk = vim.vm.device.VirtualDisk(
         key=-1,
@@ -349,7 +388,7 @@ def test_somebody_elses_disk_survives_our_vm(one: Stage) -> None:
     (shown,) = runs.expose("other", "f" * 32, [theirs])
     one.target.create(SPEC)
     one.target.power_on(VM, layer, Network.NONE)
-    one.target.power_off(VM, grace=0)
+    one.do(one.ref().PowerOffVM_Task())
     devices = one.other.read(one.ref(), "config.hardware.device")["config.hardware.device"]
     controller = next(d for d in devices if isinstance(d, vim.vm.device.VirtualSCSIController))
     one.do(one.ref().ReconfigVM_Task(_disk(shown, controller.key, 9)))

@@ -185,17 +185,37 @@ class EsxiHypervisor:
         log.info("started vm=%s layer=%s network=%s", safe(vm), safe(layer), network)
 
     def power_off(self, vm: VMRef, *, grace: float) -> None:
-        """Ask the guest to shut down; after `grace` seconds cut the power."""
+        """Ask the guest to shut down; after `grace` seconds cut the power; take its disks out.
+
+        So a start by hand is told from ours later, and nobody starts stale scratch.
+
+        Raises:
+            Refused: Somebody else started it: that is his failover.
+        """
         with self._gate.vm(vm):
             there = self._machines.find(vm)
             if there is None or there.seen.power is Power.OFF:
                 return
+            self._check_started_by_us(there)
             if grace > 0:
                 # Without tools in the guest the host refuses, and the power is cut at once.
                 with contextlib.suppress(faults.HostFailure):
                     there.ref.ShutdownGuest()
                     there = self._is_off_within(there, grace)
-            self._machines.power_off(there)
+            self._release(self._machines.power_off(there))
+
+    def _release(self, there: Machine) -> None:
+        """Take the disks out; what hinders that hinders the next start, not this stop."""
+        vm = there.seen.vm
+        if why := layers.drift(there.seen, self._runs.shown(vm)):
+            log.warning("the disks of %s stay attached: %s", safe(vm), why)
+            return
+        try:
+            self._machines.release(there)
+        except faults.HostFailure as failure:
+            log.warning("the disks of %s stay attached: %s", safe(vm), failure)
+        else:
+            self._runs.forget(vm)
 
     def _is_off_within(self, there: Machine, seconds: float) -> Machine:
         end = time.monotonic() + seconds
@@ -209,13 +229,16 @@ class EsxiHypervisor:
         """Cut the power, delete the VM and its run folders, no layer; repeatable.
 
         Raises:
-            Refused: A VM of its id is not ours.
+            Refused: A VM of its id is not ours, or somebody else started it or made a snapshot.
         """
         rules.check_name(vm)
         with self._gate.vm(vm):
             there = self._machines.find(vm)
             if there is not None:
+                if there.seen.snapshots:
+                    raise faults.drifted(vm, "it has a snapshot that is not ours")
                 if there.seen.power is not Power.OFF:
+                    self._check_started_by_us(there)
                     there = self._machines.power_off(there)
                 self._machines.destroy(there)
             self._runs.forget(vm)
@@ -271,11 +294,16 @@ class EsxiHypervisor:
 
     def _check_runs(self, there: Machine, layer: LayerName, network: Network) -> None:
         """Raise unless the VM runs on this layer and network."""
+        state = self._check_started_by_us(there)
+        if (state.layer, state.network) != (layer, network):
+            raise rules.runs_already(there.seen.vm, state.layer)
+
+    def _check_started_by_us(self, there: Machine) -> State:
+        """Return the state of a VM that runs. Refused when it was not this engine's start."""
         state = there.seen.state
         if state is None or not state.operation:
             raise faults.drifted(there.seen.vm, "it was started by somebody else")
-        if (state.layer, state.network) != (layer, network):
-            raise rules.runs_already(there.seen.vm, state.layer)
+        return state
 
     def _isolated(self, inventory: Inventory) -> tuple[Inventory, NetworkPlace]:
         """Return the isolated port group, made where it is missing.

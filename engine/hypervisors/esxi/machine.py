@@ -193,6 +193,17 @@ class Machines:
             lambda now: now.ref.PowerOffVM_Task(),
         )
 
+    def release(self, vm: Machine) -> Machine:
+        """Take all disks out of a VM that is off; their files stay. It is nobody's start then."""
+        return self._until(
+            vm,
+            "ReconfigVM_Task",
+            lambda seen: not seen.disks and seen.state == State(),
+            lambda now: now.ref.ReconfigVM_Task(
+                specs.detach_spec(now.devices, now.seen.disks, str(State()))
+            ),
+        )
+
     def destroy(self, vm: Machine) -> None:
         """Delete a VM that is off, with its own files and no others.
 
@@ -205,7 +216,7 @@ class Machines:
                 "ReconfigVM_Task",
                 lambda seen: not seen.outside(),
                 lambda now: now.ref.ReconfigVM_Task(
-                    specs.detach_spec(now.devices, now.seen.outside())
+                    specs.detach_spec(now.devices, now.seen.outside(), str(State()))
                 ),
             )
         for _ in range(faults.TRIES):

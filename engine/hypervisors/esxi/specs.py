@@ -147,10 +147,13 @@ def run_spec(
     return vim.vm.ConfigSpec(deviceChange=change, extraConfig=options({STATE: state}))
 
 
-def detach_spec(devices: Sequence[Any], disks: Sequence[Disk]) -> Any:
-    """Return the change that takes disks out of a VM and leaves their files."""
+def detach_spec(devices: Sequence[Any], disks: Sequence[Disk], state: str) -> Any:
+    """Return the change that takes disks out of a VM, leaves their files, and says so."""
     keys = {disk.key for disk in disks}
-    return vim.vm.ConfigSpec(deviceChange=[_without(one) for one in devices if one.key in keys])
+    return vim.vm.ConfigSpec(
+        deviceChange=[_without(one) for one in devices if one.key in keys],
+        extraConfig=options({STATE: state}),
+    )
 
 
 def _without(device: Any) -> Any:
