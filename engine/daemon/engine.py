@@ -19,7 +19,7 @@ from functools import partial
 
 from engine.daemon.given import Settings, StandbyFiles, Watcher
 from engine.daemon.guarding import watch_all
-from engine.daemon.intake import Intake, gaps
+from engine.daemon.intake import Intake, gaps, unaffected
 from engine.daemon.pauses import end_pauses
 from engine.daemon.performer import Performer
 from engine.daemon.picture import Picture
@@ -252,7 +252,8 @@ class Engine:
 
     def _match(self) -> None:
         """Find the image set each standby follows, or say why there is none."""
-        made = {p.recovery_point for p in self.state.read().boot_points.values()}
+        state = self.state.read()
+        made = {p.recovery_point for p in state.boot_points.values()}
         for name, standby in self.standbys.items():
             view = self.roots.get(standby.images)
             sets: Sequence[ImageSet] = view.sets if view is not None else ()
@@ -261,6 +262,7 @@ class Engine:
                 self.sources[name] = found.machine_uuid
             mine = [s for s in sets if s.machine_uuid == found.machine_uuid]
             missing = [text for s in mine for text in gaps(s, made).values()]
+            missing += [unaffected(state.ready(name))] if missing else []
             self.waiting[name] = [found.problem, *missing] if found.problem else missing
 
     def _owners(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from operator import attrgetter
 
 from engine.model.images import Arrival, BadFile, ImageSet, PointId, RecoveryPoint, RootView
+from engine.model.points import BootPoint
 from engine.model.state import State
 from engine.model.text import safe
 from engine.model.work import Severity
@@ -61,6 +62,19 @@ def gaps(images: ImageSet, made: Container[PointId]) -> Mapping[PointId, str]:
         made: Recovery points that boot points were made of.
     """
     return {point: text for point, text in images.missing.items() if point not in made}
+
+
+def unaffected(ready: Sequence[BootPoint]) -> str:
+    """Return which boot points a gap does not touch, a sentence; oldest data first."""
+    if not ready:
+        return "No boot point is ready yet."
+    newest = ready[-1]
+    many = f"Its {len(ready)} ready boot points, up to" if len(ready) > 1 else "Its boot point"
+    are = "are" if len(ready) > 1 else "is"
+    return (
+        f"{many} {newest.id} (data as of {newest.taken_at:%Y-%m-%d %H:%M:%S} UTC), {are} not "
+        "affected."
+    )
 
 
 @dataclass(slots=True)

@@ -102,7 +102,7 @@ def follow(points: Iterable[RecoveryPoint], made: Sequence[BootPoint]) -> Line |
     if head.id in anchors:
         return Line(head, anchors[head.id], (), (), 0)
     way = _way(head, within, anchors)
-    anchor = anchors.get(way[0].parent) if way[0].parent is not None else None
+    anchor = _anchor_of(way[0], anchors)
     tip = tip_of(made)
     fresh = _fresh(way, anchor, tip)
     siblings = [
@@ -172,7 +172,8 @@ def path_for(boot_point: BootPoint, state: State) -> Sequence[RecoveryPoint]:
             return ()
         seen.add(at)
         path.append(point)
-        at = point.parent
+        is_folded = stop in point.replaces and stop != point.id
+        at = stop if is_folded else point.parent
     return tuple(reversed(path)) if at == stop else ()
 
 
@@ -231,6 +232,17 @@ def _anchors(made: Iterable[BootPoint]) -> dict[PointId, BootPoint]:
     return {point.recovery_point: point for point in alive}
 
 
+def _anchor_of(point: RecoveryPoint, anchors: Mapping[PointId, BootPoint]) -> BootPoint | None:
+    """Return the boot point that a recovery point can be laid on.
+
+    That of its parent; else that of the newest point folded into it, whose bytes it holds again.
+    """
+    if point.parent is None:
+        return None
+    folded = (old for old in reversed(point.replaces) if old != point.id)
+    return next((anchors[old] for old in (point.parent, *folded) if old in anchors), None)
+
+
 def _reachable(
     known: Mapping[PointId, RecoveryPoint], anchors: Mapping[PointId, BootPoint]
 ) -> dict[PointId, RecoveryPoint]:
@@ -240,7 +252,7 @@ def _reachable(
     for point in known.values():
         if not is_usable(point):
             continue
-        if point.parent is None or point.parent in anchors:
+        if point.parent is None or _anchor_of(point, anchors) is not None:
             queue.append(point)
         else:
             children[point.parent].append(point)
@@ -266,7 +278,7 @@ def _way(
 ) -> tuple[RecoveryPoint, ...]:
     """Return the points from just above an anchor, or from a base, up to `head`."""
     way = [head]
-    while (parent := way[-1].parent) is not None and parent not in anchors:
+    while (parent := way[-1].parent) is not None and _anchor_of(way[-1], anchors) is None:
         way.append(within[parent])
     return tuple(reversed(way))
 

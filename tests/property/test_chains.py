@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model.chains import assemble
-from engine.model.images import Arrival, ImagePart, ImageSet, PointId, RecoveryPoint
-from engine.model.ways import USABLE, Missing, newest, path_to
-from tests.arrivals import Shot, chain, shot
+from engine.model.images import Arrival, ImagePart, ImageSet
+from tests.arrivals import Shot, shot
 
 
 @st.composite
@@ -24,13 +23,6 @@ def histories(draw: st.DrawFn) -> list[Shot]:
         parent = shots[-1] if kind == "next" else draw(st.sampled_from(shots))
         shots.append(shot(number, None if kind == "base" else parent, disks=2))
     return shots
-
-
-def folded(shots: Sequence[Shot]) -> Shot:
-    """Return a consolidated file of the last two points of a chain."""
-    first, last = shots[-2], shots[-1]
-    parent = next(s for s in shots if s.id == first.manifest.parent)
-    return shot(last.manifest.sequence, parent, disks=2, replaces=[first, last])
 
 
 def sets_of(parts: Sequence[ImagePart]) -> Sequence[ImageSet]:
@@ -112,59 +104,3 @@ def test_a_whole_point_without_its_parent_names_what_is_missing(
         first = min(s.manifest.sequence for s in here if s.manifest.parent == parent)
         assert text.startswith(f"p{first:06d}")
         assert parent in text
-
-
-@given(st.integers(3, 7), st.data())
-def test_a_way_can_be_applied_step_by_step(length: int, data: st.DataObject) -> None:
-    """Each step of a way may be laid on the one before; no way that exists is shorter."""
-    shots = chain(length, disks=2)
-    forms = [*shots, folded(shots)]
-    here = data.draw(st.lists(st.sampled_from(forms), min_size=1, unique_by=id))
-    applied = set(data.draw(st.lists(st.sampled_from([s.id for s in shots]))))
-    goal = data.draw(st.sampled_from([s.id for s in shots]))
-    points = [p for s in here for one in sets_of(s.parts) for p in one.points]
-
-    way = path_to(goal, applied, points)
-
-    lengths = brute(goal, applied, points)
-    if isinstance(way, Missing):
-        assert not lengths
-        return
-    at = None
-    for step in way:
-        below = {step.parent, *(old for old in step.replaces if old != step.id)}
-        assert at in below or (at is None and (step.parent is None or below & applied))
-        at = step.id
-    assert at in (None, goal)
-    assert (goal in applied) == (not way)
-    from_base = bool(way) and way[0].parent is None
-    assert (from_base, len(way)) == min(lengths)
-
-
-def brute(
-    goal: PointId, applied: set[PointId], points: Sequence[RecoveryPoint]
-) -> list[tuple[bool, int]]:
-    """Return of all ways whether they begin at a base, and their length. Slow and obvious."""
-    if goal in applied:
-        return [(False, 0)]
-    found = []
-    for form in (p for p in points if p.id == goal and p.arrival in USABLE):
-        if form.parent is None:
-            found.append((True, 1))
-            continue
-        for below in {form.parent, *(old for old in form.replaces if old != goal)}:
-            found += [(base, steps + 1) for base, steps in brute(below, applied, points)]
-    return found
-
-
-@given(histories(), st.data())
-def test_the_newest_point_has_a_whole_chain(shots: list[Shot], data: st.DataObject) -> None:
-    """What is called newest can be made, and nothing newer can."""
-    here = data.draw(st.lists(st.sampled_from(shots), min_size=1, unique_by=lambda s: s.id))
-    (made,) = sets_of([part for one in here for part in one.parts])
-    can = [p for p in made.points if not isinstance(path_to(p.id, (), made.points), Missing)]
-    best = newest(made.points)
-    assert (best is None) == (not can)
-    if best is not None:
-        assert best in can
-        assert best.taken_at == max(p.taken_at for p in can)

@@ -141,6 +141,15 @@ def test_no_boot_point_on_a_day_that_the_calendar_left_out() -> None:
     ]
 
 
+def test_a_skipped_time_before_midnight_may_come_after_the_first_of_the_next_day() -> None:
+    """In Pyongyang 23:30 was 00:00 on 4 May 2018: 23:45 is then 00:15, after 00:00."""
+    zone, cron = ZoneInfo("Asia/Pyongyang"), parse_cron("0,45 0,23 * * *")
+    now = datetime(2018, 5, 5, 0, 20, tzinfo=zone)
+    assert cron.last(now, zone) == datetime(2018, 5, 5, 0, 15, tzinfo=zone)
+    before = datetime(2018, 5, 5, 0, 5, tzinfo=zone)
+    assert cron.next(before, zone) == datetime(2018, 5, 5, 0, 15, tzinfo=zone)
+
+
 def test_an_hourly_one_goes_by_the_clock() -> None:
     """Every hour has its moment when clocks are put back, and none is doubled when forward."""
     cron = parse_cron("0 * * * *")

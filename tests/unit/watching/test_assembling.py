@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from engine.model.chains import assemble
 from engine.model.images import Arrival, ImagePart, PointId, RecoveryPoint
-from engine.model.ways import Missing, path_to
+from engine.model.line import is_usable
 from tests.arrivals import Shot, chain, said, shot
 
 
@@ -157,20 +157,6 @@ def test_a_merged_file_of_other_content_does_not_fit() -> None:
     assert said(found)[-1] == (four.id, "damaged")
 
 
-def test_a_merged_file_may_be_laid_on_any_point_it_replaces() -> None:
-    """From a replaced point on, the merged file leads to the end in one step (C4)."""
-    one, two, three, _ = chain(4)
-    merged = shot(3, one, replaces=[two, three])
-    found = points(one, merged)
-    way = path_to(three.id, {two.id}, found)
-    assert not isinstance(way, Missing)
-    assert [(p.id, p.is_base) for p in way] == [(three.id, False)]
-    assert path_to(three.id, {three.id}, found) == ()
-    lost = path_to(PointId("nowhere"), {one.id}, found)
-    assert isinstance(lost, Missing)
-    assert lost.point == "nowhere"
-
-
 def test_a_file_that_continues_another_point_is_not_the_manifests() -> None:
     """File and manifest must name the same parent."""
     one, two = chain(2)
@@ -196,7 +182,6 @@ def test_a_circle_of_parents_ends() -> None:
     parts = [replace(part, parent=two.id) for part in one.parts] + two.parts
     found = made(parts)
     assert said(found) == [(one.id, "damaged"), (two.id, "damaged")]
-    assert isinstance(path_to(two.id, (), found), Missing)
 
 
 def test_sets_are_told_apart_by_identity() -> None:
@@ -215,4 +200,4 @@ def test_a_locked_file_locks_its_point() -> None:
     one = shot(1)
     (point,) = made([replace(one.disks[0], locked=True), one.manifest])
     assert (point.arrival, point.locked) == (Arrival.COMPLETE, True)
-    assert isinstance(path_to(one.id, (), [point]), Missing)
+    assert not is_usable(point)
