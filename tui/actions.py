@@ -29,7 +29,7 @@ TRIGGERS = ("immediate", "daily@22:00", "every:4", "cron:0 6-20/2 * * mon-fri")
 SURE = "yes"
 NAMED = ("start", "stop")
 """Actions for which the machine's name is typed, not a mere yes."""
-SWITCHES = ("fleet", "jobs", "journal", "targets", "sets", "settings")
+SWITCHES = ("fleet", "jobs", "journal", "targets", "sets", "settings", "alerts")
 
 
 class Actions:

@@ -64,6 +64,7 @@ def has_rows(fleet: Fleet, look: Look) -> bool:
         "jobs": fleet.jobs,
         "journal": fleet.journal,
         "targets": fleet.targets,
+        "alerts": fleet.alerts,
         "sets": fleet.sets or fleet.findings,
     }
     return bool(rows.get(look.place))

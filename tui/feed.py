@@ -25,7 +25,7 @@ from tui.state import Down, Event, Told, Up
 
 FIRST_WAIT_S, LONGEST_WAIT_S, SPREAD = 0.5, 15.0, 0.2
 QUIET_S, LOST_S, CALL_S = 10.0, 25.0, 40.0
-BASE_TOPICS = ("fleet", "jobs", "sets", "findings", "targets")
+BASE_TOPICS = ("fleet", "jobs", "sets", "findings", "targets", "alerts")
 T = TypeVar("T")
 
 

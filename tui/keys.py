@@ -33,12 +33,13 @@ FORBIDDEN = frozenset(
 )
 """Parts of cut escape sequences, and keys that terminals, screen, tmux and virsh take."""
 NEIGHBOURS_OF_F = frozenset("rtdgcv")
-LISTS = frozenset({"fleet", "jobs", "journal", "targets", "sets"})
+LISTS = frozenset({"fleet", "jobs", "journal", "targets", "sets", "alerts"})
 MACHINES = frozenset({"fleet", "machine", "point", "run"})
 POINTS = frozenset({"machine", "point"})
 RETENTION = frozenset({"retention"})
 EVERYWHERE = frozenset(
     {"fleet", "machine", "point", "run", "jobs", "journal", "targets", "sets", "set", "settings"}
+    | {"alerts"}
     | REPORTS
     | RETENTION
     | {"help", "menu", "plan", "new", "form", "refused"}
@@ -112,6 +113,7 @@ TABLE: tuple[Key, ...] = (
     _key("targets", "4", "4", "targets", "where standby VMs run", places=CALM),
     _key("sets", "5", "5", "sets", "image sets that were found", places=CALM),
     _key("settings", "6", "6", "settings", "engine, console, versions", places=CALM),
+    _key("alerts", "7", "7", "alerts", "what is wrong and was told", places=CALM),
     _key(
         "filter",
         "slash",

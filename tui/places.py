@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from tui.look import Look
 from tui.screens import (
+    alerts,
     fleet,
     help,  # noqa: A004  (the screen's name)
     jobs,
@@ -35,6 +36,7 @@ CONTENT: Mapping[str, Callable[[Fleet, Look], Content]] = {
     "jobs": jobs.content,
     "journal": journal.content,
     "targets": targets.content,
+    "alerts": alerts.content,
     "sets": sets.content,
     "set": sets.set_content,
     "settings": settings.content,

@@ -26,7 +26,7 @@ MOVING = frozenset({"up", "down", "page_up", "page_down", "first", "last"})
 SILENT = MOVING | {"open", "command", "menu", "redraw"}
 """Keys without a word: numbers, or nothing, stand for them."""
 ANYWHERE = frozenset(
-    {"fleet", "jobs", "journal", "targets", "sets", "settings", "help", "quit", "back"}
+    {"fleet", "jobs", "journal", "targets", "sets", "settings", "alerts", "help", "quit", "back"}
     | {"filter", "worst", "retry", "new"}
 )
 """Words that are about no row."""

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from engine.api.views import (
+    AlertView,
     FindingView,
     FleetView,
     Hello,
@@ -91,7 +92,7 @@ class Fleet:
 
     Attributes:
         skew: Engine's clock minus the console's; ages go by the engine's clock.
-        machines, jobs, sets, findings, targets: Whole objects by id.
+        machines, jobs, sets, findings, targets, alerts: Whole objects by id.
         details: Machine -> everything about it, for the machines that were opened.
         journal: Newest lines, oldest first; `journal_end`: number of the newest there is.
     """
@@ -106,6 +107,7 @@ class Fleet:
     sets: Mapping[str, SetView] = field(default_factory=dict)
     findings: Mapping[str, FindingView] = field(default_factory=dict)
     targets: Mapping[str, TargetView] = field(default_factory=dict)
+    alerts: Mapping[str, AlertView] = field(default_factory=dict)
     details: Mapping[str, MachineView] = field(default_factory=dict)
     journal: tuple[JournalView, ...] = ()
     journal_end: int = 0
@@ -147,6 +149,7 @@ def _told(fleet: Fleet, picture: Picture) -> Fleet:
             {} if full else fleet.findings, picture.findings, gone.get("findings", ())
         ),
         targets=_merged({} if full else fleet.targets, picture.targets, gone.get("targets", ())),
+        alerts=_merged({} if full else fleet.alerts, picture.alerts, gone.get("alerts", ())),
         details=_merged({} if full else fleet.details, picture.machines, gone.get("machine", ())),
         journal_end=max(fleet.journal_end, picture.journal),
     )
@@ -225,6 +228,11 @@ def all_jobs(fleet: Fleet) -> list[JobView]:
     """Return live jobs, then ended ones, the newest first."""
     ended = [job for job in fleet.jobs.values() if job.status not in LIVE_JOBS]
     return live_jobs(fleet) + sorted(ended, key=lambda job: _number(job.id), reverse=True)
+
+
+def raised_alerts(fleet: Fleet) -> list[AlertView]:
+    """Return the alerts that are not over."""
+    return [one for one in fleet.alerts.values() if one.cleared_at is None]
 
 
 def unprotected(fleet: Fleet) -> list[SetView]:

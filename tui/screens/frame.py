@@ -21,7 +21,7 @@ from tui import keys
 from tui.format import count, cut, duration, moment
 from tui.look import Look
 from tui.rows import BLANK, Line, Span, cells, fit, spread, text
-from tui.state import Fleet
+from tui.state import Fleet, raised_alerts
 from tui.tones import Tone
 
 LEAST_ROWS = 5
@@ -149,7 +149,9 @@ def title(where: str, fleet: Fleet, look: Look) -> Line:
     who = f"{hello.user} ({hello.role})  " if hello else ""
     place = f" > {where}" if where else ""
     left: Line = ((" bootpoint  ", Tone.HEAD), ((hello.site if hello else "") + place, Tone.PLAIN))
-    return spread(left, text(who + look.clock()), look.usable)
+    raised = len(raised_alerts(fleet))
+    alarm: Line = ((f"{count(raised, 'alert')}  ", Tone.WARN),) if raised else ()
+    return spread(left, (*alarm, *text(who + look.clock())), look.usable)
 
 
 def banner(fleet: Fleet, look: Look) -> list[Line]:

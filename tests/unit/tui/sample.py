@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from engine.api.changes import Kind, Words
 from engine.api.views import (
+    AlertView,
     DiskView,
     FindingView,
     FleetView,
@@ -209,6 +210,20 @@ def fleet(names: tuple[str, ...] = HOSTILE, *, role: str = "admin", lost: bool =
                 id=f"f{n}", gravity="error", subject=name, text=name, remedy=name, since=NOW
             )
             for n, name in enumerate(names)
+        ],
+        alerts=[
+            AlertView(
+                id=f"rpo:{number}",
+                severity=("error", "warning", "other")[number % 3],
+                machine=name,
+                title=name,
+                text=f"{name} is late.",
+                raised_at=NOW - timedelta(hours=number),
+                cleared_at=NOW if number == 1 else None,
+                acked_by=name if number == 2 else "",
+                told=["mail: raised"],
+            )
+            for number, name in enumerate(names)
         ],
         targets=[
             TargetView(
