@@ -570,6 +570,12 @@ class ScriptedService:
         told = self.serials.get(name, b"")[after : after + 65536]
         return told, after + len(told)
 
+    def serial_input(self, name: str, data: bytes, actor: str) -> int:
+        """Echo what is typed, as a guest does."""
+        self._asked("serial_input", name, data.decode(), actor)
+        self.say(name, data.replace(b"\r", b"\r\n"))
+        return len(data)
+
     def screen(self, name: str) -> bytes:
         """Return the PNG the test set."""
         self._standby(name)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from engine.api.views import Done, Plan, SerialView
+from engine.api.views import Done, Plan
 from tui import keys
 from tui.conditions import point_of
 from tui.feed import Refusal
+from tui.guest import Guest
 from tui.keeping import Keeping
 from tui.look import Draft, Menu, Parts, Serial
 from tui.places import CONTENT
@@ -24,7 +24,6 @@ from tui.state import unprotected
 if TYPE_CHECKING:
     from tui.core import Core
 
-SERIAL_KEPT = 400
 TRIGGERS = ("immediate", "daily@22:00", "every:4", "cron:0 6-20/2 * * mon-fri")
 SURE = "yes"
 NAMED = ("start", "stop")
@@ -38,6 +37,7 @@ class Actions:
     def __init__(self, console: Core) -> None:
         """Serve this console."""
         self._console = console
+        self.guest = Guest(console)
         self._verbs: dict[str, Callable[[], None]] = {
             "up": lambda: self._move(-1),
             "down": lambda: self._move(1),
@@ -61,6 +61,7 @@ class Actions:
             **Reading(console).verbs(),
             **Keeping(console, self._plan).verbs(),
             "serial": lambda: console.go("run", console.look().machine, subject=Serial()),
+            **self.guest.verbs(),
             "new": self._new,
             "redraw": self._redraw,
             "retry": self._retry,
@@ -81,7 +82,7 @@ class Actions:
             "refused": lambda _name: console.back(),
             "help": lambda _name: console.back(),
         }
-        self._asking = self._running = self._following = False
+        self._asking = self._running = False
 
     def do(self, name: str) -> None:
         """Do what the row of this id in the table of keys says."""
@@ -362,36 +363,3 @@ class Actions:
         console.switch("fleet")
         console.spot.chosen = draft.name
         console.note(done.text)
-
-    # --- the serial line --------------------------------------------------------------------
-
-    def follow_serial(self) -> None:
-        """Ask for new lines of the guest while they are being looked at."""
-        spot = self._console.spot
-        if spot.place == "run" and isinstance(spot.subject, Serial) and not self._following:
-            self._following = True
-            self._console.spawn(self._read_serial())
-
-    def _of_this_run(self, machine: str, serial: Serial) -> Serial:
-        detail = self._console.fleet.details.get(machine)
-        since = detail.run.since if detail is not None and detail.run is not None else None
-        if since is None or since == serial.since:
-            return serial
-        return Serial(since=since)
-
-    async def _read_serial(self) -> None:
-        console, spot = self._console, self._console.spot
-        try:
-            while isinstance(spot.subject, Serial) and console.spot is spot:
-                serial = self._of_this_run(spot.arg, spot.subject)
-                params = {"machine": spot.arg, "after": serial.next}
-                told = await asyncio.wait_for(console.feed.call("serial", params, SerialView), 5)
-                lines = (*serial.lines, *told.lines)[-SERIAL_KEPT:]
-                spot.subject = replace(serial, lines=lines, next=told.next, tail=told.tail)
-                if told.next == serial.next:
-                    break
-        except (Refusal, TimeoutError):
-            pass  # the page says how the machine stands; the next second asks again
-        finally:
-            self._following = False
-        console.face.paint_soon()

@@ -18,6 +18,7 @@ from textual.driver import Driver
 
 from tui import keys
 from tui.core import Core, Setup
+from tui.keystrokes import LEAVE, sent
 from tui.question import Question
 from tui.widgets.board import Board
 from tui.widgets.prompt import Prompt
@@ -85,7 +86,7 @@ class Console(App[int], inherit_bindings=False):
         self._due = loop.call_at(at, self.paint)
 
     def _tick(self) -> None:
-        self.core.actions.follow_serial()
+        self.core.actions.guest.follow()
         self.paint()
 
     def on_resize(self, _event: events.Resize) -> None:
@@ -111,9 +112,32 @@ class Console(App[int], inherit_bindings=False):
     # --- keys -------------------------------------------------------------------------------
 
     async def on_event(self, event: events.Event) -> None:
-        """Drop keys that arrive while the console closes: Textual has no screen for them then."""
-        if not (isinstance(event, events.Key) and not self.screen_stack):
+        """Take keys for the guest while typing; drop those that come while the console closes."""
+        if not isinstance(event, events.Key):
             await super().on_event(event)
+        elif self.core.typing:
+            self._key(event)
+        elif self.screen_stack:  # else Textual has no screen for it any more
+            await super().on_event(event)
+
+    def _key(self, event: events.Key) -> None:
+        """Send a key to the guest, or end that."""
+        if event.key == LEAVE:
+            self.detach()
+            self.core.note("Typing has ended; keys are the console's again.")
+        else:
+            self.core.actions.guest.type(sent(event.key, event.character))
+
+    def attach(self) -> None:
+        """Let all keys but one go to the guest."""
+        if self.core.spot.place != "run":
+            self.core.act("back")
+        self.core.typing = True
+        self.core.note("")
+
+    def detach(self) -> None:
+        """Take the keys back."""
+        self.core.typing = False
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Tell whether a key belongs to this place now."""
@@ -147,6 +171,12 @@ class _OnScreen:
 
     def ask(self, question: Question) -> None:
         self._console.ask(question)
+
+    def attach(self, _machine: str) -> None:
+        self._console.attach()
+
+    def detach(self) -> None:
+        self._console.detach()
 
     def leave(self, code: int) -> None:
         self._console.exit(code)

@@ -86,6 +86,12 @@ class Face(Protocol):
     def ask(self, question: Question) -> None:
         """Let the operator type a line."""
 
+    def attach(self, machine: str) -> None:
+        """Let the operator type into a guest's serial line."""
+
+    def detach(self) -> None:
+        """End that, if it was going on."""
+
     def leave(self, code: int) -> None:
         """End the console."""
 
@@ -110,6 +116,7 @@ class Core:
         )
         self.actions = Actions(self)
         self.notice = ""
+        self.typing = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._line: asyncio.Task[Any] | None = None
         self._reading = False
@@ -173,7 +180,7 @@ class Core:
 
     def look(self, spot: Spot | None = None) -> Look:
         """Return the present look at a place, the top one by default."""
-        spot = spot or self.spots[-1]
+        spot, kind = spot or self.spots[-1], self.setup.kind
         width, height = self.face.room()
         return Look(
             width=width,
@@ -190,6 +197,8 @@ class Core:
             subject=spot.subject,
             notice=self.notice,
             read_only=self.setup.read_only,
+            blocks=kind.unicode and kind.colours and kind.name in ("local", "ssh"),
+            typing=self.typing,
             socket=str(self.setup.socket),
         )
 

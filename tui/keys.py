@@ -34,12 +34,12 @@ FORBIDDEN = frozenset(
 """Parts of cut escape sequences, and keys that terminals, screen, tmux and virsh take."""
 NEIGHBOURS_OF_F = frozenset("rtdgcv")
 LISTS = frozenset({"fleet", "jobs", "journal", "targets", "sets", "alerts"})
-MACHINES = frozenset({"fleet", "machine", "point", "run"})
+MACHINES = frozenset({"fleet", "machine", "point", "run", "picture"})
 POINTS = frozenset({"machine", "point"})
 RETENTION = frozenset({"retention"})
 EVERYWHERE = frozenset(
     {"fleet", "machine", "point", "run", "jobs", "journal", "targets", "sets", "set", "settings"}
-    | {"alerts"}
+    | {"alerts", "picture"}
     | REPORTS
     | RETENTION
     | {"help", "menu", "plan", "new", "form", "refused"}
@@ -174,6 +174,41 @@ TABLE: tuple[Key, ...] = (
         why_not=lambda fleet, look: "" if runs(fleet, look) else "No VM of it runs now.",
         when=runs,
         rank=4,
+    ),
+    _key(
+        "type",
+        "i",
+        "i",
+        "type",
+        "type at the serial line; Ctrl-] ends it",
+        places=frozenset({"run", "picture"}),
+        role="operator",
+        why_not=lambda fleet, look: "" if runs(fleet, look) else "No VM of it runs now.",
+        when=runs,
+        command="bootpoint serial MACHINE --attach",
+        rank=4,
+    ),
+    _key(
+        "picture",
+        "o",
+        "o",
+        "screen",
+        "what the guest shows on its screen",
+        places=frozenset({"run", "picture"}),
+        why_not=lambda fleet, look: "" if runs(fleet, look) else "No VM of it runs now.",
+        command="bootpoint screen MACHINE",
+        rank=5,
+    ),
+    _key(
+        "save",
+        "w",
+        "w",
+        "save",
+        "save the picture as a PNG file",
+        places=frozenset({"picture"}),
+        why_not=lambda fleet, look: "" if runs(fleet, look) else "No VM of it runs now.",
+        command="bootpoint screen MACHINE --save FILE",
+        rank=6,
     ),
     _key(
         "build",

@@ -107,6 +107,17 @@ class LineMode:
         empty = f"An empty line is: {question.value}. " if question.value else ""
         self._talk.say(*told, f" {empty}A single dot leaves it.")
 
+    def attach(self, machine: str) -> None:
+        """Ask for a line, and send it to the guest."""
+
+        def done(text: str) -> None:
+            self.core.actions.guest.type(text.encode() + b"\r")
+
+        self.ask(Question(f"What shall be typed at {machine}?", done=done))
+
+    def detach(self) -> None:
+        """Do nothing: each line is typed by itself."""
+
     def leave(self, code: int) -> None:
         """End the conversation."""
         self._code = code
@@ -176,7 +187,7 @@ class LineMode:
         if await waiting:
             await asyncio.sleep(FRESH_S)
         if self.core.spot.place == "run":
-            self.core.actions.follow_serial()
+            self.core.actions.guest.follow()
             await self.core.settle()
 
     def _answer(self, line: str) -> None:
@@ -313,6 +324,6 @@ class LineMode:
     def _tick(self) -> None:
         """Tell what a VM that is looked at says meanwhile; all else waits to be asked."""
         core = self.core
-        core.actions.follow_serial()
+        core.actions.guest.follow()
         told, self._run = news(self._run, RunNews.of(core.fleet, core.spot))
         self._talk.say(*told)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
 from engine.api.changes import Words
+from engine.api.guest_views import PictureView
 from engine.api.views import Plan
 from tui.format import clock, when
 from tui.glyphs import ASCII, Glyphs
@@ -72,7 +73,16 @@ class Report:
     asked: bool = False
 
 
-Subject = Plan | Draft | Serial | Menu | Parts | Report | None
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A guest's screen as last seen; `at` when it last changed; `failed`: why there is none."""
+
+    view: PictureView | None = None
+    at: datetime | None = None
+    failed: Parts | None = None
+
+
+Subject = Plan | Draft | Serial | Menu | Parts | Report | Picture | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +99,8 @@ class Look:
         subject: What else the screen shows: a plan, a draft, a serial tail.
         notice: One line for the operator, shown above the keys.
         read_only: The operator asked to look only.
+        blocks: Pictures may be drawn with half blocks in colours.
+        typing: Keys go to the guest's serial line.
     """
 
     width: int
@@ -105,6 +117,8 @@ class Look:
     subject: Subject = None
     notice: str = ""
     read_only: bool = False
+    blocks: bool = False
+    typing: bool = False
     socket: str = ""
 
     @property

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from tui.format import cut, pad, wrap
-from tui.tones import Tone
+from tui.tones import Pixels, Tone
 
-Span = tuple[str, Tone]
+Span = tuple[str, Tone | Pixels]
 Line = tuple[Span, ...]
 BLANK: Line = ()
 

@@ -73,6 +73,11 @@ def lines(environ: Mapping[str, str]) -> Kind:
     return Kind("plain", colours=False, unicode=_writes_utf8(environ))
 
 
+def draws_blocks(environ: Mapping[str, str]) -> bool:
+    """Tell whether half blocks come out: some fonts of Linux's own console lack them."""
+    return _writes_utf8(environ) and environ.get("TERM") != "linux"
+
+
 def _why_plain(stdin: TextIO, stdout: TextIO, term: str) -> str:
     if not (stdin.isatty() and stdout.isatty()):
         return "Input or output is not a terminal."

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 
+from rich.color import Color
 from rich.style import Style
 
 
@@ -23,6 +25,14 @@ class Tone(Enum):
     TEST = "test"
     LIVE = "live"
     CURSOR = "cursor"
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """Two pixels in one cell, as the numbers of two of the 16 colours."""
+
+    top: int
+    bottom: int
 
 
 _COLOURED = {
@@ -41,9 +51,17 @@ _MONO = {
 } | {Tone.PLAIN: Style.null()}
 
 
-def style(tone: Tone, *, colours: bool) -> Style:
+def style(tone: Tone | Pixels, *, colours: bool) -> Style:
     """Return how a tone looks; without colours only bold and reverse are used."""
+    if isinstance(tone, Pixels):
+        return _pixels(tone) if colours else Style.null()
     return (_COLOURED if colours else _MONO)[tone]
+
+
+@cache
+def _pixels(tone: Pixels) -> Style:
+    top, bottom = Color.from_ansi(tone.top), Color.from_ansi(tone.bottom)
+    return Style.from_color(top, bottom)
 
 
 @dataclass(frozen=True, slots=True)

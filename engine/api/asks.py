@@ -129,6 +129,22 @@ class AlertAckAsk(Ask, kw_only=True):
     note: Words = ""
 
 
+class TypeAsk(Ask, kw_only=True):
+    """Params of `serial.type`; `data` in base64, at most 4 KiB of it."""
+
+    machine: Name
+    data: Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class PictureAsk(Ask, kw_only=True):
+    """Params of `picture`: the cells to fill; `known` the digest of what stands there."""
+
+    machine: Name
+    columns: Annotated[int, Meta(ge=1, le=400)] = 80
+    rows: Annotated[int, Meta(ge=1, le=200)] = 24
+    known: Words = ""
+
+
 class SerialAsk(Ask, kw_only=True):
     """Params of `serial`."""
 

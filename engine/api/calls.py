@@ -23,8 +23,10 @@ from engine.api.conversion_views import (
 )
 from engine.api.fleet import outlooks
 from engine.api.guarding import GuardView, guard_view
+from engine.api.guest_views import PictureView, TypedView
 from engine.api.keeping_views import RetentionView
 from engine.api.metrics import CONTENT_TYPE, told
+from engine.api.picture import picture_view
 from engine.api.plans import Actor, Plans, check_name, require
 from engine.api.present import job_view, journal_view, standby_view
 from engine.api.roles import Role
@@ -133,6 +135,20 @@ class Calls:
         told = read_serial(data)
         at = end - len(data) + told.used
         return SerialView(lines=told.lines, tail=told.tail, next=at)
+
+    def type(self, ask: asks.TypeAsk, actor: Actor) -> TypedView:
+        """Type into the guest's serial console."""
+        try:
+            data = base64.b64decode(ask.data, validate=True)
+        except ValueError as error:
+            raise WrongUse(
+                Problem("wire.base64", "What is to be typed is no base64.", "Nothing was typed.")
+            ) from error
+        return TypedView(taken=self.service.serial_input(ask.machine, data, actor.name))
+
+    def picture(self, ask: asks.PictureAsk, _actor: Actor) -> PictureView:
+        """Return the guest's screen as cells."""
+        return picture_view(self.service.screen(ask.machine), ask.columns, ask.rows, ask.known)
 
     def screen(self, ask: asks.MachineAsk, _actor: Actor) -> ScreenView:
         """Return the guest's screen."""
@@ -260,6 +276,8 @@ CALLS: Mapping[str, Call[Any]] = {
     "metrics": Call(asks.Ask, Role.VIEWER, Calls.metrics),
     "alert.ack": Call(asks.AlertAckAsk, Role.OPERATOR, Calls.ack_alert),
     "serial": Call(asks.SerialAsk, Role.VIEWER, Calls.serial),
+    "serial.type": Call(asks.TypeAsk, Role.OPERATOR, Calls.type),
+    "picture": Call(asks.PictureAsk, Role.VIEWER, Calls.picture),
     "screen": Call(asks.MachineAsk, Role.VIEWER, Calls.screen),
 }
 

@@ -16,7 +16,9 @@ Methods and their params (all objects) and results:
     plan             {action, machine, point?, job?, reason?}   Plan
     run              {plan, confirm, key}                  Done
     serial           {machine, after, raw?}                SerialView
+    serial.type      {machine, data}                       TypedView
     screen           {machine}                             ScreenView
+    picture          {machine, columns, rows, known?}      PictureView
     guest            {machine, point?}                     GuestView
     ledger           {machine, point?, against?, first?}   LedgerView
     conversion.plan  {machine, point?}                     ConversionView

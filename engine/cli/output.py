@@ -48,6 +48,11 @@ class Output:
         self._color = self._color and os.environ.get("TERM", "dumb") != "dumb"
         self._columns = columns(self._out) if tty else None
 
+    @property
+    def in_colour(self) -> bool:
+        """Tell whether colours may be used."""
+        return self._color
+
     def object(self, **told: object) -> None:
         """Write one JSON object on a line; `schema` comes first."""
         self._out.write(json.dumps({"schema": SCHEMA, **plain(told)}) + "\n")

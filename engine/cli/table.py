@@ -175,10 +175,11 @@ _ACTING = (
         (
             "bootpoint serial erp",
             "bootpoint serial erp --follow",
-            "bootpoint serial erp --raw",
+            "bootpoint serial erp --attach",
         ),
         (
             MACHINE,
+            Option(("--attach",), "type at it as well; Ctrl-] leaves", flag=True),
             Option(("--follow",), "go on with each new line", flag=True),
             Option(("--raw",), "the bytes as they are (may steer a terminal)", flag=True),
             Option(("--lines",), "lines to begin with (default 200)", "N", count, 200),
@@ -186,14 +187,17 @@ _ACTING = (
     ),
     Command(
         "screen",
-        "Save a running machine's screen as a picture.",
+        "Draw a running machine's screen here, or save it as a picture.",
         "guest:screen",
         (
-            "bootpoint screen erp --to erp.png",
-            "bootpoint screen erp --to /tmp/erp.png",
-            "bootpoint screen web --to web.png --json",
+            "bootpoint screen erp",
+            "bootpoint screen erp --save /tmp/erp.png",
+            "bootpoint screen web --save web.png --json",
         ),
-        (MACHINE, Option(("--to",), "the PNG file", "FILE", Path, required=True, kind="file")),
+        (
+            MACHINE,
+            Option(("--to", "--save"), "the PNG file to write", "FILE", Path, kind="file"),
+        ),
     ),
 )
 

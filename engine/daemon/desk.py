@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from engine.daemon import conversions, guarding, keeping
 from engine.daemon.alerting import Alerting
+from engine.daemon.consoles import Consoles
 from engine.daemon.defining import check_new
 from engine.daemon.engine import Engine
 from engine.daemon.reports import Reports
@@ -17,9 +18,8 @@ from engine.daemon.upkeep import Judge, upkeep_of_all
 from engine.model import planner
 from engine.model.alarms import Rules
 from engine.model.conversion import Record
-from engine.model.errors import Failure, HypervisorError, NotFound, Problem, Refused
+from engine.model.errors import Failure, NotFound, Problem, Refused
 from engine.model.layers import Gain
-from engine.model.machine import VMRef
 from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.retention import Retention
 from engine.model.standby import Standby
@@ -34,7 +34,7 @@ from engine.model.work import (
     Severity,
     WantedJob,
 )
-from engine.ports import DriverSource, Hypervisor
+from engine.ports import DriverSource
 
 STOP_WAIT_S = 30.0
 
@@ -61,6 +61,7 @@ class Desk:
         self.site, self.epoch = engine.settings.site, uuid4().hex[:8]
         self.alerting = alerting or Alerting(engine, (), (), Rules())
         self.started_at: datetime = engine.clock.now()
+        self._consoles = Consoles(engine)
 
     # --- looking ----------------------------------------------------------------------------
 
@@ -122,11 +123,15 @@ class Desk:
 
     def serial(self, name: str, after: int) -> tuple[bytes, int]:
         """Return raw serial bytes from `after` on (at most 64 KiB) and the next offset."""
-        return self._opened(self._standby(name)).serial(VMRef(name), after)
+        return self._consoles.serial(self._standby(name), after)
+
+    def serial_input(self, name: str, data: bytes, actor: str) -> int:
+        """Type into the guest's serial console; return how many bytes it took, within 5 s."""
+        return self._consoles.typed(self._standby(name), data, actor)
 
     def screen(self, name: str) -> bytes:
         """Return the guest's screen as PNG."""
-        return self._opened(self._standby(name)).screen(VMRef(name))
+        return self._consoles.screen(self._standby(name))
 
     # --- definitions ------------------------------------------------------------------------
 
@@ -380,14 +385,6 @@ class Desk:
                 )
             )
         return found
-
-    def _opened(self, standby: Standby) -> Hypervisor:
-        hypervisor = self._engine.target_of(standby).opened()
-        if hypervisor is None:
-            raise HypervisorError(
-                Problem("target.closed", f"The target {standby.target} is not connected (yet).")
-            )
-        return hypervisor
 
     def _tell(self, name: str, key: str, text: str) -> None:
         with self._engine.state.write() as tx:

@@ -169,6 +169,9 @@ class Service(Protocol):
     def serial(self, name: str, after: int) -> tuple[bytes, int]:
         """Return raw serial bytes from offset `after` on (at most 64 KiB) and the next offset."""
 
+    def serial_input(self, name: str, data: bytes, actor: str) -> int:
+        """Type into the guest's serial console; return how many bytes it took, within 5 s."""
+
     def screen(self, name: str) -> bytes:
         """Return the guest's screen as PNG; may take a second."""
 

@@ -76,6 +76,18 @@ def unknown(vm: str) -> HypervisorError:
     )
 
 
+def no_input(vm: str) -> HypervisorError:
+    """Return the error for typing into a serial console that only prints."""
+    return HypervisorError(
+        Problem(
+            "vm.no-input",
+            f"The serial console of VM {safe(vm)} takes no input.",
+            "Nothing was typed; what it prints is kept as before.",
+            "Stop the VM and start it again if it was started by an older version of this program.",
+        )
+    )
+
+
 def is_off(vm: str) -> HypervisorError:
     """Return the error for asking a VM that is off for its screen."""
     return HypervisorError(

@@ -115,6 +115,16 @@ class SimulatedHypervisor:
         data = printed[start : start + TAIL]
         return data, start + len(data)
 
+    def serial_input(self, vm: VMRef, data: bytes) -> int:
+        """Echo what is typed, as a guest does; RETURN brings the prompt again."""
+        with self._lock:
+            machine = self._machines.get(vm)
+            if machine is None or not machine.layer:
+                raise rules.is_off(vm)
+            typed = data.decode("utf-8", "replace").replace("\r", "\r\nlogin: ")
+            self._keep(vm, replace(machine, printed=(machine.printed + typed)[-TAIL:]))
+        return len(data)
+
     def screen(self, vm: VMRef) -> bytes:
         """Return a picture with one bar for each line that was printed."""
         with self._lock:

@@ -55,6 +55,13 @@ class Hypervisor(Protocol):
         is there.
         """
 
+    def serial_input(self, vm: VMRef, data: bytes) -> int:
+        """Type bytes into the serial console; return how many the guest took, within 5 s.
+
+        Raises:
+            HypervisorError: The VM is off, or its serial console takes no input.
+        """
+
     def screen(self, vm: VMRef) -> bytes:
         """Return the console picture as PNG. HypervisorError when the VM is off."""
 

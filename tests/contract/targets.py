@@ -26,15 +26,25 @@ from tests.vcsim import standby
 _CODE = bytes.fromhex(
     "fa31c08ed88ed0bc007cfcbe2f7cac84c07419b40ebb0700cd10bafd0388c4eca82074fbbaf80388e0eeebe2f4ebfd"
 )
+# Instead of the HLT at its end: waits for a byte on COM1 (status 3FDh) and sends it back, for ever.
+_ECHO = bytes.fromhex("bafd03eca80174fbbaf803ec88c4bafd03eca82074fbbaf80388e0eeebe2")
+_HALT = 0x2C
 NAME = "web01"
 KINDS = ["simulated", "qcow2", "reflink"]
 BOOTLESS = ["simulated", "qcow2", "esxi"]
 """With the simulated ESXi host, for what can be seen without a guest: it runs none."""
 
 
-def boot_sector(text: str) -> bytes:
-    """Return a disk's first sector whose guest prints a text and halts."""
-    return (_CODE + text.encode() + b"\r\nlogin: \0").ljust(510, b"\0") + b"\x55\xaa"
+def boot_sector(text: str, *, echoes: bool = False) -> bytes:
+    """Return a disk's first sector whose guest prints a text, and then halts or echoes."""
+    code = bytearray(_CODE)
+    said = text.encode() + b"\r\nlogin: \0"
+    if echoes:
+        # The text moves behind the echo, so its address changes.
+        code = code[:_HALT] + _ECHO
+        at = code.index(bytes.fromhex("be2f7c"))
+        code[at + 1 : at + 3] = (0x7C00 + len(code)).to_bytes(2, "little")
+    return (bytes(code) + said).ljust(510, b"\0") + b"\x55\xaa"
 
 
 @dataclass
@@ -56,9 +66,15 @@ class Site:
         """Return the chain of the VM that most tests use."""
         return self.store.chain(NAME)
 
-    def boot_point(self, text: str, name: str = "bp000001") -> LayerName:
+    def boot_point(self, text: str, name: str = "bp000001", *, echoes: bool = False) -> LayerName:
         """Make a replica, a twig and scratch of a guest that prints a text; return the scratch."""
-        grow(self.chain, f"{name}-replica", None, {0: [(0, boot_sector(text))]}, sizes=(MIB,))
+        grow(
+            self.chain,
+            f"{name}-replica",
+            None,
+            {0: [(0, boot_sector(text, echoes=echoes))]},
+            sizes=(MIB,),
+        )
         grow(self.chain, f"{name}-conversion", f"{name}-replica", kind=LayerKind.CONVERSION)
         return grow(self.chain, f"{name}-scratch", f"{name}-conversion", kind=LayerKind.SCRATCH)
 

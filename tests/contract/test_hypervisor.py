@@ -128,6 +128,24 @@ def test_the_serial_console_is_read_piece_by_piece(site: Site) -> None:
     assert site.target.serial(VMRef("nobody"), 0) == (b"", 0)
 
 
+def test_what_is_typed_reaches_the_guest_and_nothing_printed_is_lost(site: Site) -> None:
+    """A guest that echoes its serial line gets every byte; the log goes on, without us and with."""
+    layer = site.boot_point("echo", echoes=True)
+    site.create()
+    with pytest.raises(HypervisorError):
+        site.target.serial_input(VM, b"x")
+    site.target.power_on(VM, layer, Network.ISOLATED)
+    before = await_serial(site.target, VM, b"login: ")
+    assert site.target.serial_input(VM, b"root\r") == 5
+    said = await_serial(site.target, VM, b"root\r")
+    assert said.startswith(before)
+    letters = bytes(range(97, 123)) * 20
+    assert site.target.serial_input(VM, letters) == len(letters)
+    await_serial(site.target, VM, letters)
+    assert site.again().serial_input(VM, b"again") == 5
+    assert site.target.serial(VM, 0)[0].startswith(before)
+
+
 def test_the_screen_is_a_picture_while_the_vm_runs(site: Site) -> None:
     """The console is a valid PNG that is not all black; there is none when the VM is off."""
     layer = site.boot_point("picture")

@@ -155,7 +155,7 @@ def test_no_is_the_first_answer(bench: Bench, talk: Talker) -> None:
     talk.say("1")
     talk.sees("Nothing was changed")
     talk.say("hold 1")
-    talk.sees("Why hold dc?")
+    talk.sees("Pause dc")
     talk.say(".")
     talk.sees("Nothing was changed")
     assert bench.service.calls == []
@@ -164,7 +164,7 @@ def test_no_is_the_first_answer(bench: Bench, talk: Talker) -> None:
 def test_a_hold_with_its_reason(bench: Bench, talk: Talker) -> None:
     """A question's answer is the next line; the reason reaches the engine."""
     talk.say("hold 1", "disk swap")
-    talk.sees("HOLD   dc")
+    talk.sees("PAUSE   dc")
     talk.say("2", "yes")
     talk.sees("HELD")
     assert bench.service.calls[0][:3] == ("hold", "dc", "disk swap")

@@ -184,6 +184,8 @@ def _notice(look: Look) -> Line:
 
 def footer(fleet: Fleet, look: Look) -> Line:
     """Return the line of keys: those that work now, as many as fit, help and leave always."""
+    if look.typing:
+        return text(" TYPING AT THE GUEST   Ctrl-] ends it", Tone.LIVE)
     ranked = sorted(
         (key for key in keys.working(fleet, look) if key.rank), key=lambda key: key.rank
     )

@@ -107,7 +107,12 @@ def _about(look: Look, detail: MachineView | None, job: JobView | None) -> list[
 
 def _next(look: Look, run: RunView | None, job: JobView | None, told: list[str]) -> list[Line]:
     words = _advice(run, job, told)
-    return paragraph("What next", words, look.usable) if look.height >= 20 else []
+    if look.typing:
+        words = "You are typing at the guest: every key goes there. Ctrl-] gives the keys back."
+    if look.height < 20 and not look.typing:
+        return []
+    tone = Tone.LIVE if look.typing else Tone.PLAIN
+    return paragraph("What next", words, look.usable, tone=tone)
 
 
 def _advice(run: RunView | None, job: JobView | None, told: list[str]) -> str:

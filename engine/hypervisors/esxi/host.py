@@ -271,6 +271,11 @@ class EsxiHypervisor:
         rules.check_name(vm)
         return b"", 0
 
+    def serial_input(self, vm: VMRef, data: bytes) -> int:  # noqa: ARG002 - the protocol's
+        """Refuse: VMs here have no serial port yet."""
+        rules.check_name(vm)
+        raise rules.no_input(vm)
+
     def screen(self, vm: VMRef) -> bytes:
         """Refuse: pictures of a console are not fetched from hosts yet."""
         there = self._machines.find(vm)

@@ -118,7 +118,7 @@ def _open_embedded(uri: str, root: Path) -> libvirt.virConnect:
                     held.enter_context(file_lock(root / "bootpoint.lock"))
                 except LockHeld as error:
                     raise HypervisorError(_in_use(uri)) from error
-                _embedded[root] = _open(embedded_uri(_short(root)))
+                _embedded[root] = _open(embedded_uri(short_path(root)))
                 _holding.push(held.pop_all())
         return _embedded[root]
 
@@ -145,7 +145,7 @@ def in_our_words(vm: str, doing: str) -> Iterator[None]:
         ) from error
 
 
-def _short(root: Path) -> Path:
+def short_path(root: Path) -> Path:
     """Return a path of the folder that leaves room for the names of sockets below it.
 
     QEMU's monitor is a Unix socket `lib/qemu/domain-ID-NAME/monitor.sock`, whose path must stay

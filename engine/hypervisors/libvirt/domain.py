@@ -62,6 +62,7 @@ class Running:
     Attributes:
         disks: In disk order.
         serial: File that takes what the guest prints.
+        typing: Unix socket that takes what is typed for the guest.
         nvram: File that keeps its UEFI variables.
     """
 
@@ -69,6 +70,7 @@ class Running:
     network: Network
     disks: Sequence[DiskFile]
     serial: Path
+    typing: Path
     nvram: Path
 
 
@@ -206,8 +208,10 @@ def _devices(devices: Element, spec: VMSpec, host: Host, running: Running | None
         return
     for number, disk in enumerate(running.disks):
         devices.append(_disk(disk, number, spec.bus))
-    serial = SubElement(devices, "serial", type="file")
-    SubElement(serial, "source", path=str(running.serial), append="on")
+    # QEMU keeps the log whether somebody is connected or not, and waits for nobody.
+    serial = SubElement(devices, "serial", type="unix")
+    SubElement(serial, "source", mode="bind", path=str(running.typing))
+    SubElement(serial, "log", file=str(running.serial), append="on")
     SubElement(serial, "target", port="0")
     if running.network is Network.NONE:
         devices.extend(_unplugged(spec))

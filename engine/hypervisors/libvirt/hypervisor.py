@@ -4,6 +4,7 @@
     FOLDER/accelerator.json      what the probe found
     FOLDER/vms/NAME/serial.log   what the guest prints
     FOLDER/vms/NAME/nvram.fd     its UEFI variables
+    FOLDER/typing-HASH           socket that takes what is typed for it
 
 The truth about a VM is libvirt's own description of it; nothing is kept here in memory.
 """
@@ -11,6 +12,7 @@ The truth about a VM is libvirt's own description of it; nothing is kept here in
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +27,10 @@ from engine.hypervisors.libvirt.connection import (
     embedded_uri,
     in_our_words,
     is_local,
+    short_path,
 )
 from engine.hypervisors.libvirt.domain import Host, Running, Tag, domain_xml, read_tag
+from engine.hypervisors.libvirt.keyboard import typed
 from engine.hypervisors.libvirt.screen import screenshot
 from engine.hypervisors.owner import owner
 from engine.local.accelerator import DEVICE, KVM, accelerator
@@ -175,8 +179,10 @@ class LibvirtHypervisor:
         place = self._place(tag.spec.name)
         make_folder(place)
         disks = self._chains(tag.spec.name).disk_files(layer)
-        running = Running(layer, network, disks, place / "serial.log", place / "nvram.fd")
+        typing = self._typing(tag.spec.name)
+        running = Running(layer, network, disks, place / "serial.log", typing, place / "nvram.fd")
         serialfile.begin(running.serial)
+        typing.unlink(missing_ok=True)
         connection = self._connection.get()
         xml = domain_xml(tag.spec, self._owner, self._host, running)
         domain = connection.defineXML(xml)
@@ -213,6 +219,7 @@ class LibvirtHypervisor:
                 with _already():
                     domain.undefineFlags(_UNDEFINE if self._host.kind != "test" else 0)
             remove_tree(self._place(vm))
+            self._typing(vm).unlink(missing_ok=True)
             if root := embedded_root(self._connection.uri):
                 remove_tree(root / "log/qemu" / f"{vm}.log")
 
@@ -237,6 +244,17 @@ class LibvirtHypervisor:
         rules.check_name(vm)
         return serialfile.read_from(self._place(vm) / "serial.log", after)
 
+    def serial_input(self, vm: VMRef, data: bytes) -> int:
+        """Type bytes into the serial console; return how many the guest took, within 5 s."""
+        with in_our_words(vm, "type into"):
+            domain = self._ours(vm)
+            if domain is None or not domain.isActive():
+                raise rules.is_off(vm)
+        try:
+            return typed(self._typing(vm), data)
+        except OSError as error:
+            raise rules.no_input(vm) from error
+
     def screen(self, vm: VMRef) -> bytes:
         """Return the console picture as PNG."""
         with in_our_words(vm, "picture"):
@@ -246,6 +264,11 @@ class LibvirtHypervisor:
             return screenshot(self._connection.get(), domain)
 
     # --- inside ----------------------------------------------------------------------------
+
+    def _typing(self, vm: str) -> Path:
+        """Return the socket of a VM's serial console; sockets need short paths."""
+        name = hashlib.sha256(vm.encode()).hexdigest()[:12]
+        return short_path(self._folder) / f"typing-{name}"
 
     def _place(self, vm: str) -> Path:
         return self._folder / "vms" / vm

@@ -21,7 +21,14 @@ def running(network: Network = Network.ISOLATED, *disks: DiskFile) -> Running:
     """Return what a VM is started on."""
     place = Path("/var/lib/bootpoint/vms/web01")
     some = disks or (DiskFile(Path("/store/a & <b>/disk-0.raw"), "raw"),)
-    return Running(LayerName("bp1-scratch"), network, some, place / "serial.log", place / "nvram")
+    return Running(
+        LayerName("bp1-scratch"),
+        network,
+        some,
+        place / "serial.log",
+        place / "typing",
+        place / "nvram",
+    )
 
 
 def described(spec: VMSpec = SPEC, host: Host = EMULATION, on: Running | None = None) -> ET.Element:

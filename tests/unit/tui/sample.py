@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 
 from engine.api.changes import Kind, Words
+from engine.api.guest_views import PictureView
 from engine.api.views import (
     AlertView,
     DiskView,
@@ -15,7 +17,6 @@ from engine.api.views import (
     JournalView,
     MachineView,
     Next,
-    Picture,
     Plan,
     PointView,
     RunView,
@@ -24,9 +25,12 @@ from engine.api.views import (
     Step,
     TargetView,
 )
+from engine.api.views import (
+    Picture as FleetPicture,
+)
 from tui.conditions import REPORTS
 from tui.feed import Down
-from tui.look import Draft, Look, Menu, Parts, Report, Serial, Subject
+from tui.look import Draft, Look, Menu, Parts, Picture, Report, Serial, Subject
 from tui.state import Fleet, Read, Told, Up, apply
 from tui.tones import STATES
 
@@ -195,7 +199,7 @@ def fleet(names: tuple[str, ...] = HOSTILE, *, role: str = "admin", lost: bool =
         for at, name in enumerate(names)
     ]
     kinds = ("running", "queued", "failed", "done", "cancelled")
-    picture = Picture(
+    picture = FleetPicture(
         epoch="k3f9",
         seq=7,
         full=True,
@@ -274,11 +278,21 @@ def report(name: str) -> Report:
     return Report(head=lines[:2], lines=lines * 9, asked=True)
 
 
+def picture(name: str) -> Picture:
+    """Return a screen of 4 by 2 cells, or why there is none."""
+    if not name:
+        return Picture(failed=Parts("The VM is off.", "", "Start it."))
+    pixels = base64.b64encode(bytes(range(0, 240, 5))).decode()
+    view = PictureView(digest="d", width=720, height=400, columns=4, rows=2, pixels=pixels)
+    return Picture(view, NOW)
+
+
 def subjects(name: str) -> dict[str, Subject]:
     """Return what each place is about, for one name."""
     return {
         "plan": plan(name),
         "form": Draft(f"/mnt/{name}", name, name, "daily@22:00", "24"),
+        "picture": picture(name),
         "run": Serial((name,) * 80, 9, tail=name),
         "menu": Menu((("start", "s", name, name), ("stop", "s", "stop", "stops"))),
         "refused": Parts(name, name, name),

@@ -1,0 +1,27 @@
+"""What consoles are told when they look at a running guest or type at it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class TypedView(msgspec.Struct, kw_only=True):
+    """Answer to `serial.type`: how many bytes the guest took."""
+
+    taken: int
+
+
+class PictureView(msgspec.Struct, kw_only=True):
+    """Answer to `picture`: the guest's screen scaled into terminal cells.
+
+    A cell holds two pixels, one above the other. `pixels`: base64 of red, green, blue of each,
+    row by row, `columns` wide and twice `rows` high; empty when `digest` is the known one.
+    `width` and `height` are the screen's own.
+    """
+
+    digest: str
+    width: int = 0
+    height: int = 0
+    columns: int = 0
+    rows: int = 0
+    pixels: str = ""
