@@ -443,7 +443,7 @@ class ScriptedService:
     def resume(self, name: str, actor: str) -> None:
         """Undo `hold`."""
         self._asked("resume", name, actor)
-        self.put_standby(replace(self._standby(name), held=""))
+        self.put_standby(replace(self._standby(name), held="", held_until=None))
 
     def pin(self, name: str, point: BootPointId, note: str, actor: str) -> None:
         """Pin a boot point."""

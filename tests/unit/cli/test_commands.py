@@ -41,6 +41,11 @@ LOOKING = [
 ACTING = [
     "build erp",
     "hold erp --reason moving",
+    "now erp",
+    "now erp --dry-run",
+    "pause erp --for 4h --reason moving",
+    "pause --all --until 18:00",
+    "resume --all",
     "start erp",
     "start erp --wait",
     "start erp --dry-run",
@@ -297,6 +302,30 @@ def test_a_job_can_be_cancelled(bootpoint: Program, service: ScriptedService) ->
     job = service.begin_job(JobKind.SYNC, "erp", ERP)
     assert bootpoint("job", "cancel", str(job.id)).code == 0
     assert bootpoint("job", "cancel", str(job.id)).code == 4
+
+
+def test_a_pause_of_all_ends_by_itself(bootpoint: Program, service: ScriptedService) -> None:
+    """Each machine gets the end; it stands in the list; `resume --all` undoes all of them."""
+    told = bootpoint("--json", "pause", "--all", "--for", "4h", "--reason", "storage")
+    assert [one["machine"] for one in told.told["items"]] == ["dc", "erp", "web"]
+    found = service.snapshot()
+    assert {s.held_until for s in found.standbys.values()} == {found.now + timedelta(hours=4)}
+    assert "storage (until" in bootpoint("standby", "list").out
+    refused = bootpoint("now", "erp")
+    assert refused.code == 4
+    assert "Resume it first" in refused.err
+    assert "erp is resumed." in bootpoint("resume", "--all").out
+    assert bootpoint("resume", "--all").out == "No machine is paused.\n"
+
+
+@pytest.mark.parametrize(
+    "line", ["pause", "pause erp --all", "resume", "pause erp --for never", "pause erp --until 1x"]
+)
+def test_a_pause_that_cannot_be_meant_is_wrong_use(bootpoint: Program, line: str) -> None:
+    """One machine or all, and an end that can be read."""
+    told = bootpoint(*shlex.split(line))
+    assert told.code == 2
+    assert "Nothing was changed" in told.err
 
 
 def test_hold_and_resume(bootpoint: Program, service: ScriptedService) -> None:
