@@ -101,7 +101,7 @@ class Alerting:
             changed = alarms.update(self._book, found, self._rules, now)
             before = {one.key: self._book.get(one.key) for one in changed}
             self._book |= {one.key: one for one in changed}
-            over = alarms.over(self._book.values(), least, self._rules)
+            over = alarms.over(self._book.values(), least, self._rules, now)
             for key in over:
                 del self._book[key]
             self._unwritten |= {one.key for one in changed} | set(over)

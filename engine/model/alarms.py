@@ -26,6 +26,8 @@ MOST = 500
 MOST_ITEMS = 50
 """Alerts in one message; the rest follows in the next."""
 OVERFLOW = "alerts:more"
+KEPT = timedelta(days=7)
+"""For so long an alert that is over waits for ways that were not told."""
 TEXT_S = 600
 """Seconds between two changes of a raised alert's figures."""
 _RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.ERROR: 2}
@@ -228,15 +230,24 @@ def acknowledged(alert: Alert, by: str, note: str, now: datetime) -> Alert:
     return replace(alert, acked_at=now, acked_by=by, note=note)
 
 
-def over(alerts: Iterable[Alert], ways: Mapping[str, Severity], rules: Rules) -> list[str]:
-    """Return the keys of cleared alerts that no way needs to be told of any more."""
+def over(
+    alerts: Iterable[Alert], ways: Mapping[str, Severity], rules: Rules, now: datetime
+) -> list[str]:
+    """Return the keys of cleared alerts that no way needs to be told of any more.
+
+    Those that are over for a week go in any case: a way that is deaf for good must not make the
+    state grow.
+    """
     return [
         alert.key
         for alert in alerts
         if alert.cleared_at is not None
-        and all(
-            pending(alert, way, least, replace(rules, quiet=()), alert.cleared_at) is None
-            for way, least in ways.items()
+        and (
+            now - alert.cleared_at >= KEPT
+            or all(
+                pending(alert, way, least, replace(rules, quiet=()), alert.cleared_at) is None
+                for way, least in ways.items()
+            )
         )
     ]
 

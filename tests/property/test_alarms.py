@@ -63,7 +63,7 @@ class World:
             for item in told.items:
                 key = item.alert.key
                 self.alerts[key] = heard(self.alerts[key], item, way, now)
-        for key in over(self.alerts.values(), WAYS, self.rules):
+        for key in over(self.alerts.values(), WAYS, self.rules, now):
             del self.alerts[key]
 
 

@@ -99,7 +99,7 @@ def test_what_flaps_is_not_told_again() -> None:
     turn(alerts, now=NOW + 5 * MINUTE)
     assert whats(alerts, NOW + 5 * MINUTE) == {"rpo:erp": What.CLEARED}
     tell(alerts, NOW + 5 * MINUTE)
-    assert over(alerts.values(), {"mail": WARNING}, RULES) == ["rpo:erp"]
+    assert over(alerts.values(), {"mail": WARNING}, RULES, NOW) == ["rpo:erp"]
 
 
 def test_the_night_waits_for_the_morning_and_the_urgent_does_not() -> None:
@@ -113,7 +113,7 @@ def test_the_night_waits_for_the_morning_and_the_urgent_does_not() -> None:
     turn(alerts, LATE, now=night + 10 * MINUTE)
     assert whats(alerts, night + 10 * MINUTE, NIGHT) == {"folder:x": What.CLEARED}
     tell(alerts, night + 10 * MINUTE, NIGHT)
-    assert over(alerts.values(), {"mail": WARNING}, NIGHT) == ["folder:x"]
+    assert over(alerts.values(), {"mail": WARNING}, NIGHT, NOW) == ["folder:x"]
     morning = datetime(2026, 3, 3, 7, tzinfo=UTC)
     assert whats(alerts, morning, NIGHT) == {"rpo:erp": What.RAISED, "image:y": What.PASSED}
 
@@ -142,7 +142,7 @@ def test_a_way_hears_only_what_is_grave_enough_for_it() -> None:
     turn(alerts, now=NOW + MINUTE)
     turn(alerts, now=NOW + 9 * MINUTE)
     assert message(alerts.values(), "pager", ERROR, RULES, "site", NOW + 9 * MINUTE) is None
-    assert over(alerts.values(), {"pager": ERROR}, RULES) == ["rpo:erp"]
+    assert over(alerts.values(), {"pager": ERROR}, RULES, NOW) == ["rpo:erp"]
 
 
 def test_a_message_has_the_same_id_at_each_try_and_another_later() -> None:
@@ -193,3 +193,13 @@ def test_a_whole_week_of_quiet_is_seen() -> None:
     assert is_endless([parse_quiet("mon-fri"), parse_quiet("sat-sun")])
     assert not is_endless([parse_quiet("mon-fri"), parse_quiet("sat-sun 00:00-23:59")])
     assert not is_endless([])
+
+
+def test_a_way_that_is_deaf_for_good_keeps_nothing_for_ever() -> None:
+    """What is over for a week is forgotten, though nobody could be told."""
+    alerts = raised(LATE)
+    turn(alerts, now=NOW + MINUTE)
+    turn(alerts, now=NOW + 9 * MINUTE)
+    week = NOW + timedelta(days=7)
+    assert over(alerts.values(), {"mail": WARNING}, RULES, week) == []
+    assert over(alerts.values(), {"mail": WARNING}, RULES, week + 9 * MINUTE) == ["rpo:erp"]
