@@ -40,6 +40,10 @@ _NO_DRIVER = Obstacle(
     "Install a driver for such a controller on the source machine, or register drivers for it: "
     "drivers in the section [conversion] of engine.toml.",
 )
+_NO_AHCI = (
+    "This Windows has no driver for AHCI and none of a virtual controller; its VM has SATA disks, "
+    "which it may not start from. Register drivers for it, or install one on the source machine."
+)
 _NOT_PROVEN = (
     "Not yet proven on a real Windows: conversion was verified on phony guests and by an "
     "independent registry reader only. Make a test start."
@@ -98,6 +102,8 @@ def plan_windows(
         work.warnings += [*decision.warnings, *injection.warnings]
         if not any(system.is_disk(driver) for driver in drivers):
             return ConversionPlan((), tuple(work.warnings), (_NO_DRIVER,))
+        if not system.fits_a_vm(drivers):
+            work.warnings.append(_NO_AHCI)
         files, starts = _first_start(work, found, injection.staged)
         changes = _once((*decision.changes, *injection.changes, *starts))
         new = hive.edit(clean, [change.step for change in changes]) if changes else clean

@@ -97,6 +97,11 @@ def is_disk(driver: str) -> bool:
     return driver in (*IN_BOX, *INSTALLED)
 
 
+def fits_a_vm(drivers: Sequence[str]) -> bool:
+    """Return whether one of the drivers is for a controller that a VM is given by itself."""
+    return not {"storahci", "msahci", *INSTALLED}.isdisjoint(drivers)
+
+
 def starts_once(system: Key, command: str, kept: str) -> Sequence[Change] | None:
     r"""Return what lets `Setup\\CmdLine` start a command once; None while a set-up goes on.
 

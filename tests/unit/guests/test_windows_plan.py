@@ -138,6 +138,14 @@ def test_a_windows_without_drivers_is_refused(tmp_path: Path) -> None:
     assert made.edits == ()
 
 
+def test_a_windows_without_ahci_is_warned_of(tmp_path: Path) -> None:
+    """It has another driver of a controller, but not of the one that VMs are given."""
+    told = " ".join(planned(opened(windows(tmp_path / "a", system_hive(), ("stornvme",)))).warnings)
+    assert "no driver for AHCI" in told
+    told = " ".join(planned(opened(windows(tmp_path / "b", system_hive()))).warnings)
+    assert "no driver for AHCI" not in told
+
+
 def test_a_dirty_hive_is_refused(tmp_path: Path) -> None:
     """The library would take it and lose what is in the logs."""
     raw = bytearray(system_hive())
