@@ -254,9 +254,7 @@ def wanted_jobs(
             ("job", name),
             (standby, made, _images(made, state), state.runs.get(name), limits, care, *clock),
             now,
-            partial(
-                _decide, standby, made, state, now, limits, upkeep_of(known, standby), calendar
-            ),
+            partial(_decide, standby, made, state, now, limits, care, calendar),
         )
         if job is not None:
             found.append(job)
@@ -287,10 +285,11 @@ def _decide(
     state: State,
     now: datetime,
     limits: Limits,
-    care: Upkeep,
+    care: Upkeep | None,
     calendar: Calendar,
 ) -> tuple[WantedJob | None, datetime | None]:
     """Return a standby's next job, and when that may become another one by the clock alone."""
+    care = care or upkeep_of({}, standby)
     job = _next_job(standby, made, state, now, limits, care, calendar)
     return job, _until(made, now, limits)
 
