@@ -4,6 +4,7 @@
                           [--folder DIR] [--json FILE]
     python -m tests.bench conversion …      only the conversion of guests: tests/bench/conversion.py
     python -m tests.bench scale …           only large sites: tests/bench/scale.py
+    python -m tests.bench console           only the full screen: tests/bench/console.py
 
 The folder should have room for about six times the data. The reflink store lies on an XFS image
 mounted by loop (root), when the folder's own file system has no reflinks.
@@ -25,7 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.stores.probe import probe
-from tests.bench import conversion, scale
+from tests.bench import console, conversion, scale
 from tests.bench.data import change_disk, make_disk
 from tests.bench.measure import Contender, Taken, side_by_side
 
@@ -240,6 +241,8 @@ def _cell(taken: Taken) -> str:
 
 def main() -> int:
     """Measure, print the tables."""
+    if sys.argv[1:2] == ["console"]:
+        return console.main()
     if sys.argv[1:2] == ["conversion"]:
         return conversion.main(sys.argv[2:])
     if sys.argv[1:2] == ["scale"]:
