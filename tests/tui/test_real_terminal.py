@@ -83,6 +83,7 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
         ("xterm-256color", "C.UTF-8", {}),
         ("linux", "C", {}),
         ("vt220", "C", {}),
+        ("screen", "C.UTF-8", {}),
         ("tmux-256color", "C.UTF-8", {"NO_COLOR": "1"}),
     ],
 )
@@ -119,12 +120,28 @@ def test_another_window_size_is_drawn_anew(bench: Bench, tmux: Tmux) -> None:
     stale = {"COLUMNS": "80", "LINES": "24"}
     tmux.open(bench.socket, (80, 24), TERM="xterm-256color", LC_ALL="C", **stale)
     tmux.sees("CAN START NOW: 3 of 3")
-    for width, height in ((120, 40), (60, 16), (100, 34)):
+    for width, height in ((120, 40), (60, 16), (200, 60), (100, 34)):
         tmux.run("resize-window", "-x", str(width), "-y", str(height))
         rule = "-" * (width - 1)
         text = wait(tmux.screen, lambda text, rule=rule: f"\n{rule}\n" in text)  # type: ignore[misc]
         wait(tmux.screen, lambda text: "? help" in text.rstrip().splitlines()[-1])
         assert text.startswith(" bootpoint")
+
+
+def test_an_engine_that_went_is_shown_at_once_and_found_again(bench: Bench, tmux: Tmux) -> None:
+    """Without a key: lost with the last known state, back by itself; two consoles see it."""
+    bench.start()
+    tmux.open(bench.socket, (80, 24), TERM="screen", LC_ALL="C")
+    tmux.sees("CAN START NOW: 3 of 3")
+    other = Line(bench.socket)
+    other.sees("CAN START NOW")
+    bench.stop()
+    text = tmux.sees("ENGINE NOT ANSWERING", "nothing is live")
+    assert "? dc" in text
+    other.sees("ENGINE NOT ANSWERING")
+    bench.start()
+    wait(tmux.screen, lambda text: "NOT ANSWERING" not in text and "CAN START NOW: 3 of 3" in text)
+    other.close()
 
 
 def test_a_dumb_terminal_gets_lines_instead(bench: Bench, tmux: Tmux) -> None:
