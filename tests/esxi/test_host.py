@@ -18,9 +18,21 @@ from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.host import EsxiHypervisor
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
+from engine.jobs.power import Shape, vm_spec
 from engine.model.errors import HypervisorError, Refused, WrongUse
 from engine.model.layers import LayerKind, LayerName
-from engine.model.machine import CardModel, DiskBus, Firmware, Network, Nic, Power, VMRef, VMSpec
+from engine.model.machine import (
+    CardModel,
+    DiskBus,
+    Firmware,
+    Hints,
+    Network,
+    Nic,
+    Power,
+    VMRef,
+    VMSpec,
+)
+from engine.model.standby import Standby
 from engine.stores.probe import open_store
 from tests.contract.disk_chains import MIB, grow, seen, xfs
 from tests.vcsim.proxy import Drop, Fault, Step
@@ -234,6 +246,19 @@ def test_cards_are_connected_as_asked(
     devices = one.other.read(one.ref(), "config.hardware.device")["config.hardware.device"]
     (card,) = [d for d in devices if isinstance(d, vim.vm.device.VirtualVmxnet3)]
     assert (card.backing.deviceName, card.connectable.startConnected) == (port, connected)
+
+
+def test_a_windows_gets_no_hardware_that_hosts_do_not_have(one: Stage) -> None:
+    """Drivers for virtio, as a KVM needs them, are of no use here; PVSCSI and vmxnet3 are."""
+    able = one.target.capabilities
+    wanted = Standby("erp", "/images")
+    virtio = Hints(os="Windows 2019", drivers=("viostor", "netkvm"))
+    ours = Hints(os="Windows 2019", drivers=("pvscsi", "vmxnet3"))
+    shapes = [vm_spec(wanted, one_of, Shape(), able) for one_of in (virtio, ours)]
+    assert [(shape.bus, shape.card) for shape in shapes] == [
+        (DiskBus.SATA, CardModel.E1000E),
+        (DiskBus.PVSCSI, CardModel.VMXNET3),
+    ]
 
 
 def test_a_started_vm_has_the_layers_bytes(one: Stage) -> None:

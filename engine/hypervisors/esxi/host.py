@@ -33,7 +33,16 @@ from engine.hypervisors.owner import owner
 from engine.local.durable import make_folder
 from engine.model.errors import HypervisorError, Problem, Refused, WrongUse
 from engine.model.layers import LayerName
-from engine.model.machine import Capabilities, Network, Power, Signs, VMRef, VMSpec
+from engine.model.machine import (
+    Capabilities,
+    CardModel,
+    DiskBus,
+    Network,
+    Power,
+    Signs,
+    VMRef,
+    VMSpec,
+)
 from engine.model.text import safe
 from engine.ports import DiskChain, Finding
 
@@ -86,7 +95,14 @@ class EsxiHypervisor:
             HypervisorError: The host cannot be reached, is not the trusted one, or refuses us.
         """
         self.name = account.target
-        self.capabilities = Capabilities(None, "esxi", screen=False, serial=False)
+        self.capabilities = Capabilities(
+            None,
+            "esxi",
+            screen=False,
+            serial=False,
+            buses=(DiskBus.PVSCSI, DiskBus.SATA),
+            cards=(CardModel.VMXNET3, CardModel.E1000E),
+        )
         self._wishes, self._chains, self._now, self._pause = wishes, chains, now, pause
         make_folder(place.folder)
         self._engine = owner(place.folder)
