@@ -32,7 +32,7 @@ _LONGEST_SOCKET = 100
 LogLevel = Literal["debug", "info", "warning", "error"]
 TargetKind = Literal["libvirt", "simulated", "esxi"]
 Backend = Literal["auto", "userland", "uml", "guestfs"]
-StoreKind = Literal["auto", "reflink", "qcow2", "memory"]
+StoreKind = Literal["auto", "reflink", "qcow2"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,9 +348,6 @@ def _named(name: str, table: object, file: Path, state: Path, key: str) -> Targe
 def _target(name: str, told: _Target, file: Path, state: Path, key: str) -> TargetConfig:
     dot = f"{key}." if key else ""
     kind = told.store.kind
-    if kind == "memory" and told.kind != "simulated":
-        expected = "expected auto, reflink or qcow2: only a simulated target keeps disks in memory"
-        raise wrong(file, f"{dot}store.kind", kind, expected)
     if told.uri and told.kind == "simulated":
         raise wrong(file, f"{dot}uri", told.uri, "a simulated target has no uri")
     esxi = None

@@ -55,7 +55,7 @@ def test_paths_begin_at_the_file_and_home_is_known(tmp_path: Path) -> None:
     file.write_text(
         'state_dir = "run/../state"\n[watch]\nroots = ["images", "~/x", "/srv//r/"]\n'
         "[conversion]\ndrivers = ['d/virtio-win.iso', '/srv/x']\n"
-        "[targets.kvm-01]\n[targets.two]\nkind = 'simulated'\nstore = { kind = 'memory' }\n"
+        "[targets.kvm-01]\n[targets.two]\nkind = 'simulated'\nstore = { kind = 'qcow2' }\n"
     )
     config = load_engine(file)
     assert config.state_dir == tmp_path / "state"
