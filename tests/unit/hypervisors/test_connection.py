@@ -48,15 +48,15 @@ def deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_deep_folder_gets_a_link(deep: Path) -> None:
     """A folder too deep for QEMU's sockets is reached by a link, the same one each time."""
-    link = connection._short(deep)
+    link = connection.short_path(deep)
     assert link.parent.name == "run"
     assert link.readlink() == deep
-    assert connection._short(deep) == link
+    assert connection.short_path(deep) == link
 
 
 def test_a_shallow_folder_stays_as_it_is(deep: Path) -> None:
     """Where there is room, nothing is made."""
-    assert connection._short(Path("/var/lib/bootpoint/libvirt")) == Path(
+    assert connection.short_path(Path("/var/lib/bootpoint/libvirt")) == Path(
         "/var/lib/bootpoint/libvirt"
     )
     assert list((deep.parent / "run").iterdir()) == []
@@ -66,18 +66,18 @@ def test_links_whose_folder_is_gone_are_removed(deep: Path) -> None:
     """Links of engines that are no more do not pile up; other things stay."""
     other = deep.parent / "run/bootpoint-sockets.txt"
     other.write_text("mine")
-    stale = connection._short(deep.parent / ("gone" * 20))
+    stale = connection.short_path(deep.parent / ("gone" * 20))
     assert stale.is_symlink()
-    assert connection._short(deep).is_symlink()
+    assert connection.short_path(deep).is_symlink()
     assert not stale.is_symlink()
     assert other.exists()
 
 
 def test_somebody_elses_thing_in_the_links_place_is_not_used(deep: Path) -> None:
     """A folder or link that is not ours is refused, and stays."""
-    link = connection._short(deep)
+    link = connection.short_path(deep)
     link.unlink()
     link.symlink_to("/etc")
     with pytest.raises(HypervisorError, match="something else"):
-        connection._short(deep)
+        connection.short_path(deep)
     assert link.readlink() == Path("/etc")
