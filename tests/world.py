@@ -80,6 +80,8 @@ class MemoryImages:
 
     points: dict[PointId, tuple[RecoveryPoint, MemoryPoint]] = field(default_factory=dict)
     truth: dict[PointId, list[bytes]] = field(default_factory=dict)
+    machine: str = MACHINE
+    name: str = "erp"
 
     @contextmanager
     def open(self, point: RecoveryPoint) -> Iterator[PointReader]:
@@ -89,10 +91,15 @@ class MemoryImages:
         yield self.points[point.id][1]
 
     def add(
-        self, disks: Sequence[MemoryDisk], parent: RecoveryPoint | None, sequence: int
+        self,
+        disks: Sequence[MemoryDisk],
+        parent: RecoveryPoint | None,
+        sequence: int,
+        taken_at: datetime | None = None,
+        replaces: Sequence[PointId] = (),
     ) -> RecoveryPoint:
         """Add a recovery point made of these layers on `parent`."""
-        ident = PointId(f"p{sequence:08d}")
+        ident = PointId(f"p{sequence:08d}" if self.name == "erp" else f"{self.name}-{sequence:08d}")
         parts = [
             PointDisk(
                 DiskPart(n, f"disk-{n}", parent is None, disk.size, "", "", 100),
@@ -104,18 +111,19 @@ class MemoryImages:
         point = RecoveryPoint(
             id=ident,
             parent=parent.id if parent else None,
-            set_id="set",
+            set_id="set" if self.name == "erp" else f"set-{self.name}",
             format="memory",
-            root="/images",
-            machine_uuid=MACHINE,
-            machine_name="erp",
+            root="/images" if self.name == "erp" else f"/images/{self.name}",
+            machine_uuid=self.machine,
+            machine_name=self.name,
             sequence=sequence,
-            taken_at=START + timedelta(hours=sequence),
+            taken_at=taken_at or START + timedelta(hours=sequence),
             arrival=Arrival.COMPLETE,
             reason="",
             disks=parts,
             hints=Hints(),
             size=100,
+            replaces=replaces,
         )
         below = self.truth[parent.id] if parent else []
         self.truth[ident] = [_restored(disk, n, below) for n, disk in enumerate(disks)]
