@@ -52,6 +52,22 @@ _DISKS: dict[Hardware, str] = {
     Hardware.NVME: "nvme,drive=d{n},serial=boot{n}",
 }
 
+NICS = {
+    Hardware.VIRTIO_BLK: ("virtio-net-pci", "virtio_net"),
+    Hardware.PVSCSI: ("vmxnet3", "vmxnet3"),
+    Hardware.MPTSAS: ("vmxnet3", "vmxnet3"),
+    Hardware.NVME: ("e1000e", "e1000e"),
+}
+"""The card beside each, as QEMU names it and its driver in Linux."""
+DRIVERS = {
+    Hardware.AHCI: {"sd", "ahci"},
+    Hardware.VIRTIO_BLK: {"virtio_blk", "virtio-pci"},
+    Hardware.PVSCSI: {"sd", "vmw_pvscsi"},
+    Hardware.MPTSAS: {"sd", "mptsas"},
+    Hardware.NVME: {"nvme"},
+}
+"""What Linux drives each with, from the disk up to the bus."""
+
 
 @dataclass(frozen=True, slots=True)
 class Boot:

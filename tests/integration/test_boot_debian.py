@@ -13,7 +13,7 @@ from engine.model.cards import CardChange
 from engine.model.conversion import Record
 from engine.model.machine import Firmware
 from engine.ports import DiskFile, NeverCancelled
-from tests.guests.boot import MAC, Boot, Hardware, boot
+from tests.guests.boot import DRIVERS, MAC, NICS, Boot, Hardware, boot
 from tests.guests.debian import Layout, build_debian
 from tests.guests.shapes import Built
 from tests.guests.texts import ADDRESS, ANSWER, OLD_MAC
@@ -22,19 +22,6 @@ CACHE = Path(os.environ.get("BOOTPOINT_CACHE", Path.home() / ".cache/bootpoint")
 MEMORY = 1024
 PATIENCE_S = 900
 """Under emulation, systemd takes one to three minutes to the login."""
-NICS = {
-    Hardware.VIRTIO_BLK: ("virtio-net-pci", "virtio_net"),
-    Hardware.PVSCSI: ("vmxnet3", "vmxnet3"),
-    Hardware.MPTSAS: ("vmxnet3", "vmxnet3"),
-    Hardware.NVME: ("e1000e", "e1000e"),
-}
-DRIVERS = {
-    Hardware.AHCI: {"sd", "ahci"},
-    Hardware.VIRTIO_BLK: {"virtio_blk", "virtio-pci"},
-    Hardware.PVSCSI: {"sd", "vmw_pvscsi"},
-    Hardware.MPTSAS: {"sd", "mptsas"},
-    Hardware.NVME: {"nvme"},
-}
 MATRIX = [
     *((Layout.LOGICAL, one) for one in (Hardware.VIRTIO_BLK, Hardware.PVSCSI, Hardware.MPTSAS)),
     *((Layout.UEFI_LVM, one) for one in (Hardware.VIRTIO_BLK, Hardware.NVME)),

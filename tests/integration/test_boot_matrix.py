@@ -17,7 +17,7 @@ from engine.model.cards import CardChange
 from engine.model.conversion import Record
 from engine.model.machine import Firmware
 from engine.ports import DiskFile, NeverCancelled
-from tests.guests.boot import MAC, Boot, Hardware, boot
+from tests.guests.boot import DRIVERS, MAC, NICS, Boot, Hardware, boot
 from tests.guests.shapes import FALLBACK, ROOT_OFFSET, Built, Shape, build
 from tests.guests.texts import ADDRESS, ANSWER, OLD_MAC
 
@@ -40,19 +40,6 @@ MATRIX = [
     for hardware in (UEFI if shape.is_efi else BIOS)
 ]
 """Of all pairs, UEFI on virtio takes the least time: 10 s without a loader, 30 s with one."""
-NICS = {
-    Hardware.VIRTIO_BLK: ("virtio-net-pci", "virtio_net"),
-    Hardware.PVSCSI: ("vmxnet3", "vmxnet3"),
-    Hardware.MPTSAS: ("vmxnet3", "vmxnet3"),
-    Hardware.NVME: ("e1000e", "e1000e"),
-}
-DRIVERS = {
-    Hardware.AHCI: {"sd", "ahci"},
-    Hardware.VIRTIO_BLK: {"virtio_blk", "virtio-pci"},
-    Hardware.PVSCSI: {"sd", "vmw_pvscsi"},
-    Hardware.MPTSAS: {"sd", "mptsas"},
-    Hardware.NVME: {"nvme"},
-}
 GAVE_UP = ("Gave up waiting", "Shell>")
 """An initrd without its root; a firmware without a loader."""
 

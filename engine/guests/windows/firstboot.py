@@ -65,7 +65,7 @@ def statics(control_set: Key) -> Sequence[Static]:
         pairs = [
             (address, mask)
             for address, mask in zip(_texts(key, "ipaddress"), masks, strict=False)
-            if _is_address(address) and _is_address(mask) and address != "0.0.0.0"  # noqa: S104
+            if _is_address(address) and _is_address(mask) and address != "0.0.0.0"  # noqa: S104 - a value that is refused
         ]
         if pairs:
             metrics = [*_texts(key, "defaultgatewaymetric"), *["0"] * _MOST]

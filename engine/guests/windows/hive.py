@@ -183,11 +183,11 @@ def _command(folder: Path) -> Sequence[str]:
             )
         )
     shared = ["--ro-bind", str(folder), "/tmp/in"]  # noqa: S108 - the sandbox's own
-    shared += ["--ro-bind", str(_INSIDE), "/tmp/inside.py"]  # noqa: S108
+    shared += ["--ro-bind", str(_INSIDE), "/tmp/inside.py"]  # noqa: S108 - the same
     prefix = Path(sys.base_prefix).resolve()
     if not prefix.is_relative_to("/usr"):
         shared += ["--ro-bind", str(prefix), str(prefix)]
-    files = ["/tmp/inside.py", "/tmp/in/hive", "/tmp/in/request"]  # noqa: S108
+    files = ["/tmp/inside.py", "/tmp/in/hive", "/tmp/in/request"]  # noqa: S108 - the same
     return [*cage.WALLS, *shared, "--", *python, *files]
 
 
