@@ -183,8 +183,11 @@ def start_writing(fd: int, offset: int, length: int) -> None:
 
 
 @contextlib.contextmanager
-def file_lock(path: Path) -> Iterator[None]:
+def file_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold an exclusive lock on a file, made if missing, until the block ends.
+
+    Args:
+        wait: Wait, however long, until nobody else has it.
 
     Raises:
         LockHeld: Another process, or another holder in this one, has it.
@@ -192,7 +195,7 @@ def file_lock(path: Path) -> Iterator[None]:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise LockHeld(_held(path)) from error
         yield

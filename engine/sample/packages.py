@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.local.durable import make_folder, move_folder, remove_tree
+from engine.local.durable import file_lock, make_folder, move_folder, remove_tree
 from engine.local.tools import ToolFailed, run_tool
 from engine.model.errors import Failure, Problem
 
@@ -56,6 +56,11 @@ def fetch(cache: Path, say: Say) -> Packages:
     """
     debs = cache / "packages"
     make_folder(debs)
+    with file_lock(debs / ".lock", wait=True):
+        return _fetch(debs, say)
+
+
+def _fetch(debs: Path, say: Say) -> Packages:
     kernel = _cached(debs, "linux-image-[0-9]*-cloud-amd64")
     wanted = {
         "kernel": kernel.name.split("_")[0] if kernel else "",

@@ -21,7 +21,7 @@ from pathlib import Path
 from engine.guests.cpio import Archive
 from engine.guests.initrd import WANTED
 from engine.guests.modules import closure, parse
-from engine.local.durable import make_folder, move_file, move_folder, remove_tree
+from engine.local.durable import file_lock, make_folder, move_file, move_folder, remove_tree
 from engine.local.tools import run_tool
 from engine.model.guest import Kernel
 from engine.sample import guest as sample
@@ -117,6 +117,11 @@ def build_physical(out: Path, cache: Path, say: Say) -> Kernel:
 def fetch_physical(cache: Path, say: Say) -> Physical:
     """Download what is not in the cache yet; of the kernel's 4,000 modules keep a few dozen."""
     packages = fetch(cache, say)
+    with file_lock(cache / ".physical.lock", wait=True):
+        return _fetch(cache, packages, say)
+
+
+def _fetch(cache: Path, packages: Packages, say: Say) -> Physical:
     folder = cache / "packages"
     deb = debs._cached(folder, "linux-image-[0-9]*[0-9]-amd64")
     if deb is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import urllib.request
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from engine.hypervisors.esxi.session import Account, Refusals, Session
 from engine.hypervisors.esxi.trust import Trust
+from engine.local.durable import file_lock
 from tests.vcsim import proxy
 
 TOP = Path(__file__).parents[2]
@@ -28,8 +28,7 @@ def build() -> Path:
         # The tests run as root; what they leave in a user's work tree is the user's.
         os.chown(place, owner.st_uid, owner.st_gid)
     source, program = Path(__file__).with_name("main.go"), place / "vcsim"
-    with (place / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_lock(place / ".lock", wait=True):
         if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
             go = {"GO111MODULE": "off", "GOPATH": SOURCES, "CGO_ENABLED": "0"}
             cache = {"GOCACHE": str(place / "gocache"), "GOFLAGS": "-buildvcs=false"}

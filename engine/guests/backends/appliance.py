@@ -23,6 +23,7 @@ from pathlib import Path
 from engine.guests.backend import GuestDisk
 from engine.guests.backends.cage import WALLS, is_available
 from engine.local.accelerator import KVM
+from engine.local.durable import file_lock
 from engine.local.tools import run_tool
 from engine.model.errors import Failure, Problem
 from engine.model.text import safe
@@ -127,8 +128,7 @@ def locked(cache: Path) -> Iterator[None]:
         name = safe(str(cache), 300)
         remedy = f"Remove {name}, or make it a folder that only the engine's user may write."
         raise Failure(_problem(f"{name} is not a folder of our own", remedy))
-    with (cache / "lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_lock(cache / "lock", wait=True):
         yield
 
 
