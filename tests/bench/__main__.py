@@ -274,7 +274,8 @@ def main() -> int:
     if told.json:
         told.json.write_text(json.dumps([asdict(row) | {"ratio": row.ratio} for row in found]))
     print()
-    return conversion.main([] if told.folder is None else ["--folder", str(told.folder)])
+    where = [] if told.folder is None else ["--folder", str(told.folder)]
+    return conversion.main(["--guests", "tiny", *where])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """A conversion's cost, beside virt-v2v-in-place on the same guest.
 
-    physical guest ─► twig ─► one backend ─► seconds, CPU seconds, bytes in the twig
-                   └► copy ─► virt-v2v-in-place ─► the same
+    physical guest ─► twigs ─► one backend ─► seconds, CPU seconds, bytes in the twigs
+                   └► copy ──► virt-v2v-in-place ─► the same
 
-    python -m tests.bench conversion [--rounds N] [--guest FILE] [--format raw|qcow2] [--no-peer]
-                                     [--backends NAME …] [--folder DIR] [--json FILE]
+    python -m tests.bench conversion [--guests NAME …] [--disk FILE] [--format raw|qcow2]
+                                     [--rounds N] [--backends NAME …] [--no-peer]
+                                     [--folder DIR] [--json FILE]
 
 Each run is a process of its own; its start-up counts in ours as it does in the peer's. `first` is
 the first conversion of a kernel: the overlay initrd is packed, and guestfs builds its appliance.
@@ -21,26 +22,28 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from engine.guests.backend import GuestDisk
 from engine.guests.backends.choose import NAMES, open_guest
 from engine.guests.convert import GuestConverter
 from engine.model.errors import Failure
-from engine.model.guest import Kernel
 from engine.ports import NeverCancelled
 from tests.bench.measure import Contender, Taken, run_once
-from tests.bench.peer import PACKAGES, PEER, build_guest, is_there, please
+from tests.bench.peer import PACKAGES, PEER, is_there, please
 from tests.bench.processes import watching
+from tests.bench.subjects import BUILDERS, Subject, build
 
-CACHE = Path(os.environ.get("BOOTPOINT_CACHE", Path.home() / ".cache/bootpoint"))
 BLOCK = 4096
 CLUSTER = 1 << 16
 AIM_RATIO, AIM_BYTES = 0.02, 4 << 20
 AIM_S = {"userland": 1.0, "uml": 5.0}
 """Seconds that a conversion may take; the peer is measured under emulation, as guestfs is."""
+SLOW_ROUNDS = 1
+"""Of guestfs, whose virtual machine takes half a minute to start under emulation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,10 @@ class Run:
     check: str
 
 
-def convert(disk: GuestDisk, backend: str, folder: Path) -> int:
-    """Convert one disk here and now, tell the ledger's numbers; what a measured process does."""
+def convert(disks: Sequence[GuestDisk], backend: str, folder: Path) -> int:
+    """Convert one guest here and now, tell the ledger's numbers; what a measured process does."""
     try:
-        done = GuestConverter(folder, backend).convert([disk], [], NeverCancelled(), lambda _: None)
+        done = GuestConverter(folder, backend).convert(disks, [], NeverCancelled(), lambda _: None)
     except Failure as error:
         print(error, file=sys.stderr)
         return 1
@@ -74,43 +77,42 @@ def convert(disk: GuestDisk, backend: str, folder: Path) -> int:
     return 0
 
 
-def able(disk: GuestDisk, folder: Path, names: Sequence[str]) -> list[str]:
+def able(guest: Subject, folder: Path, names: Sequence[str]) -> list[str]:
     """Return the backends that can convert a guest here; say why others cannot."""
     found = []
     for name in names:
         try:
-            with open_guest([disk], folder, is_writing=False, wanted=name):
+            with open_guest(guest.disks, folder, is_writing=False, wanted=name):
                 found.append(name)
         except Failure as error:
-            print(f"{name}: not measured. {error}")
+            print(f"{guest.name} by {name}: not measured. {error}")
     return found
 
 
-def ours(guest: str, disk: GuestDisk, backend: str, folder: Path, rounds: int) -> list[Run]:
+def ours(guest: Subject, backend: str, folder: Path, rounds: int) -> list[Run]:
     """Convert a guest on fresh twigs: the first time, then the median of more times."""
-    engine, twig, said = folder / f"engine-{backend}", folder / "twig", folder / "said"
+    engine, said = folder / f"engine-{backend}", folder / "said"
+    twigs = [folder / f"twig-{number}" for number in range(len(guest.disks))]
     shutil.rmtree(engine, ignore_errors=True)
     taken = []
+    rounds = min(rounds, SLOW_ROUNDS) if backend == "guestfs" else rounds
     for number in range(rounds + 1):
-        argv = [sys.executable, "-m", "tests.bench.conversion", "--one", str(twig), backend]
-        argv.append(str(engine))
+        argv = [sys.executable, "-m", "tests.bench.conversion", "--one", backend, str(engine)]
+        argv += map(str, twigs)
         name = f"{backend}, first" if not number else backend
-        process = watched(Contender(name, argv, lambda: make_twig(disk, twig), said))
+        process = watched(Contender(name, argv, lambda: make_twigs(guest, twigs), said))
         told = json.loads(said.read_text())
-        taken.append(Run(guest, name, told["seconds"], process, clusters(twig), told["check"]))
+        written = sum(map(clusters, twigs))
+        taken.append(Run(guest.name, name, told["seconds"], process, written, told["check"]))
     return [taken[0], middle(taken[1:])] if rounds else taken
 
 
-def theirs(guest: str, disk: GuestDisk, kernel: Kernel | None, folder: Path) -> Run:
-    """Let virt-v2v-in-place convert a flat copy, once: it takes minutes.
-
-    Args:
-        kernel: Of the tiny guest, which gets what the peer looks for; None: another guest.
-    """
+def theirs(guest: Subject, folder: Path) -> list[Run]:
+    """Let virt-v2v-in-place convert a flat copy of the one disk, once: it takes minutes."""
     flat, before = folder / "peer.raw", folder / "before.raw"
-    flatten(disk, before)
-    if kernel is not None:
-        please(before, kernel)
+    flatten(guest.disks[0], before)
+    if guest.tiny is not None:
+        please(before, guest.tiny)
     process = watched(
         Contender(
             PEER,
@@ -119,7 +121,7 @@ def theirs(guest: str, disk: GuestDisk, kernel: Kernel | None, folder: Path) -> 
             lambda: copy(before, flat),
         )
     )  # fmt: skip
-    return Run(guest, PEER, process.wall, process, changed(before, flat), "")
+    return [Run(guest.name, PEER, process.wall, process, changed(before, flat), "")]
 
 
 def watched(contender: Contender) -> Taken:
@@ -129,12 +131,13 @@ def watched(contender: Contender) -> Taken:
     return replace(taken, cpu=max(taken.cpu, watch.seconds))
 
 
-def make_twig(disk: GuestDisk, twig: Path) -> None:
-    """Make an empty qcow2 layer on a disk."""
-    twig.unlink(missing_ok=True)
-    below = str(disk.path.absolute())
-    argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", disk.format, "-b", below, "--"]
-    subprocess.run([*argv, str(twig)], check=True)
+def make_twigs(guest: Subject, twigs: Sequence[Path]) -> None:
+    """Make an empty qcow2 layer on each disk."""
+    for disk, twig in zip(guest.disks, twigs, strict=True):
+        twig.unlink(missing_ok=True)
+        below = str(disk.path.absolute())
+        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", disk.format, "-b", below, "--"]
+        subprocess.run([*argv, str(twig)], check=True)
 
 
 def flatten(disk: GuestDisk, flat: Path) -> None:
@@ -218,42 +221,53 @@ def verdict(run: Run, ratio: float | None) -> str:
     return "missed: " + ", ".join(missed) if missed else "met"
 
 
-def measure(told: argparse.Namespace, folder: Path) -> list[Run]:
-    """Measure what was asked for."""
-    kernel = None
-    if told.guest:
-        name, disk = told.guest.name, GuestDisk(told.guest.absolute(), told.format)
-    else:
-        name, disk = "tiny, ext4, BIOS", GuestDisk(folder / "physical.raw", "raw")
-        kernel = build_guest(disk.path, CACHE)
-    found = []
-    for backend in able(disk, folder / "able", told.backends):
-        found += ours(name, disk, backend, folder, told.rounds)
-    if told.peer and is_there():
-        found.append(theirs(name, disk, kernel, folder))
-    elif told.peer:
-        print(f"{PEER} is missing. To compare with it: apt-get install {' '.join(PACKAGES)}")
-    return found
+def tried(guest: Subject, way: str, take: Callable[[], list[Run]]) -> list[Run]:
+    """Return what was measured; nothing, told in words, when a way gave up on the guest."""
+    try:
+        return take()
+    except RuntimeError as error:
+        print(f"{guest.name} by {way}: {error}")
+        return []
+
+
+def measure(told: argparse.Namespace, folder: Path) -> Iterator[Run]:
+    """Measure what was asked for, guest by guest."""
+    for name in [told.disk.name] if told.disk else told.guests:
+        place = folder / name
+        place.mkdir()
+        if told.disk:
+            disks = [GuestDisk(told.disk.absolute(), told.format)]
+            guest = Subject(name, disks, takes=True)
+        else:
+            guest = build(name, place)
+        for backend in able(guest, place / "able", told.backends):
+            yield from tried(guest, backend, partial(ours, guest, backend, place, told.rounds))
+        if told.peer and guest.takes and is_there():
+            yield from tried(guest, PEER, partial(theirs, guest, place))
+        shutil.rmtree(place)
 
 
 def main(argv: Sequence[str]) -> int:
     """Measure, print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench conversion")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--guest", type=Path, help="a disk to convert instead of the tiny guest")
-    parser.add_argument("--format", choices=("raw", "qcow2"), default="raw", help="of --guest")
+    parser.add_argument("--guests", nargs="+", choices=list(BUILDERS), default=list(BUILDERS))
+    parser.add_argument("--disk", type=Path, help="a guest's disk to convert instead of those")
+    parser.add_argument("--format", choices=("raw", "qcow2"), default="raw", help="of --disk")
     parser.add_argument("--backends", nargs="+", choices=NAMES, default=list(NAMES))
     parser.add_argument("--no-peer", dest="peer", action="store_false")
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--json", type=Path, default=None)
-    parser.add_argument("--one", nargs=3, metavar=("TWIG", "BACKEND", "FOLDER"), default=None)
+    parser.add_argument("--one", nargs="+", metavar="BACKEND FOLDER TWIG", default=None)
     told = parser.parse_args(argv)
     load = os.getloadavg()[0]
     if told.one:
-        twig, backend, folder = told.one
-        return convert(GuestDisk(Path(twig), "qcow2"), backend, Path(folder))
+        backend, folder, *twigs = told.one
+        return convert([GuestDisk(Path(t), "qcow2") for t in twigs], backend, Path(folder))
+    if told.peer and not is_there():
+        print(f"{PEER} is missing. To compare with it: apt-get install {' '.join(PACKAGES)}")
     with tempfile.TemporaryDirectory(dir=told.folder, prefix="bench-") as name:
-        found = measure(told, Path(name))
+        found = list(measure(told, Path(name)))
     print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")
     print(f"load of the machine before: {load:.1f}; wall times are those of an idle one below 0.5")
     print(

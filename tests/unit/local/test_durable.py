@@ -116,6 +116,25 @@ def test_a_lock_holds_for_its_block_and_not_longer(tmp_path: Path) -> None:
     assert subprocess.run(command, check=False, capture_output=True).stdout == b"got it\n"
 
 
+def test_a_lock_can_be_waited_for(tmp_path: Path) -> None:
+    """Who waits gets it when the holder lets go, and not before."""
+    other = (
+        "import sys; from pathlib import Path; from engine.local.durable import file_lock\n"
+        "print('asks', flush=True)\n"
+        "with file_lock(Path(sys.argv[1]), wait=True): print('got it')"
+    )
+    command = [sys.executable, "-c", other, str(tmp_path / "lock")]
+    with durable.file_lock(tmp_path / "lock"):
+        waiter = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert waiter.stdout is not None
+        assert waiter.stdout.readline() == b"asks\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiter.wait(0.2)
+    with waiter.stdout as said:
+        assert said.read() == b"got it\n"
+    assert waiter.wait() == 0
+
+
 def test_a_tool_gives_its_output_and_an_empty_environment(tmp_path: Path) -> None:
     """A program sees nothing of ours but a path, a locale and its folder."""
     out = run_tool(["env"], cpu_s=5, memory=GIB, timeout_s=10)
