@@ -31,8 +31,13 @@ _FOLDER_LIMIT = 1 << 21
 _UNSPEAKABLE = re.compile(rb"[\x00-\x1f\x7f\"'\\*?\[\]:<>|]")
 _OWNER = Owner(0o755, 0, 0)
 _STEP = 1 << 18
+_PAGE = 1 << 16
+"""Bytes of the table of clusters that are read at once, and four more: entries may straddle."""
 _CHECKED = 512 << 20
 """Most bytes in use of a file system that is checked."""
+
+Runs = list[list[int]]
+"""A chain of clusters as neighbours: first and count of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,21 +196,37 @@ class FatVolume:
         """Return the bytes of a chain of clusters; stops at its end, at a loop or at `limit`."""
         shape = self._shape()
         content = bytearray()
-        seen: set[int] = set()
-        while 2 <= cluster < shape.clusters + 2 and len(content) < limit:
-            seen.add(cluster)
-            content += self._at(shape.data + (cluster - 2) * shape.cluster, shape.cluster)
-            cluster = self._next(shape, cluster)
-            if cluster in seen:
-                raise self._damaged("a chain of clusters is a loop")
+        with self._disk.open("rb", buffering=0) as disk:
+            for first, count in self._runs(disk.fileno(), shape, cluster, limit):
+                place = shape.data + (first - 2) * shape.cluster
+                content += self._at(place, count * shape.cluster, disk.fileno())
         return bytes(content)
 
-    def _next(self, shape: FatShape, cluster: int) -> int:
-        at = shape.table + cluster * shape.bits // 8
-        value = int(struct.unpack("<I", self._at(at, 4).ljust(4, b"\0"))[0])
-        if shape.bits == 12:
-            return (value >> (4 if cluster & 1 else 0)) & 0xFFF
-        return value & (0xFFFF if shape.bits == 16 else 0x0FFFFFFF)
+    def _runs(self, disk: int, shape: FatShape, cluster: int, limit: int) -> Runs:
+        """Return a chain, up to `limit` bytes of it."""
+        table: dict[int, bytes] = {}
+
+        def following(cluster: int) -> int:
+            page, inside = divmod(cluster * shape.bits // 8, _PAGE)
+            if page not in table:
+                table[page] = self._at(shape.table + page * _PAGE, _PAGE + 4, disk)
+            (value,) = struct.unpack("<I", table[page][inside : inside + 4].ljust(4, b"\0"))
+            if shape.bits == 12:
+                return int(value >> (4 if cluster & 1 else 0)) & 0xFFF
+            return int(value & (0xFFFF if shape.bits == 16 else 0x0FFFFFFF))
+
+        runs: Runs = []
+        seen: set[int] = set()
+        while 2 <= cluster < shape.clusters + 2 and len(seen) * shape.cluster < limit:
+            seen.add(cluster)
+            if runs and cluster == sum(runs[-1]):
+                runs[-1][1] += 1
+            else:
+                runs.append([cluster, 1])
+            cluster = following(cluster)
+            if cluster in seen:
+                raise self._damaged("a chain of clusters is a loop")
+        return runs
 
     def _shape(self) -> FatShape:
         shape = fat_shape(self._at(0, 512))
@@ -213,11 +234,13 @@ class FatVolume:
             raise self._damaged("its boot sector cannot be read")
         return shape
 
-    def _at(self, offset: int, length: int) -> bytes:
+    def _at(self, offset: int, length: int, disk: int | None = None) -> bytes:
+        """Return bytes of the volume, as many as it has; `disk`: its file, when it is open."""
+        if disk is None:
+            with self._disk.open("rb", buffering=0) as file:
+                return self._at(offset, length, file.fileno())
         length = max(0, min(length, self._volume.size - offset))
-        with self._disk.open("rb") as file:
-            file.seek(self._volume.start + offset)
-            return file.read(length)
+        return os.pread(disk, length, self._volume.start + offset)
 
     def _damaged(self, why: str) -> Failure:
         return damaged(self._volume.id, why)
