@@ -14,6 +14,7 @@ from tui.conditions import point_of
 from tui.feed import Refusal
 from tui.guest import Guest
 from tui.keeping import Keeping
+from tui.lists import following
 from tui.look import Draft, Menu, Parts, Serial
 from tui.places import CONTENT
 from tui.question import Question, pause_words
@@ -29,6 +30,11 @@ SURE = "yes"
 NAMED = ("start", "stop")
 """Actions for which the machine's name is typed, not a mere yes."""
 SWITCHES = ("fleet", "jobs", "journal", "targets", "sets", "settings", "alerts")
+
+
+def name_of(key: keys.Key) -> str:
+    """Return what an action is called after `:`."""
+    return key.id.replace("_", "-")
 
 
 class Actions:
@@ -49,6 +55,8 @@ class Actions:
             "back": self._back,
             "filter": self._filter,
             "worst": self._worst,
+            "order": self._order,
+            "turn": self._turn,
             "command": self._command,
             "menu": self._menu,
             "start": lambda: self._plan("start"),
@@ -146,6 +154,17 @@ class Actions:
     def _worst(self) -> None:
         self._console.spot.worst = not self._console.spot.worst
 
+    def _order(self, wanted: str = "") -> None:
+        console = self._console
+        orders = console.content().orders
+        now, _turned = console.orders.get(console.spot.place, ("", False))
+        console.orders[console.spot.place] = (wanted or following(orders, now), False)
+
+    def _turn(self) -> None:
+        console = self._console
+        order, turned = console.orders.get(console.spot.place, ("", False))
+        console.orders[console.spot.place] = (order, not turned)
+
     def _menu(self) -> None:
         console = self._console
         rows = tuple(
@@ -167,7 +186,8 @@ class Actions:
     def _command(self) -> None:
         console = self._console
         look = console.look()
-        verbs = [key.id for key in keys.working(console.fleet, look)]
+        verbs = [name_of(key) for key in keys.working(console.fleet, look)]
+        verbs += [f"order {one}" for one in console.content().orders]
         names = list(console.fleet.machines)
         answers = [*verbs, *names, *(f"{v} {n}" for v in ("start", "stop", "build") for n in names)]
         console.face.ask(Question(":", done=self._obey, answers=answers))
@@ -175,9 +195,11 @@ class Actions:
     def _obey(self, text: str) -> None:
         console = self._console
         verb, _, name = text.partition(" ")
-        name = name.strip()
+        verb, name = verb.replace("-", "_"), name.strip()
         if text in console.fleet.machines:
             console.go("machine", text)
+        elif self._arranged(verb, name):
+            console.paint()
         elif verb not in keys.BY_ID:
             if text:
                 console.note(f"There is no command {text}. Press ? for what works here.")
@@ -192,6 +214,17 @@ class Actions:
                 console.act(verb)
             else:
                 console.note(f"{verb} does not work here now.")
+
+    def _arranged(self, verb: str, words: str) -> bool:
+        """Filter or put in order by words; tell whether that was meant."""
+        console = self._console
+        if verb == "order" and words in console.content().orders:
+            self._order(words)
+        elif verb == "filter" and words and console.belongs("filter"):
+            console.spot.query = words
+        else:
+            return False
+        return True
 
     # --- changes: plan, decide, run ---------------------------------------------------------
 

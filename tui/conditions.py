@@ -59,6 +59,7 @@ def no_row(fleet: Fleet, look: Look) -> str:
 
 def has_rows(fleet: Fleet, look: Look) -> bool:
     """Tell whether a list has rows."""
+    detail = fleet.details.get(look.machine)
     rows = {
         "fleet": fleet.machines,
         "jobs": fleet.jobs,
@@ -66,8 +67,9 @@ def has_rows(fleet: Fleet, look: Look) -> bool:
         "targets": fleet.targets,
         "alerts": fleet.alerts,
         "sets": fleet.sets or fleet.findings,
+        "machine": detail.points if detail else (),
     }
-    return bool(rows.get(look.place))
+    return bool(rows.get(look.place, True))
 
 
 def no_job(fleet: Fleet, look: Look) -> str:

@@ -59,6 +59,7 @@ class Spot:
     place: str
     arg: str = ""
     chosen: str = ""
+    at: int = 0
     top: int = 0
     page: int = 1
     query: str = ""
@@ -109,6 +110,7 @@ class Core:
         self.glyphs = BOX if kind.unicode else ASCII
         self.fleet = setup.first or Fleet()
         self.spots = [Spot("fleet")]
+        self.orders: dict[str, tuple[str, bool]] = {}
         self.feed = Feed(
             setup.socket,
             self.hear,
@@ -182,6 +184,7 @@ class Core:
         """Return the present look at a place, the top one by default."""
         spot, kind = spot or self.spots[-1], self.setup.kind
         width, height = self.face.room()
+        order, turned = self.orders.get(spot.place, ("", False))
         return Look(
             width=width,
             height=height,
@@ -191,9 +194,12 @@ class Core:
             zone=self.setup.zone,
             glyphs=self.glyphs,
             chosen=spot.chosen,
+            at=spot.at,
             top=spot.top,
             query=spot.query,
             worst=spot.worst,
+            order=order,
+            turned=turned,
             subject=spot.subject,
             notice=self.notice,
             read_only=self.setup.read_only,
@@ -210,7 +216,8 @@ class Core:
         """Return the top place as lines, and take over what fits of it."""
         spot, look = self.spot, self.look()
         drawing = frame.draw(self.content(), self.fleet, look)
-        spot.chosen, spot.top, spot.page = drawing.chosen, drawing.top, drawing.page
+        spot.chosen, spot.at = drawing.chosen, drawing.at
+        spot.top, spot.page = drawing.top, drawing.page
         return drawing
 
     def paint(self) -> None:

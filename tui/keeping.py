@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from engine.api.keeping_views import RetentionView
 from tui.conditions import point_of
 from tui.feed import Refusal
-from tui.look import Parts, Report
+from tui.look import Kept, Parts
 from tui.question import Question
-from tui.screens import retention
 
 if TYPE_CHECKING:
     from tui.core import Core, Spot
@@ -45,7 +44,7 @@ class Keeping:
     def open(self) -> None:
         """Open the page that says what stays and why."""
         console = self.console
-        console.go("retention", console.look().machine, subject=Report())
+        console.go("retention", console.look().machine, subject=Kept())
         console.spawn(self._fill(console.spot))
 
     async def _fill(self, spot: Spot) -> None:
@@ -53,10 +52,10 @@ class Keeping:
         try:
             params = {"machine": spot.arg}
             view = await console.feed.call("retention", params, RetentionView, PATIENCE_S)
-            spot.subject = retention.report(view, console.look())
+            spot.subject = Kept(view)
         except Refusal as refusal:
             parts = Parts(refusal.happened, refusal.unchanged, refusal.remedy)
-            spot.subject = Report(failed=parts, asked=True)
+            spot.subject = Kept(failed=parts)
         console.face.paint_soon()
 
     def pin(self) -> None:

@@ -33,7 +33,8 @@ FORBIDDEN = frozenset(
 )
 """Parts of cut escape sequences, and keys that terminals, screen, tmux and virsh take."""
 NEIGHBOURS_OF_F = frozenset("rtdgcv")
-LISTS = frozenset({"fleet", "jobs", "journal", "targets", "sets", "alerts"})
+LISTS = frozenset({"fleet", "machine", "jobs", "journal", "targets", "sets", "alerts", "retention"})
+"""Places whose rows can be put in order."""
 MACHINES = frozenset({"fleet", "machine", "point", "run", "picture"})
 POINTS = frozenset({"machine", "point"})
 RETENTION = frozenset({"retention"})
@@ -120,9 +121,29 @@ TABLE: tuple[Key, ...] = (
         "/",
         "find",
         "show only some rows",
-        places=LISTS,
+        places=LISTS | REPORTS | {"set"},
         when=has_rows,
         rank=9,
+    ),
+    _key(
+        "order",
+        "o",
+        "o",
+        "order",
+        "put the rows in the next order",
+        places=LISTS,
+        when=has_rows,
+        rank=12,
+    ),
+    _key(
+        "turn",
+        "minus",
+        "-",
+        "turn round",
+        "the same order the other way round",
+        places=LISTS,
+        when=has_rows,
+        rank=13,
     ),
     _key(
         "worst",

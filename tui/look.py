@@ -7,6 +7,7 @@ from datetime import datetime, tzinfo
 
 from engine.api.changes import Words
 from engine.api.guest_views import PictureView
+from engine.api.keeping_views import RetentionView
 from engine.api.views import Plan
 from tui.format import clock, when
 from tui.glyphs import ASCII, Glyphs
@@ -82,7 +83,15 @@ class Picture:
     failed: Parts | None = None
 
 
-Subject = Plan | Draft | Serial | Menu | Parts | Report | Picture | None
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What stays of a machine: `view` None until the engine answers; `failed`: why it does not."""
+
+    view: RetentionView | None = None
+    failed: Parts | None = None
+
+
+Subject = Plan | Draft | Serial | Menu | Parts | Report | Picture | Kept | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +103,10 @@ class Look:
         now: By the engine's clock.
         zone: Of the operator; None is the host's.
         place: Name of the screen; `arg`: what it is about, such as a machine's name.
-        chosen: Id of the row under the cursor; `top`: first row shown.
+        chosen: Id of the row under the cursor; `at`: its number when last drawn; `top`: first
+            row shown.
         query: The filter; `worst`: only what is not READY.
+        order: By what the rows are put in order, empty: as usual; `turned`: the other way round.
         subject: What else the screen shows: a plan, a draft, a serial tail.
         notice: One line for the operator, shown above the keys.
         read_only: The operator asked to look only.
@@ -111,9 +122,12 @@ class Look:
     zone: tzinfo | None = None
     glyphs: Glyphs = field(default=ASCII)
     chosen: str = ""
+    at: int = 0
     top: int = 0
     query: str = ""
     worst: bool = False
+    order: str = ""
+    turned: bool = False
     subject: Subject = None
     notice: str = ""
     read_only: bool = False

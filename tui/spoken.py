@@ -27,7 +27,7 @@ SILENT = MOVING | {"open", "command", "menu", "redraw"}
 """Keys without a word: numbers, or nothing, stand for them."""
 ANYWHERE = frozenset(
     {"fleet", "jobs", "journal", "targets", "sets", "settings", "alerts", "help", "quit", "back"}
-    | {"filter", "worst", "retry", "new"}
+    | {"filter", "order", "turn", "worst", "retry", "new"}
 )
 """Words that are about no row."""
 ROWED = frozenset({"fleet", "jobs", "machine"})

@@ -23,6 +23,8 @@ from engine.api.views import (
     TargetView,
     View,
 )
+from tui.lists import Kind, Listed, Order, arrange, natural
+from tui.look import Look
 from tui.tones import STATES
 
 JOURNAL_KEPT = 1000
@@ -188,28 +190,31 @@ def by_need(fleet: Fleet) -> list[FleetView]:
     return sorted(fleet.machines.values(), key=lambda one: (_NEED.get(one.state, 0), one.id))
 
 
-def matching(fleet: Fleet, query: str, *, worst: bool = False) -> list[FleetView]:
-    """Return the machines a filter leaves, by need.
+MACHINES: Kind[FleetView] = Kind(
+    "machine",
+    text=lambda one: one.id,
+    orders=(
+        Order("need", "who needs somebody first", "who needs somebody last"),
+        Order("name", "name", "name, from the end", lambda one: natural(one.id)),
+        Order("age", "oldest data first", "newest data first", lambda one: one.data_as_of),
+        Order("image", "oldest image first", "newest image first", lambda one: one.image_as_of),
+        Order("points", "most boot points", "fewest boot points", lambda one: one.points, True),
+        Order("target", "target", "target, from the end", lambda one: natural(one.target)),
+    ),
+    facets={"state": lambda one: one.state, "on": lambda one: one.target},
+)
 
-    Args:
-        query: Words that must all fit: `state:late,fail`, `on:kvm-01`, else part of the name.
-        worst: Leave out what is READY.
+
+def matching(fleet: Fleet, look: Look) -> Listed[FleetView]:
+    """Return the machines a filter leaves: `state:late,fail`, `on:kvm-01`, else part of the name.
+
+    With `look.worst` what is READY is hidden as well.
     """
-    words = query.lower().split()
-    return [
-        one
-        for one in by_need(fleet)
-        if all(_fits(one, word) for word in words) and not (worst and one.state == "READY")
-    ]
-
-
-def _fits(machine: FleetView, word: str) -> bool:
-    kind, found, wanted = word.partition(":")
-    if found and kind == "state":
-        return any(machine.state.lower().startswith(part) for part in wanted.split(",") if part)
-    if found and kind == "on":
-        return wanted in machine.target.lower()
-    return word in machine.id.lower()
+    rows = by_need(fleet)
+    listed = arrange(MACHINES, rows, look)
+    if not look.worst:
+        return listed
+    return replace(listed, rows=[one for one in listed.rows if one.state != "READY"])
 
 
 def counts(fleet: Fleet) -> dict[str, int]:

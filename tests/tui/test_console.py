@@ -302,12 +302,35 @@ async def test_the_filter_leaves_what_fits(bench: Bench) -> None:
         await hand.sees("CAN START NOW")
         await hand.press("slash")
         await hand.type("we")
-        text = await hand.sees("Filter: we", "2 machines hidden")
+        text = await hand.sees("Filter: we", "1 of 3 machines")
         assert "+ web" in text.replace("=", " ")
         assert " erp " not in text
         await hand.press("enter", "escape")
         await hand.sees("erp")
         assert hand.console.focused is hand.console.board
+
+
+async def test_rows_are_put_in_order_by_key_and_by_name(bench: Bench) -> None:
+    """`o` takes the next order and says it, `-` turns it; `:order` takes one by name; both stay."""
+    bench.start()
+    async with bench.open() as hand:
+        await hand.sees("CAN START NOW")
+        await hand.press("down", "o")
+        text = await hand.sees("Order: name")
+        assert text.index(" dc ") < text.index(" erp ") < text.index(" web ")
+        await hand.press("minus")
+        text = await hand.sees("Order: name, from the end")
+        assert text.index(" web ") < text.index(" erp ") < text.index(" dc ")
+        assert hand.console.core.spot.chosen == "erp"  # the cursor went with its row
+        await hand.press("2", "1", "colon")
+        await hand.sees("Order: name, from the end")
+        await hand.type("order points")
+        await hand.press("enter")
+        await hand.sees("Order: most boot points")
+        await hand.press("colon")
+        await hand.type("filter we")
+        await hand.press("enter")
+        await hand.sees("Filter: we", "1 of 3 machines")
 
 
 async def test_commands_by_name(bench: Bench) -> None:
@@ -413,7 +436,7 @@ async def test_the_journal_shows_the_chosen_entry_in_full(bench: Bench) -> None:
         await hand.press("slash")
         await hand.type("state:fail")
         await hand.press("enter")
-        await hand.sees("1 of 3 shown")
+        await hand.sees("1 of 3 entries")
 
 
 async def test_a_machine_that_vanishes_says_so(bench: Bench) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from engine.api.views import AlertView
 from tui.format import age
+from tui.lists import Kind, Order, arrange, natural
 from tui.look import Look
-from tui.rows import BLANK, Column, Line, Span, paragraph, table, text
+from tui.rows import Column, Line, Span, paragraph, table, text
 from tui.screens import frame
 from tui.state import Fleet, raised_alerts
 from tui.tones import SEVERITIES, UNKNOWN, Tone
@@ -19,24 +20,46 @@ COLUMNS = (
     Column("LOOKS AFTER", 12, least=90),
 )
 
+GRAVITY = ("info", "warning", "error")
+
+
+def _grave(one: AlertView) -> int:
+    return GRAVITY.index(one.severity) if one.severity in GRAVITY else 0
+
+
+LIST: Kind[AlertView] = Kind(
+    "alert",
+    text=lambda one: f"{one.id} {one.machine} {one.title}",
+    orders=(
+        Order("told", "as they were raised", "the last raised first"),
+        Order("since", "longest first", "shortest first", lambda one: one.raised_at),
+        Order("machine", "machine", "machine, from the end", lambda one: natural(one.machine)),
+        Order("gravity", "the gravest first", "the gravest last", _grave, True),
+    ),
+    facets={"state": lambda one: f"{one.severity} {'over' if one.cleared_at else 'raised'}"},
+)
+
 
 def content(fleet: Fleet, look: Look) -> frame.Content:
     """Return what stands on the alerts screen."""
-    alerts = {
-        one.id: one
-        for one in fleet.alerts.values()
-        if look.query.lower() in f"{one.id} {one.machine} {one.title}".lower()
-    }
+    listed = arrange(LIST, list(fleet.alerts.values()), look)
+    alerts = {one.id: one for one in listed.rows}
     grid = table(COLUMNS, look.usable)
     chosen = alerts.get(look.chosen) or next(iter(alerts.values()), None)
     raised = len(raised_alerts(fleet))
     return frame.Content(
         title="alerts",
-        head=[text(f" ALERTS RAISED: {raised}", Tone.STRONG)],
+        head=[text(f" ALERTS RAISED: {raised}", Tone.STRONG), *listed.head()],
         columns=grid.head(),
         ids=list(alerts),
         row=lambda name: (grid.row(*_row(fleet, look, alerts[name])),),
-        empty=[BLANK, text(" Nothing is wrong that an alert tells of.")],
+        empty=listed.empty(
+            look,
+            "Nothing is wrong that an alert tells of.",
+            "Who is told of one stands in engine.toml, [alerts]. To try every way: bootpoint alert "
+            "--test",
+        ),
+        orders=listed.order_ids,
         tail=_about(look, chosen) if chosen else (),
     )
 

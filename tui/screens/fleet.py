@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from engine.api import climbing
 from engine.api.views import FleetView, JobView, JournalView, SetView
 from tui.format import age, bar, count, duration, goal, pad, percent, rate, retry_time, size
+from tui.lists import Listed
 from tui.look import Look
 from tui.rows import BLANK, Column, Line, Span, cells, clip, paragraph, prose, spread, table, text
 from tui.screens import frame
@@ -52,18 +53,20 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         head = [text(" NOTHING IS PROTECTED YET", Tone.STRONG)]
         tail = [*_jobs(fleet, look), *_journal(fleet, look, 4)]
         return frame.Content(head=head, empty=_first_steps(fleet, look), tail=tail)
-    shown = matching(fleet, look.query, worst=look.worst)
+    listed = matching(fleet, look)
+    shown = listed.rows
     longest = max((cell_len(one.id) for one in shown), default=0)
     grid = table(columns(look.usable, longest), look.usable)
     machines = {one.id: one for one in shown}
     chosen = machines.get(look.chosen) or (shown[0] if shown else None)
     return frame.Content(
-        head=_answer(fleet, look, len(shown)),
+        head=_answer(fleet, look, listed),
         columns=grid.head(),
         ids=list(machines),
         row=lambda name: (grid.row(*_row(fleet, look, machines[name])),),
-        empty=[text(" No machine fits this filter."), text(" Esc shows all of them again.")],
+        empty=listed.empty(look, "No machine."),
         tail=_tail(fleet, look, chosen),
+        orders=listed.order_ids,
     )
 
 
@@ -72,7 +75,7 @@ def lines(fleet: Fleet, look: Look) -> list[Line]:
     return list(frame.draw(content(fleet, look), fleet, look).lines)
 
 
-def _answer(fleet: Fleet, look: Look, shown: int) -> list[Line]:
+def _answer(fleet: Fleet, look: Look, listed: Listed[FleetView]) -> list[Line]:
     machines = fleet.machines.values()
     can = sum(one.can_start for one in machines)
     states = counts(fleet)
@@ -86,11 +89,7 @@ def _answer(fleet: Fleet, look: Look, shown: int) -> list[Line]:
     works = (_work(running, waiting), count(running + waiting, "job"), "")
     right = next((full for work in works if cell_len(full := f"{told}   {work}") <= room), told)
     answer = [spread(left, text(right.strip()), look.usable)]
-    if look.query or look.worst:
-        what = " ".join(part for part in (look.query, "worst only" if look.worst else "") if part)
-        hidden = frame.hidden(shown, len(fleet.machines), "machine") or "nothing hidden"
-        answer.append(text(f" Filter: {what}   {hidden}   Esc shows all", Tone.NOTE))
-    return answer
+    return answer + listed.head("worst only" if look.worst else "")
 
 
 def _work(running: int, waiting: int) -> str:

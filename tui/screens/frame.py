@@ -40,6 +40,7 @@ class Content:
         tail: Lines below the rows; the last ones are cut when the screen is low.
         pager: True when there is no cursor and the arrows move the text.
         first: Row under the cursor when none was chosen yet; empty: the first one.
+        orders: By what the rows can be put in order, the usual one first.
     """
 
     title: str = ""
@@ -52,6 +53,7 @@ class Content:
     tail: Sequence[Line] = ()
     pager: bool = False
     first: str = ""
+    orders: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Drawing:
 
     Attributes:
         cursor: Number of the line under the cursor; None without one.
-        chosen, top: As they came out: the chosen row may have gone.
+        chosen, at, top: As they came out: the chosen row may have gone. `at` is its number.
         page: Rows that fit, for moving by screens.
     """
 
@@ -69,6 +71,7 @@ class Drawing:
     chosen: str
     top: int
     page: int
+    at: int = 0
 
 
 def pages(lines: Sequence[Line], **more: object) -> Content:
@@ -79,7 +82,7 @@ def pages(lines: Sequence[Line], **more: object) -> Content:
 
 def draw(content: Content, fleet: Fleet, look: Look) -> Drawing:
     """Return the screen: what fits of the content, in the common frame."""
-    look = replace(look, chosen=_chosen(content, look))
+    look = replace(look, chosen=chosen_of(content, look))
     width, rule = look.usable, text(look.glyphs.rule * look.usable)
     above = [title(content.title, fleet, look), *banner(fleet, look)]
     below = [*([_notice(look)] if look.notice else []), footer(fleet, look)]
@@ -102,15 +105,23 @@ def draw(content: Content, fleet: Fleet, look: Look) -> Drawing:
         chosen,
         top,
         page,
+        content.ids.index(chosen) if chosen else look.at,
     )
 
 
-def _chosen(content: Content, look: Look) -> str:
-    """Return the row under the cursor; the keys that work depend on it from the first paint on."""
-    if content.pager or not content.ids:
+def chosen_of(content: Content, look: Look) -> str:
+    """Return the row under the cursor; the keys that work depend on it from the first paint on.
+
+    The cursor stays on its row wherever that moves; when the row has gone, it stays where it was.
+    """
+    ids = content.ids
+    if content.pager or not ids:
         return ""
-    wanted = (look.chosen, content.first, content.ids[0])
-    return next(name for name in wanted if name in content.ids)
+    if look.chosen in ids:
+        return look.chosen
+    if look.chosen:
+        return ids[min(look.at, len(ids) - 1)]
+    return content.first if content.first in ids else ids[0]
 
 
 def _body(content: Content, look: Look, room: int) -> tuple[list[Line], int | None, str, int, int]:
@@ -206,8 +217,3 @@ def footer(fleet: Fleet, look: Look) -> Line:
 def _shown(key: keys.Key, look: Look) -> Line:
     words = keys.OPENS.get(look.place, key.words) if key.id == "open" else key.words
     return ((f" {key.sign}", Tone.HEAD), (f" {words} ", Tone.PLAIN))
-
-
-def hidden(shown: int, total: int, what: str) -> str:
-    """Return how many rows a filter hides."""
-    return f"{count(total - shown, what)} hidden" if shown < total else ""

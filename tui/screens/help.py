@@ -63,7 +63,8 @@ def content(_fleet: Fleet, look: Look) -> frame.Content:
     told += [
         BLANK,
         text(" FILTER", Tone.HEAD),
-        text("   part of a name   state:late,fail   on:TARGET"),
+        text("   part of a name   state:late,fail   on:TARGET   more words: all must fit"),
+        text("   o takes the next order, - turns it round; : takes one by name, as in :order age"),
     ]
     told += [BLANK, *prose(SAFE, width, Tone.STRONG)]
     return frame.pages(told, title=f"help: {place}")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from engine.api.views import JobView
 from tui.format import bar, count, duration, percent, rate, size
+from tui.lists import Kind, Order, arrange, natural
 from tui.look import Look
-from tui.rows import BLANK, Column, Line, paragraph, spread, table, text
+from tui.rows import Column, Line, paragraph, spread, table, text
 from tui.screens import frame
 from tui.screens.fleet import amount, job_words
 from tui.state import LIVE_JOBS, Fleet, all_jobs
@@ -23,10 +24,24 @@ COLUMNS = (
     Column("TARGET", 10, least=100),
 )
 
+LIST: Kind[JobView] = Kind(
+    "job",
+    text=lambda job: f"{job.id} {job.machine} {job.kind} {job.status} {job.point}",
+    orders=(
+        Order("live", "live first, then the newest", "the oldest first, live ones last"),
+        Order("machine", "machine", "machine, from the end", lambda job: natural(job.machine)),
+        Order("kind", "kind of work", "kind of work, from the end", lambda job: job.kind),
+        Order("left", "longest to go first", "shortest to go first", lambda job: job.eta_s, True),
+        Order("ended", "last ended first", "first ended first", lambda job: job.ended_at, True),
+    ),
+    facets={"state": lambda job: job.status, "on": lambda job: job.target},
+)
+
 
 def content(fleet: Fleet, look: Look) -> frame.Content:
     """Return what stands on the jobs screen."""
-    jobs = {job.id: job for job in all_jobs(fleet) if _fits(job, look.query)}
+    listed = arrange(LIST, all_jobs(fleet), look)
+    jobs = {job.id: job for job in listed.rows}
     grid = table(COLUMNS, look.usable)
 
     def row(name: str) -> Sequence[Line]:
@@ -51,18 +66,19 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
     chosen = jobs.get(look.chosen) or next(iter(jobs.values()), None)
     return frame.Content(
         title="jobs",
-        head=_head(fleet, look, len(jobs)),
+        head=[*_head(fleet, look), *listed.head()],
         columns=grid.head(),
         ids=list(jobs),
         row=row,
         tall=2,
-        empty=[
-            BLANK,
-            text(
-                " No job fits this filter." if look.query else " No work now, and none has ended."
-            ),
-        ],
+        empty=listed.empty(
+            look,
+            "No work now, and none has ended.",
+            "Each increment that arrives makes a boot point by itself; in the fleet (1) the key b "
+            "makes one now.",
+        ),
         tail=paragraph("Why", chosen.reason, look.usable)[:6] if chosen else [],
+        orders=listed.order_ids,
     )
 
 
@@ -71,21 +87,12 @@ def lines(fleet: Fleet, look: Look) -> list[Line]:
     return list(frame.draw(content(fleet, look), fleet, look).lines)
 
 
-def _fits(job: JobView, query: str) -> bool:
-    spoken = f"{job.id} {job.machine} {job.kind} {job.status} {job.point}".lower()
-    return all(word.removeprefix("state:") in spoken for word in query.lower().split())
-
-
-def _head(fleet: Fleet, look: Look, shown: int) -> list[Line]:
+def _head(fleet: Fleet, look: Look) -> list[Line]:
     running = [job for job in fleet.jobs.values() if job.status == "running"]
     waiting = sum(job.status == "queued" for job in fleet.jobs.values())
     pace = sum(job.rate or 0 for job in running)
     left = f" {count(len(running), 'job')} in work, {waiting} waiting"
-    told = [spread(text(left), text(f"{rate(pace)} now" if running else ""), look.usable)]
-    if look.query:
-        hidden = frame.hidden(shown, len(fleet.jobs), "job") or "nothing hidden"
-        told.append(text(f" Filter: {look.query}   {hidden}   Esc shows all"))
-    return told
+    return [spread(text(left), text(f"{rate(pace)} now" if running else ""), look.usable)]
 
 
 def _done(job: JobView) -> str:

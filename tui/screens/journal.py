@@ -6,31 +6,52 @@ from collections.abc import Sequence
 
 from engine.api.views import JournalView
 from tui.format import moment
+from tui.lists import Kind, Order, arrange, natural
 from tui.look import Look
-from tui.rows import BLANK, Line, paragraph, spread, text
+from tui.rows import Line, paragraph, spread, text
 from tui.screens import frame
 from tui.screens.fleet import journal_lines
 from tui.state import Fleet
 from tui.tones import Tone
 
-GRAVE = {"late": "warning", "warning": "warning", "fail": "error", "error": "error"}
+ALSO = {"warning": "warning late", "error": "error fail"}
+"""Words of `state:` that find an entry, by its severity."""
+
+
+def _grave(entry: JournalView) -> int:
+    return ("info", "warning", "error").index(entry.severity) if entry.severity in ALSO else 0
+
+
+LIST: Kind[JournalView] = Kind(
+    "entry",
+    many="entries",
+    text=lambda one: f"{one.machine} {one.text} {one.key}",
+    orders=(
+        Order("newest", "the newest first", "the oldest first"),
+        Order("machine", "machine", "machine, from the end", lambda one: natural(one.machine)),
+        Order("gravity", "the gravest first", "the gravest last", _grave, True),
+        Order("what", "what happened", "what happened, from the end", lambda one: one.key),
+    ),
+    facets={"state": lambda one: ALSO.get(one.severity, one.severity)},
+)
 
 
 def content(fleet: Fleet, look: Look) -> frame.Content:
     """Return what stands on the journal screen."""
-    shown = {one.id: one for one in reversed(fleet.journal) if _fits(one, look.query)}
+    listed = arrange(LIST, fleet.journal[::-1], look)
+    shown = {one.id: one for one in listed.rows}
     chosen = shown.get(look.chosen) or next(iter(shown.values()), None)
     lined = dict(zip(shown, journal_lines(list(shown.values()), look), strict=True))
     return frame.Content(
         title="journal",
-        head=[_head(fleet, look, len(shown))],
+        head=listed.head() or [_head(fleet, look)],
         ids=list(shown),
         row=lambda name: (lined[name],),
-        empty=[
-            BLANK,
-            text(" No entry fits this filter." if look.query else " Nothing has happened yet."),
-        ],
+        empty=listed.empty(
+            look, "Nothing has happened yet.", "Whatever the engine does is told here by itself."
+        ),
         tail=_parts(chosen, look) if chosen else (),
+        orders=listed.order_ids,
     )
 
 
@@ -39,20 +60,8 @@ def lines(fleet: Fleet, look: Look) -> list[Line]:
     return list(frame.draw(content(fleet, look), fleet, look).lines)
 
 
-def _fits(entry: JournalView, query: str) -> bool:
-    spoken = f"{entry.machine} {entry.text} {entry.key}".lower()
-    return all(
-        entry.severity in [GRAVE.get(part, part) for part in word[6:].split(",")]
-        if word.startswith("state:")
-        else word in spoken
-        for word in query.lower().split()
-    )
-
-
-def _head(fleet: Fleet, look: Look, shown: int) -> Line:
+def _head(fleet: Fleet, look: Look) -> Line:
     total = len(fleet.journal)
-    if look.query:
-        return text(f" Filter: {look.query}   {shown} of {total} shown   Esc shows all", Tone.NOTE)
     bad = sum(entry.severity == "error" for entry in fleet.journal)
     warned = sum(entry.severity == "warning" for entry in fleet.journal)
     return spread(

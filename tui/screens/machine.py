@@ -8,6 +8,7 @@ from engine.api import climbing
 from engine.api.views import FleetView, JobView, MachineView, PointView
 from engine.api.words import NOTHING
 from tui.format import age, count, duration, goal, moment, percent, size
+from tui.lists import Kind, Order, arrange
 from tui.look import Look
 from tui.rows import BLANK, Column, Line, Span, clip, paragraph, spread, table, text
 from tui.screens import frame
@@ -32,6 +33,26 @@ RUNGS = (
     Column("LOST", 6, right=True),
     Column("", 0),
 )
+
+
+def kept_words(point: PointView) -> str:
+    """Return why a boot point stays, or why it goes."""
+    if point.pin:
+        return f'pin: "{point.pin}"'
+    return point.kept if point.keep else GOES + point.kept
+
+
+LIST: Kind[PointView] = Kind(
+    "boot point",
+    text=lambda one: f"{one.id} {one.stage} {one.pin} {one.kept} {' '.join(one.images)}",
+    orders=(
+        Order("newest", "newest data first", "oldest data first"),
+        Order("size", "largest first", "smallest first", lambda one: one.used or one.bytes, True),
+        Order("state", "state", "state, from the end", lambda one: one.stage),
+        Order("kept", "why it is kept", "why it is kept, from the end", kept_words),
+    ),
+    facets={"state": lambda one: f"{one.stage} {'pinned' if one.pin else ''}"},
+)
 LADDER_FROM = 30
 """From this height on the ladder is shown whole."""
 JOURNAL_LINES = 3
@@ -55,20 +76,20 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
     detail = fleet.details.get(name)
     if detail is None:
         return frame.Content(title=name, empty=_not_there(fleet, name))
-    points = _points(detail)
-    by_id = {point.id: point for point in points}
+    listed = arrange(LIST, _points(detail), look)
+    by_id = {point.id: point for point in listed.rows}
     grid = table(COLUMNS, look.usable)
     return frame.Content(
         title=name,
-        head=_head(fleet, look, detail),
+        head=[*_head(fleet, look, detail), *listed.head()],
         columns=grid.head(),
         ids=list(by_id),
-        first=next((point.id for point in points if point.stage == "ready"), ""),
+        orders=listed.order_ids,
+        first=next((point.id for point in listed.rows if point.stage == "ready"), ""),
         row=lambda point: (grid.row(*_row(fleet, look, detail, by_id[point])),),
         empty=[
-            BLANK,
-            text(" No boot point yet. The first one is made from the full image."),
-            *[text(f" It waits: {why}") for why in detail.waiting],
+            *listed.empty(look, "No boot point yet.", "The first one is made from the full image."),
+            *[text(f" It waits: {why}") for why in detail.waiting if not detail.points],
         ],
         tail=_tail(fleet, look, detail),
     )
@@ -183,13 +204,6 @@ def _row(
         kept,
         point.images[0].rpartition("/")[2] if point.images else "",
     )
-
-
-def kept_words(point: PointView) -> str:
-    """Return why a boot point stays, or why it goes."""
-    if point.pin:
-        return f'pin: "{point.pin}"'
-    return point.kept if point.keep else GOES + point.kept
 
 
 def _job_of(fleet: Fleet, point: PointView) -> JobView | None:

@@ -14,6 +14,7 @@ from engine.api.changes import (
 )
 from engine.api.conversion_views import ConversionView, GuestView, LedgerView
 from tui.format import chop, moment
+from tui.lists import found
 from tui.look import Look, Parts, Report
 from tui.rows import BLANK, Line, paragraph, text
 from tui.screens import frame
@@ -53,8 +54,9 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         return frame.pages(refused(look, report.failed), title=title, head=head)
     if not report.asked:
         return frame.Content(title=title, head=head, empty=[BLANK, text(ASKING[look.place])])
-    head += laid_out(report.head, look)
-    return frame.pages(laid_out(report.lines, look) or [BLANK], title=title, head=head)
+    told, said = found(laid_out(report.lines, look), look)
+    head += [*laid_out(report.head, look), *said]
+    return frame.pages(told or [BLANK], title=title, head=head)
 
 
 def _data(fleet: Fleet, look: Look) -> str:

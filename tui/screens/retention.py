@@ -2,49 +2,88 @@
 
 from __future__ import annotations
 
-from engine.api.changes import Kind, Words
-from engine.api.keeping_views import RetentionView, room, settings_words
-from tui.format import moment
-from tui.look import Look, Report
-from tui.rows import BLANK, Line, text
+from collections.abc import Sequence
+
+from engine.api.changes import Kind as Tint
+from engine.api.changes import Words
+from engine.api.keeping_views import RetentionView, VerdictView, room, settings_words
+from tui.format import age, moment
+from tui.lists import Kind, Order, arrange
+from tui.look import Kept, Look
+from tui.rows import BLANK, Column, Line, Span, paragraph, table, text
 from tui.screens import frame
 from tui.screens.reports import laid_out, refused
 from tui.state import Fleet
 from tui.tones import Tone
 
+COLUMNS = (
+    Column("POINT", 8),
+    Column("DATA AS OF", 19),
+    Column("AGE", 6, right=True, least=70),
+    Column("", 5),
+    Column("BECAUSE", 0),
+)
+LIST: Kind[VerdictView] = Kind(
+    "boot point",
+    text=lambda one: f"{one.id} {one.reason} {one.pin}",
+    orders=(
+        Order("newest", "newest data first", "oldest data first"),
+        Order("goes", "what goes first", "what stays first", lambda one: one.keep),
+        Order("because", "reason", "reason, from the end", lambda one: one.reason),
+    ),
+    facets={"state": lambda one: "stays" if one.keep else "goes"},
+)
+
 
 def content(_fleet: Fleet, look: Look) -> frame.Content:
-    """Return the page: text that moves below its answer."""
-    told = look.subject if isinstance(look.subject, Report) else Report()
+    """Return the page: its answer, then each boot point, the newest on top."""
+    kept = look.subject if isinstance(look.subject, Kept) else Kept()
     title = f"{look.machine} > retention"
     head: list[Line] = [text(" RETENTION: which boot points stay, and why", Tone.STRONG)]
-    if told.failed is not None:
-        return frame.pages(refused(look, told.failed), title=title, head=head)
-    if not told.asked:
+    if kept.failed is not None:
+        return frame.pages(refused(look, kept.failed), title=title, head=head)
+    view = kept.view
+    if view is None:
         asking = text(" The engine looks at the store; this takes a moment. It is safe to leave.")
         return frame.Content(title=title, head=head, empty=[BLANK, asking])
-    head += laid_out(told.head, look)
-    return frame.pages(laid_out(told.lines, look) or [BLANK], title=title, head=head)
+    listed = arrange(LIST, view.points[::-1], look)
+    points = {one.id: one for one in listed.rows}
+    grid = table(COLUMNS, look.usable)
+    chosen = points.get(look.chosen) or next(iter(points.values()), None)
+    return frame.Content(
+        title=title,
+        head=[*head, *laid_out(_answer(view), look), *listed.head()],
+        columns=grid.head(),
+        ids=list(points),
+        row=lambda name: (grid.row(*_row(look, points[name])),),
+        empty=listed.empty(
+            look, "No boot point yet, so nothing can go.", "Each increment makes one."
+        ),
+        tail=paragraph("Because", chosen.reason, look.usable) if chosen else (),
+        orders=listed.order_ids,
+    )
 
 
-def report(view: RetentionView, look: Look) -> Report:
-    """Return the page's text."""
-    head = [Words(f"{view.stay} stay, {view.go} go; {room(view)}."), Words(settings_words(view))]
+def _answer(view: RetentionView) -> list[Words]:
+    told = [Words(f"{view.stay} stay, {view.go} go; {room(view)}."), Words(settings_words(view))]
     if view.most is not None:
-        head.append(Words(f"The target can hold {view.most} boot points of one chain."))
+        told.append(Words(f"The target can hold {view.most} boot points of one chain."))
     if view.hold:
-        head.append(Words(f"ON HOLD, nothing is taken away: {view.hold}", Kind.WARNING))
-    lines = [
-        Words(
-            f"{'+' if one.keep else '-'} {one.id}  {moment(one.data_as_of, look.zone)}  "
-            f"{'stays' if one.keep else 'goes '}  {one.reason}",
-            Kind.PLAIN if one.keep else Kind.WARNING,
-        )
-        for one in reversed(view.points)
-    ]
+        told.append(Words(f"ON HOLD, nothing is taken away: {view.hold}", Tint.WARNING))
     if view.hidden:
-        lines.append(Words(f"{view.hidden} older ones are not shown."))
-    return Report(tuple(head), tuple(lines), asked=True)
+        told.append(Words(f"{view.hidden} older ones are not shown."))
+    return told
+
+
+def _row(look: Look, one: VerdictView) -> tuple[Span, Sequence[str | Span]]:
+    tone = Tone.PLAIN if one.keep else Tone.WARN
+    return ("+" if one.keep else "-", tone), (
+        one.id,
+        moment(one.data_as_of, look.zone),
+        age(look.age(one.data_as_of)),
+        ("stays" if one.keep else "goes", tone),
+        (one.reason, tone),
+    )
 
 
 def lines(fleet: Fleet, look: Look) -> list[Line]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from engine.api.views import FindingView, SetPointView, SetView
 from tui.format import count, moment, pad, size
+from tui.lists import Kind, Order, arrange, found, natural
 from tui.look import Look
 from tui.rows import BLANK, Column, Line, Span, paragraph, prose, table, text
 from tui.screens import frame
@@ -21,21 +23,55 @@ COLUMNS = (
     Column("FOLDER", 34, least=110),
 )
 FILE = "file:"
+Row = SetView | FindingView
+
+
+def _newest(one: Row) -> datetime | None:
+    return one.newest if isinstance(one, SetView) else None
+
+
+def _size(one: Row) -> int | None:
+    return one.size if isinstance(one, SetView) else None
+
+
+def _by(one: Row) -> str | None:
+    return one.standby if isinstance(one, SetView) else None
+
+
+def _state(one: Row) -> str:
+    if not isinstance(one, SetView):
+        return one.gravity
+    states = ("" if one.online else "offline", "missing" if one.missing else "")
+    return " ".join((*states, "protected" if one.standby else "free"))
+
+
+LIST: Kind[Row] = Kind(
+    "image set or problem",
+    many="image sets and problems",
+    text=lambda one: (
+        f"{one.machine} {one.root} {one.standby}"
+        if isinstance(one, SetView)
+        else f"{one.subject} {one.text}"
+    ),
+    orders=(
+        Order("machine", "machine, then files with a problem", "files with a problem first"),
+        Order("newest", "newest image first", "oldest image first", _newest, True),
+        Order("size", "largest first", "smallest first", _size, True),
+        Order("free", "not protected first", "protected first", _by),
+    ),
+    facets={"state": _state},
+)
 
 
 def content(fleet: Fleet, look: Look) -> frame.Content:
     """Return what stands on the image sets screen: sets, then files with a problem."""
-    query = look.query.lower()
-    sets = {
-        one.id: one
-        for one in sorted(fleet.sets.values(), key=lambda one: (one.machine, one.id))
-        if query in f"{one.machine} {one.root} {one.standby}".lower()
-    }
-    bad = {
-        FILE + one.id: one
-        for one in sorted(fleet.findings.values(), key=lambda one: (one.gravity, one.subject))
-        if query in f"{one.subject} {one.text}".lower()
-    }
+    every: list[Row] = [
+        *sorted(fleet.sets.values(), key=lambda one: (natural(one.machine), one.id)),
+        *sorted(fleet.findings.values(), key=lambda one: (one.gravity, one.subject)),
+    ]
+    listed = arrange(LIST, every, look)
+    sets = {one.id: one for one in listed.rows if isinstance(one, SetView)}
+    bad = {FILE + one.id: one for one in listed.rows if isinstance(one, FindingView)}
     grid = table(COLUMNS, look.usable)
 
     def row(name: str) -> Sequence[Line]:
@@ -45,18 +81,17 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
 
     return frame.Content(
         title="image sets",
-        head=[_answer(fleet)],
+        head=[_answer(fleet), *listed.head()],
         columns=grid.head(),
-        ids=[*sets, *bad],
+        ids=[_id(one) for one in listed.rows],
+        orders=listed.order_ids,
         row=row,
-        empty=[
-            BLANK,
-            *prose(
-                "No image files were found. Replicate them into a folder named in engine.toml "
-                "([watch] roots) or in a standby; what is found appears here by itself.",
-                look.usable,
-            ),
-        ],
+        empty=listed.empty(
+            look,
+            "No image files were found.",
+            "Replicate them into a folder named in engine.toml ([watch] roots) or in a standby; "
+            "what is found appears here by itself.",
+        ),
         tail=_tail(look, sets, bad),
     )
 
@@ -64,6 +99,10 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
 def lines(fleet: Fleet, look: Look) -> list[Line]:
     """Return the image sets screen, line by line."""
     return list(frame.draw(content(fleet, look), fleet, look).lines)
+
+
+def _id(one: Row) -> str:
+    return one.id if isinstance(one, SetView) else FILE + one.id
 
 
 def _answer(fleet: Fleet) -> Line:
@@ -171,8 +210,10 @@ def set_content(fleet: Fleet, look: Look) -> frame.Content:
         spoken = f"{point.sequence:>6}  {at}  {size(point.size):>8}  {kind}"
         told.append(((f" {sign.mark} ", sign.tone), (f"{spoken}, {sign.words}", Tone.PLAIN)))
         told += prose(point.reason, width, Tone.WARN, 12) if point.reason else []
+    told, said = found(told, look)
     head = [
-        text(f" {one.machine}   {count(len(one.points), 'point')}, {size(one.size)}", Tone.STRONG)
+        text(f" {one.machine}   {count(len(one.points), 'point')}, {size(one.size)}", Tone.STRONG),
+        *said,
     ]
     return frame.pages(told, title=f"image sets > {one.machine}", head=head)
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from engine.api.views import TargetView
 from tui.format import size
+from tui.lists import Kind, Order, arrange, natural
 from tui.look import Look
-from tui.rows import BLANK, Column, Line, Span, paragraph, table, text
+from tui.rows import Column, Line, Span, paragraph, table, text
 from tui.screens import frame
 from tui.state import Fleet
 from tui.tones import Tone
@@ -25,22 +26,43 @@ COLUMNS = (
 GOOD = ("", "ok", "ready")
 
 
+def _good(one: TargetView) -> int:
+    return int(one.state in GOOD)
+
+
+LIST: Kind[TargetView] = Kind(
+    "target",
+    text=lambda one: f"{one.id} {one.kind} {one.state} {one.store_path}",
+    orders=(
+        Order("name", "name", "name, from the end"),
+        Order("free", "least free first", "most free first", lambda one: one.free),
+        Order("standbys", "most standbys", "fewest standbys", lambda one: one.standbys, True),
+        Order("state", "what does not answer first", "what answers first", _good),
+    ),
+    facets={"state": lambda one: one.state or "ok"},
+)
+
+
 def content(fleet: Fleet, look: Look) -> frame.Content:
     """Return what stands on the targets screen."""
-    targets = {
-        one.id: one
-        for one in sorted(fleet.targets.values(), key=lambda one: one.id)
-        if look.query.lower() in f"{one.id} {one.kind} {one.state}".lower()
-    }
+    every = sorted(fleet.targets.values(), key=lambda one: natural(one.id))
+    listed = arrange(LIST, every, look)
+    targets = {one.id: one for one in listed.rows}
     grid = table(COLUMNS, look.usable)
     chosen = targets.get(look.chosen) or next(iter(targets.values()), None)
     return frame.Content(
         title="targets",
-        head=[text(_answer(fleet), Tone.STRONG)],
+        head=[text(_answer(fleet), Tone.STRONG), *listed.head()],
         columns=grid.head(),
         ids=list(targets),
         row=lambda name: (grid.row(*_row(fleet, targets[name])),),
-        empty=[BLANK, text(" No target is configured (engine.toml, [targets.NAME]).")],
+        empty=listed.empty(
+            look,
+            "No target is known: there is nowhere to run a VM.",
+            "This host needs no definition. An ESXi host or vCenter: bootpoint target add NAME "
+            "--url https://HOST/ --user USER --password file:PATH",
+        ),
+        orders=listed.order_ids,
         tail=_about(look, chosen) if chosen else (),
     )
 

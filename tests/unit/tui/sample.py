@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from engine.api.changes import Kind, Words
 from engine.api.guest_views import PictureView
+from engine.api.keeping_views import RetentionView, VerdictView
 from engine.api.views import (
     AlertView,
     DiskView,
@@ -30,7 +31,7 @@ from engine.api.views import (
 )
 from tui.conditions import REPORTS
 from tui.feed import Down
-from tui.look import Draft, Look, Menu, Parts, Picture, Report, Serial, Subject
+from tui.look import Draft, Kept, Look, Menu, Parts, Picture, Report, Serial, Subject
 from tui.state import Fleet, Read, Told, Up, apply
 from tui.tones import STATES
 
@@ -278,6 +279,23 @@ def report(name: str) -> Report:
     return Report(head=lines[:2], lines=lines * 9, asked=True)
 
 
+def kept(name: str) -> Kept:
+    """Return what stays of a machine; one boot point goes."""
+    points = [
+        VerdictView(
+            id=f"bp{n:06d}",
+            data_as_of=NOW - timedelta(hours=n),
+            stage="ready",
+            keep=n != 3,
+            now=True,
+            reason=name,
+        )
+        for n in range(6)
+    ]
+    settings = dict.fromkeys(("keep", "max_age_days", "floor"), 3)
+    return Kept(RetentionView(id=name, settings=settings, own=[], points=points, stay=5, go=1))
+
+
 def picture(name: str) -> Picture:
     """Return a screen of 4 by 2 cells, or why there is none."""
     if not name:
@@ -296,6 +314,7 @@ def subjects(name: str) -> dict[str, Subject]:
         "run": Serial((name,) * 80, 9, tail=name),
         "menu": Menu((("start", "s", name, name), ("stop", "s", "stop", "stops"))),
         "refused": Parts(name, name, name),
+        "retention": kept(name),
         "guest": report(name),
         "ledger": report(name),
         "dry run": Report(failed=Parts(name, name, name), asked=True),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.api.views import Picture
-from tests.unit.tui.sample import NOW, entry, fleet, hello, job, machine
+from tests.unit.tui.sample import NOW, entry, fleet, hello, job, look, machine
 from tui.state import (
     Down,
     Fleet,
@@ -99,7 +99,8 @@ def test_a_filter_takes_words_states_and_targets() -> None:
     )
 
     def names(query: str, *, worst: bool = False) -> list[str]:
-        return [one.id for one in matching(picture, query, worst=worst)]
+        view = look("fleet", query=query, worst=worst)
+        return [one.id for one in matching(picture, view).rows]
 
     assert names("erp") == ["erp-db", "erp-web"]
     assert names("state:late,fail") == ["mail", "erp-db"]
