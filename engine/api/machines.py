@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from engine.api.serial import last_lines
 from engine.api.views import DiskView, FleetView, MachineView, PointView, RunView
@@ -10,7 +10,7 @@ from engine.daemon.service import Snapshot
 from engine.model.images import RecoveryPoint
 from engine.model.layers import Layer, LayerName
 from engine.model.line import lies_in
-from engine.model.machine import Firmware, Hints, Power
+from engine.model.machine import Firmware, Hints, Power, Signs
 from engine.model.points import BootPoint, Stage
 from engine.model.standby import Standby
 from engine.model.text import safe
@@ -128,4 +128,16 @@ def _run(snapshot: Snapshot, standby: Standby) -> RunView | None:
         power=(signs.power if signs else Power.OFF).value,
         serial=last_lines(signs.serial_tail, SERIAL_LINES) if signs else [],
         accelerator=able.accelerator if able else "",
+        guest=list(_guest(signs)) if signs else [],
     )
+
+
+def _guest(signs: Signs) -> Iterator[str]:
+    """Yield what is known of a running guest, most urgent first."""
+    if signs.question:
+        yield f"It waits for an answer on its target: {safe(signs.question, 400)}"
+    if signs.agent is not None:
+        yield f"The guest's tools {'answer' if signs.agent else 'do not answer'}."
+    if signs.addresses:
+        shown = ", ".join(safe(one, 64) for one in list(signs.addresses)[:8])
+        yield f"It has the addresses {shown}."

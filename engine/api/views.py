@@ -101,13 +101,17 @@ class DiskView(msgspec.Struct, kw_only=True):
 
 
 class RunView(msgspec.Struct, kw_only=True):
-    """A started VM. `serial`: safe lines, newest last; `power`: off, on, paused, crashed."""
+    """A started VM. `serial`: safe lines, newest last; `power`: off, on, paused, crashed.
+
+    `guest`: sentences on what its tools and its hypervisor say, safe to show.
+    """
 
     point: str
     since: datetime
     power: str
     serial: list[str] = []
     accelerator: str = ""
+    guest: list[str] = []
 
 
 class MachineView(View, kw_only=True):

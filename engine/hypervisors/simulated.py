@@ -19,7 +19,7 @@ from engine.local.durable import durable_replace, make_folder, open_folder, read
 from engine.model.layers import LayerName, lineage
 from engine.model.machine import Capabilities, Network, Power, Signs, VMRef, VMSpec
 from engine.model.text import safe
-from engine.ports import DiskChain, Finding
+from engine.ports import DiskChain, Finding, Report, unreported
 
 TAIL = 64 << 10
 _FILE = "simulated.json"
@@ -74,7 +74,13 @@ class SimulatedHypervisor:
         """Return the layer tree of the VM."""
         return self._chains(vm)
 
-    def power_on(self, vm: VMRef, layer: LayerName, network: Network) -> None:
+    def power_on(
+        self,
+        vm: VMRef,
+        layer: LayerName,
+        network: Network,
+        report: Report = unreported,  # noqa: ARG002 - the protocol's
+    ) -> None:
         """Let the VM print what a guest on this layer would."""
         with self._lock:
             machine = self._machines.get(vm)

@@ -118,7 +118,7 @@ def start(point: BootPoint, spec: VMSpec, network: Network, t: Tools) -> None:
         vm = hypervisor.create(spec)
         t.cancel.check()
         _step(t, "power on")
-        hypervisor.power_on(vm, scratch, network)
+        hypervisor.power_on(vm, scratch, network, t.report)
     except BaseException:
         _undo(point, t)
         raise

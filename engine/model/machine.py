@@ -104,12 +104,14 @@ class Signs:
         agent: The guest's tools or agent answer; None where the target cannot tell.
         addresses: IP addresses the guest reports.
         serial_tail: Last bytes of the serial console (at most 64 KiB), raw and hostile.
+        question: What the target waits for an answer to, safe to show; empty: nothing.
     """
 
     power: Power
     agent: bool | None = None
     addresses: Sequence[str] = ()
     serial_tail: bytes = b""
+    question: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,16 @@ from engine.ports.images import DiskReader, ImageFormat, ImageSource, PointReade
 from engine.ports.layers import BlockDevice, DiskChain, DiskFile, Store
 from engine.ports.state import StateStore, Transaction
 from engine.ports.targets import Finding, Hypervisor
-from engine.ports.work import Cancel, CancelFlag, Clock, Copied, NeverCancelled, Report, unseen
+from engine.ports.work import (
+    Cancel,
+    CancelFlag,
+    Clock,
+    Copied,
+    NeverCancelled,
+    Report,
+    unreported,
+    unseen,
+)
 
 __all__ = [
     "Beat",
@@ -46,5 +55,6 @@ __all__ = [
     "Store",
     "Transaction",
     "Way",
+    "unreported",
     "unseen",
 ]

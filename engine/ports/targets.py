@@ -9,6 +9,7 @@ from typing import Protocol
 from engine.model.layers import LayerName
 from engine.model.machine import Capabilities, Gravity, Network, Signs, VMRef, VMSpec
 from engine.ports.layers import DiskChain
+from engine.ports.work import Report, unreported
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,14 @@ class Hypervisor(Protocol):
     def chain(self, vm: VMRef) -> DiskChain:
         """Return the layer tree of the VM."""
 
-    def power_on(self, vm: VMRef, layer: LayerName, network: Network) -> None:
-        """Start the VM on a SCRATCH layer. LayerError on any other kind; repeatable."""
+    def power_on(
+        self, vm: VMRef, layer: LayerName, network: Network, report: Report = unreported
+    ) -> None:
+        """Start the VM on a SCRATCH layer. LayerError on any other kind; repeatable.
+
+        Args:
+            report: Told what the start waits for, such as a question that the VM asks.
+        """
 
     def power_off(self, vm: VMRef, *, grace: float) -> None:
         """Ask the guest to shut down, cut the power after `grace` seconds (0: at once).

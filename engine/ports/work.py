@@ -53,6 +53,10 @@ Report = Callable[[Progress], None]
 """Told now and then how far long work is; cheap, may be called from any thread."""
 
 
+def unreported(_progress: Progress) -> None:
+    """Do nothing: a `Report` for work that nobody watches."""
+
+
 class Clock(Protocol):
     """Time as an argument; the only way to it outside `engine/daemon/clock.py`."""
 

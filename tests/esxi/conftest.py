@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.disk_chains import xfs
 from tests.vcsim.simulator import Certificate, Sim, certificate, running
+from tests.vcsim.stage import Stage, staged
+
+__all__ = ["xfs"]
 
 MODELS = {"esxi": ("-esx",), "vcenter": ("-hosts", "1")}
 
@@ -31,3 +35,15 @@ def each(request: pytest.FixtureRequest, tmp_path: Path, made: Certificate) -> I
     """Yield a fresh simulated ESXi host, then a vCenter."""
     with contextlib.ExitStack() as stack:
         yield stack.enter_context(running(tmp_path, made, *MODELS[request.param]))
+
+
+@pytest.fixture
+def stage(each: Sim, xfs: Path, tmp_path: Path) -> Iterator[Stage]:
+    """Yield an empty target on each kind of host."""
+    yield from staged(each, xfs, tmp_path)
+
+
+@pytest.fixture
+def one(sim: Sim, xfs: Path, tmp_path: Path) -> Iterator[Stage]:
+    """Yield an empty target on an ESXi host."""
+    yield from staged(sim, xfs, tmp_path)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,35 +13,27 @@ from engine import app
 from engine.config.engine import load_engine
 from engine.guests.windows.drivers.shelf import DriverShelf
 from engine.hypervisors.esxi import faults
-from engine.hypervisors.esxi.host import EsxiHypervisor
-from engine.hypervisors.esxi.session import Session
-from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.jobs.power import Shape, vm_spec
 from engine.model.errors import HypervisorError, Refused, WrongUse
-from engine.model.layers import LayerKind, LayerName
+from engine.model.layers import LayerName
 from engine.model.machine import (
     CardModel,
     DiskBus,
     Firmware,
     Hints,
     Network,
-    Nic,
     Power,
     VMRef,
     VMSpec,
 )
 from engine.model.standby import Standby
-from engine.stores.probe import open_store
-from tests.contract.disk_chains import MIB, grow, seen, xfs
+from tests.contract.disk_chains import MIB, grow, seen
 from tests.vcsim.proxy import Drop, Fault, Step
 from tests.vcsim.simulator import PASSWORD, USER, Sim
+from tests.vcsim.stage import SPEC, VM, Stage
 from tests.vcsim.standby import hypervisor
 
-__all__ = ["xfs"]
-
-VM = VMRef("web01")
 SCRATCH = LayerName("bp000001-scratch")
-SPEC = VMSpec("web01", Firmware.UEFI, 2, 64 * MIB, (Nic("eth0", "00:50:56:11:22:33"),))
 WRITES = [
     "AddVirtualSwitch",
     "AddPortGroup",
@@ -55,66 +45,6 @@ WRITES = [
     "Destroy_Task",
 ]
 _SPECS = vim.vm.device.VirtualDeviceSpec
-
-
-@dataclass
-class Stage:
-    """A simulated host, the target on it, its store, and somebody else on the same host."""
-
-    sim: Sim
-    store: Any
-    target: EsxiHypervisor
-    other: Session
-    folder: Path
-
-    def boot_point(self, number: int = 1, sizes: tuple[int, ...] = (MIB, 3 * MIB)) -> LayerName:
-        """Make a boot point and scratch on it; return the scratch layer."""
-        chain, name = self.store.chain("web01"), f"bp{number:06}"
-        data = {0: [(0, b"trunk%d" % number)]}
-        grow(chain, f"{name}-replica", None, data, sizes=sizes)
-        twig = f"{name}-conversion"
-        grow(chain, twig, f"{name}-replica", kind=LayerKind.CONVERSION, sizes=sizes)
-        return grow(chain, f"{name}-scratch", twig, kind=LayerKind.SCRATCH, sizes=sizes)
-
-    def vms(self) -> list[str]:
-        """Return the names of all VMs, as somebody else sees them."""
-        return sorted(one["name"] for _, one in self.other.read_all(vim.VirtualMachine, "name"))
-
-    def ref(self, name: str = "web01") -> Any:
-        """Return a VM as somebody else holds it."""
-        found = self.other.read_all(vim.VirtualMachine, "name")
-        return next(ref for ref, one in found if one["name"] == name)
-
-    def do(self, task: Any) -> Any:
-        """Let somebody else's task end."""
-        return TaskWaiter(self.other).result(task, "somebody's", deadline_s=30)
-
-    def own_vms(self) -> int:
-        """Return how many VMs carry this engine's mark."""
-        read = self.other.read_all(vim.VirtualMachine, "config.extraConfig")
-        return sum(
-            any(one.key == "bootpoint.vm" for one in values.get("config.extraConfig") or ())
-            for _, values in read
-        )
-
-
-@pytest.fixture
-def stage(each: Sim, xfs: Path, tmp_path: Path) -> Iterator[Stage]:
-    """Yield an empty target on each kind of host."""
-    yield from _staged(each, xfs, tmp_path)
-
-
-@pytest.fixture
-def one(sim: Sim, xfs: Path, tmp_path: Path) -> Iterator[Stage]:
-    """Yield an empty target on an ESXi host."""
-    yield from _staged(sim, xfs, tmp_path)
-
-
-def _staged(sim: Sim, xfs: Path, tmp_path: Path) -> Iterator[Stage]:
-    store = open_store(xfs / f"store-{tmp_path.name}-{id(sim)}", "reflink", "esx-01")
-    target = hypervisor(sim, store, tmp_path / "state", production="VM Network")
-    yield Stage(sim, store, target, sim.foreigner(), tmp_path)
-    store.close()
 
 
 def _whole_life(stage: Stage) -> None:

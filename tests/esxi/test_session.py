@@ -13,7 +13,7 @@ from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.session import Refusals, Session, clock_skew
 from engine.local.secret import read_secret
 from engine.model.errors import WrongUse
-from tests.vcsim.proxy import Code, Drop, Fault, Hang
+from tests.vcsim.proxy import Code, Drop, Fault, Hang, Trickle
 from tests.vcsim.simulator import Sim
 
 
@@ -126,6 +126,17 @@ def test_a_silent_host_is_given_up(sim: Sim) -> None:
     """A host that accepts and never answers costs one time-out, not a thread for ever."""
     session = sim.session(timeout_s=0.5)
     sim.proxy.plan("CurrentTime", Hang())
+    with pytest.raises(faults.ReplyLost) as lost:
+        session.now()
+    assert "in time" in str(lost.value)
+    assert sim.proxy.count("CurrentTime") == 1
+    session.now()
+
+
+def test_a_host_that_trickles_is_given_up(sim: Sim) -> None:
+    """Each byte comes in time and the whole never does: the call has an end of its own."""
+    session = sim.session(timeout_s=0.4)
+    sim.proxy.plan("CurrentTime", Trickle(0.05))
     with pytest.raises(faults.ReplyLost) as lost:
         session.now()
     assert "in time" in str(lost.value)

@@ -40,7 +40,21 @@ _INNER = {
     ),
 }
 # vcsim answers these with an empty body, which no client can read.
-_INSTEAD = {"RefreshDatastore": '<RefreshDatastoreResponse xmlns="urn:vim25"/>'}
+_INSTEAD = {
+    "RefreshDatastore": '<RefreshDatastoreResponse xmlns="urn:vim25"/>',
+    "AnswerVM": '<AnswerVMResponse xmlns="urn:vim25"/>',
+}
+_CHOICE = re.compile(rb"<answerChoice[^>]*>([^<]*)</answerChoice>")
+_QUESTION = (
+    '<propSet><name>runtime.question</name><val xsi:type="VirtualMachineQuestionInfo"><id>7</id>'
+    '<text>{id}: {text}</text><choice><choiceInfo xsi:type="ElementDescription">'
+    "<label>button.cancel</label><summary>Cancel</summary><key>0</key></choiceInfo>"
+    '<choiceInfo xsi:type="ElementDescription"><label>button.uuid.movedTheVM</label>'
+    "<summary>I moved it</summary><key>1</key></choiceInfo>"
+    '<choiceInfo xsi:type="ElementDescription"><label>button.uuid.copiedTheVM</label>'
+    "<summary>I copied it</summary><key>2</key></choiceInfo></choice>"
+    "<message><id>{id}</id><text>{text}</text></message></val></propSet>"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +93,21 @@ class Hang:
     """Never answer, and never close the connection."""
 
 
-Step = Fault | Drop | Code | Delay | Hang
+@dataclass(frozen=True, slots=True)
+class Trickle:
+    """Answer byte by byte, each after some seconds, for ever."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Close the connection at once, and pass the call on only some seconds later."""
+
+    seconds: float
+
+
+Step = Fault | Drop | Code | Delay | Hang | Trickle | Late
 
 
 @dataclass
@@ -89,9 +117,18 @@ class Proxy:
     Attributes:
         port: On 127.0.0.2.
         calls: Names of the methods called so far.
+        late: How many calls were passed on late.
+        pictures: What GET answers by path; vcsim draws no consoles.
+        asked: A question that every VM waits for an answer to; vcsim never asks.
+        answers: Choices that were given.
     """
 
     port: int = 0
+    late: int = 0
+    pictures: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    asked: str = ""
+    answers: list[str] = field(default_factory=list)
+    credentials: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     _plans: dict[str, deque[Step]] = field(default_factory=lambda: defaultdict(deque))
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -106,6 +143,11 @@ class Proxy:
         """Let the next calls of a method go wrong, in this order."""
         with self._lock:
             self._plans[method].extend(steps)
+
+    def forget(self) -> None:
+        """Let everything go well from now on."""
+        with self._lock:
+            self._plans.clear()
 
     def left(self) -> Mapping[str, int]:
         """Return how many planned steps of each method were not met."""
@@ -128,6 +170,17 @@ def _fault(step: Fault) -> bytes:
     return _ENVELOPE.format(_FAULT.format(name=step.name, text=step.text, inner=inner)).encode()
 
 
+def _waiting(answer: bytes, asked: str, request: bytes) -> bytes:
+    """Return an answer as of a host on which a VM's start waits for a person."""
+    if b"info.state" in request:
+        answer = answer.replace(b">success<", b">running<")
+    answer = answer.replace(b">poweredOn<", b">poweredOff<")
+    if b"runtime.question" not in request:
+        return answer
+    told = _QUESTION.format(id=asked, text="this VM may have been moved or copied").encode()
+    return re.sub(rb'(<obj type="VirtualMachine">[^<]*</obj>)', rb"\1" + told, answer)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     proxy: Proxy
@@ -138,7 +191,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Pass on what is no SOAP call."""
-        self._send(*self._pass_on(b""))
+        if self.path not in self.proxy.pictures:
+            self._send(*self._pass_on(b""))
+            return
+        told = self.headers.get("Authorization", "cookie").partition(" ")[0]
+        self.proxy.credentials.append(told if self.headers.get("Cookie") != "" else "")
+        self._send(self.proxy.pictures[self.path][0], {}, self.proxy.pictures[self.path][1])
 
     def do_POST(self) -> None:
         """Pass a SOAP call on, or fail it as planned."""
@@ -154,6 +212,13 @@ class _Handler(BaseHTTPRequestHandler):
             case Hang():
                 self.proxy._over.wait()
                 self._cut()
+            case Trickle(seconds):
+                self._trickle(seconds)
+            case Late(seconds):
+                self._cut()
+                self.proxy._over.wait(seconds)
+                self._pass_on(body)
+                self.proxy.late += 1
             case Delay() | None:
                 self.proxy._over.wait(step.seconds if step else 0)
                 self._answer(method, body)
@@ -167,7 +232,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(500, {"Content-Type": "text/xml"}, _fault(step))
 
     def _answer(self, method: str, body: bytes) -> None:
-        if method in _INSTEAD:
+        if method == "AnswerVM":
+            self.proxy.answers += [one.decode() for one in _CHOICE.findall(body)]
+            self.proxy.asked = ""
+        if method == "RetrievePropertiesEx" and self.proxy.asked:
+            status, headers, answer = self._pass_on(body)
+            self._send(status, headers, _waiting(answer, self.proxy.asked, body))
+        elif method in _INSTEAD:
             answer = _ENVELOPE.format(_INSTEAD[method]).encode()
             self._send(200, {"Content-Type": "text/xml"}, answer)
         else:
@@ -194,6 +265,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+    def _trickle(self, seconds: float) -> None:
+        with suppress(OSError):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            while not self.proxy._over.wait(seconds):
+                self.wfile.write(b" ")
 
     def _cut(self) -> None:
         self.close_connection = True

@@ -98,6 +98,8 @@ def _about(look: Look, detail: MachineView | None, job: JobView | None) -> list[
         told += paragraph(
             "Runs on", f"{detail.target if detail else ''}, {run.accelerator}{slow}", look.usable
         )
+    if run is not None and run.guest:
+        told += paragraph("Guest", " ".join(run.guest), look.usable)
     if job is not None and job.status in ("queued", "running"):
         told += job_lines(job, look)
     if job is not None and job.status == "failed":

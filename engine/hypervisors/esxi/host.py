@@ -18,8 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
-from engine.hypervisors import rules
-from engine.hypervisors.esxi import faults, layers, preflight
+from engine.hypervisors import rules, serialfile
+from engine.hypervisors.esxi import faults, layers, needs, preflight
 from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.inventory import Inventory, NetworkPlace, look
 from engine.hypervisors.esxi.layers import State
@@ -27,11 +27,12 @@ from engine.hypervisors.esxi.machine import Machine, Machines
 from engine.hypervisors.esxi.network import isolation, make_isolated
 from engine.hypervisors.esxi.nfs import RunFolders, mount
 from engine.hypervisors.esxi.preflight import Wishes
+from engine.hypervisors.esxi.screen import picture
 from engine.hypervisors.esxi.session import CALL_S, Account, Session, clock_skew
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.owner import owner
 from engine.local.durable import make_folder
-from engine.model.errors import HypervisorError, Problem, Refused, WrongUse
+from engine.model.errors import Refused, WrongUse
 from engine.model.layers import LayerName
 from engine.model.machine import (
     Capabilities,
@@ -44,11 +45,12 @@ from engine.model.machine import (
     VMSpec,
 )
 from engine.model.text import safe
-from engine.ports import DiskChain, Finding
+from engine.ports import DiskChain, Finding, Report, unreported
 
 log = logging.getLogger(__name__)
 
 _STEP_S = 1.0
+_TWINS = 4
 _ALIVE = frozenset({"green", "yellow"})
 
 
@@ -98,8 +100,8 @@ class EsxiHypervisor:
         self.capabilities = Capabilities(
             None,
             "esxi",
-            screen=False,
-            serial=False,
+            screen=True,
+            serial=True,
             buses=(DiskBus.PVSCSI, DiskBus.SATA),
             cards=(CardModel.VMXNET3, CardModel.E1000E),
         )
@@ -159,11 +161,13 @@ class EsxiHypervisor:
         inventory = look(self._session, self._wishes.place)
         home = preflight.home_datastore(inventory, self._wishes.datastore)
         if not home:
-            raise WrongUse(_no_home(self.name))
+            raise WrongUse(needs.no_home(self.name))
         inventory, network = self._isolated(inventory)
         self._machines.create(spec, inventory, home, network)
 
-    def power_on(self, vm: VMRef, layer: LayerName, network: Network) -> None:
+    def power_on(
+        self, vm: VMRef, layer: LayerName, network: Network, report: Report = unreported
+    ) -> None:
         """Start the VM on a SCRATCH layer; nothing happens when it runs on it already.
 
         Raises:
@@ -181,12 +185,12 @@ class EsxiHypervisor:
                 self._check_runs(there, layer, network)
                 return
             self._check_unchanged(there)
-            self._start(there, layer, network)
+            self._start(there, layer, network, report)
 
-    def _start(self, there: Machine, layer: LayerName, network: Network) -> None:
+    def _start(self, there: Machine, layer: LayerName, network: Network, report: Report) -> None:
         vm = there.seen.vm
         if not self._wishes.server:
-            raise WrongUse(_no_server(self.name))
+            raise WrongUse(needs.no_server(self.name))
         inventory = look(self._session, self._wishes.place)
         with self._mounting:
             place, server, share = self._wishes.place, self._wishes.server, self._wishes.share
@@ -197,7 +201,7 @@ class EsxiHypervisor:
         connected = network is not Network.NONE
         there = self._machines.give(there, files, port, state, connected=connected)
         self._runs.forget(vm, keep=state.operation)
-        self._machines.power_on(there)
+        self._machines.power_on(there, report)
         log.info("started vm=%s layer=%s network=%s", safe(vm), safe(layer), network)
 
     def power_off(self, vm: VMRef, *, grace: float) -> None:
@@ -249,15 +253,19 @@ class EsxiHypervisor:
         """
         rules.check_name(vm)
         with self._gate.vm(vm):
-            there = self._machines.find(vm)
-            if there is not None:
-                if there.seen.snapshots:
-                    raise faults.drifted(vm, "it has a snapshot that is not ours")
-                if there.seen.power is not Power.OFF:
-                    self._check_started_by_us(there)
-                    there = self._machines.power_off(there)
-                self._machines.destroy(there)
+            for _ in range(_TWINS):  # a call that was lost may have been carried out late
+                if (there := self._machines.find(vm)) is None:
+                    break
+                self._destroy(there)
             self._runs.forget(vm)
+
+    def _destroy(self, there: Machine) -> None:
+        if there.seen.snapshots:
+            raise faults.drifted(there.seen.vm, "it has a snapshot that is not ours")
+        if there.seen.power is not Power.OFF:
+            self._check_started_by_us(there)
+            there = self._machines.power_off(there)
+        self._machines.destroy(there)
 
     # --- what it says ----------------------------------------------------------------------
 
@@ -280,26 +288,32 @@ class EsxiHypervisor:
             for card in seen.get(paths[2]) or ()
             for address in getattr(card, "ipAddress", None) or ()
         ]
-        return Signs(there.seen.power, agent=agent, addresses=addresses)
+        return Signs(there.seen.power, agent, addresses, self._printed(vm), there.seen.question)
 
-    def serial(self, vm: VMRef, after: int) -> tuple[bytes, int]:  # noqa: ARG002 - the protocol's
-        """Return nothing: VMs here have no serial port yet."""
+    def _printed(self, vm: VMRef) -> bytes:
+        # Whatever a host made of that file, it is no reason to know nothing of the VM.
+        with contextlib.suppress(OSError):
+            return serialfile.read_tail(self._runs.serial(vm))
+        return b""
+
+    def serial(self, vm: VMRef, after: int) -> tuple[bytes, int]:
+        """Return what the serial port printed: it prints into a file on our own share."""
         rules.check_name(vm)
+        with contextlib.suppress(OSError):
+            return serialfile.read_from(self._runs.serial(vm), after)
         return b"", 0
 
     def serial_input(self, vm: VMRef, data: bytes) -> int:  # noqa: ARG002 - the protocol's
-        """Refuse: VMs here have no serial port yet."""
+        """Refuse: a serial port that prints into a file takes no input."""
         rules.check_name(vm)
         raise rules.no_input(vm)
 
     def screen(self, vm: VMRef) -> bytes:
-        """Refuse: pictures of a console are not fetched from hosts yet."""
+        """Return the console's picture, as the host draws it."""
         there = self._machines.find(vm)
         if there is None or there.seen.power is Power.OFF:
             raise rules.is_off(vm)
-        raise HypervisorError(
-            Problem("vm.no-screen", f"Target {safe(self.name)} gives no picture of {safe(vm)} yet.")
-        )
+        return picture(self._session, there.ref, vm)
 
     # --- inside ----------------------------------------------------------------------------
 
@@ -336,54 +350,13 @@ class EsxiHypervisor:
         with self._mounting:
             for host, why in isolation(self._session, inventory.hosts, name):
                 if why:
-                    raise Refused(_not_isolated(name, host.name, why))
+                    raise Refused(needs.not_isolated(name, host.name, why))
             if inventory.network(name) is None:
                 make_isolated(self._session, inventory.hosts, name)
                 inventory = look(self._session, self._wishes.place)
-        return inventory, _known(inventory, name, self.name)
+        return inventory, needs.known(inventory, name, self.name)
 
     def _port(self, inventory: Inventory, network: Network) -> tuple[Inventory, NetworkPlace]:
         if network is Network.PRODUCTION:
-            return inventory, _known(inventory, self._wishes.production, self.name)
+            return inventory, needs.known(inventory, self._wishes.production, self.name)
         return self._isolated(inventory)
-
-
-def _known(inventory: Inventory, name: str, target: str) -> NetworkPlace:
-    found = inventory.network(name)
-    if found is None:
-        raise HypervisorError(
-            Problem(
-                "target.no-port-group",
-                f"Target {safe(target)} has no port group {safe(name)}.",
-                "No VM was started.",
-                "Make it on the host, or correct the target's configuration.",
-            )
-        )
-    return found
-
-
-def _not_isolated(name: str, host: str, why: str) -> Problem:
-    return Problem(
-        "target.not-isolated",
-        f"Port group {safe(name)} on host {safe(host)} is not isolated: {why}.",
-        "No VM was made or started.",
-        "Choose another name as esxi.isolated, or take the uplink off its switch.",
-    )
-
-
-def _no_server(target: str) -> Problem:
-    return Problem(
-        "target.no-server",
-        f"Target {safe(target)} does not say under which address its hosts reach this appliance.",
-        "No VM was started.",
-        "Set esxi.server in its definition, and export the share to the hosts by NFSv3.",
-    )
-
-
-def _no_home(target: str) -> Problem:
-    return Problem(
-        "target.no-datastore",
-        f"On target {safe(target)} it is not clear where a VM's own files go.",
-        "No VM was made.",
-        "Name one of its datastores as esxi.datastore.",
-    )

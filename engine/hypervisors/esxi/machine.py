@@ -6,6 +6,7 @@ it did not happen; what is found decides, not what was sent.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
@@ -14,15 +15,17 @@ from typing import Any
 
 from pyVmomi import vim
 
-from engine.hypervisors.esxi import faults, layers, specs
+from engine.hypervisors.esxi import faults, layers, questions, specs
 from engine.hypervisors.esxi.gate import pauses
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.esxi.layers import Disk, Seen, State
+from engine.hypervisors.esxi.questions import Asking
 from engine.hypervisors.esxi.session import Session
-from engine.hypervisors.esxi.tasks import TaskWaiter
+from engine.hypervisors.esxi.tasks import TaskWaiter, nothing
 from engine.model.errors import HypervisorError, Problem, Refused
 from engine.model.machine import Power, VMSpec
 from engine.model.text import safe
+from engine.ports import Report
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,7 @@ _PATHS = (
     "snapshot",
     "recentTask",
 )
+_UNFINISHED = frozenset({"running", "queued"})
 _POWER = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.PAUSED}
 
 
@@ -107,7 +111,7 @@ class Machines:
                 snapshots=seen.get("snapshot") is not None,
                 consolidate=bool(seen.get("runtime.consolidationNeeded")),
                 busy=any(self._is_running(task) for task in seen.get("recentTask") or ()),
-                question=safe(str(question.text), 200) if question is not None else "",
+                question=questions.words(question) if question is not None else "",
             ),
             devices,
         )
@@ -117,7 +121,7 @@ class Machines:
             state = self._session.read(task, "info.state").get("info.state")
         except faults.Gone:
             return False
-        return str(state) in ("running", "queued")
+        return str(state) in _UNFINISHED
 
     # --- changing --------------------------------------------------------------------------
 
@@ -133,29 +137,89 @@ class Machines:
             Refused: The name belongs to a VM that is not ours.
         """
         wanted = specs.create_spec(spec, self._engine, home, network)
+        waits, lost = pauses(random.random), False
         for _ in range(faults.TRIES):
-            if (there := self.find(spec.name)) is not None:
-                return there
-            self._check_free(spec.name, place.folder)
+            there = self._made(spec.name, place.folder)
+            if there is None and lost:
+                # The host may not even have begun with what it was told.
+                self._busy(next(waits))
+                there = self._made(spec.name, place.folder)
             try:
-                task = place.folder.CreateVM_Task(wanted, place.pool, None)
-                ref = self._waiter.result(task, "CreateVM_Task", deadline_s=_SHORT_S)
-                return self.look(ref)
-            except faults.ReplyLost as failure:
-                log.warning("looking for %s after a lost reply: %s", spec.name, failure)
-            except faults.AlreadyThere as failure:
-                # It may be ours: the reply got lost while the host was still at it.
-                log.warning("looking for %s, whose name is taken: %s", spec.name, failure)
-        if (there := self.find(spec.name)) is not None:
-            return there
+                if there is None:
+                    task = place.folder.CreateVM_Task(wanted, place.pool, None)
+                    ref = self._waiter.result(task, "CreateVM_Task", deadline_s=_SHORT_S)
+                    there = self.look(ref)
+                return self._alone(there, place.folder) if lost else there
+            except (faults.ReplyLost, faults.AlreadyThere) as failure:
+                # A taken name may be ours: the reply got lost while the host was still at it.
+                log.warning("looking for %s: %s", spec.name, failure)
+                lost = True
+                self._await_tasks(self._session.content.taskManager, "createvm")
+        if (there := self._made(spec.name, place.folder)) is not None:
+            return self._alone(there, place.folder)
         raise _unanswered(self._session.account.target, "CreateVM_Task")
 
-    def _check_free(self, name: str, folder: Any) -> None:
-        """Raise Refused when a VM in this folder has the name; some hosts would take it twice."""
-        for _, seen in self._session.read_all(vim.VirtualMachine, "name", "parent"):
+    def _made(self, name: str, folder: Any) -> Machine | None:
+        """Return our VM of a name, also one that is found by its name only.
+
+        Raises:
+            Refused: A VM in this folder has the name and not our marks.
+        """
+        if (there := self.find(name)) is not None:
+            return there
+        for ref in self._named(name, folder):
+            there = self._marked(ref)
+            if there is None and self._await_tasks(self._session.content.taskManager, "createvm"):
+                there = self._marked(ref)  # while it is being made, it shows no marks
+            if there is None or not there.seen.is_of(self._engine, name):
+                raise Refused(_foreign(self._session.account.target, name))
+            return there
+        return None
+
+    def _marked(self, ref: Any) -> Machine | None:
+        """Return a VM that says whose it is; None when it does not."""
+        try:
+            there = self.look(ref)
+        except faults.Gone:
+            return None
+        return there if there.seen.engine else None
+
+    def _named(self, name: str, folder: Any) -> Sequence[Any]:
+        """Return the VMs in a folder that have a name; some hosts take it twice."""
+        found = []
+        for ref, seen in self._session.read_all(vim.VirtualMachine, "name", "parent"):
             at = seen.get("parent")
             if seen.get("name") == name and (at is None or ref_id(at) == ref_id(folder)):
-                raise Refused(_foreign(self._session.account.target, name))
+                found.append(ref)
+        return found
+
+    def _alone(self, there: Machine, folder: Any) -> Machine:
+        """Return the VM, after its twins are gone: a host may carry out a lost call late."""
+        for ref in self._named(there.seen.vm, folder):
+            twin = self._marked(ref) if ref_id(ref) != ref_id(there.ref) else None
+            if twin is None or not twin.seen.is_of(self._engine, there.seen.vm):
+                continue
+            if twin.seen.power is Power.OFF and not (twin.seen.snapshots or twin.seen.disks):
+                log.warning("deleting a second %s, made by a lost call", safe(there.seen.vm))
+                self.destroy(twin)
+        return there
+
+    def _await_tasks(self, holder: Any, kind: str = "") -> bool:
+        """Wait for the host's unfinished tasks; tell whether there were any.
+
+        Args:
+            holder: Of `recentTask`: a VM, or the task manager.
+            kind: What their names must end with, in small letters.
+        """
+        waited = False
+        for task in self._session.read(holder, "recentTask").get("recentTask") or ():
+            with contextlib.suppress(HypervisorError):
+                seen = self._session.read(task, "info.state", "info.descriptionId")
+                named = str(seen.get("info.descriptionId", "")).lower()
+                if str(seen.get("info.state")) in _UNFINISHED and named.endswith(kind):
+                    waited = True
+                    self._waiter.result(task, named, deadline_s=_SHORT_S)
+        return waited
 
     def give(
         self, vm: Machine, files: Sequence[str], network: Any, state: State, *, connected: bool
@@ -175,13 +239,14 @@ class Machines:
 
         return self._until(vm, "ReconfigVM_Task", lambda seen: seen.state == state, change)
 
-    def power_on(self, vm: Machine) -> Machine:
-        """Start a VM; it may have started already."""
+    def power_on(self, vm: Machine, report: Report) -> Machine:
+        """Start a VM; it may have started already. What it asks is answered, or reported."""
         return self._until(
             vm,
             "PowerOnVM_Task",
             lambda seen: seen.power is Power.ON,
             lambda now: now.ref.PowerOnVM_Task(None),
+            Asking(self._session, vm.ref, vm.seen.vm, report).look,
         )
 
     def power_off(self, vm: Machine) -> Machine:
@@ -238,6 +303,7 @@ class Machines:
         doing: str,
         is_done: Callable[[Seen], bool],
         change: Callable[[Machine], Any],
+        watch: Callable[[], None] = nothing,
     ) -> Machine:
         """Make a change until what is found is what was wanted; each try looks first."""
         waits, left = pauses(random.random), faults.TRIES
@@ -246,9 +312,10 @@ class Machines:
                 raise _unanswered(self._session.account.target, doing)
             left -= 1
             try:
-                self._waiter.result(change(vm), doing, deadline_s=_LONG_S)
+                self._waiter.result(change(vm), doing, deadline_s=_LONG_S, watch=watch)
             except faults.ReplyLost as failure:
                 log.warning("looking at %s after a lost reply: %s", vm.seen.vm, failure)
+                self._await_tasks(vm.ref)
             except faults.HostBusy:
                 if not left:
                     raise

@@ -12,6 +12,7 @@ from pyVmomi import vim
 from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.inventory import Host
 from engine.hypervisors.esxi.session import Session
+from engine.model.errors import Problem
 from engine.model.text import safe
 
 _PATHS = ("networkInfo.portgroup", "networkInfo.vswitch", "networkInfo.vnic")
@@ -60,6 +61,23 @@ def _why_not(seen: _Shape, name: str) -> str:
     return ""
 
 
+def _make(session: Session, host: Host, name: str, is_done: Any, change: Any) -> None:
+    try:
+        faults.make_sure(partial(is_done, session, host, name), change)
+    except faults.NeedsHuman as failure:
+        raise faults.NeedsHuman(
+            Problem(
+                "target.no-isolated",
+                f"The isolated port group {safe(name)} cannot be made on host {safe(host.name)}: "
+                f"{failure.problem.happened}",
+                "No VM was made or started.",
+                f"Give the role Host.Config.Network on the host, or let an administrator make a "
+                f"port group {safe(name)} on a standard switch of its own without uplink.",
+                failure.problem.facts,
+            )
+        ) from failure
+
+
 def make_isolated(session: Session, hosts: Sequence[Host], name: str) -> None:
     """Make the isolated port group on every host that lacks it; repeatable.
 
@@ -72,17 +90,10 @@ def make_isolated(session: Session, hosts: Sequence[Host], name: str) -> None:
         group = vim.host.PortGroup.Specification(
             name=name, vlanId=0, vswitchName=name, policy=vim.host.NetworkPolicy()
         )
-        faults.make_sure(
-            partial(_has_switch, session, host, name),
-            partial(
-                host.networking.AddVirtualSwitch,
-                name,
-                vim.host.VirtualSwitch.Specification(numPorts=128),
-            ),
-        )
-        faults.make_sure(
-            partial(_has, session, host, name), partial(host.networking.AddPortGroup, group)
-        )
+        switch = vim.host.VirtualSwitch.Specification(numPorts=128)
+        add_switch = partial(host.networking.AddVirtualSwitch, name, switch)
+        _make(session, host, name, _has_switch, add_switch)
+        _make(session, host, name, _has, partial(host.networking.AddPortGroup, group))
 
 
 def _has_switch(session: Session, host: Host, name: str) -> bool:

@@ -4,6 +4,7 @@
     <store>/.run/<standby>/<operation>/
         disk0-flat.vmdk                             the same file under a second name (hard link)
         disk0.vmdk                                  the descriptor
+        serial.log                                  what its serial port prints
 
 Only `.run` is exported. What a VM writes goes into its scratch layer and nowhere else; trunk and
 twigs have no name there. A run folder is never used twice, because NFS clients keep handles.
@@ -24,6 +25,7 @@ from pyVmomi import vim
 from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.inventory import Host, Inventory, look, ref_id
 from engine.hypervisors.esxi.session import Session
+from engine.hypervisors.esxi.specs import SERIAL
 from engine.hypervisors.esxi.vmdk import descriptor, whole_units
 from engine.local.durable import durable_replace, make_folder, open_folder, remove_tree, sync_folder
 from engine.model.errors import HypervisorError, Problem
@@ -77,6 +79,15 @@ class RunFolders:
                 shown.append(f"{self.shown(vm)}/{operation}/disk{number}.vmdk")
         sync_folder(folder)
         return shown
+
+    def serial(self, vm: str) -> Path:
+        """Return what the serial port of a VM's newest start prints into."""
+        place = self._root / vm
+        with contextlib.suppress(OSError):
+            found = [one / SERIAL for one in place.iterdir() if (one / SERIAL).is_file()]
+            if found:
+                return max(found, key=lambda file: file.parent.stat().st_mtime_ns)
+        return place / SERIAL
 
     def forget(self, vm: str, *, keep: str = "") -> None:
         """Remove a VM's run folders, but for one and those that a host has open; repeatable."""

@@ -11,6 +11,7 @@ one property each, and some hosts drop the connection when one is unset.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import logging
@@ -20,15 +21,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPException, HTTPSConnection
+from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
-from xml.etree import ElementTree as ET
 
-from pyVmomi import VmomiSupport, vim, vmodl
+from pyVmomi import vim, vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.patience import WHOLE, at_most
 from engine.hypervisors.esxi.trust import PinMismatch, Trust, trusting
+from engine.hypervisors.esxi.versions import agreed
 from engine.model.errors import HypervisorError, Problem
 from engine.model.text import safe
 
@@ -39,7 +42,6 @@ CALL_S = 60.0
 IDLE_S = 20.0
 """Connections idle for longer are not used again: hosts close them, and the next call is lost."""
 _TRIES = 3
-_VERSIONS_LIMIT = 1 << 20
 _PAGE = 200
 _NEUTRAL = frozenset(
     {
@@ -117,6 +119,7 @@ class _Stub(SoapStubAdapter):  # type: ignore[misc]  # pyvmomi's class has no ty
     login: Callable[[int], None]
     logins = 0
     target = ""
+    whole_s = WHOLE * CALL_S
 
     def InvokeMethod(  # noqa: N802 - the library's name
         self,
@@ -146,7 +149,8 @@ class _Stub(SoapStubAdapter):  # type: ignore[misc]  # pyvmomi's class has no ty
 
     def _once(self, name: str, *args: Any) -> Any:
         try:
-            return super().InvokeMethod(*args)
+            with at_most(self.whole_s):
+                return super().InvokeMethod(*args)
         except vmodl.MethodFault as fault:
             raise faults.translate(fault, self.target, name) from None
         except (OSError, HTTPException, PinMismatch) as error:
@@ -166,7 +170,8 @@ class Session:
         """Connect, agree on a version of the API, log in.
 
         Args:
-            timeout_s: Seconds without a byte after which a call is given up.
+            timeout_s: Seconds without a byte after which a call is given up; a whole answer may
+                take five times as long.
 
         Raises:
             HypervisorError: The host cannot be reached, is not the trusted one, or refuses us.
@@ -178,7 +183,8 @@ class Session:
             context = trusting(account.trust)
         except OSError as error:
             raise HypervisorError(_no_authority(account, error)) from error
-        version = _version(account, context, timeout_s)
+        self._context, self._timeout_s, self._takes_password = context, timeout_s, True
+        version = agreed(account.target, account.host, account.port, context, timeout_s)
         self._stub = _Stub(
             host=account.host,
             port=account.port,
@@ -189,6 +195,7 @@ class Session:
             connectionPoolTimeout=IDLE_S,
         )
         self._stub.target = account.target
+        self._stub.whole_s = WHOLE * timeout_s
         self._stub.login = self._login_again
         self.instance = vim.ServiceInstance("ServiceInstance", self._stub)
         try:
@@ -293,6 +300,43 @@ class Session:
                 return
             page = self.content.propertyCollector.ContinueRetrievePropertiesEx(token)
 
+    def get(self, path: str, most: int) -> tuple[int, bytes]:
+        """Return HTTP status and body of something beside the API, such as `/screen?id=7`.
+
+        It is asked for with the API session's cookie; a host that does not take that gets the
+        password, once, and no second time in this session when it refuses it.
+
+        Args:
+            most: Bytes of the body that are read.
+
+        Raises:
+            ReplyLost: No answer came.
+        """
+        told = SimpleCookie(self._stub.cookie or "")
+        cookie = "; ".join(f"{name}={one.coded_value}" for name, one in told.items())
+        status, body = self._get(path, most, {"Cookie": cookie})
+        if status in (401, 403) and self._takes_password:
+            pair = f"{self.account.user}:{self.account.password()}".encode()
+            basic = f"Basic {base64.b64encode(pair).decode()}"
+            status, body = self._get(path, most, {"Authorization": basic})
+            self._takes_password = status not in (401, 403)
+        return status, body
+
+    def _get(self, path: str, most: int, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        account, doing = self.account, path.partition("?")[0]
+        connection = HTTPSConnection(
+            account.host, account.port, context=self._context, timeout=self._timeout_s
+        )
+        try:
+            with at_most(WHOLE * self._timeout_s):
+                connection.request("GET", path, headers=dict(headers))
+                answer = connection.getresponse()
+                return answer.status, answer.read(most)
+        except (OSError, HTTPException, PinMismatch) as error:
+            raise faults.lost(error, account.target, doing) from error
+        finally:
+            connection.close()
+
     @property
     def is_vcenter(self) -> bool:
         """Tell whether this is a vCenter, not a host by itself."""
@@ -305,54 +349,6 @@ def clock_skew(session: Session, now: Callable[[], datetime]) -> tuple[float, fl
     theirs = session.now()
     took = time.monotonic() - began
     return (theirs - now()).total_seconds() + took / 2, took
-
-
-# --- which version of the API -----------------------------------------------------------------
-
-
-def _version(account: Account, context: Any, timeout_s: float) -> str:
-    """Return the newest version of the API that both sides speak, in pyvmomi's words."""
-    doing = "vimServiceVersions.xml"
-    connection = HTTPSConnection(account.host, account.port, context=context, timeout=timeout_s)
-    try:
-        connection.request("GET", f"/sdk/{doing}")
-        answer = connection.getresponse()
-        body = answer.read(_VERSIONS_LIMIT)
-        if answer.status != 200:
-            raise HTTPException(f"HTTP {answer.status}")
-        theirs = _offered(body)
-    except (OSError, HTTPException, PinMismatch) as error:
-        raise faults.lost(error, account.target, doing) from error
-    finally:
-        connection.close()
-    for version in VmomiSupport.GetServiceVersions("vim25"):
-        if VmomiSupport.versionIdMap[version] in theirs:
-            return str(version)
-    raise HypervisorError(
-        Problem(
-            "target.version",
-            f"Target {safe(account.target)} speaks no version of the vSphere API that this "
-            "program knows.",
-            "Nothing was sent to it but this question.",
-            "Use ESXi or vCenter 6.7 to 9.",
-        )
-    )
-
-
-def _offered(body: bytes) -> frozenset[str]:
-    """Return the version numbers that a host's list names; HTTPException when it is none."""
-    if b"<!" in body:  # neither a document type nor an entity belongs here
-        raise HTTPException("the list of versions is not what a host sends")
-    try:
-        root = ET.fromstring(body)  # noqa: S314 - bounded, and without entities, see above
-    except ET.ParseError as error:
-        raise HTTPException("the list of versions cannot be read") from error
-    return frozenset(
-        (version.text or "").strip()
-        for space in root.iter("namespace")
-        if space.findtext("name") == "urn:vim25"
-        for version in space.iter("version")
-    )
 
 
 def _no_authority(account: Account, error: OSError) -> Problem:

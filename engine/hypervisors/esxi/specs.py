@@ -11,6 +11,8 @@ from engine.hypervisors.esxi.layers import ENGINE, SHAPE, STATE, VM, Disk, ident
 from engine.model.machine import CardModel, DiskBus, Firmware, Nic, VMSpec
 
 CONTROLLER = 1000
+SERIAL = "serial.log"
+"""Beside a VM's disks: what its serial port printed."""
 _MEMORY_STEP = 4
 # PVSCSI and the others keep unit 7 for themselves; SATA has 30 units.
 _UNITS = {True: tuple(range(30)), False: (*range(7), *range(8, 16))}
@@ -116,6 +118,8 @@ def run_spec(
 ) -> Any:
     """Return the change that gives a VM other disks and sets its cards, all in one step.
 
+    Its serial port prints into a file beside the disks.
+
     Args:
         devices: Of the VM, as read.
         old: Its disks; they are taken out, their files stay.
@@ -140,6 +144,8 @@ def run_spec(
     change = [_without(one) for one in devices if one.key in keys]
     for number, (file, unit) in enumerate(zip(files, units, strict=False)):
         change.append(_added(_disk(number, file, controller.key, unit)))
+    if files:
+        change += _serial(devices, f"{files[0].rpartition('/')[0]}/{SERIAL}")
     for one in devices:
         if isinstance(one, vim.vm.device.VirtualEthernetCard):
             one.backing, one.connectable = backing(network), plug(connected=connected)
@@ -151,9 +157,29 @@ def detach_spec(devices: Sequence[Any], disks: Sequence[Disk], state: str) -> An
     """Return the change that takes disks out of a VM, leaves their files, and says so."""
     keys = {disk.key for disk in disks}
     return vim.vm.ConfigSpec(
-        deviceChange=[_without(one) for one in devices if one.key in keys],
+        deviceChange=[_without(one) for one in devices if one.key in keys or _is_ours(one)],
         extraConfig=options({STATE: state}),
     )
+
+
+def _is_ours(device: Any) -> bool:
+    """Tell whether a device is the serial port that was added with the disks."""
+    return isinstance(device, vim.vm.device.VirtualSerialPort) and str(
+        getattr(device.backing, "fileName", "") or ""
+    ).endswith(f"/{SERIAL}")
+
+
+def _serial(devices: Sequence[Any], file: str) -> Sequence[Any]:
+    """Return the changes that let a VM have one serial port that prints into a file."""
+    port = vim.vm.device.VirtualSerialPort(
+        key=-(CONTROLLER + 300),
+        yieldOnPoll=True,
+        backing=vim.vm.device.VirtualSerialPort.FileBackingInfo(fileName=file),
+        connectable=vim.vm.device.VirtualDevice.ConnectInfo(
+            startConnected=True, connected=False, allowGuestControl=False
+        ),
+    )
+    return [*(_without(one) for one in devices if _is_ours(one)), _added(port)]
 
 
 def _without(device: Any) -> Any:

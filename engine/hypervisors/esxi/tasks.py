@@ -26,6 +26,10 @@ def _nobody(progress: Progress) -> None:
     """Report to nobody."""
 
 
+def nothing() -> None:
+    """Watch nothing."""
+
+
 def _wait(seconds: float) -> None:
     threading.Event().wait(seconds)
 
@@ -55,12 +59,14 @@ class TaskWaiter:
         deadline_s: float,
         cancel: Cancel | None = None,
         report: Report = _nobody,
+        watch: Callable[[], None] = nothing,
     ) -> Any:
         """Return what a task came to.
 
         Args:
             doing: The method, for messages.
             deadline_s: After so long the operator is told; the task goes on.
+            watch: Called each time the task is found not to have ended; what it raises is raised.
             cancel: Ends the waiting, not the task: half a merge is worse than a whole one.
 
         Raises:
@@ -86,6 +92,7 @@ class TaskWaiter:
                 return seen.get("info.result")
             if seen.get("info.progress") is not None:
                 report(Progress(doing, int(seen["info.progress"]), 100))
+            watch()
             if self._monotonic() - began > deadline_s:
                 raise faults.HostFailure(_late(self._session, doing, deadline_s))
             self._pause(step)

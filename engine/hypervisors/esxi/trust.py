@@ -17,6 +17,8 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.hypervisors.esxi.patience import PatientSocket
+
 _PIN = re.compile(r"[0-9a-f]{64}")
 
 
@@ -69,11 +71,12 @@ def trusting(trust: Trust) -> ssl.SSLContext:
         return _pinned(normal_pin(trust.pin))
     context = ssl.create_default_context(cafile=trust.authority)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = PatientSocket
     return context
 
 
 def _pinned(pin: str) -> ssl.SSLContext:
-    class PinnedSocket(ssl.SSLSocket):
+    class PinnedSocket(PatientSocket):
         """A socket whose handshake ends with the pin's check."""
 
         def do_handshake(self, block: bool = False) -> None:

@@ -48,7 +48,7 @@ from engine.model.machine import (
     VMSpec,
 )
 from engine.model.text import safe
-from engine.ports import DiskChain, Finding
+from engine.ports import DiskChain, Finding, Report, unreported
 
 FIRMWARE = (
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
@@ -159,7 +159,13 @@ class LibvirtHypervisor:
                 self._connection.get().defineXML(xml)
         return VMRef(spec.name)
 
-    def power_on(self, vm: VMRef, layer: LayerName, network: Network) -> None:
+    def power_on(
+        self,
+        vm: VMRef,
+        layer: LayerName,
+        network: Network,
+        report: Report = unreported,  # noqa: ARG002 - the protocol's
+    ) -> None:
         """Start the VM on a SCRATCH layer; nothing happens when it runs on it already."""
         with self._changing(vm, "start"):
             domain = self._ours(vm)

@@ -1,0 +1,141 @@
+"""Whatever gets lost, in whatever order: one VM, no snapshot, and nothing of others changed."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from pyVmomi import vim
+
+from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.inventory import ref_id
+from engine.model.machine import Network, Power
+from tests.vcsim.proxy import Code, Drop, Fault, Late, Step
+from tests.vcsim.simulator import PASSWORD
+from tests.vcsim.stage import SPEC, VM, Stage
+from tests.vcsim.standby import hypervisor
+
+CALLS = [
+    "AddVirtualSwitch",
+    "AddPortGroup",
+    "CreateVM_Task",
+    "CreateNasDatastore",
+    "ReconfigVM_Task",
+    "PowerOnVM_Task",
+    "PowerOffVM_Task",
+    "Destroy_Task",
+    "RetrievePropertiesEx",
+    "FindByUuid",
+    "CreateContainerView",
+    "DestroyView",
+]
+READS = CALLS[-4:]
+TRIES = 30
+
+
+def _wrong(rng: random.Random, call: str) -> Step:
+    kinds: list[Step] = [Drop(), Drop(after=True), Fault("NotAuthenticated"), Code(503)]
+    if call not in READS:
+        kinds += [Fault("TaskInProgress"), Fault("HostCommunication"), Drop(after=True)]
+    return rng.choice(kinds)
+
+
+def _others(stage: Stage) -> str:
+    """Return what stands for everything on the host that is not ours."""
+    paths = ("name", "config.extraConfig", "config.hardware.device", "runtime.powerState")
+    told = [
+        f"{ref_id(ref)} {seen}"
+        for ref, seen in stage.other.read_all(vim.VirtualMachine, *paths)
+        if seen["name"] != VM
+    ]
+    return hashlib.sha256("".join(sorted(told)).encode()).hexdigest()
+
+
+def _until_done(step: Callable[[], object], check: Callable[[], None]) -> None:
+    """Do a step again and again, as the engine does, and look after each try."""
+    for _ in range(TRIES):
+        try:
+            step()
+        except faults.HostFailure:
+            check()
+        else:
+            check()
+            return
+    raise AssertionError("it never ended well")
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(1, 12))]
+)
+def test_any_sequence_of_faults_makes_nothing_twice(one: Stage, seed: int) -> None:
+    """Each step is tried until it succeeds; after every try there is at most one VM."""
+    rng = random.Random(seed)
+    layer, others = one.boot_point(), _others(one)
+
+    def check() -> None:
+        assert one.own_vms() <= 1
+        assert _others(one) == others
+        seen = one.other.read_all(vim.VirtualMachine, "snapshot")
+        assert not any("snapshot" in values for _, values in seen)
+
+    steps: list[Callable[[], object]] = [
+        lambda: one.target.create(SPEC),
+        lambda: one.target.power_on(VM, layer, Network.ISOLATED),
+        lambda: one.target.power_off(VM, grace=0),
+        lambda: one.target.power_on(VM, layer, Network.PRODUCTION),
+        lambda: one.target.delete(VM),
+    ]
+    for step in steps:
+        for call in rng.sample(CALLS, 5):
+            one.sim.proxy.plan(call, *[_wrong(rng, call) for _ in range(rng.randint(1, 4))])
+        _until_done(step, check)
+    one.sim.proxy.forget()
+    one.target.delete(VM)
+    assert one.own_vms() == 0
+    assert list((one.store.path / ".run").iterdir()) == []
+
+
+def test_a_creation_that_happens_late_leaves_no_second_vm(one: Stage) -> None:
+    """The host carries a lost call out only after it was asked again: the twin is deleted."""
+    one.sim.proxy.plan("CreateVM_Task", Late(0.0))
+    waited = hypervisor(one.sim, one.store, one.folder / "state")
+    waited._machines._busy = lambda _seconds: _await(lambda: one.sim.proxy.late == 1)
+    waited.create(SPEC)
+    assert (one.own_vms(), one.sim.proxy.count("CreateVM_Task")) == (1, 1)
+    one.target.delete(VM)
+    one.sim.proxy.plan("CreateVM_Task", Late(0.5))
+    one.target.create(SPEC)
+    _await(lambda: one.sim.proxy.late == 2)
+    one.target.delete(VM)
+    assert one.own_vms() == 0
+
+
+def test_a_twin_that_is_seen_is_deleted_at_once(one: Stage) -> None:
+    """The late call is carried out while the second one runs; one VM is left, and it starts."""
+    layer = one.boot_point()
+    one.sim.proxy.plan("CreateVM_Task", Drop(after=True))
+    one.sim.proxy.plan("FindByUuid", Fault("HostCommunication"))
+    with pytest.raises(faults.HostFailure):
+        one.target.create(SPEC)
+    one.target.create(SPEC)
+    one.target.power_on(VM, layer, Network.NONE)
+    assert (one.own_vms(), one.target.signs_of_life(VM).power) == (1, Power.ON)
+
+
+def _await(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < end
+        threading.Event().wait(0.02)
+
+
+def test_no_sequence_shows_the_password(one: Stage) -> None:
+    """What a failure says never holds it."""
+    one.sim.proxy.plan("CreateVM_Task", *[Code(500)] * 3)
+    with pytest.raises(faults.HostFailure) as told:
+        one.target.create(SPEC)
+    assert PASSWORD not in str(told.value) + repr(told.value.problem.facts)

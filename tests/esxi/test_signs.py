@@ -1,0 +1,151 @@
+"""What a started VM shows and asks: serial port, screen, tools, questions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from pyVmomi import vim
+
+from engine.hypervisors.esxi import faults, questions
+from engine.hypervisors.esxi.inventory import ref_id
+from engine.hypervisors.png import encode
+from engine.model.errors import HypervisorError
+from engine.model.machine import Network, Power
+from engine.model.progress import Progress
+from tests.vcsim.proxy import Fault
+from tests.vcsim.stage import SPEC, VM, Stage
+from tests.vcsim.standby import hypervisor
+
+PICTURE = encode(2, 1, b"\0\0\0\xff\xff\xff")
+
+
+def _start(stage: Stage, report: Callable[[Progress], None] = lambda _told: None) -> None:
+    stage.target.create(SPEC)
+    stage.target.power_on(VM, stage.boot_point(), Network.NONE, report)
+
+
+def test_the_serial_port_prints_into_the_run_folder(stage: Stage) -> None:
+    """What the host writes there is read from our own disk; after the stop the port is gone."""
+    _start(stage)
+    devices = stage.other.read(stage.ref(), "config.hardware.device")["config.hardware.device"]
+    (port,) = [d for d in devices if isinstance(d, vim.vm.device.VirtualSerialPort)]
+    store, _, path = port.backing.fileName.partition("] ")
+    assert store == "[bp-esx-01"
+    (stage.store.path / ".run" / path).write_bytes(b"login: ")
+    assert stage.target.serial(VM, 0) == (b"login: ", 7)
+    assert stage.target.serial(VM, 5) == (b": ", 7)
+    assert stage.target.signs_of_life(VM).serial_tail == b"login: "
+    stage.target.power_off(VM, grace=0)
+    devices = stage.other.read(stage.ref(), "config.hardware.device")["config.hardware.device"]
+    assert not any(isinstance(d, vim.vm.device.VirtualSerialPort) for d in devices)
+    assert stage.target.serial(VM, 0) == (b"", 0)
+
+
+def test_a_second_start_has_one_serial_port(one: Stage) -> None:
+    """The port moves on with the disks."""
+    _start(one)
+    one.do(one.ref().PowerOffVM_Task())
+    one.target.power_on(VM, one.boot_point(2), Network.NONE)
+    devices = one.other.read(one.ref(), "config.hardware.device")["config.hardware.device"]
+    assert sum(isinstance(d, vim.vm.device.VirtualSerialPort) for d in devices) == 1
+
+
+def test_a_link_in_place_of_the_serial_file_is_not_followed(one: Stage) -> None:
+    """A host may write what it likes into the run folder."""
+    _start(one)
+    (run,) = (one.store.path / ".run" / "web01").iterdir()
+    (one.folder / "secret").write_text("not yours")
+    (run / "serial.log").symlink_to(one.folder / "secret")
+    assert one.target.serial(VM, 0) == (b"", 0)
+    assert one.target.signs_of_life(VM).power is Power.ON
+
+
+def test_the_screen_is_the_hosts_picture(one: Stage) -> None:
+    """It is fetched with the session; only a host that refuses that gets the password, once."""
+    with pytest.raises(HypervisorError, match="is off"):
+        one.target.screen(VM)
+    _start(one)
+    path = f"/screen?id={ref_id(one.ref())}"
+    one.sim.proxy.pictures[path] = (200, PICTURE)
+    assert one.target.screen(VM) == PICTURE
+    assert one.sim.proxy.credentials == ["cookie"]
+    one.sim.proxy.pictures[path] = (401, b"")
+    for _ in range(2):
+        with pytest.raises(HypervisorError, match="HTTP 401"):
+            one.target.screen(VM)
+    assert one.sim.proxy.credentials == ["cookie", "cookie", "Basic", "cookie"]
+    one.sim.proxy.pictures[path] = (200, b"<html>")
+    with pytest.raises(HypervisorError, match="no PNG"):
+        one.target.screen(VM)
+
+
+def test_a_known_question_is_answered(one: Stage) -> None:
+    """A VM that asks whether it was moved or copied keeps its UUID, and starts."""
+    layer = one.boot_point()
+    one.target.create(SPEC)
+    _asks(one, "msg.uuid.altered")
+    one.target.power_on(VM, layer, Network.NONE)
+    assert one.sim.proxy.answers == ["1"]
+    assert one.target.signs_of_life(VM).power is Power.ON
+
+
+def _asks(stage: Stage, question: str) -> None:
+    """Let the VM ask as soon as it is told to start, not before."""
+    begin = stage.target._machines.power_on
+
+    def power_on(*told: object) -> object:
+        stage.sim.proxy.asked = question
+        return begin(*told)  # type: ignore[arg-type]  # handed on
+
+    stage.target._machines.power_on = power_on  # type: ignore[method-assign, assignment]
+
+
+def test_an_unknown_question_is_shown_with_its_choices(one: Stage) -> None:
+    """The start waits and says for what; once somebody has answered, the VM runs."""
+    layer = one.boot_point()
+    one.target.create(SPEC)
+    _asks(one, "msg.disk.odd")
+    told: list[str] = []
+    seen = threading.Event()
+
+    def report(progress: Progress) -> None:
+        told.append(progress.step)
+        seen.set()
+
+    def somebody() -> None:
+        assert seen.wait(20)
+        one.sim.proxy.asked = ""
+
+    thread = threading.Thread(target=somebody)
+    thread.start()
+    one.target.power_on(VM, layer, Network.NONE, report)
+    thread.join()
+    assert "moved or copied" in told[0]
+    assert "choices: Cancel, I moved it, I copied it" in told[0]
+    assert one.sim.proxy.answers == []
+
+
+def test_a_question_that_nobody_answers_ends_the_start(
+    one: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a quarter of an hour the start fails and says what to do."""
+    monkeypatch.setattr(questions, "ASK_S", -1.0)
+    layer = one.boot_point()
+    one.target.create(SPEC)
+    _asks(one, "msg.disk.odd")
+    with pytest.raises(faults.HostFailure, match="waits for an answer") as failed:
+        one.target.power_on(VM, layer, Network.NONE)
+    assert failed.value.problem.remedy
+    assert "choices" in one.target.signs_of_life(VM).question
+
+
+def test_a_network_that_may_not_be_made_is_told_with_its_remedy(one: Stage) -> None:
+    """A role without Host.Config.Network: an administrator makes it once."""
+    target = hypervisor(one.sim, one.store, one.folder / "state")
+    one.sim.proxy.plan("AddVirtualSwitch", Fault("NoPermission", privilege="Host.Config.Network"))
+    with pytest.raises(HypervisorError) as told:
+        target.create(SPEC)
+    assert "bp-isolated" in str(told.value)
+    assert "without uplink" in told.value.problem.remedy
