@@ -29,6 +29,7 @@ from engine.daemon.desk import Desk
 from engine.daemon.engine import Engine
 from engine.daemon.given import Settings
 from engine.daemon.housekeeping import Housekeeping
+from engine.daemon.nightly import NightlyLook
 from engine.daemon.rebuild import rebuild
 from engine.daemon.reports import Reports
 from engine.daemon.targets import Target
@@ -108,7 +109,9 @@ def run_engine(
         stack.callback(engine.stop)
         copying = partial(_copy_daily, told.state_dir / _DATABASE)
         housekeeping = Housekeeping(
-            clock, partial(engine.tell, Severity.ERROR, ""), {"copy": copying}
+            clock,
+            partial(engine.tell, Severity.ERROR, ""),
+            {"copy": copying, "look": NightlyLook(engine)},
         )
         housekeeping.start()
         stack.callback(housekeeping.stop)
@@ -219,6 +222,7 @@ def _target(one: TargetConfig, told: EngineConfig, shelf: DriverShelf) -> Target
         store.kind,
         partial(_hypervisor, one, store, folder),
         _converter(one, told, shelf),
+        folder,
     )
 
 

@@ -182,6 +182,7 @@ def _target(target: TargetStatus, snapshot: Snapshot) -> TargetView:
             *([target.outlook] if target.outlook else []),
             *(" ".join(part for part in (f.text, f.remedy) if part) for f in target.findings),
         ],
+        looked_at=target.looked_at,
     )
 
 

@@ -101,10 +101,7 @@ class DiskView(msgspec.Struct, kw_only=True):
 
 
 class RunView(msgspec.Struct, kw_only=True):
-    """A started VM. `serial`: safe lines, newest last; `power`: off, on, paused, crashed.
-
-    `guest`: sentences on what its tools and its hypervisor say, safe to show.
-    """
+    """A started VM. `serial`: safe lines, newest last; `guest`: what tools and target say."""
 
     point: str
     since: datetime
@@ -243,7 +240,7 @@ class MetricsView(msgspec.Struct, kw_only=True):
 
 
 class TargetView(View, kw_only=True):
-    """Topic `targets`; `id` is the target's name."""
+    """Topic `targets`; `id`: the name; `looked_at`: when it was last checked by night."""
 
     kind: str
     state: str
@@ -254,6 +251,7 @@ class TargetView(View, kw_only=True):
     reserve: int | None = None
     standbys: int = 0
     findings: list[str] = []
+    looked_at: datetime | None = None
 
 
 class JournalView(View, kw_only=True):

@@ -25,7 +25,12 @@ from engine.ports import DriverSource, Finding
 
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
-    """A target as last seen. `problem`: why it cannot be used, a sentence; empty when it can."""
+    """A target as last seen.
+
+    Attributes:
+        problem: Why it cannot be used, a sentence; empty when it can.
+        looked_at: When its preflight last ran by night; None: not yet.
+    """
 
     name: str
     kind: str
@@ -37,6 +42,7 @@ class TargetStatus:
     findings: Sequence[Finding]
     reserve: int | None = None
     outlook: str = ""
+    looked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

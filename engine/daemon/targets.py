@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
 
+from engine.daemon.nightly import findings_from_json, findings_to_json
 from engine.daemon.service import TargetStatus
+from engine.local.durable import durable_replace, make_folder, open_folder, read_bounded
 from engine.model.errors import Failure, HypervisorError, Problem
 from engine.ports import Converter, DiskChain, Finding, Hypervisor, Store
 
 log = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 60.0
+_FILE, _LARGEST = "findings.json", 1 << 20
 
 
 class Target:
@@ -26,15 +32,24 @@ class Target:
         store_kind: str,
         opener: Callable[[], Hypervisor],
         converter: Converter,
+        folder: Path | None = None,
     ) -> None:
-        """Know everything, open nothing."""
+        """Know everything, open nothing.
+
+        Args:
+            folder: Keeps what was found last; None: it is forgotten with this object.
+        """
         self.converter = converter
         self.name, self.kind, self.store, self._store_kind = name, kind, store, store_kind
         self._opener = opener
         self._lock = threading.Lock()
         self._hypervisor: Hypervisor | None = None
         self._problem: Problem | None = None
-        self._findings: Sequence[Finding] = ()
+        self._folder = folder
+        self.findings: Sequence[Finding] = ()
+        self.looked_at: datetime | None = None
+        """When somebody last looked, aware; None: never."""
+        self._take_up()
 
     def chain(self, standby: str) -> DiskChain:
         """Return the layer tree of a standby on this target."""
@@ -52,11 +67,56 @@ class Target:
     def _open(self) -> None:
         try:
             self._hypervisor = self._opener()
-            self._findings = self._hypervisor.preflight()
+            self.findings = self._hypervisor.preflight()
             self._problem = None
         except Failure as failure:
             self._problem = failure.problem
             log.warning("target %s: %s", self.name, failure)
+
+    def look(self, now: datetime) -> None:
+        """Run the preflight again, opening the hypervisor when it is not; keep what is found."""
+        with self._lock:
+            if self._hypervisor is None:
+                self._open()
+            else:
+                try:
+                    self.findings = self._hypervisor.preflight()
+                    self._problem = None
+                except Failure as failure:
+                    self._problem = failure.problem
+                    log.warning("target %s: %s", self.name, failure)
+            self.looked_at = now
+        self._keep()
+
+    @property
+    def problem(self) -> str:
+        """Return why it cannot be used, a sentence; empty when it can."""
+        return str(self._problem) if self._problem else ""
+
+    def _keep(self) -> None:
+        """Write down what was found, so that a restart knows what is new."""
+        if self._folder is None or self.looked_at is None:
+            return
+        told = {"at": self.looked_at.isoformat(), "findings": findings_to_json(self.findings)}
+        try:
+            make_folder(self._folder)
+            with open_folder(self._folder) as folder:
+                durable_replace(folder, _FILE, json.dumps(told).encode())
+        except OSError as error:
+            log.warning("findings of target %s are not kept: %s", self.name, error)
+
+    def _take_up(self) -> None:
+        if self._folder is None:
+            return
+        try:
+            told = json.loads(read_bounded(self._folder / _FILE, _LARGEST))
+            at = datetime.fromisoformat(told["at"])
+            self.findings = findings_from_json(told["findings"])
+            self.looked_at = at if at.tzinfo is not None else None
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            log.warning("findings of target %s cannot be read: %s", self.name, error)
 
     def opened(self) -> Hypervisor | None:
         """Return the hypervisor if it is open, without waiting."""
@@ -69,11 +129,12 @@ class Target:
             name=self.name,
             kind=self.kind,
             capabilities=hypervisor.capabilities if hypervisor else None,
-            problem=str(self._problem) if self._problem else "",
+            problem=self.problem,
             store=self._store_kind,
             store_path=str(self.store.path),
             free=self._free(),
-            findings=self._findings,
+            findings=self.findings,
+            looked_at=self.looked_at,
         )
 
     def _free(self) -> int | None:

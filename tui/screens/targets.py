@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.api.views import TargetView
-from tui.format import size
+from tui.format import moment, size
 from tui.lists import Kind, Order, arrange, natural
 from tui.look import Look
 from tui.rows import Column, Line, Span, paragraph, table, text
@@ -104,6 +104,8 @@ def _about(look: Look, one: TargetView) -> list[Line]:
         told += paragraph(
             "Slow", "no usable KVM here: VMs run emulated, many times slower than hardware", width
         )
+    if one.looked_at is not None:
+        told += paragraph("Checked", f"{moment(one.looked_at, look.zone)}, each night again", width)
     for finding in one.findings:
         told += paragraph("Found", finding, width, tone=Tone.WARN)
     return told if one.findings else [*told, *paragraph("Found", "nothing wrong", width)]

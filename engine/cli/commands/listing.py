@@ -108,7 +108,17 @@ def targets(context: Context) -> int:
     if output.as_json:
         output.object(items=found)
         return 0
-    heads = ["TARGET", "KIND", "STATE", "ACCELERATOR", "STORE", "PATH", ">FREE", ">STANDBYS"]
+    heads = [
+        "TARGET",
+        "KIND",
+        "STATE",
+        "ACCELERATOR",
+        "STORE",
+        "PATH",
+        ">FREE",
+        ">STANDBYS",
+        "CHECKED",
+    ]
     rows = [
         [
             one.id,
@@ -119,6 +129,7 @@ def targets(context: Context) -> int:
             one.store_path,
             size(one.free),
             str(one.standbys),
+            f"{one.looked_at.astimezone():%Y-%m-%d %H:%M}" if one.looked_at else "-",
         ]
         for one in found
     ]
