@@ -15,7 +15,8 @@ from engine.model.images import RecoveryPoint
 from engine.model.retention import Retention
 from engine.model.slots import Limits
 from engine.state.memory import MemoryState
-from tests.bench.hub import DISK, START, Files, Images, Site, recovery_points, standbys
+from tests.bench.largehub import Files, Images
+from tests.bench.largesite import DISK, START, Site, recovery_points, standbys
 
 
 def sized(point: RecoveryPoint, rate: float, density: float) -> RecoveryPoint:

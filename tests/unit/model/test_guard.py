@@ -13,7 +13,7 @@ import pytest
 from engine.model import guard as guarding
 from engine.model.guard import GUARD, Increment, guard, increments_of
 from engine.model.images import PointId
-from tests.bench.hub import recovery_points
+from tests.bench.largesite import recovery_points
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DISK = 200 << 30

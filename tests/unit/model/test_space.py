@@ -11,7 +11,7 @@ from engine.model.space import MARGIN, Room, forecast, growth, need, short
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.work import Job, JobId, JobKind, JobStatus, WantedJob
-from tests.bench.hub import PAGE, START, made_of, recovery_points
+from tests.bench.largesite import PAGE, START, made_of, recovery_points
 
 MIB, GIB = 1 << 20, 1 << 30
 

@@ -1,0 +1,79 @@
+"""How long a large site's decisions take, without an engine around them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC
+from statistics import median
+from typing import TypeVar
+
+from engine.model import planner
+from engine.model.memo import Memo
+from engine.model.points import BootPoint, Stage
+from engine.model.work import Job, JobId, JobStatus, WantedJob
+from engine.state.memory import MemoryState
+from tests.bench.largesite import START, Site, picture, standbys
+
+
+def plan(site: Site, rounds: int) -> dict[str, float]:
+    """Return how long decisions take, in milliseconds.
+
+    `points`: which boot points are missing, with all increments waiting. `first`: the first
+    decision on a picture never seen before. `next`: each one after it, one job having ended
+    between.
+    """
+    known, state = standbys(site), picture(site)
+    sources = {name: f"{name}-uuid" for name in known}
+    store, memo = MemoryState(), Memo()
+    with store.write() as tx:
+        tx.save_recovery_points(list(state.recovery_points.values()))
+        for point in state.boot_points.values():
+            tx.save_boot_point(point)
+
+    def new() -> Sequence[BootPoint]:
+        return planner.new_boot_points(known, sources, store.read(), START, UTC, memo)
+
+    def jobs() -> Sequence[WantedJob]:
+        return planner.next_jobs(known, store.read(), START, limits, memo=memo)
+
+    limits = planner.Limits(jobs=2)
+    points, fresh = _timed(new)
+    assert len(fresh) == site.machines * site.waiting, len(fresh)
+    with store.write() as tx:
+        for point in fresh:
+            tx.save_boot_point(point)
+    again, none = _timed(new)
+    first, _ = _timed(jobs)
+    later = []
+    for _ in range(rounds):
+        took, none = _timed(new)
+        assert not none
+        more, wanted = _timed(jobs)
+        assert len(wanted) == limits.jobs
+        later.append(took + more)
+        _make(store, wanted[0])
+    told = {"points": points, "first": again + first, "next": median(later)}
+    return {f"plan_{key}_ms": value for key, value in told.items()}
+
+
+_Made = TypeVar("_Made")
+
+
+def _timed(work: Callable[[], _Made]) -> tuple[float, _Made]:
+    """Return the milliseconds of this thread that some work took, and what it gave."""
+    began = time.thread_time()
+    made = work()
+    return (time.thread_time() - began) * 1000, made
+
+
+def _make(store: MemoryState, wanted: WantedJob) -> None:
+    """Store what a SYNC leaves."""
+    with store.write() as tx:
+        point = store.read().boot_points[wanted.boot_point]  # type: ignore[index]  # a SYNC has one
+        for stage in (Stage.APPLYING, Stage.CONVERTING, Stage.READY):
+            point = replace(point, stage=stage, has_trunk=True)
+            tx.save_boot_point(point)
+        done = Job(JobId(0), wanted.kind, wanted.standby, point.id, JobStatus.DONE, START)
+        tx.add_job(done)
