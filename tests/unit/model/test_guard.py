@@ -101,12 +101,17 @@ def test_a_year_has_at_most_one_false_alarm_a_machine() -> None:
     alarms = 0
     for seed in range(12):
         judged: list[guarding.Judged] = []
+        past = guarding._Past()
         for one in life(seed, 365, 4 if seed % 4 == 0 else 1):
-            judged = judged[-guarding.LONGEST :]
-            judged.append(guarding._judge(one, judged, None))
+            judged.append(guarding._judge(one, past, None))
+            past.add(judged[-1])
             if guarding._alarm(judged[-guarding.WINDOW :]):
                 alarms += 1
                 judged = [guarding.Judged(known.increment, is_known=True) for known in judged]
+                past = guarding._Past(judged)
+            if past.count > 2 * guarding.LONGEST:
+                judged = judged[-guarding.LONGEST :]
+                past = guarding._Past(judged)
     assert alarms <= 12
 
 
@@ -147,3 +152,39 @@ def test_only_increments_of_the_folder_that_tell_their_size_are_judged() -> None
     found = increments_of([silent, merged, first, full], "/images/erp")
     assert [one.point for one in found] == [first.id]
     assert increments_of([first], "/images/web") == []
+
+
+def slowly(history: Sequence[Increment], released: datetime | None) -> list[guarding.Judged]:
+    """Judge each increment by a look at all those before it."""
+    found: list[guarding.Judged] = []
+    for one in history:
+        if released and one.arrived_at and one.arrived_at <= released:
+            found.append(guarding.Judged(one, is_known=True))
+            continue
+        usual = [j.increment for j in found[: -guarding.WINDOW] if j.evidence < 3]
+        newest = found[-guarding.WINDOW :]
+        usual += [j.increment for j in newest if j.is_known or not j.evidence]
+        if len(usual) < guarding.ENOUGH:
+            odd = 2 * (one.rate > 0.3 and one.density > 0.9 and bool(found))
+            found.append(guarding.Judged(one, odd, odd, usual_density=1.0))
+            continue
+        rates = sorted(past.rate for past in usual)
+        weighty = [past for past in usual if past.changed >= 4 << 20] or usual
+        densities = sorted(past.density for past in weighty)
+        p95, median = rates[int(0.95 * (len(rates) - 1))], densities[len(densities) // 2]
+        volume = guarding._volume(one.rate, p95, rates[len(rates) // 2])
+        dense = guarding._dense(one, densities, median, rates)
+        known = any(p.rate * 1.25 >= one.rate and p.density + 0.06 >= one.density for p in usual)
+        found.append(guarding.Judged(one, volume, dense, p95, median, known))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_usual_is_kept_as_it_would_be_found_anew(seed: int) -> None:
+    """Released or not, small increments among them, each is judged as by a look at all before."""
+    rnd = Random(seed)
+    history = life(seed, 40, 2) + [
+        increment(80 + n, rnd.choice([1e-6, 0.01, 0.3]), rnd.choice([0.4, 1.0])) for n in range(40)
+    ]
+    released = history[30].arrived_at if seed % 2 else None
+    assert list(guard(history, released).judged) == slowly(history, released)
