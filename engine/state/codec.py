@@ -7,6 +7,7 @@ neither SQLite nor PostgreSQL would take.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +30,9 @@ from engine.model.work import Job, JobId, JobKind, JobStatus, JournalLine, Run, 
 
 _BIGGEST = 2**63 - 1
 _BOOT_POINT = tuple(field.name for field in fields(BootPoint))
+_MAYBE = ("ready_at", "failed_at", "proven_at")
+_STAGES = {stage.value: stage for stage in Stage}
+_QUICK = msgspec.json.Decoder(RecoveryPoint)
 
 
 def time_out(moment: datetime) -> str:
@@ -93,7 +97,24 @@ def recovery_point_out(point: RecoveryPoint) -> dict[str, object]:
 
 
 def recovery_point_in(body: str) -> RecoveryPoint:
-    """Read the body of a recovery point's row."""
+    """Read the body of a recovery point's row.
+
+    At 15,000 points the quick way is a sixth of the slow one, which takes all that was ever stored:
+    surrogates (file names that are no UTF-8) among it.
+    """
+    try:
+        point = _QUICK.decode(body)
+    except msgspec.MsgspecError:
+        return _slowly(body)
+    # Nobody else has the point yet; `replace` would cost as much again as reading it.
+    object.__setattr__(point, "disks", tuple(point.disks))
+    object.__setattr__(point, "replaces", tuple(point.replaces))
+    nics = tuple(replace(nic, addresses=tuple(nic.addresses)) for nic in point.hints.nics)
+    object.__setattr__(point.hints, "nics", nics)
+    return point
+
+
+def _slowly(body: str) -> RecoveryPoint:
     told = json.loads(body)
     told["parent"] = None if told["parent"] is None else PointId(told["parent"])
     told["taken_at"] = time_in(told["taken_at"])
@@ -146,22 +167,18 @@ def boot_point_out(point: BootPoint) -> dict[str, object]:
     }
 
 
-def boot_point_in(row: RowMapping) -> BootPoint:
-    """Read the row of a boot point."""
+def boot_point_in(row: Mapping[str, Any]) -> BootPoint:
+    """Read the row of a boot point, by the names of the columns."""
     told = dict(row)
-    return BootPoint(
-        **told
-        | {
-            "stage": Stage(row["stage"]),
-            "taken_at": time_in(row["taken_at"]),
-            "created_at": time_in(row["created_at"]),
-            "ready_at": _maybe_in(row["ready_at"]),
-            "failed_at": _maybe_in(row["failed_at"]),
-            "proven_at": _maybe_in(row["proven_at"]),
-            "has_trunk": bool(row["has_trunk"]),
-            "asked": bool(row["asked"]),
-        }
-    )
+    told["stage"] = _STAGES[told["stage"]]
+    told["taken_at"] = time_in(told["taken_at"])
+    told["created_at"] = time_in(told["created_at"])
+    for key in _MAYBE:
+        if told[key] is not None:
+            told[key] = time_in(told[key])
+    told["has_trunk"] = bool(told["has_trunk"])
+    told["asked"] = bool(told["asked"])
+    return BootPoint(**told)
 
 
 def job_out(job: Job) -> dict[str, object]:

@@ -279,13 +279,14 @@ def _load(connection: Connection) -> State:
     """Read the whole picture; the caller's transaction makes it one moment's."""
     arrived = schema.recovery_points
     bodies = connection.execute(select(arrived.c.body).order_by(arrived.c.id)).scalars()
-    made = connection.execute(_newest_boot_points()).mappings()
+    made = connection.execute(_newest_boot_points())
+    columns = tuple(made.keys())
     work = connection.execute(_newest_jobs()).mappings()
     started = connection.execute(select(schema.runs)).mappings()
     raised = connection.execute(select(schema.alerts).order_by(schema.alerts.c.key)).mappings()
     return picture(
-        [codec.recovery_point_in(body) for body in bodies],
-        [codec.boot_point_in(row) for row in made],
+        [codec.recovery_point_in(body) for body in bodies.all()],
+        [codec.boot_point_in(dict(zip(columns, row, strict=True))) for row in made.all()],
         [codec.job_in(row) for row in work],
         [codec.run_in(row) for row in started],
         _counted(connection, schema.NEXT_BOOT_POINT, 1),
@@ -319,7 +320,7 @@ def _newest_jobs() -> Select[tuple[object, ...]]:
 def _boot_point(connection: Connection, point: BootPointId) -> BootPoint | None:
     query = select(schema.boot_points).where(schema.boot_points.c.id == point)
     row = connection.execute(query).mappings().first()
-    return None if row is None else codec.boot_point_in(row)
+    return None if row is None else codec.boot_point_in(dict(row))
 
 
 def _changes(connection: Connection) -> int:
