@@ -19,7 +19,7 @@ from functools import partial
 
 from engine.daemon.given import Settings, StandbyFiles, Watcher
 from engine.daemon.guarding import watch_all
-from engine.daemon.intake import Intake, gaps, unaffected
+from engine.daemon.intake import Intake
 from engine.daemon.pauses import end_pauses
 from engine.daemon.performer import Performer
 from engine.daemon.picture import Picture
@@ -27,14 +27,15 @@ from engine.daemon.rooms import Rooms
 from engine.daemon.runner import Runner
 from engine.daemon.targets import Target
 from engine.daemon.upkeep import upkeep_of_all
+from engine.daemon.views import Views, match, owners
 from engine.model import planner
 from engine.model.errors import Failure, Problem
-from engine.model.images import ImageSet, RootView
+from engine.model.images import RootView
 from engine.model.layers import Layer, LayerName
 from engine.model.machine import VMRef
 from engine.model.memo import Memo
 from engine.model.points import BootPoint, Stage
-from engine.model.slots import choose
+from engine.model.slots import RANKS, choose
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.work import Job, JobId, JobStatus, Severity, WantedJob
@@ -45,6 +46,8 @@ log = logging.getLogger(__name__)
 TURN_S = 5.0
 PULSE_S = 1.0
 IDLE_TURNS = 3
+LOOKED_S = 0.25
+"""While layers are looked at for the first time, the loop turns so often because of that."""
 
 
 class Engine:
@@ -72,7 +75,8 @@ class Engine:
         self.layers: dict[str, Mapping[LayerName, Layer]] = {}
         self.lock = threading.RLock()
         self._intake = Intake(state)
-        self._fresh_views: dict[str, RootView] = {}
+        self._fresh_views = Views()
+        self._unseen: set[str] = set()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._watcher: Watcher | None = None
@@ -96,6 +100,7 @@ class Engine:
             watcher.add_root(root)
         for target in self.targets.values():
             self._thread(f"open-{target.name}", partial(self._open, target))
+            self._thread(f"layers-{target.name}", partial(self._look_at, target))
         self.rooms.look(self)
         self._thread("pulse", self._pulse)
         self._thread("loop", self._loop)
@@ -140,7 +145,7 @@ class Engine:
     def on_view(self, view: RootView) -> None:
         """Take a scan's result; called from scanning threads."""
         with self.lock:
-            self._fresh_views[view.root] = view
+            self._fresh_views.put(view)
         self.wake()
 
     # --- definitions ------------------------------------------------------------------------
@@ -172,6 +177,7 @@ class Engine:
         with self.lock:
             if standby is None:
                 self.memo.forget(name)
+                self._unseen.discard(name)
                 gone = self.standbys.pop(name, None)
                 self.sources.pop(name, None)
                 self.layers.pop(name, None)
@@ -212,8 +218,26 @@ class Engine:
             for point in planner.interrupted(state):
                 tx.save_boot_point(point)
             tx.write_journal(now, Severity.INFO, "", "engine.started", "The engine started.")
-        for name in self.standbys:
-            self.refresh_layers(name)
+        with self.lock:
+            self._unseen = {n for n, s in self.standbys.items() if s.target in self.targets}
+
+    def _look_at(self, target: Target) -> None:
+        """Look at the layers on a target for the first time; who was looked at is worked on."""
+        mine = [s for s in list(self.standbys.values()) if s.target == target.name]
+        told = None
+        for standby in sorted(mine, key=lambda one: RANKS[one.priority]):
+            if self._stopping.is_set():
+                return
+            try:
+                self.refresh_layers(standby.name)
+            except Exception:
+                log.exception("layers of %s", standby.name)
+            with self.lock:
+                self._unseen.discard(standby.name)
+            if told is None or self.clock.monotonic() - told > LOOKED_S:
+                told = self.clock.monotonic()
+                self.wake()
+        self.wake()
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
@@ -233,50 +257,41 @@ class Engine:
         busy |= self._plan_points()
         busy |= self._plan_jobs()
         live = bool(self.runner.running()) or any(self.state.read().live_jobs())
-        quiet = not busy and not live and self._watcher is not None and self._watcher.settled()
+        still = not (busy or live or self._unseen or self._fresh_views)
+        quiet = still and self._watcher is not None and self._watcher.settled()
         self._quiet_turns = self._quiet_turns + 1 if quiet else 0
         if busy:
             self.picture.touch()
 
     def _take_views(self) -> bool:
         with self.lock:
-            views, self._fresh_views = self._fresh_views, {}
-            self.roots.update(views)
-            rematch, self._rematch = bool(views) or self._rematch, False
-            if rematch:
-                self._match()
-            owners = self._owners()
+            views, rematch = self._fresh_views.batch(), self._rematch
+            self.roots.update({view.root: view for view in views})
+            self._rematch = False
+            here = {view.root for view in views}
+            names = [n for n, s in self.standbys.items() if rematch or s.images in here]
+            match(self, self.state.read(), names)
+            followers = owners(self, views)
         if views:
-            self._intake.take(list(views.values()), owners, self.clock.now())
-        return rematch
-
-    def _match(self) -> None:
-        """Find the image set each standby follows, or say why there is none."""
-        state = self.state.read()
-        made = {p.recovery_point for p in state.boot_points.values()}
-        for name, standby in self.standbys.items():
-            view = self.roots.get(standby.images)
-            sets: Sequence[ImageSet] = view.sets if view is not None else ()
-            found = planner.match_source(standby, sets)
-            if found.machine_uuid:
-                self.sources[name] = found.machine_uuid
-            mine = [s for s in sets if s.machine_uuid == found.machine_uuid]
-            missing = [text for s in mine for text in gaps(s, made).values()]
-            missing += [unaffected(state.ready(name))] if missing else []
-            self.waiting[name] = [found.problem, *missing] if found.problem else missing
-
-    def _owners(self) -> dict[str, str]:
-        by_machine = {uuid: name for name, uuid in self.sources.items()}
-        return {
-            s.id: by_machine.get(s.machine_uuid, "") for v in self.roots.values() for s in v.sets
-        }
+            try:
+                self._intake.take(views, followers, self.clock.now())
+            except Failure:
+                with self.lock:
+                    self._fresh_views.back(views)
+                raise
+        if self._fresh_views:
+            self.wake()
+        return rematch or bool(views)
 
     def _plan_points(self) -> bool:
         with self.lock:
-            if not self._due(self.state.read()):
+            seen = self.state.read()
+            due = self._due(seen)
+            if not due:
                 return False
             with self.state.write() as tx:
-                for point in self._due(tx.state()):
+                state = tx.state()
+                for point in due if state.is_like(seen) else self._due(state):
                     tx.save_boot_point(point)
         return True
 
@@ -290,9 +305,8 @@ class Engine:
             watch_all(self, state)
             now, upkeep = self.clock.now(), upkeep_of_all(self, state)
             calendar, limits = self.settings.calendar, self._limits
-            wishes = planner.wanted_jobs(
-                self.standbys, state, now, limits, upkeep, calendar, self.memo
-            )
+            seen = {n: s for n, s in self.standbys.items() if n not in self._unseen}
+            wishes = planner.wanted_jobs(seen, state, now, limits, upkeep, calendar, self.memo)
             choice = choose(wishes, self.standbys, state, limits, self.rooms.known)
             self.rooms.tell(self, choice.cramped)
             wanted = choice.jobs

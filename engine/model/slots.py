@@ -22,7 +22,8 @@ from engine.model.work import Job, JobKind, WantedJob
 SLOTTED = frozenset({JobKind.SYNC, JobKind.APPLY, JobKind.RETIRE})
 """Kinds that need a slot; what an operator asks for by hand goes before all of them."""
 
-_RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+"""The lower goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def in_turn(
         last = served.get(one.standby, 0)
         if last <= since:
             return -1, last, False, 0, one.standby
-        priority = _RANKS[standbys[one.standby].priority]
+        priority = RANKS[standbys[one.standby].priority]
         return priority, 0, one.kind is JobKind.RETIRE, last, one.standby
 
     return sorted(wanted, key=rank)
