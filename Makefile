@@ -2,7 +2,7 @@
 # `make run` and `make test` need nothing but git, make and Python 3.11 or newer on Debian 12 or 13.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-nightly lint fix bench lock clean
+.PHONY: help setup run stop test test-nightly lint fix bench lock words clean
 SITE ?= sample-site
 BOOTPOINT := .venv/bin/bootpoint
 
@@ -14,6 +14,7 @@ help:
 	@echo "make lint, fix     the checks without the tests; repair what can be repaired by itself"
 	@echo "make bench         measure against zstd, qemu-img and virt-v2v on this machine"
 	@echo "make lock          write lock/*.txt anew (UPGRADE=1: newest versions)"
+	@echo "make words         collect the console's words and merge them into each language"
 	@echo "make clean         stop, then remove .venv, the sample site and everything made here"
 
 setup:
@@ -49,6 +50,9 @@ bench:
 
 lock:
 	@.ci/lock $(if $(UPGRADE),--upgrade)
+
+words:
+	@.ci/words
 
 clean: stop
 	rm -rf .venv $(SITE) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

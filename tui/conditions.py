@@ -8,6 +8,8 @@ from __future__ import annotations
 from engine.api.views import PointView
 from tui.look import Look
 from tui.state import LIVE_JOBS, Fleet
+from tui.tones import STAGES, UNKNOWN
+from tui.words import _
 
 REPORTS = frozenset({"guest", "ledger", "dry run"})
 """Text that the engine was asked for, about one boot point."""
@@ -30,31 +32,36 @@ def held(fleet: Fleet, look: Look) -> bool:
 
 def no_machine(fleet: Fleet, look: Look) -> str:
     """Say that no machine is chosen."""
-    return "" if look.machine in fleet.machines else "Choose a machine first."
+    return "" if look.machine in fleet.machines else _("Choose a machine first.")
 
 
 def no_start(fleet: Fleet, look: Look) -> str:
     """Say why no VM can be started from here."""
     machine = fleet.machines.get(look.machine)
     if machine is None:
-        return "Choose a machine first."
+        return _("Choose a machine first.")
     point = point_of(look)
     detail = fleet.details.get(machine.id)
     if point and detail is not None:
         found = next((one for one in detail.points if one.id == point), None)
         if found is not None and found.obstacle:
-            return f"{point} is not bootable. Enter says why. Choose one marked +."
+            return _("{point} is not bootable. Enter says why. Choose one marked +.", point=point)
         if found is not None and found.stage != "ready":
-            return f"{point} is {found.stage} and cannot start. Choose one marked +."
+            return _(
+                "{point} cannot start: {stage}. Choose one marked +.",
+                point=point,
+                stage=_(STAGES.get(found.stage, UNKNOWN).words),
+            )
     if not machine.can_start:
-        return f"{machine.id} has no boot point that can start."
+        return _("{machine} has no boot point that can start.", machine=machine.id)
     return ""
 
 
 def no_row(fleet: Fleet, look: Look) -> str:
     """Say that there is no row to open."""
     there = {"fleet": fleet.machines, "sets": fleet.sets, "new": fleet.sets}.get(look.place)
-    return "There is nothing to open." if there is not None and look.chosen not in there else ""
+    nothing = there is not None and look.chosen not in there
+    return _("There is nothing to open.") if nothing else ""
 
 
 def has_rows(fleet: Fleet, look: Look) -> bool:
@@ -76,7 +83,7 @@ def no_job(fleet: Fleet, look: Look) -> str:
     """Say that no live job is chosen."""
     job = fleet.jobs.get(look.chosen)
     if job is None or job.status not in LIVE_JOBS:
-        return "Choose a job that runs or waits."
+        return _("Choose a job that runs or waits.")
     return ""
 
 
@@ -89,7 +96,7 @@ def point(fleet: Fleet, look: Look) -> PointView | None:
 
 def no_point(fleet: Fleet, look: Look) -> str:
     """Say that no boot point is chosen."""
-    return "" if point(fleet, look) is not None else "Choose a boot point first."
+    return "" if point(fleet, look) is not None else _("Choose a boot point first.")
 
 
 def pinned(fleet: Fleet, look: Look) -> bool:
@@ -102,9 +109,11 @@ def no_trunk(fleet: Fleet, look: Look) -> str:
     """Say why the boot point cannot be converted."""
     found = point(fleet, look)
     if found is None:
-        return "Choose a boot point first."
+        return _("Choose a boot point first.")
     if found.stage not in ("ready", "failed"):
-        return f"{found.id} is {found.stage}: its disks are not copied completely yet."
+        return _(
+            "{point} is not converted yet: its disks are not copied completely.", point=found.id
+        )
     return ""
 
 
@@ -112,10 +121,15 @@ def no_ledger(fleet: Fleet, look: Look) -> str:
     """Say why the boot point has no ledger."""
     found = point(fleet, look)
     if found is None:
-        return "Choose a boot point first."
+        return _("Choose a boot point first.")
     if found.obstacle:
-        return f"{found.id} is not bootable, so nothing was changed in it. Enter says why."
-    return "" if found.stage == "ready" else f"{found.id} is {found.stage}: it has no ledger."
+        return _(
+            "{point} is not bootable, so nothing was changed in it. Enter says why.",
+            point=found.id,
+        )
+    if found.stage == "ready":
+        return ""
+    return _("{point} has no ledger: it was not converted yet.", point=found.id)
 
 
 def point_of(look: Look) -> str:

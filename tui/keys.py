@@ -25,6 +25,7 @@ from tui.conditions import (
 )
 from tui.look import Look
 from tui.state import Fleet
+from tui.words import N_, _
 
 ROLES = ("viewer", "operator", "admin")
 FORBIDDEN = frozenset(
@@ -48,8 +49,8 @@ EVERYWHERE = frozenset(
 OPENING = frozenset(
     {"fleet", "machine", "jobs", "sets", "menu", "plan", "new", "form", "refused", "help"}
 )
-OPENS = {"plan": "choose", "new": "choose", "form": "change", "menu": "do it"}
-OPENS |= dict.fromkeys(("refused", "help"), "back")
+OPENS = {"plan": N_("choose"), "new": N_("choose"), "form": N_("change"), "menu": N_("do it")}
+OPENS |= dict.fromkeys(("refused", "help"), N_("back"))
 """What Enter does, where it does not open something."""
 CALM = EVERYWHERE - {"plan", "form", "new", "refused"}
 """Everywhere but where something is being decided."""
@@ -62,7 +63,8 @@ class Key:
     Attributes:
         id: Name of the action; users remap keys by it.
         keys: As Textual names them; `sign`: as the operator reads them.
-        words: For the line of keys, short; `says`: for the help, a sentence.
+        words: For the line of keys, short; `says`: for the help, a sentence. Both are in English
+            here and looked up in the operator's language when they are shown.
         role: The least role that may, empty: anybody.
         changes: True when it leads to a change (always over a second screen).
         why_not: A sentence when it does not work now, else empty.
@@ -192,7 +194,7 @@ TABLE: tuple[Key, ...] = (
         "serial",
         "the serial line of the VM that runs",
         places=frozenset({"fleet", "machine", "point"}),
-        why_not=lambda fleet, look: "" if runs(fleet, look) else "No VM of it runs now.",
+        why_not=lambda fleet, look: "" if runs(fleet, look) else _("No VM of it runs now."),
         when=runs,
         rank=4,
     ),
@@ -204,7 +206,7 @@ TABLE: tuple[Key, ...] = (
         "type at the serial line; Ctrl-] ends it",
         places=frozenset({"run", "picture"}),
         role="operator",
-        why_not=lambda fleet, look: "" if runs(fleet, look) else "No VM of it runs now.",
+        why_not=lambda fleet, look: "" if runs(fleet, look) else _("No VM of it runs now."),
         when=runs,
         command="bootpoint serial MACHINE --attach",
         rank=4,
@@ -216,7 +218,7 @@ TABLE: tuple[Key, ...] = (
         "screen",
         "what the guest shows on its screen",
         places=frozenset({"run", "picture"}),
-        why_not=lambda fleet, look: "" if runs(fleet, look) else "No VM of it runs now.",
+        why_not=lambda fleet, look: "" if runs(fleet, look) else _("No VM of it runs now."),
         command="bootpoint screen MACHINE",
         rank=5,
     ),
@@ -227,7 +229,7 @@ TABLE: tuple[Key, ...] = (
         "save",
         "save the picture as a PNG file",
         places=frozenset({"picture"}),
-        why_not=lambda fleet, look: "" if runs(fleet, look) else "No VM of it runs now.",
+        why_not=lambda fleet, look: "" if runs(fleet, look) else _("No VM of it runs now."),
         command="bootpoint screen MACHINE --save FILE",
         rank=6,
     ),
@@ -412,7 +414,7 @@ def refusal(key: Key, fleet: Fleet, look: Look) -> str:
     if why:
         return why
     if key.changes and fleet.link.is_lost:
-        return "The engine does not answer, so nothing can be asked of it."
+        return _("The engine does not answer, so nothing can be asked of it.")
     return key.why_not(fleet, look)
 
 
@@ -421,9 +423,11 @@ def too_low(key: Key, fleet: Fleet, look: Look) -> str:
     if not key.role or ROLES.index(key.role) <= _rank(fleet.role):
         return ""
     if look.read_only:
-        return "This console was opened read-only: it only looks."
-    return (
-        f"You are {fleet.role}; this needs {key.role}, which the group bootpoint-{key.role}s gives."
+        return _("This console was opened read-only: it only looks.")
+    return _(
+        "You are {role}; this needs {needed}, which the group bootpoint-{needed}s gives.",
+        role=fleet.role,
+        needed=key.role,
     )
 
 

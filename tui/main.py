@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui import terminal
+from tui import preferences, terminal, words
 
 if TYPE_CHECKING:
     from tui.state import Fleet
@@ -21,6 +22,7 @@ def main(
     read_only: bool = False,
     offline: Path | None = None,
     driver: str = "steady",
+    lang: str = "",
 ) -> int:
     """Open the console and return its exit code.
 
@@ -30,6 +32,7 @@ def main(
         offline: Picture to show until the engine answers (JSON of `views.LastView`), if it exists.
         driver: `stock` takes Textual's own driver, anything else ours, which survives bad bytes,
             a lost terminal and signals.
+        lang: Language asked for, such as `ja`; empty: by the operator's choice or environment.
 
     Returns:
         0 when the operator left, 1 when no full screen is possible here, 128 + N after signal N.
@@ -37,11 +40,13 @@ def main(
     # Textual draws on standard error, so that is what must be a terminal.
     kind = terminal.look(sys.stdin, sys.stderr, os.environ)
     if kind.is_plain:
+        _speak(terminal.lines(os.environ), lang)
         if not sys.stdin.isatty():
             sys.stdout.write(terminal.advice(kind) + "\n")
             return NO_TERMINAL
         why = f"{kind.why} So it goes line by line; the same by: bootpoint plain"
-        return plain(socket, read_only=read_only, offline=offline, why=why)
+        return plain(socket, read_only=read_only, offline=offline, why=why, lang=lang)
+    kind = _speak(kind, lang)
     os.environ.update(terminal.settings(kind))
     from tui.app import Console
     from tui.core import Setup
@@ -55,20 +60,31 @@ def main(
 
 
 def plain(
-    socket: Path, *, read_only: bool = False, offline: Path | None = None, why: str = ""
+    socket: Path,
+    *,
+    read_only: bool = False,
+    offline: Path | None = None,
+    why: str = "",
+    lang: str = "",
 ) -> int:
     """Hold the console's conversation line by line, on any terminal or pipe, without Textual.
 
     Args:
-        socket, read_only, offline: As for `main`.
+        socket, read_only, offline, lang: As for `main`.
         why: A sentence said first.
     """
     from tui import line_mode
     from tui.core import Setup
 
-    kind = terminal.lines(os.environ)
+    kind = _speak(terminal.lines(os.environ), lang)
     setup = Setup(socket, kind, read_only=read_only, first=_last_known(offline), deaf_s=0.0)
     return line_mode.run(setup, why)
+
+
+def _speak(kind: terminal.Kind, lang: str) -> terminal.Kind:
+    """Speak the operator's language from now on; return the terminal with the signs it needs."""
+    words.use(preferences.language(kind, lang))
+    return kind if words.language() == words.SOURCE else replace(kind, unicode=True)
 
 
 def _last_known(path: Path | None) -> Fleet | None:

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from tui.format import cut, pad, wrap
 from tui.tones import Pixels, Tone
+from tui.words import _
 
 Span = tuple[str, Tone | Pixels]
 Line = tuple[Span, ...]
@@ -47,11 +48,14 @@ def spread(left: Line, right: Line, width: int) -> Line:
 
 
 def paragraph(label: str, words: str, width: int, *, tone: Tone = Tone.PLAIN) -> list[Line]:
-    """Return wrapped words behind a label of 13 cells, as in ` Happened     Job 12 could not …`."""
+    """Return wrapped words behind a label of 13 cells, as in ` Happened     Job 12 could not …`.
+
+    The label is looked up in the operator's language.
+    """
     if not words:
         return []
     lines = wrap(words, max(8, width - 15))
-    heads = [label] + [""] * (len(lines) - 1)
+    heads = [_(label)] + [""] * (len(lines) - 1)
     return [
         ((f" {pad(head, 12)} ", Tone.HEAD), (words, tone))
         for head, words in zip(heads, lines, strict=True)
@@ -76,6 +80,7 @@ class Column:
     """One column of a table.
 
     Attributes:
+        title: Looked up in the operator's language when it is shown.
         width: Cells; 0 takes what is left.
         right: Numbers stand on the right.
         least: Narrowest screen that still shows it.
@@ -97,7 +102,9 @@ class Table:
 
     def head(self) -> Line:
         """Return the line of titles."""
-        parts = [pad(self.columns[n].title, w, right=self.columns[n].right) for n, w in self._all()]
+        parts = [
+            pad(_(self.columns[n].title), w, right=self.columns[n].right) for n, w in self._all()
+        ]
         return text("   " + " ".join(parts).rstrip(), Tone.HEAD)
 
     def row(self, mark: Span, fields: Sequence[str | Span]) -> Line:

@@ -31,6 +31,8 @@ class Kind:
         unicode: True when more than ASCII may be written.
         system: Textual's name of the colour system.
         slow: A serial line: split escape sequences, few changes a second.
+        kanji: True when kana and kanji come out: UTF-8, and not Linux's own console, which has no
+            such signs in its font.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Kind:
     unicode: bool = False
     system: str = "standard"
     slow: bool = False
+    kanji: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -58,19 +61,20 @@ def look(stdin: TextIO, stdout: TextIO, environ: Mapping[str, str]) -> Kind:
     if why:
         return Kind("plain", why, colours=False)
     colours = "NO_COLOR" not in environ
+    unicode = _writes_utf8(environ)
     if _is_serial(stdin, term):
         bright = colours and not term.startswith(_SERIAL_TERMS)
-        return Kind("serial", colours=bright, slow=True)
-    unicode = _writes_utf8(environ)
+        return Kind("serial", colours=bright, slow=True, kanji=unicode)
     if term == "linux":
         return Kind("vt", colours=colours, unicode=unicode)
     name = "ssh" if "SSH_CONNECTION" in environ or "SSH_TTY" in environ else "local"
-    return Kind(name, colours=colours, unicode=unicode)
+    return Kind(name, colours=colours, unicode=unicode, kanji=unicode)
 
 
 def lines(environ: Mapping[str, str]) -> Kind:
     """Return the kind of whatever only takes lines of text: no colours, and what encodes."""
-    return Kind("plain", colours=False, unicode=_writes_utf8(environ))
+    unicode = _writes_utf8(environ)
+    return Kind("plain", colours=False, unicode=unicode, kanji=draws_blocks(environ))
 
 
 def draws_blocks(environ: Mapping[str, str]) -> bool:

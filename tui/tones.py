@@ -70,7 +70,7 @@ class Sign:
 
     mark: str
     tone: Tone
-    words: str
+    words: str = ""
 
 
 STATES = {
@@ -105,10 +105,10 @@ JOBS = {
     "cancelled": Sign("-", Tone.PLAIN, "cancelled"),
 }
 SEVERITIES = {
-    "info": Sign(" ", Tone.PLAIN, ""),
-    "note": Sign(" ", Tone.PLAIN, ""),
-    "warning": Sign("!", Tone.WARN, ""),
-    "error": Sign("X", Tone.BAD, ""),
+    "info": Sign(" ", Tone.PLAIN),
+    "note": Sign(" ", Tone.PLAIN),
+    "warning": Sign("!", Tone.WARN),
+    "error": Sign("X", Tone.BAD),
 }
 ARRIVALS = {
     "arriving": Sign(">", Tone.NOTE, "is arriving"),

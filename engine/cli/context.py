@@ -24,6 +24,7 @@ class Context:
     socket: Path | None = None
     config: Path | None = None
     read_only: bool = False
+    lang: str = ""
 
     def place(self) -> Place:
         """Return where the engine answers."""

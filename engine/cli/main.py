@@ -69,7 +69,8 @@ def _command(argv: Sequence[str]) -> int:
     return code
 
 
-_OWN = {"command", "handler", "parser", "group", "json", "socket", "config", "read_only", "color"}
+_OWN = {"command", "handler", "parser", "group"}
+_OWN |= {"json", "socket", "config", "read_only", "color", "lang"}
 
 
 def _context(told: argparse.Namespace) -> Context:
@@ -80,6 +81,7 @@ def _context(told: argparse.Namespace) -> Context:
         socket=options.get("socket"),
         config=options.get("config"),
         read_only=options.get("read_only", False),
+        lang=options.get("lang", ""),
     )
 
 

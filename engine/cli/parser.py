@@ -17,6 +17,7 @@ from engine.model.text import safe
 
 _CHOICE = re.compile(r"argument (?P<what>\S+):.*invalid choice: '(?P<word>.*?)' \(", re.DOTALL)
 _UNKNOWN = "unrecognized arguments: "
+LANGUAGES = ("en", "ja")
 ABOUT = "Bootpoint keeps standby VMs ready to start from replicated backup images."
 
 
@@ -130,6 +131,9 @@ def _global_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--read-only", action="store_true", default=off, help="change nothing")
     group.add_argument(
         "--color", choices=("auto", "never"), default=off, help="colours on a terminal"
+    )
+    group.add_argument(
+        "--lang", choices=LANGUAGES, default=off, help="language of the console and of plain"
     )
 
 

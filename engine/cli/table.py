@@ -58,7 +58,7 @@ _LOOKING = (
         "running:plain",
         (
             "bootpoint plain",
-            "bootpoint plain --read-only",
+            "bootpoint plain --lang ja",
             "bootpoint plain --socket /run/bootpoint/engine.sock",
         ),
     ),

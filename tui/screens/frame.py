@@ -18,13 +18,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tui import keys
-from tui.format import count, cut, duration, moment
+from tui.format import cut, duration, moment
 from tui.look import Look
 from tui.rows import BLANK, Line, Span, cells, fit, spread, text
 from tui.state import Fleet, raised_alerts
 from tui.tones import Tone
+from tui.words import _, ngettext
 
 LEAST_ROWS = 5
+STATUS = "systemctl status bootpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,8 @@ def _body(content: Content, look: Look, room: int) -> tuple[list[Line], int | No
 def _more(top: int, page: int, total: int) -> Line:
     above, below = top, total - top - page
     parts = [
-        f"{below} more below, PgDn" if below else "",
-        f"{above} more above, PgUp" * bool(above),
+        _("{count} more below, PgDn", count=below) if below else "",
+        _("{count} more above, PgUp", count=above) if above else "",
     ]
     return text("   " + "   ".join(part for part in parts if part))
 
@@ -161,7 +163,8 @@ def title(where: str, fleet: Fleet, look: Look) -> Line:
     place = f" > {where}" if where else ""
     left: Line = ((" bootpoint  ", Tone.HEAD), ((hello.site if hello else "") + place, Tone.PLAIN))
     raised = len(raised_alerts(fleet))
-    alarm: Line = ((f"{count(raised, 'alert')}  ", Tone.WARN),) if raised else ()
+    told = ngettext("{count} alert", "{count} alerts", raised)
+    alarm: Line = ((told + "  ", Tone.WARN),) if raised else ()
     return spread(left, (*alarm, *text(who + look.clock())), look.usable)
 
 
@@ -172,13 +175,20 @@ def banner(fleet: Fleet, look: Look) -> list[Line]:
         return []
     # Times of the link are by the console's clock, `look.now` by the engine's.
     here = look.now - fleet.skew
-    tries = f"Next try in {wait_words(fleet, look)} (try {link.tries + 1})."
+    tries = _(
+        "Next try in {wait} (try {number}).", wait=wait_words(fleet, look), number=link.tries + 1
+    )
     since = moment(link.since, look.zone).split()[-1]
     long = duration((here - link.since).total_seconds())
-    what = f" ENGINE NOT ANSWERING since {since} ({long}). LAST KNOWN STATE, nothing is live."
-    told = [what, f" {tries} {link.why}"]
+    what = _(
+        "ENGINE NOT ANSWERING since {since} ({long}). LAST KNOWN STATE, nothing is live.",
+        since=since,
+        long=long,
+    )
+    told = [f" {what}", f" {tries} {link.why}"]
     if look.height >= 20:
-        told.append(" Try: systemctl status bootpoint   VMs that run go on; nothing is undone.")
+        go_on = _("Try: {command}   VMs that run go on; nothing is undone.", command=STATUS)
+        told.append(f" {go_on}")
     return [text(line, Tone.WARN) for line in told]
 
 
@@ -196,7 +206,7 @@ def _notice(look: Look) -> Line:
 def footer(fleet: Fleet, look: Look) -> Line:
     """Return the line of keys: those that work now, as many as fit, help and leave always."""
     if look.typing:
-        return text(" TYPING AT THE GUEST   Ctrl-] ends it", Tone.LIVE)
+        return text(" " + _("TYPING AT THE GUEST   Ctrl-] ends it"), Tone.LIVE)
     ranked = sorted(
         (key for key in keys.working(fleet, look) if key.rank), key=lambda key: key.rank
     )
@@ -216,4 +226,4 @@ def footer(fleet: Fleet, look: Look) -> Line:
 
 def _shown(key: keys.Key, look: Look) -> Line:
     words = keys.OPENS.get(look.place, key.words) if key.id == "open" else key.words
-    return ((f" {key.sign}", Tone.HEAD), (f" {words} ", Tone.PLAIN))
+    return ((f" {key.sign}", Tone.HEAD), (f" {_(words)} ", Tone.PLAIN))

@@ -15,6 +15,7 @@ from tui.screens import frame
 from tui.screens.fleet import job_lines, journal_lines, next_words
 from tui.state import LIVE_JOBS, Fleet
 from tui.tones import NOT_BOOTABLE, RUNS, STAGES, UNKNOWN, Sign, Tone, state_sign
+from tui.words import _
 
 COLUMNS = (
     Column("POINT", 8),
@@ -25,13 +26,14 @@ COLUMNS = (
     Column("KEPT BECAUSE", 0, least=70),
     Column("IMAGE FILE", 34, least=110),
 )
+UNTITLED = ""
 RUNGS = (
     Column("LADDER", 8),
     Column("DATA AS OF", 12),
     Column("AGE", 6, right=True),
     Column("REACHED", 12, least=60),
     Column("LOST", 6, right=True),
-    Column("", 0),
+    Column(UNTITLED, 0),
 )
 
 
@@ -274,7 +276,9 @@ def _facts(look: Look, detail: MachineView, point: PointView) -> list[Line]:
         told += paragraph("Runs", since, width, tone=Tone.TEST)
     told.append(BLANK)
     for disk in detail.disks:
-        told += paragraph(f"Disk {disk.number}", f"{size(disk.size)}  {disk.uuid}", width)
+        told += paragraph(
+            _("Disk {number}", number=disk.number), f"{size(disk.size)}  {disk.uuid}", width
+        )
     return told
 
 

@@ -9,7 +9,7 @@ from engine.cli.table import COMMANDS
 from engine.model.errors import Failure
 
 ASK_S = 0.3
-GLOBAL = ("--json", "--socket", "--config", "--read-only", "--color", "--help")
+GLOBAL = ("--json", "--socket", "--config", "--read-only", "--color", "--lang", "--help")
 
 
 def names(context: Context, *, what: str, machine: str) -> int:

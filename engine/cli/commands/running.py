@@ -47,7 +47,10 @@ def plain(context: Context) -> int:
     place = context.place()
     _offer(context, place)
     return talk(
-        place.socket, read_only=context.read_only, offline=place.state / "view" / "last.json"
+        place.socket,
+        read_only=context.read_only,
+        offline=place.state / "view" / "last.json",
+        lang=context.lang,
     )
 
 
@@ -58,7 +61,10 @@ def console(context: Context) -> int:
     from tui.main import main
 
     return main(
-        place.socket, read_only=context.read_only, offline=place.state / "view" / "last.json"
+        place.socket,
+        read_only=context.read_only,
+        offline=place.state / "view" / "last.json",
+        lang=context.lang,
     )
 
 
