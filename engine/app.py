@@ -33,6 +33,7 @@ from engine.daemon.nightly import NightlyLook
 from engine.daemon.rebuild import rebuild
 from engine.daemon.reports import Reports
 from engine.daemon.targets import Target
+from engine.daemon.targetstore import TargetStore
 from engine.guests.convert import GuestConverter
 from engine.guests.simulated import SimulatedConverter
 from engine.guests.windows.drivers.shelf import DriverShelf
@@ -50,6 +51,7 @@ from engine.jobs.power import Shape
 from engine.local.durable import file_lock, make_folder, move_folder
 from engine.local.secret import read_secret
 from engine.model.alarms import Rules
+from engine.model.errors import Failure, Problem
 from engine.model.work import Severity
 from engine.ports import Beat, Converter, Hypervisor, Store, Way
 from engine.state.copies import copies_in, copies_of, copy_state, is_due
@@ -78,7 +80,10 @@ def run_engine(
         stack.enter_context(file_lock(told.state_dir / "engine.lock"))
         clock = SystemClock()
         shelf = DriverShelf(told.drivers, told.state_dir / "conversion/drivers")
-        targets = {name: _target(one, told, shelf) for name, one in told.targets.items()}
+        stores = _stores(told)
+        targets = {
+            name: _target(one, stores[name], told, shelf) for name, one in told.targets.items()
+        }
         state = _state(told, targets, clock, rebuild_state=rebuild_state)
         stack.callback(state.close)
         settings = Settings(
@@ -153,16 +158,31 @@ def _state(
     path = told.state_dir / _DATABASE
     if not rebuild_state:
         return SqliteState(path)
+    stores = list({id(target.store): target.store for target in targets.values()}.values())
+    for target in targets.values():
+        target.find_store()
+        if target.away is not None:
+            raise Failure(_not_all_there(target.name, target.away))
     stamp = clock.now().strftime("%Y%m%dT%H%M%SZ")
     for old in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
         if old.exists():
             move_folder(old, old.with_name(f"{old.name}.before-{stamp}"))
     state = SqliteState(path)
-    found = rebuild(state, [target.store for target in targets.values()], clock.now())
+    found = rebuild(state, stores, clock.now())
     for odd in found.odd:
         log.warning("%s", odd)
     log.info("state rebuilt: %d ready, %d unfinished", found.ready, found.unfinished)
     return state
+
+
+def _not_all_there(name: str, away: Problem) -> Problem:
+    """Return why the state cannot be made anew: names of what is away would be given again."""
+    return Problem(
+        "state.rebuild",
+        f"The state cannot be made anew without the store of target {name}: {away.happened}",
+        "Nothing was changed; the state is as it was.",
+        f"{away.remedy} Or take the target out of the configuration.",
+    )
 
 
 def ways_out(told: AlertsConfig) -> tuple[list[Way], list[Beat]]:
@@ -211,19 +231,28 @@ def _copy_daily(database: Path, now: datetime) -> None:
         log.info("state copied to %s", copy_state(database, now.date()))
 
 
-def _target(one: TargetConfig, told: EngineConfig, shelf: DriverShelf) -> Target:
-    make_folder(one.store.path)
-    store = open_store(one.store.path, one.store.kind, one.name)
-    folder = told.state_dir / "targets" / one.name
-    return Target(
-        one.name,
-        one.kind,
-        store,
-        store.kind,
-        partial(_hypervisor, one, store, folder),
-        _converter(one, told, shelf),
-        folder,
-    )
+def _stores(told: EngineConfig) -> dict[str, TargetStore]:
+    """Return target -> its store; targets that name the same folder have the same."""
+    found: dict[tuple[Path, str], TargetStore] = {}
+    for one in told.targets.values():
+        path, kind = one.store.path, one.store.kind
+        memory = _folder_of(one, told) / "store.json"
+        opener = partial(open_store, path, kind, one.name, memory)
+        found.setdefault((path, kind), TargetStore(one.name, path, opener))
+    return {name: found[one.store.path, one.store.kind] for name, one in told.targets.items()}
+
+
+def _folder_of(one: TargetConfig, told: EngineConfig) -> Path:
+    """Return where this engine keeps what it knows of a target."""
+    return told.state_dir / "targets" / one.name
+
+
+def _target(
+    one: TargetConfig, store: TargetStore, told: EngineConfig, shelf: DriverShelf
+) -> Target:
+    folder = _folder_of(one, told)
+    opener = partial(_hypervisor, one, store, folder)
+    return Target(one.name, one.kind, store, opener, _converter(one, told, shelf), folder)
 
 
 def _converter(one: TargetConfig, told: EngineConfig, shelf: DriverShelf) -> Converter:
@@ -246,6 +275,7 @@ def _hypervisor(one: TargetConfig, store: Store, folder: Path) -> Hypervisor:
     if one.kind == "simulated":
         return SimulatedHypervisor(one.name, store.chain, folder)
     if one.esxi is not None:
+        store.check()  # what hosts mount lies in it
         wishes = esxi_wishes(one, one.esxi)
         return EsxiHypervisor(
             esxi_account(one.name, one.uri, one.esxi),

@@ -598,6 +598,12 @@ class ScriptedService:
         alerts[key] = acknowledged(alerts[key], actor, note, self._snapshot.now)
         self.show(state=replace(self._snapshot.state, alerts=alerts))
 
+    def check_target(self, name: str) -> None:
+        """Remember it; a target that is not in the picture is not known."""
+        self._asked("check_target", name)
+        if name not in {one.name for one in self._snapshot.targets}:
+            raise NotFound(Problem("target.not-running", f"Target {name} is not known."))
+
     def unwell(self) -> Mapping[str, str]:
         """Return what the test put there."""
         return self.sick

@@ -159,7 +159,7 @@ class World:
         self.clock = ManualClock(START)
         self.since = START
         self.converter = SimulatedConverter()
-        target = Target("local", "simulated", store, "memory", no_hypervisor, self.converter)
+        target = Target("local", "simulated", store, no_hypervisor, self.converter)
         self.performer = Performer(state, self.clock, images, lambda _standby: target, Shape())
 
     def restart(self) -> None:

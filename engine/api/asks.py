@@ -116,6 +116,12 @@ class RunAsk(Ask, kw_only=True):
     key: Words = ""
 
 
+class TargetAsk(Ask, kw_only=True):
+    """Params of `target.check`."""
+
+    target: Name
+
+
 class AlertTestAsk(Ask, kw_only=True):
     """Params of `alert.test`; without a way all are tested."""
 

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from engine.api import asks, conversions, keeping, problems, reports
+from engine.api.alert_views import MetricsView, TriedView
 from engine.api.conversion_views import (
     ConversionView,
     DriverSourceView,
@@ -28,19 +29,18 @@ from engine.api.keeping_views import RetentionView
 from engine.api.metrics import CONTENT_TYPE, told
 from engine.api.picture import picture_view
 from engine.api.plans import Actor, Plans, check_name, require
-from engine.api.present import job_view, journal_view, standby_view
+from engine.api.present import job_view, journal_view, standby_view, target_view
 from engine.api.roles import Role
 from engine.api.serial import read_serial
 from engine.api.views import (
     Done,
     JobView,
     JournalView,
-    MetricsView,
     Plan,
     ScreenView,
     SerialView,
     StandbyView,
-    TriedView,
+    TargetView,
 )
 from engine.api.wishes import Wish, standby_of
 from engine.daemon.service import Service
@@ -213,6 +213,14 @@ class Calls:
             actor.name, ask.key, lambda: keeping.set_retention(self.service, ask, actor)
         )
 
+    def check_target(self, ask: asks.TargetAsk, _actor: Actor) -> TargetView:
+        """Look at a target now."""
+        self.service.check_target(ask.target)
+        snapshot = self.service.snapshot()
+        return next(
+            target_view(one, snapshot) for one in snapshot.targets if one.name == ask.target
+        )
+
     def try_alerts(self, ask: asks.AlertTestAsk, _actor: Actor) -> list[TriedView]:
         """Send a test by one way out, or all."""
         return [
@@ -271,6 +279,7 @@ CALLS: Mapping[str, Call[Any]] = {
     "retention": Call(keeping.RetentionAsk, Role.VIEWER, Calls.retention),
     "retention.set": Call(keeping.RetentionSetAsk, Role.ADMIN, Calls.set_retention),
     "guest.report": Call(reports.ReportAsk, Role.OPERATOR, Calls.report),
+    "target.check": Call(asks.TargetAsk, Role.OPERATOR, Calls.check_target),
     "drivers": Call(asks.Ask, Role.VIEWER, Calls.drivers),
     "alert.test": Call(asks.AlertTestAsk, Role.OPERATOR, Calls.try_alerts),
     "metrics": Call(asks.Ask, Role.VIEWER, Calls.metrics),

@@ -73,7 +73,7 @@ class Presenter:
             jobs=self._job_views(snapshot),
             sets=self._set_views(snapshot),
             findings=findings(snapshot),
-            targets=[_target(target, snapshot) for target in snapshot.targets],
+            targets=[target_view(target, snapshot) for target in snapshot.targets],
             alerts=[alert_view(alert) for alert in by_gravity(snapshot.state.alerts.values())],
             journal=snapshot.journal_end,
         )
@@ -164,7 +164,8 @@ def job_view(job: Job, progress: Progress | None, target: str) -> JobView:
     )
 
 
-def _target(target: TargetStatus, snapshot: Snapshot) -> TargetView:
+def target_view(target: TargetStatus, snapshot: Snapshot) -> TargetView:
+    """Return the view of a target."""
     able = target.capabilities
     state = "lost" if target.problem else ("ready" if able is not None else "opening")
     return TargetView(
@@ -177,6 +178,7 @@ def _target(target: TargetStatus, snapshot: Snapshot) -> TargetView:
         free=target.free,
         reserve=target.reserve,
         standbys=sum(1 for s in snapshot.standbys.values() if s.target == target.name),
+        away=safe(target.away, REASON),
         findings=[
             *([safe(target.problem, REASON)] if target.problem else []),
             *([target.outlook] if target.outlook else []),

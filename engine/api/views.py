@@ -224,23 +224,12 @@ class AlertView(View, kw_only=True):
     told: list[str] = []
 
 
-class TriedView(msgspec.Struct, kw_only=True):
-    """How a test of one way out went; `problem` is empty when it worked."""
-
-    name: str
-    where: str
-    problem: str = ""
-
-
-class MetricsView(msgspec.Struct, kw_only=True):
-    """Answer to `metrics`: Prometheus' text format, and its content type."""
-
-    text: str
-    type: str
-
-
 class TargetView(View, kw_only=True):
-    """Topic `targets`; `id`: the name; `looked_at`: when it was last checked by night."""
+    """Topic `targets`; `id` is the target's name. `state`: ready, opening, lost (cannot be used).
+
+    `away`: why its store cannot be used; what else is in the way stands in `findings` too.
+    `looked_at`: when it was last checked by night.
+    """
 
     kind: str
     state: str
@@ -252,6 +241,7 @@ class TargetView(View, kw_only=True):
     standbys: int = 0
     findings: list[str] = []
     looked_at: datetime | None = None
+    away: str = ""
 
 
 class JournalView(View, kw_only=True):

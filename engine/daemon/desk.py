@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from engine.daemon import conversions, guarding, keeping
 from engine.daemon.alerting import Alerting
+from engine.daemon.attending import check
 from engine.daemon.consoles import Consoles
 from engine.daemon.defining import check_new
 from engine.daemon.engine import Engine
@@ -156,6 +157,7 @@ class Desk:
                     "Stop it first.",
                 )
             )
+        engine.target_of(standby).store.check()
         engine.take_standby(None, name)
         self._end_jobs(name, set(JobKind))
         engine.files.remove(name)
@@ -372,6 +374,12 @@ class Desk:
     def unwell(self) -> Mapping[str, str]:
         """Return what is wrong with the engine itself; empty while it is well."""
         return self.alerting.health.unwell()
+
+    # --- targets ----------------------------------------------------------------------------
+
+    def check_target(self, name: str) -> None:
+        """Look at a target now: for its store, then what its hypervisor says of itself."""
+        check(self._engine, name)
 
     # --- small ------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from engine.daemon.attending import FIRST_S, attend
 from engine.daemon.given import Settings, StandbyFiles, Watcher
 from engine.daemon.guarding import watch_all
 from engine.daemon.intake import Intake
@@ -35,7 +36,7 @@ from engine.model.layers import Layer, LayerName
 from engine.model.machine import VMRef
 from engine.model.memo import Memo
 from engine.model.points import BootPoint, Stage
-from engine.model.slots import RANKS, choose
+from engine.model.slots import RANKS, Limits, choose
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.work import Job, JobId, JobStatus, Severity, WantedJob
@@ -78,7 +79,7 @@ class Engine:
         self._fresh_views = Views()
         self._unseen: set[str] = set()
         self._wake = threading.Event()
-        self._stopping = threading.Event()
+        self.stopping = threading.Event()
         self._watcher: Watcher | None = None
         self._threads: list[threading.Thread] = []
         self._quiet_turns = 0
@@ -95,19 +96,28 @@ class Engine:
         """Take up what was left, then begin to turn."""
         self._watcher = watcher
         self._load_standbys()
+        self._attend()
         self._take_up()
         for root in {*self.settings.roots, *(s.images for s in self.standbys.values())}:
             watcher.add_root(root)
         for target in self.targets.values():
-            self._thread(f"open-{target.name}", partial(self._open, target))
             self._thread(f"layers-{target.name}", partial(self._look_at, target))
         self.rooms.look(self)
         self._thread("pulse", self._pulse)
         self._thread("loop", self._loop)
 
+    def _attend(self) -> None:
+        """Look at all targets, and go on without those that hang."""
+        seen = {name: threading.Event() for name in self.targets}
+        for name, target in self.targets.items():
+            self._thread(f"target-{name}", partial(attend, self, target, seen[name]))
+        until = self.clock.monotonic() + FIRST_S
+        for event in seen.values():
+            event.wait(max(0.0, until - self.clock.monotonic()))
+
     def stop(self, timeout_s: float = 10.0) -> None:
         """End jobs at their next step, threads and connections; VMs go on."""
-        self._stopping.set()
+        self.stopping.set()
         self._wake.set()
         if self._watcher is not None:
             self._watcher.stop()
@@ -119,15 +129,18 @@ class Engine:
 
     def wait_idle(self) -> None:
         """Block until nothing is due any more, or the engine is stopped."""
-        while not self._stopping.wait(0.2):
+        while not self.stopping.wait(0.2):
             if self._quiet_turns >= IDLE_TURNS:
                 break
             self.wake()
 
     def all_ready(self) -> bool:
-        """Tell whether no boot point is left FAILED."""
+        """Tell whether no boot point is left FAILED, and no standby without its store."""
         stages = {p.stage for p in self.state.read().boot_points.values()}
-        return Stage.FAILED not in stages
+        away = {name for name, target in self.targets.items() if target.away is not None}
+        return Stage.FAILED not in stages and not any(
+            standby.target in away for standby in self.standbys.values()
+        )
 
     def _thread(self, name: str, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, name=name, daemon=True)
@@ -226,7 +239,7 @@ class Engine:
         mine = [s for s in list(self.standbys.values()) if s.target == target.name]
         told = None
         for standby in sorted(mine, key=lambda one: RANKS[one.priority]):
-            if self._stopping.is_set():
+            if self.stopping.is_set():
                 return
             try:
                 self.refresh_layers(standby.name)
@@ -240,7 +253,7 @@ class Engine:
         self.wake()
 
     def _loop(self) -> None:
-        while not self._stopping.is_set():
+        while not self.stopping.is_set():
             self._wake.wait(TURN_S)
             self._wake.clear()
             self.turned = self.clock.monotonic()
@@ -307,11 +320,20 @@ class Engine:
             calendar, limits = self.settings.calendar, self._limits
             seen = {n: s for n, s in self.standbys.items() if n not in self._unseen}
             wishes = planner.wanted_jobs(seen, state, now, limits, upkeep, calendar, self.memo)
-            choice = choose(wishes, self.standbys, state, limits, self.rooms.known)
+            choice = choose(wishes, self.standbys, state, self._now(), self.rooms.known)
             self.rooms.tell(self, choice.cramped)
             wanted = choice.jobs
         started = [self._queue(one) for one in wanted]
         return any(started)
+
+    def _now(self) -> Limits:
+        """Return how much at once, with what holds up targets at this moment."""
+        away = {
+            name: f"Target {name} cannot be used: {problem}"
+            for name, target in self.targets.items()
+            if (problem := target.away) is not None
+        }
+        return replace(self._limits, away=away)
 
     def _queue(self, wanted: WantedJob) -> bool:
         standby = self.standbys.get(wanted.standby)
@@ -357,15 +379,8 @@ class Engine:
 
     # --- signs of life ----------------------------------------------------------------------
 
-    def _open(self, target: Target) -> None:
-        try:
-            target.hypervisor()
-        except Failure as failure:
-            self.tell(Severity.ERROR, "", failure.problem)
-        self.picture.touch()
-
     def _pulse(self) -> None:
-        while not self._stopping.wait(PULSE_S):
+        while not self.stopping.wait(PULSE_S):
             self.rooms.look(self)
             for name in list(self.state.read().runs):
                 standby = self.standbys.get(name)

@@ -67,7 +67,7 @@ def _mark(
         tx.save_boot_point(change(found))
         points = tx.state().points_of(name)
     target = engine.targets.get(engine.standbys[name].target)
-    if target is not None:
+    if target is not None and target.is_there():
         write_marks(target.store.path, name, points)
     engine.wake()
 

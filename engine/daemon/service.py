@@ -28,8 +28,9 @@ class TargetStatus:
     """A target as last seen.
 
     Attributes:
-        problem: Why it cannot be used, a sentence; empty when it can.
+        problem: Why it cannot be used, sentences; empty when it can.
         looked_at: When its preflight last ran by night; None: not yet.
+        away: Why its store cannot be used, which is a problem too.
     """
 
     name: str
@@ -43,6 +44,7 @@ class TargetStatus:
     reserve: int | None = None
     outlook: str = ""
     looked_at: datetime | None = None
+    away: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,9 @@ class Service(Protocol):
 
     def ack_alert(self, key: str, note: str, actor: str) -> None:
         """Note that somebody looks after a raised alert. NotFound without it."""
+
+    def check_target(self, name: str) -> None:
+        """Look at a target now, for a minute at most; the next snapshot tells what was found."""
 
     def unwell(self) -> Mapping[str, str]:
         """Return what is wrong with the engine itself; empty while it is well."""

@@ -1,4 +1,4 @@
-"""Targets of the running engine: a store that is there at once, a hypervisor that opens later."""
+"""Targets of the running engine: a store and a hypervisor, either of which may be away."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ log = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 60.0
 _FILE, _LARGEST = "findings.json", 1 << 20
+_OPENING = Problem("store.opening", "Its store is being opened.")
 
 
 class Target:
-    """One configured target. The hypervisor is opened in the background, again after a failure."""
+    """One configured target. The hypervisor is opened in the background, again after a failure.
+
+    `away`: why its store cannot be used, as last looked; None while it can.
+    """
 
     def __init__(
         self,
         name: str,
         kind: str,
         store: Store,
-        store_kind: str,
         opener: Callable[[], Hypervisor],
         converter: Converter,
         folder: Path | None = None,
@@ -40,7 +43,7 @@ class Target:
             folder: Keeps what was found last; None: it is forgotten with this object.
         """
         self.converter = converter
-        self.name, self.kind, self.store, self._store_kind = name, kind, store, store_kind
+        self.name, self.kind, self.store = name, kind, store
         self._opener = opener
         self._lock = threading.Lock()
         self._hypervisor: Hypervisor | None = None
@@ -49,10 +52,35 @@ class Target:
         self.findings: Sequence[Finding] = ()
         self.looked_at: datetime | None = None
         """When somebody last looked, aware; None: never."""
+        self.tried = False
+        """Whether the hypervisor was asked for; what failed is asked again by whoever needs it."""
+        self.away: Problem | None = _OPENING
         self._take_up()
 
+    def find_store(self) -> bool:
+        """Look whether the store is there, opening it again; True when that changed.
+
+        Blocks for as long as its file system hangs.
+        """
+        before = self.away
+        try:
+            self.store.check()
+            self.away = None
+        except Failure as failure:
+            if failure.problem != before:
+                self.away = failure.problem
+        if before is not _OPENING and (self.away is None) == (before is None):
+            return False
+        log.info("store of target %s: %s", self.name, self.away or "it is there")
+        return True
+
+    def is_there(self) -> bool:
+        """Tell whether the store can be used, by a look at it now."""
+        self.find_store()
+        return self.away is None
+
     def chain(self, standby: str) -> DiskChain:
-        """Return the layer tree of a standby on this target."""
+        """Return the layer tree of a standby on this target. StoreAway while that is not there."""
         return self.store.chain(standby)
 
     def hypervisor(self) -> Hypervisor:
@@ -65,6 +93,7 @@ class Target:
             return self._hypervisor
 
     def _open(self) -> None:
+        self.tried = True
         try:
             self._hypervisor = self._opener()
             self.findings = self._hypervisor.preflight()
@@ -91,7 +120,11 @@ class Target:
     @property
     def problem(self) -> str:
         """Return why it cannot be used, a sentence; empty when it can."""
-        return str(self._problem) if self._problem else ""
+        problem = self._away() or self._problem
+        return str(problem) if problem else ""
+
+    def _away(self) -> Problem | None:
+        return None if self.away is _OPENING else self.away
 
     def _keep(self) -> None:
         """Write down what was found, so that a restart knows what is new."""
@@ -124,17 +157,18 @@ class Target:
 
     def status(self) -> TargetStatus:
         """Return what is known, without waiting."""
-        hypervisor = self._hypervisor
+        hypervisor, away = self._hypervisor, self._away()
         return TargetStatus(
             name=self.name,
             kind=self.kind,
             capabilities=hypervisor.capabilities if hypervisor else None,
             problem=self.problem,
-            store=self._store_kind,
+            store=self.store.kind,
             store_path=str(self.store.path),
             free=self._free(),
             findings=self.findings,
             looked_at=self.looked_at,
+            away=str(away) if away else "",
         )
 
     def _free(self) -> int | None:

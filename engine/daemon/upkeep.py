@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from engine.model.errors import StoreAway
 from engine.model.layers import Layer, LayerName
 from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.retention import Rules, Verdict, rules_of
@@ -35,7 +36,8 @@ def upkeep_of_all(engine: Engine, state: State) -> dict[str, Upkeep]:
         made = state.by_standby.get(name, ())
         opened = target.opened() if target else None
         work = partial(_upkeep, engine, state, standby, pausing.get(name, _NONE))
-        parts = (standby, layers, made, run, opened, pausing.get(name, _NONE))
+        away = target.away if target else None
+        parts = (standby, layers, made, run, opened, away, pausing.get(name, _NONE))
         found[name] = engine.memo.of(("upkeep", name), parts, work)
     return found
 
@@ -58,9 +60,13 @@ def rules_for(engine: Engine, standby: Standby) -> tuple[Rules, bool]:
     """Return a standby's rules, and whether a fold on its target changes files."""
     usual, zone = engine.settings.retention, engine.settings.zone
     target = engine.targets.get(standby.target)
-    if target is None:
+    try:
+        chain = None if target is None else target.chain(standby.name)
+    except StoreAway:
+        chain = None
+    if target is None or chain is None:
         return rules_of(standby.keep, standby.retention, usual, zone), True
-    opened, chain = target.opened(), target.chain(standby.name)
+    opened = target.opened()
     limit = opened.capabilities.layer_limit if opened else None
     most = most_points(limit, chain.deepest)
     return rules_of(standby.keep, standby.retention, usual, zone, most), chain.folds_files

@@ -183,11 +183,14 @@ def start_writing(fd: int, offset: int, length: int) -> None:
 
 
 @contextlib.contextmanager
-def file_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
+def file_lock(path: Path, *, wait: bool = False) -> Iterator[int]:
     """Hold an exclusive lock on a file, made if missing, until the block ends.
 
     Args:
         wait: Wait, however long, until nobody else has it.
+
+    Yields:
+        The file's descriptor.
 
     Raises:
         LockHeld: Another process, or another holder in this one, has it.
@@ -198,7 +201,7 @@ def file_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise LockHeld(_held(path)) from error
-        yield
+        yield fd
     finally:
         os.close(fd)
 

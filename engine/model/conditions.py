@@ -222,16 +222,16 @@ def _broken(root: RootView) -> Iterator[tuple[str, str, str]]:
 
 
 def targets(scene: Scene) -> Iterator[Condition]:
-    """Targets that do not answer, and what their preflight found: `target:NAME[:KEY]`."""
+    """Targets that cannot be used, and what their preflight found: `target:NAME[:KEY]`."""
     for name, target in scene.targets.items():
         if target.problem:
             yield Condition(
                 f"target:{name}",
                 Severity.ERROR,
                 "",
-                f"Target {name} does not answer",
-                f"Target {name} does not answer: {safe(target.problem, 600)}",
-                "Its boot points cannot be started there until it does.",
+                f"Target {name} cannot be used",
+                f"Target {name} cannot be used: {safe(target.problem, 600)}",
+                "Its boot points cannot be started there until it can.",
             )
         for one in target.troubles:
             if one.gravity is not Gravity.NOTE:

@@ -67,6 +67,10 @@ class LayerError(Failure):
     """A store cannot do what was asked of a layer."""
 
 
+class StoreAway(LayerError):
+    """A store is not there (now): nothing is written in its place, nothing is deleted for it."""
+
+
 class NotBootable(Failure):
     """A guest cannot be made bootable, so it is not tried again by itself; the key says why."""
 

@@ -107,7 +107,7 @@ def survey(
         now: Aware.
         limits: Of the planner, for the time of the next try.
         waiting: Standby -> sentences about what it waits for.
-        lost: Target -> why it does not answer.
+        lost: Target -> why it cannot be used.
         written: Machine UUID -> moment of its newest image that is on its way.
         calendar: Zone and windows; None: UTC and the standbys' own.
     """
@@ -236,7 +236,7 @@ def _alarms(
     if standby.retention.hold.startswith(GUARD):
         told.append(f"Retention is on hold by {safe(standby.retention.hold, 600)}")
     if around.lost:
-        told.append(f"Target {standby.target} does not answer: {around.lost}")
+        told.append(f"Target {standby.target} cannot be used: {around.lost}")
     if failed is not None:
         again = (
             f" It was tried {failed.attempts} times and waits until its images change."

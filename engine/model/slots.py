@@ -39,6 +39,7 @@ class Limits:
         store_jobs: Datastore -> such jobs at once on it; absent: no limit of its own.
         reserve_percent: Of each datastore, stays free.
         slow: Target -> why no more than one job is started on it now; a sentence.
+        away: Target -> why none is started on it now; a sentence.
     """
 
     jobs: int = 2
@@ -50,6 +51,7 @@ class Limits:
     store_jobs: Mapping[str, int] = field(default_factory=dict)
     reserve_percent: float = 5.0
     slow: Mapping[str, str] = field(default_factory=dict)
+    away: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,9 @@ def choose(
     chosen, waiting, cramped = [], {}, {}
     for one in in_turn(wanted, standbys, state.jobs.values()):
         target = standbys[one.standby].target
-        if why := taken.left.short_for(one, target):
+        if why := taken.limits.away.get(target):
+            waiting[one.standby] = why
+        elif why := taken.left.short_for(one, target):
             cramped[one.standby] = why
         elif why := taken.full(target):
             waiting[one.standby] = why
@@ -155,18 +159,18 @@ class _Taken:
 
     def __init__(self, limits: Limits, left: _Left) -> None:
         self.jobs, self.left = 0, left
-        self._limits = limits
+        self.limits = limits
         self._targets: Counter[str] = Counter()
         self._stores: Counter[str] = Counter()
 
     def take(self, target: str) -> None:
         self.jobs += 1
         self._targets[target] += 1
-        self._stores[self._limits.stores.get(target, target)] += 1
+        self._stores[self.limits.stores.get(target, target)] += 1
 
     def full(self, target: str) -> str:
         """Return why no job can start on a target now; empty if one can."""
-        limits, store = self._limits, self._limits.stores.get(target, target)
+        limits, store = self.limits, self.limits.stores.get(target, target)
         on_target, on_store = self._targets[target], self._stores[store]
         if self.jobs >= limits.jobs:
             return f"All {limits.jobs} slots of the engine are taken."

@@ -137,8 +137,22 @@ class Store(Protocol):
     name: str
     path: Path
 
+    @property
+    def kind(self) -> str:
+        """Return what a layer is here, such as `reflink`; empty while that is not known."""
+
+    def check(self) -> None:
+        """Make sure that the place is there, as it was opened.
+
+        Raises:
+            StoreAway: It is not, or it cannot be used now; nothing was written in its place.
+        """
+
     def chain(self, standby: str) -> DiskChain:
-        """Return the chain of one standby; it may be empty."""
+        """Return the chain of one standby; it may be empty.
+
+        What looks for layers or changes them raises `StoreAway` while the place is not there.
+        """
 
     def standbys(self) -> Sequence[str]:
         """Return the names of standbys that have layers here."""

@@ -16,7 +16,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,9 +48,15 @@ _SEALED_MODE, _OPEN_MODE = 0o440, 0o600
 class FolderChain:
     """The layers of one standby in one folder."""
 
-    def __init__(self, path: Path, kind: DiskKind) -> None:
-        """Know the folder; it is made with the first layer."""
-        self._path, self._kind = path, kind
+    def __init__(self, path: Path, kind: DiskKind, check: Callable[[], None]) -> None:
+        """Know the folder; it is made with the first layer.
+
+        Args:
+            path: The standby's folder in the store.
+            kind: What a disk is.
+            check: Raises `StoreAway` while the store is not there.
+        """
+        self._path, self._kind, self._check = path, kind, check
         self._folders = LayerFolders(path, kind.format)
         self._lock = threading.RLock()
         self._writing: set[tuple[LayerName, int]] = set()
@@ -60,7 +66,8 @@ class FolderChain:
     # --- looking ---------------------------------------------------------------------------
 
     def layers(self) -> Mapping[LayerName, Layer]:
-        """Return all layers that are there now."""
+        """Return all layers that are there now. All that changes any looks here before."""
+        self._check()
         found: dict[LayerName, Layer] = {}
         for _ in range(3):  # a fold may take one away between listing and reading
             found = {layer.name: layer for layer in self._folders.found()}
@@ -141,6 +148,7 @@ class FolderChain:
 
     def free(self) -> int:
         """Return the bytes an unprivileged writer can still use."""
+        self._check()
         where = self._path if self._path.is_dir() else self._path.parent
         found = os.statvfs(where)
         return found.f_bavail * found.f_frsize

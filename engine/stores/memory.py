@@ -43,12 +43,17 @@ class _Entry:
 class MemoryStore:
     """Layers in memory."""
 
+    kind = "memory"
+
     def __init__(self, name: str = "simulated", capacity: int = AMPLE) -> None:
         """Make an empty store that takes `capacity` bytes of pages."""
         self.name, self.path, self.capacity = name, Path("/simulated") / name, capacity
         self.lock = threading.RLock()
         self._chains: dict[str, MemoryChain] = {}
         self.quarantine: dict[str, MemoryChain] = {}
+
+    def check(self) -> None:
+        """Do nothing: memory does not go away."""
 
     def chain(self, standby: str) -> MemoryChain:
         """Return the chain of one standby."""

@@ -198,7 +198,6 @@ class Hub:
             "local",
             "simulated",
             store,
-            "memory",
             lambda: SimulatedHypervisor("local", store.chain),
             SimulatedConverter(),
         )

@@ -334,7 +334,8 @@ def test_folding_the_middle_changes_nothing_its_children_see(lab: Lab) -> None:
 
     lab.chain.fold(DAY1, NeverCancelled())
 
-    for chain in (lab.chain, lab.restart()):
+    for look in (lambda: lab.chain, lab.restart):
+        chain = look()
         assert {name: seen(chain, name) for name in names} == before
         assert chain.layers()[DAY2].parent == "base"
         assert chain.manifest(DAY2).parent == "base"
@@ -353,7 +354,8 @@ def test_folding_the_base_changes_nothing_its_children_see(lab: Lab) -> None:
 
     lab.chain.fold(BASE, NeverCancelled())
 
-    for chain in (lab.chain, lab.restart()):
+    for look in (lambda: lab.chain, lab.restart):
+        chain = look()
         assert {name: seen(chain, name) for name in names} == before
         assert chain.layers()[DAY1].parent is None
         assert set(chain.layers()) == set(names)
@@ -362,6 +364,15 @@ def test_folding_the_base_changes_nothing_its_children_see(lab: Lab) -> None:
     lab.chain.fold(DAY1, NeverCancelled())
     assert seen(lab.chain, "boot2") == before["boot2"]
     assert seen(lab.chain, "day3") == picture_over(before["day2"], (77, A))
+
+
+def test_a_store_that_is_open_is_there(lab: Lab) -> None:
+    """A look at an open store finds it, whatever lies in it; it says what its layers are."""
+    lab.store.check()
+    trunk(lab)
+    lab.restart()
+    lab.store.check()
+    assert lab.store.kind == lab.kind
 
 
 def picture_over(below: bytes, *parts: tuple[int, bytes]) -> bytes:

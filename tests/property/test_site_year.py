@@ -116,9 +116,7 @@ class Site:
         self.standbys = {one.standby.name: one.standby for one in self.sources}
         self.uuids = {one.standby.name: one.images.machine for one in self.sources}
         self.by_uuid = {one.images.machine: one.images for one in self.sources}
-        target = Target(
-            "local", "simulated", self.store, "memory", no_hypervisor, SimulatedConverter()
-        )
+        target = Target("local", "simulated", self.store, no_hypervisor, SimulatedConverter())
         self.performer = Performer(self.state, self.clock, self, lambda _standby: target, Shape())
         self.memo = Memo()
         self.jobs = Counter[str]()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from engine.api.views import AlertView, Done, MetricsView, TriedView
+from engine.api.alert_views import MetricsView, TriedView
+from engine.api.views import AlertView, Done
 from engine.api.words import age
 from engine.cli.context import Context
 

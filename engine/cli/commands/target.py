@@ -65,9 +65,24 @@ def check(context: Context, *, name: str) -> int:
         raise _unknown(name, config)
     if one.kind != "esxi":
         return _as_the_engine_sees_it(context, name)
-    found = _preflight(one)
+    found = [*_preflight(one), *_store_of(context, name)]
     _tell(context.output, found, name=name)
     return int(any(finding.gravity.value == "error" for finding in found))
+
+
+def _store_of(context: Context, name: str) -> Sequence[Finding]:
+    """Return what a running engine, which alone may open it, finds wrong with a target's store."""
+    from engine.api.errors import EngineAway
+    from engine.api.views import TargetView
+    from engine.model.machine import Gravity
+    from engine.ports import Finding
+
+    try:
+        with context.client() as client:
+            found = client.call("target.check", TargetView, target=name)
+    except (EngineAway, NotFound):
+        return ()
+    return [Finding(Gravity.ERROR, "store", found.away)] if found.away else ()
 
 
 def _preflight(one: TargetConfig) -> Sequence[Finding]:
@@ -87,34 +102,31 @@ def _preflight(one: TargetConfig) -> Sequence[Finding]:
 
 
 def _as_the_engine_sees_it(context: Context, name: str) -> int:
-    """Tell what the engine found when it opened a target of another kind."""
+    """Let the engine look at a target of another kind, and tell what it finds."""
     from engine.api.views import TargetView
 
     with context.client() as client:
-        found = client.call("targets", list[TargetView])
-    one = next((view for view in found if view.id == name), None)
-    if one is None:
-        raise NotFound(
-            Problem(
-                "target.not-running",
-                f"The running engine does not know target {safe(name)}: it was configured later.",
-                "",
-                "Start the engine again.",
-            )
-        )
+        one = client.call("target.check", TargetView, target=name)
+    lost = one.state == "lost"
     if context.output.as_json:
         context.output.object(
             name=name,
             items=[
-                {"gravity": "warning", "key": "", "text": text, "remedy": ""}
-                for text in one.findings
+                {
+                    "gravity": "error" if lost and not number else "warning",
+                    "key": "",
+                    "text": text,
+                    "remedy": "",
+                }
+                for number, text in enumerate(one.findings)
             ],
         )
     else:
-        context.output.say(*(f"! {text}" for text in one.findings))
+        for number, text in enumerate(one.findings):
+            context.output.say(f"{'X' if lost and not number else '!'} {text}")
         if not one.findings:
             context.output.say(f"Nothing stands in the way of target {name}.")
-    return 0
+    return int(lost)
 
 
 # --- the certificate --------------------------------------------------------------------------

@@ -75,9 +75,7 @@ class Site:
         self.told: list[str] = []
         self.settings = SimpleNamespace(site="here", zone=UTC)
         self.picture = SimpleNamespace(touch=lambda: None)
-        self.target = Target(
-            "esx", "esxi", store, "memory", lambda: self.host, SimulatedConverter(), folder
-        )
+        self.target = Target("esx", "esxi", store, lambda: self.host, SimulatedConverter(), folder)
         self.targets = {"esx": self.target}
 
     def tell(self, _severity: object, _standby: str, problem: Problem) -> None:

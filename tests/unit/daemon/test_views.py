@@ -100,7 +100,6 @@ def an_engine(state: MemoryState, store: MemoryStore) -> Engine:
         "local",
         "simulated",
         store,
-        "memory",
         lambda: SimulatedHypervisor("local", store.chain),
         SimulatedConverter(),
     )

@@ -1,0 +1,105 @@
+"""Looks after targets: a store that is away is looked for, and what comes or goes is told.
+
+One thread a target, so that a file system that hangs holds up nobody else. What a target's store
+lacks is that target's problem alone: the others work, and its own machines say why they wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from engine.daemon.marks import write_marks
+from engine.model.errors import Failure, NotFound, Problem
+from engine.model.text import safe
+from engine.model.work import Severity
+
+if TYPE_CHECKING:
+    from engine.daemon.engine import Engine
+    from engine.daemon.targets import Target
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 15.0
+FIRST_S = 10.0
+"""Seconds that the first look may take before the engine starts without it."""
+
+
+def attend(engine: Engine, target: Target, seen: threading.Event) -> None:
+    """Look at a target until the engine stops; `seen` is set after the first look at its store."""
+    first = True
+    while first or not engine.stopping.wait(EVERY_S):
+        try:
+            look(engine, target, is_first=first, seen=seen)
+        except Exception:
+            log.exception("target %s", target.name)
+        seen.set()
+        first = False
+
+
+def look(
+    engine: Engine, target: Target, *, is_first: bool = False, seen: threading.Event | None = None
+) -> None:
+    """Look at a target's store and tell what changed; open the hypervisor where nobody tried."""
+    changed = target.find_store()
+    if seen is not None:
+        seen.set()
+    if changed:
+        _tell(engine, target, is_first=is_first)
+    if changed and target.away is None:
+        target.tried = False
+        _take_up(engine, target, is_first=is_first)
+    if target.away is None and target.opened() is None and not target.tried:
+        _open(engine, target)
+    if changed:
+        engine.wake()
+        engine.picture.touch()
+
+
+def check(engine: Engine, name: str) -> None:
+    """Look at a target now: for its store, then what its hypervisor says of itself."""
+    target = engine.targets.get(name)
+    if target is None:
+        known = ", ".join(sorted(engine.targets))
+        raise NotFound(
+            Problem(
+                "target.not-running",
+                f"The running engine does not know target {safe(name)}.",
+                "",
+                f"Known: {known}. One that was configured later is known after its next start.",
+            )
+        )
+    look(engine, target)
+    if target.away is None:
+        target.look(engine.clock.now())
+        engine.picture.touch()
+
+
+def _open(engine: Engine, target: Target) -> None:
+    try:
+        target.hypervisor()
+    except Failure as failure:
+        engine.tell(Severity.ERROR, "", failure.problem)
+    engine.picture.touch()
+
+
+def _tell(engine: Engine, target: Target, *, is_first: bool) -> None:
+    away = target.away
+    if away is not None:
+        happened = f"Target {target.name} cannot be used: {away.happened}"
+        told = Problem("target.store-away", happened, away.unchanged, away.remedy)
+        engine.tell(Severity.ERROR, "", told)
+    elif not is_first:
+        text = f"The store of target {target.name} can be used again."
+        engine.tell(Severity.INFO, "", Problem("target.store-back", text))
+
+
+def _take_up(engine: Engine, target: Target, *, is_first: bool) -> None:
+    """See what is there; write down beside it what was marked meanwhile."""
+    state = engine.state.read()
+    for name, standby in list(engine.standbys.items()):
+        if standby.target == target.name:
+            engine.refresh_layers(name)
+            if not is_first:
+                write_marks(target.store.path, name, state.points_of(name))
