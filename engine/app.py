@@ -94,6 +94,7 @@ def run_engine(
             retention=told.retention,
             limits=limits(told),
             shape=Shape(told.memory, told.cpus),
+            reads=told.reads,
         )
         formats = (Confined(BpiFormat()),)
         stack.callback(formats[0].close)

@@ -161,6 +161,8 @@ def job_view(job: Job, progress: Progress | None, target: str) -> JobView:
         ended_at=job.ended_at,
         reason=safe(job.reason, REASON),
         target=target,
+        limit=progress.pace.rate if progress else None,
+        limit_until=progress.pace.until if progress and progress.pace.rate is not None else None,
     )
 
 

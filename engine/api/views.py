@@ -141,7 +141,11 @@ class MachineView(View, kw_only=True):
 
 
 class JobView(View, kw_only=True):
-    """Topic `jobs`: live jobs and the newest ended ones; `id` is the number as text."""
+    """Topic `jobs`: live jobs and the newest ended ones; `id` is the number as text.
+
+    `limit`: bytes a second at which its images may be read, None without one; `limit_until`: when
+    that changes.
+    """
 
     kind: str
     machine: str
@@ -157,6 +161,8 @@ class JobView(View, kw_only=True):
     ended_at: datetime | None = None
     reason: str = ""
     target: str = ""
+    limit: int | None = None
+    limit_until: datetime | None = None
 
 
 class SetPointView(msgspec.Struct, kw_only=True):

@@ -76,6 +76,16 @@ def rate(per_second: float | None) -> str:
     return NOTHING if per_second is None else f"{size(per_second)}/s"
 
 
+def limited(
+    per_second: float | None, until: datetime | None, now: datetime, zone: tzinfo | None = None
+) -> str:
+    """Return how a job is held back, as `limited to 40 MiB/s until 18:00`; empty: it is not."""
+    if per_second is None:
+        return ""
+    end = f" until {moment(until, now, zone)}" if until is not None else ""
+    return f"limited to {rate(per_second)}{end}"
+
+
 def percent(done: float, total: float | None) -> str:
     """Return how much is done, cut to whole per cent: `62%`; empty while the total is unknown."""
     if not total or total < 0:

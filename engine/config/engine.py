@@ -19,7 +19,9 @@ from engine.config.blackouts import read_blackouts
 from engine.config.esxi import EsxiConfig, EsxiSection, read_esxi
 from engine.config.keeping import Keeping, read_keeping
 from engine.config.reading import Section, convert, read_toml, wrong
+from engine.config.readlimits import ReadSection, read_limits
 from engine.model.blackout import Blackout
+from engine.model.readrate import ReadLimit
 from engine.model.retention import Retention
 from engine.model.slots import Limits
 
@@ -87,6 +89,7 @@ class EngineConfig:
         blackouts: Windows in which no boot point is begun, where a standby names none.
         zone: Of the times of day in triggers and windows, and of the days that retention goes by.
         retention: What standbys keep that do not say it themselves.
+        reads: How fast folders may be read.
         roots: Folders watched besides those of the standbys.
         targets: By name.
         alerts: Who is told what is wrong.
@@ -110,6 +113,7 @@ class EngineConfig:
     zone: tzinfo
     blackouts: tuple[Blackout, ...]
     retention: Retention
+    reads: tuple[ReadLimit, ...]
     roots: tuple[str, ...]
     targets: Mapping[str, TargetConfig]
     alerts: AlertsConfig
@@ -150,6 +154,7 @@ class _Watch(Section):
     roots: list[Annotated[str, Meta(min_length=1)]] = field(default_factory=list)
     rescan_s: Annotated[float, Meta(ge=1, le=86400)] = 60.0
     quiet_s: Annotated[float, Meta(ge=0, le=86400)] | None = None
+    limits: Annotated[list[ReadSection], Meta(max_length=64)] = field(default_factory=list)
 
 
 class _VM(Section):
@@ -246,6 +251,9 @@ def _config(raw: Mapping[str, Any], file: Path | None, usual: Places) -> EngineC
         zone=_zone(told.zone, where),
         blackouts=read_blackouts(told.blackouts, where),
         retention=read_keeping(told.retention),
+        reads=read_limits(
+            told.watch.limits, where, lambda path, key: str(_path(path, where, key, state))
+        ),
         roots=tuple(
             str(_path(root, where, f"watch.roots[{number}]", state))
             for number, root in enumerate(told.watch.roots)

@@ -21,6 +21,7 @@ from engine.daemon.attending import FIRST_S, attend
 from engine.daemon.given import Settings, StandbyFiles, Watcher
 from engine.daemon.guarding import watch_all
 from engine.daemon.intake import Intake
+from engine.daemon.pacing import Pacing
 from engine.daemon.pauses import end_pauses
 from engine.daemon.performer import Performer
 from engine.daemon.picture import Picture
@@ -68,7 +69,8 @@ class Engine:
         self.targets, self.files = targets, files
         self.picture = Picture()
         self.runner = Runner(clock, self.picture.touch, self.wake)
-        self.performer = Performer(state, clock, source, self.target_of, settings.shape)
+        reading = Pacing(settings.reads, settings.zone, clock)
+        self.performer = Performer(state, clock, source, self.target_of, settings.shape, reading)
         self.standbys: dict[str, Standby] = {}
         self.roots: dict[str, RootView] = {}
         self.sources: dict[str, str] = {}

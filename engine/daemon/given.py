@@ -10,6 +10,7 @@ from typing import Protocol
 from engine.jobs.power import Shape
 from engine.model.blackout import Blackout
 from engine.model.errors import Problem
+from engine.model.readrate import ReadLimit
 from engine.model.retention import Retention
 from engine.model.schedule import Calendar
 from engine.model.slots import Limits
@@ -62,6 +63,7 @@ class Settings:
     limits: Limits
     shape: Shape
     blackouts: tuple[Blackout, ...] = ()
+    reads: tuple[ReadLimit, ...] = ()
 
     @property
     def calendar(self) -> Calendar:

@@ -21,7 +21,7 @@ from engine.model.machine import Hints, Network
 from engine.model.points import WORKING, BootPoint, Stage
 from engine.model.standby import Standby
 from engine.model.work import Job, JobKind, JobStatus, Severity
-from engine.ports import Cancel, Clock, ImageSource, Report, StateStore
+from engine.ports import Cancel, Clock, ImageSource, Reading, Report, StateStore, Unpaced
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,10 @@ class Performer:
         source: ImageSource,
         target_of: Callable[[Standby], Target],
         shape: Shape,
+        reading: Reading | None = None,
     ) -> None:
         """Keep the world that every story needs."""
+        self._reading = reading or Unpaced()
         self._state, self._clock, self._source = state, clock, source
         self._target_of, self._shape = target_of, shape
 
@@ -77,6 +79,7 @@ class Performer:
             hypervisor=target.hypervisor,
             cancel=cancel,
             report=report,
+            reading=self._reading,
         )
         if job.kind is JobKind.STOP:
             stop(t)

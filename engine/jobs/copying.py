@@ -16,7 +16,7 @@ from blake3 import blake3
 from engine.local.parallel import run
 from engine.model.errors import LayerError, Problem
 from engine.model.extents import Kind, Piece
-from engine.ports import BlockDevice, Cancel, DiskReader
+from engine.ports import BlockDevice, Cancel, DiskReader, unseen
 
 DIGEST = 16
 READ_BACK = 1 << 20
@@ -52,11 +52,17 @@ def held(reader: DiskReader, size: int) -> Iterator[Piece]:
             yield _part(piece, piece.start, size, whole=False)
 
 
-def copy_disk(reader: DiskReader, device: BlockDevice, cancel: Cancel, advance: Advance) -> None:
+def copy_disk(
+    reader: DiskReader,
+    device: BlockDevice,
+    cancel: Cancel,
+    advance: Advance,
+    before: Advance = unseen,
+) -> None:
     """Write one disk's layer to `device`, every byte checked against the image.
 
     What lies past the device's end is left out (the disk shrank). The device is neither flushed
-    nor read back; see `check_disk`.
+    nor read back; see `check_disk`. `before` is told of each piece before it is read: it may wait.
 
     Raises:
         ImageCorrupt: A stored frame does not match its checksum.
@@ -81,6 +87,7 @@ def copy_disk(reader: DiskReader, device: BlockDevice, cancel: Cancel, advance: 
         if len(own.buffer) < piece.length:
             own.buffer.extend(bytes(piece.length - len(own.buffer)))
         view = memoryview(own.buffer)[: piece.length]
+        before(piece.length)
         own.reader.read(piece, view)
         device.write(piece.start, view[: device.size - piece.start])
         view.release()

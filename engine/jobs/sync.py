@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from threading import Lock
 
@@ -181,7 +182,7 @@ class _Copy:
         self._total = sum(_weight(disk.part) for one in path for disk in one.disks)
         self._meter = Meter(self._total, t.clock.monotonic())
         self._lock = Lock()
-        self._step = "apply"
+        self._step, self._file = "apply", ""
         self.done = 0
 
     def all_disks(self, finished: frozenset[int]) -> list[DiskManifest]:
@@ -197,13 +198,21 @@ class _Copy:
         return manifests
 
     def _apply(self, number: int, device: BlockDevice) -> None:
-        for reader in self._readers:
+        for reader, one in zip(self._readers, self._path, strict=True):
             if number < len(reader.disks):
                 disk = reader.disks[number]
                 self._step = "apply"
-                copy_disk(disk, device, self._t.cancel, self._advance)
+                before = self._brake(one, one.disks[number])
+                copy_disk(disk, device, self._t.cancel, self._advance, before)
                 self._step = "check"
                 check_disk(device, held(disk, device.size), self._t.cancel, self._tell)
+
+    def _brake(self, point: RecoveryPoint, disk: PointDisk) -> Callable[[int], None]:
+        """Return what waits before a piece is read: for as many bytes as it has in the file."""
+        self._file = file = f"{point.root}/{disk.path}"
+        plain, reading, cancel = disk.part.data_bytes, self._t.reading, self._t.cancel
+        stored = min(disk.part.file_size / plain, 1.0) if plain else 1.0
+        return lambda length: reading.take(file, int(length * stored), cancel)
 
     def _hashes(self, number: int, device: BlockDevice) -> bytes:
         layers = [
@@ -222,7 +231,9 @@ class _Copy:
 
     def _tell(self, _length: int) -> None:
         done = min(self.done, self._total)
-        self._t.report(self._meter.at(self._step, done, self._t.clock.monotonic()))
+        progress = self._meter.at(self._step, done, self._t.clock.monotonic())
+        pace = self._t.reading.pace(self._file) if self._step == "apply" else progress.pace
+        self._t.report(replace(progress, pace=pace))
 
 
 def _weight(part: DiskPart) -> int:

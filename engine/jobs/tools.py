@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from engine.model.images import hints_from_json
 from engine.model.layers import LayerName
@@ -18,8 +18,10 @@ from engine.ports import (
     DiskChain,
     Hypervisor,
     ImageSource,
+    Reading,
     Report,
     StateStore,
+    Unpaced,
 )
 
 
@@ -30,6 +32,7 @@ class Tools:
     Attributes:
         hypervisor: Asked for only by stories that start or stop VMs; raises HypervisorError while
             the target cannot be reached.
+        reading: How fast images may be read.
     """
 
     standby: Standby
@@ -41,6 +44,7 @@ class Tools:
     hypervisor: Callable[[], Hypervisor]
     cancel: Cancel
     report: Report
+    reading: Reading = field(default_factory=Unpaced)
 
     def hints(self, layer: LayerName) -> Hints:
         """Return what a sealed layer's manifest says about the machine; empty if nothing."""

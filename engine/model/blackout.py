@@ -123,3 +123,15 @@ def _closed_until(windows: tuple[Blackout, ...], minute: datetime, zone: tzinfo)
             break
         at = max(ends)
     return at if at > minute else None
+
+
+def opens_after(windows: tuple[Blackout, ...], now: datetime, zone: tzinfo) -> datetime | None:
+    """Return when the next window begins, in UTC; None: there is none. `now`: outside of all."""
+    today = now.astimezone(zone).date()
+    begins = (
+        _moment(day, one.first, zone)
+        for one in windows
+        for ahead in range(-1, 10)  # a week, and the days that the calendar left out
+        if (day := today + ahead * _DAY).weekday() in one.days
+    )
+    return min((begin for begin in begins if begin > now), default=None)

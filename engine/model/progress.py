@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.model.readrate import FREE, Pace
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -14,6 +16,7 @@ class Progress:
         done, total: Bytes; total None while unknown.
         rate: Bytes per second, smoothed; None in the first seconds.
         eta_s: Seconds to the end; None while unknown.
+        pace: How fast its images may be read.
     """
 
     step: str
@@ -21,6 +24,7 @@ class Progress:
     total: int | None
     rate: float | None = None
     eta_s: float | None = None
+    pace: Pace = FREE
 
 
 class Meter:

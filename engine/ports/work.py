@@ -8,6 +8,7 @@ from typing import Protocol
 
 from engine.model.errors import Cancelled
 from engine.model.progress import Progress
+from engine.model.readrate import FREE, Pace
 
 
 class Cancel(Protocol):
@@ -55,6 +56,27 @@ Report = Callable[[Progress], None]
 
 def unreported(_progress: Progress) -> None:
     """Do nothing: a `Report` for work that nobody watches."""
+
+
+class Reading(Protocol):
+    """How fast images may be read. Thread-safe."""
+
+    def pace(self, path: str) -> Pace:
+        """Return the rate that holds for a file now."""
+
+    def take(self, path: str, length: int, cancel: Cancel) -> None:
+        """Wait until so many bytes of a file may be read. Cancelled within a second."""
+
+
+class Unpaced:
+    """A `Reading` without limits."""
+
+    def pace(self, _path: str) -> Pace:
+        """Return none."""
+        return FREE
+
+    def take(self, _path: str, _length: int, _cancel: Cancel) -> None:
+        """Do not wait."""
 
 
 class Clock(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.api.views import JobView
+from engine.api.words import limited
 from tui.format import bar, count, duration, percent, rate, size
 from tui.lists import Kind, Order, arrange, natural
 from tui.look import Look
@@ -114,6 +115,8 @@ def _second(job: JobView, look: Look) -> Line:
         return text(f"          waits for its turn   {job.reason}")
     if job.status == "running":
         step = f"   {job.step}" if job.step else ""
+        if held := limited(job.limit, job.limit_until, look.now, look.zone):
+            step += f"   {held}"
         if not job.total:
             return text(f"          {size(job.done) if job.done else ''}{step}")
         drawn = bar(job.done, job.total, 30 if look.usable >= 79 else 16, look.glyphs)

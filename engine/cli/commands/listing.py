@@ -8,7 +8,7 @@ from datetime import datetime
 from engine.api import climbing
 from engine.api.ladder_views import LadderView
 from engine.api.views import FindingView, FleetView, JobView, JournalView, StandbyView, TargetView
-from engine.api.words import duration, moment, percent, rate, size
+from engine.api.words import duration, limited, moment, percent, rate, size
 from engine.cli.commands.looking import BACKLOGS, ladder_json, next_words, paused, windows
 from engine.cli.context import Context
 from engine.cli.output import Output
@@ -46,12 +46,12 @@ def _job_row(one: JobView, now: datetime) -> list[str]:
         one.status,
         moment(began or one.queued_at, now),
         duration(took),
-        job_progress(one),
+        job_progress(one, now),
         one.reason,
     ]
 
 
-def job_progress(one: JobView) -> str:
+def job_progress(one: JobView, now: datetime) -> str:
     """Return how far a job is, in a few words."""
     if one.status != "running":
         return ""
@@ -60,6 +60,8 @@ def job_progress(one: JobView) -> str:
         parts.append(rate(one.rate))
     if one.eta_s is not None:
         parts.append(f"{duration(one.eta_s)} left")
+    if held := limited(one.limit, one.limit_until, now):
+        parts.append(held)
     return " ".join(part for part in parts if part)
 
 

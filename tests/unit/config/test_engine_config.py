@@ -170,6 +170,30 @@ def test_limits_of_targets_and_of_a_folder_they_share(tmp_path: Path) -> None:
     assert told.store_jobs == {shared: 2}
 
 
+def test_read_limits_are_rates_by_the_hour(tmp_path: Path) -> None:
+    """Directories are made absolute; what is wrong is named with its place in the list."""
+    file = tmp_path / "engine.toml"
+    file.write_text(
+        "[[watch.limits]]\ndirectory='replica/../r'\nrate='40MiB/s'\noutside='1GB/s'\n"
+        "hours=['mon-fri 08:00-18:00']\n[[watch.limits]]\ndirectory='/srv'\nrate='100Mbit/s'\n"
+    )
+    near, far = load_engine(file).reads
+    assert (near.directory, near.rate, near.outside) == (str(tmp_path / "r"), 40 << 20, 10**9)
+    assert [one.text for one in near.hours] == ["mon-fri 08:00-18:00"]
+    assert (far.directory, far.rate, far.outside, far.hours) == ("/srv", 12_500_000, None, ())
+
+    limit = "[[watch.limits]]\ndirectory='/srv'\nrate='{}'\n{}\n"
+    for text, said in (
+        (limit.format("fast", ""), r"watch.limits\[0\].rate: found 'fast', expected a rate"),
+        (limit.format("1MB/s", "hours=['noon']"), r"watch.limits\[0\].hours"),
+        (limit.format("1MB/s", "outside='2MB/s'"), r"limits\[0\].outside: .* it needs `hours`"),
+        (limit.format("1MB/s", "") * 2, r"limits\[1\].directory: .* it has a limit already"),
+        (limit.format("1MB/s", "burst=1"), "unknown field `burst`"),
+    ):
+        with pytest.raises(WrongUse, match=said):
+            load(tmp_path, text)
+
+
 # --- the sample -----------------------------------------------------------------------------
 
 
