@@ -5,9 +5,11 @@ Events are lost on overflow and absent on shares, so nothing here is relied upon
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable
+from typing import ClassVar
 
 from watchdog.events import (
     DirCreatedEvent,
@@ -46,6 +48,8 @@ _EVENTS: list[type[FileSystemEvent]] = [
 class Hints(FileSystemEventHandler):
     """Calls `hint` whenever something other than a temporary file changes below a folder."""
 
+    is_limit_told: ClassVar[bool] = False
+
     def __init__(self, root: str, hint: Callable[[], None]) -> None:
         """Watch nothing yet."""
         self._root = root
@@ -54,12 +58,16 @@ class Hints(FileSystemEventHandler):
 
     def start(self) -> None:
         """Begin to watch; where the kernel cannot, say so once and leave it to the scans."""
-        observer = Observer()
         try:
+            observer = Observer()
             observer.schedule(self, self._root, recursive=True, event_filter=_EVENTS)
             observer.start()
         except OSError as error:
-            log.warning(
+            # Of 500 folders most meet the limit of a user's instances: one line of warning is it.
+            often = error.errno == errno.EMFILE and Hints.is_limit_told
+            Hints.is_limit_told |= error.errno == errno.EMFILE
+            log.log(
+                logging.DEBUG if often else logging.WARNING,
                 "no events for %s (%s): it is scanned periodically only",
                 safe(self._root, 200),
                 error.strerror or error,

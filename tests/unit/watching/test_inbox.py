@@ -14,6 +14,7 @@ import pytest
 from watchdog.observers.inotify_c import InotifyFD
 
 from engine.daemon.clock import SystemClock
+from engine.images.watching.hints import Hints
 from engine.images.watching.inbox import Inbox
 from engine.model.images import RootView
 from tests.arrivals import JsonFormat, chain, said, shot
@@ -145,6 +146,24 @@ def test_a_kernel_without_watches_is_scanned_only(
         f"no events for {tmp_path} (inotify watch limit reached): it is scanned periodically only"
     ]
     watched.inbox.stop()
+
+
+def test_more_folders_than_the_kernel_has_instances_are_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A user has 128 of them: the other folders are scanned only, and no scan fails of it."""
+
+    def refuse(self: InotifyFD) -> None:
+        raise OSError(24, "inotify instance limit reached")
+
+    monkeypatch.setattr(InotifyFD, "__init__", refuse)
+    monkeypatch.setattr(Hints, "is_limit_told", False)
+    folders = [tmp_path / name for name in ("a", "b", "c")]
+    for folder in folders:
+        folder.mkdir()
+        Hints(str(folder), lambda: None).start()
+    assert [one.levelname for one in caplog.records] == ["WARNING"]
+    assert f"no events for {folders[0]} (inotify instance limit reached)" in caplog.text
 
 
 def test_a_scan_can_be_asked_for(tmp_path: Path) -> None:
