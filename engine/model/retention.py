@@ -19,15 +19,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
-from itertools import pairwise
 
+from engine.model.ages import ages
 from engine.model.layers import LayerName
 from engine.model.points import WORKING, BootPoint, BootPointId, Stage, in_order
 
 UNFINISHED = frozenset({Stage.PENDING, Stage.APPLYING, Stage.CONVERTING, Stage.FAILED})
 COUNT, FLOOR = 24, 3
-SLACK = timedelta(days=7)
-"""What a step may be longer than we can explain, and still be believed."""
 
 
 class Rule(StrEnum):
@@ -54,13 +52,21 @@ class Rule(StrEnum):
     MOST = "most"
 
 
-_PERIODS: Mapping[Rule, Callable[[datetime], tuple[object, ...]]] = {
-    Rule.HOURLY: lambda at: (at.date(), at.hour, at.utcoffset()),
-    Rule.DAILY: lambda at: (at.date(),),
+_PERIODS: Mapping[Rule, Callable[[datetime], object]] = {
+    Rule.HOURLY: lambda at: (at.year, at.month, at.day, at.hour, at.utcoffset()),
+    Rule.DAILY: lambda at: (at.year, at.month, at.day),
     Rule.WEEKLY: lambda at: at.isocalendar()[:2],
     Rule.MONTHLY: lambda at: (at.year, at.month),
-    Rule.YEARLY: lambda at: (at.year,),
+    Rule.YEARLY: lambda at: at.year,
 }
+_WITHIN: Mapping[Rule, Rule | None] = {
+    Rule.HOURLY: None,
+    Rule.DAILY: Rule.HOURLY,
+    Rule.WEEKLY: Rule.DAILY,
+    Rule.MONTHLY: Rule.DAILY,
+    Rule.YEARLY: Rule.MONTHLY,
+}
+"""The next shorter period of which a period consists."""
 _WORDS = {
     Rule.HOURLY: "hour",
     Rule.DAILY: "day",
@@ -174,9 +180,9 @@ def retain(
     """
     alive = sorted((p for p in points if p.stage is not Stage.RETIRED), key=by_age)
     firm = _firm(alive, rules, running, in_use)
-    wished = _wished(alive, rules)
+    newer = _newer(alive)
+    wished = _wished(alive, rules, newer)
     old = _too_old(alive, rules.max_age_days)
-    surplus = _surplus(alive, rules)
     verdicts = {}
     for point in alive:
         told = firm[point.id] + ([] if point.id in old else wished[point.id])
@@ -185,7 +191,8 @@ def retain(
         elif point.id in old:
             verdicts[point.id] = Verdict(False, old[point.id], (Rule.AGE,))
         else:
-            verdicts[point.id] = Verdict(False, surplus[point.id], (Rule.COUNT,))
+            reason = _surplus(point, newer[point.id], rules)
+            verdicts[point.id] = Verdict(False, reason, (Rule.COUNT,))
     return verdicts | _too_many(alive, verdicts, firm, rules.most)
 
 
@@ -197,45 +204,6 @@ def by_age(point: BootPoint) -> tuple[object, ...]:
 def occupies(point: BootPoint) -> bool:
     """Tell whether a boot point has a place in the target's chain of layers."""
     return point.stage is Stage.READY or point.stage in WORKING or point.has_trunk
-
-
-def ages(alive: Sequence[BootPoint]) -> Mapping[BootPointId, timedelta]:
-    """Return how much older than the newest each is.
-
-    A step from one boot point to the next counts as the source's clock tells it, but no more than
-    a week beyond what this engine saw pass between making the two, and a week beyond twice what
-    so many increments usually take. So history that arrives at once has its age, and no clock
-    that is set forward by years, nor both together, makes boot points old by itself.
-
-    Args:
-        alive: Oldest first.
-    """
-    usual = _usual_pause(alive)
-    found: dict[BootPointId, timedelta] = {}
-    age = timedelta()
-    for newer, older in pairwise((None, *reversed(alive))):
-        if older is None:
-            break
-        if newer is not None:
-            seen = max(newer.created_at - older.created_at, timedelta())
-            likely = 2 * usual * _increments(older, newer)
-            age += min(newer.taken_at - older.taken_at, seen + SLACK, likely + SLACK)
-        found[older.id] = age
-    return found
-
-
-def _usual_pause(alive: Sequence[BootPoint]) -> timedelta:
-    """Return the median time between two increments, by the source's clock."""
-    pauses = sorted(
-        (newer.taken_at - older.taken_at) / _increments(older, newer)
-        for older, newer in pairwise(alive)
-    )
-    return pauses[(len(pauses) - 1) // 2] if pauses else timedelta()
-
-
-def _increments(older: BootPoint, newer: BootPoint) -> int:
-    """Return how many increments lie between two boot points; 1 where a new chain began."""
-    return max(newer.sequence - older.sequence, 1) if newer.set_id == older.set_id else 1
 
 
 # --- what speaks for a boot point -----------------------------------------------------------
@@ -257,12 +225,12 @@ def _firm(
         *_needed(alive),
         *_floor(alive, rules.floor),
     ]
-    for point in alive:
-        if point.replica in in_use:
-            words = "a machine or a newer boot point reads its files"
-            reasons.append((point.id, Rule.IN_USE, words))
-        if rules.hold:
-            reasons.append((point.id, Rule.HOLD, f"retention is on hold: {rules.hold}"))
+    if in_use:
+        reads = "a machine or a newer boot point reads its files"
+        reasons += [(point.id, Rule.IN_USE, reads) for point in alive if point.replica in in_use]
+    if rules.hold:
+        held = f"retention is on hold: {rules.hold}"
+        reasons += [(point.id, Rule.HOLD, held) for point in alive]
     for name, rule, words in reasons:
         if name in told:
             told[name].append((rule, words))
@@ -310,30 +278,50 @@ def _ready(alive: Sequence[BootPoint]) -> list[BootPoint]:
     return [point for point in alive if point.stage is Stage.READY]
 
 
-def _wished(alive: Sequence[BootPoint], rules: Rules) -> _Told:
+def _wished(alive: Sequence[BootPoint], rules: Rules, newer: Mapping[BootPointId, int]) -> _Told:
     """Return why boot points stay by the count and the slots."""
-    told: _Told = {point.id: [] for point in alive}
     keep = max(rules.keep, 1)
-    for point, newer in _newer(alive):
-        if newer < keep:
-            told[point.id].append(_counted(point, keep))
-    for rule, count in rules.slots.items():
-        period = _PERIODS[rule]
-        first: dict[tuple[object, ...], BootPoint] = {}
-        for point in _ready(alive):
-            first.setdefault(period(point.taken_at.astimezone(rules.zone)), point)
-        words = f"first of its {_WORDS[rule]}, one of {count}"
-        for point in list(first.values())[-count:]:
-            told[point.id].append((rule, words))
+    told: _Told = {
+        point.id: [_counted(point, keep)] if newer[point.id] < keep else [] for point in alive
+    }
+    if rules.slots:
+        ready = [(point.id, point.taken_at.astimezone(rules.zone)) for point in _ready(alive)]
+        firsts = _firsts(ready, rules.slots)
+        for rule, count in rules.slots.items():
+            reason = rule, f"first of its {_WORDS[rule]}, one of {count}"
+            for point_id, _ in firsts[rule][-count:]:
+                told[point_id].append(reason)
     return told
 
 
-def _newer(alive: Sequence[BootPoint]) -> list[tuple[BootPoint, int]]:
-    """Return each with the number of newer ready ones (of such as it, where no VM could start)."""
+_Local = Sequence[tuple[BootPointId, datetime]]
+"""Boot points and their local times, the oldest first."""
+
+
+def _firsts(ready: _Local, rules: Collection[Rule]) -> dict[Rule, _Local]:
+    """Return for each rule the first boot point of each of its periods.
+
+    The first one of a month is the first one of its day as well; so it is looked for among those.
+    """
+    found: dict[Rule, _Local] = {}
+    for rule, period in _PERIODS.items():
+        if rule in rules:
+            within = _WITHIN[rule]
+            while within is not None and within not in found:
+                within = _WITHIN[within]
+            first: dict[object, tuple[BootPointId, datetime]] = {}
+            for one in ready if within is None else found[within]:
+                first.setdefault(period(one[1]), one)
+            found[rule] = list(first.values())
+    return found
+
+
+def _newer(alive: Sequence[BootPoint]) -> dict[BootPointId, int]:
+    """Return how many newer ready ones each has (of such as it, where no VM could start)."""
     newer, newer_hopeless = 0, 0
-    found = []
+    found = {}
     for point in reversed(alive):
-        found.append((point, max(newer, newer_hopeless) if point.obstacle else newer))
+        found[point.id] = max(newer, newer_hopeless) if point.obstacle else newer
         newer += point.stage is Stage.READY
         newer_hopeless += bool(point.obstacle)
     return found
@@ -350,12 +338,9 @@ def _counted(point: BootPoint, keep: int) -> tuple[Rule, str]:
 # --- what lets it go ------------------------------------------------------------------------
 
 
-def _surplus(alive: Sequence[BootPoint], rules: Rules) -> Mapping[BootPointId, str]:
+def _surplus(point: BootPoint, newer: int, rules: Rules) -> str:
     slots = " and it fills no slot" if rules.slots else ""
-    return {
-        point.id: f"{newer} newer ones are {'there' if point.obstacle else 'ready'}{slots}"
-        for point, newer in _newer(alive)
-    }
+    return f"{newer} newer ones are {'there' if point.obstacle else 'ready'}{slots}"
 
 
 def _too_old(alive: Sequence[BootPoint], days: int) -> Mapping[BootPointId, str]:
