@@ -26,7 +26,7 @@ from engine.api.fleet import outlooks
 from engine.api.guarding import GuardView, guard_view
 from engine.api.guest_views import PictureView, TypedView
 from engine.api.keeping_views import RetentionView
-from engine.api.metrics import CONTENT_TYPE, told
+from engine.api.metrics import CONTENT_TYPE, Meter
 from engine.api.picture import picture_view
 from engine.api.plans import Actor, Plans, check_name, require
 from engine.api.present import job_view, journal_view, standby_view, target_view
@@ -93,6 +93,7 @@ class Calls:
         """Answer for one engine."""
         self.service = service
         self.plans = Plans(service, monotonic)
+        self._meter = Meter(service)
 
     def answer(self, method: str, params: bytes, actor: Actor) -> Any:  # noqa: ANN401 - any view
         """Answer a call. Failure with the reason when it cannot be."""
@@ -230,7 +231,7 @@ class Calls:
 
     def metrics(self, _ask: asks.Ask, _actor: Actor) -> MetricsView:
         """Return measured values as text."""
-        return MetricsView(text=told(self.service), type=CONTENT_TYPE)
+        return MetricsView(text=self._meter.told(), type=CONTENT_TYPE)
 
     def ack_alert(self, ask: asks.AlertAckAsk, actor: Actor) -> Done:
         """Note that somebody looks after an alert."""

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import BaseServer
 
-from engine.api.metrics import CONTENT_TYPE, told
+from engine.api.metrics import CONTENT_TYPE, Meter
 from engine.api.server import listen
 from engine.daemon.service import Service
 from engine.local.durable import durable_replace, open_folder
@@ -35,7 +35,7 @@ class Exporter:
             textfile: File for node_exporter, whose folder exists; None: none.
             path: Of the socket; None: none.
         """
-        self._service, self._textfile, self._path = service, textfile, path
+        self._meter, self._textfile, self._path = Meter(service), textfile, path
         self._stopping = threading.Event()
         self._listener: socket.socket | None = None
         self._threads: list[threading.Thread] = []
@@ -77,7 +77,7 @@ class Exporter:
         file = self._textfile
         if file is None:
             return
-        text = told(self._service).encode()
+        text = self._meter.told().encode()
         with open_folder(file.parent.resolve()) as folder:
             durable_replace(folder, file.name, text)
         file.chmod(READABLE)
@@ -99,7 +99,7 @@ class Exporter:
                     log.info("metrics socket: %s", error)
 
     def _answer(self, connection: socket.socket) -> None:
-        service = self._service
+        meter = self._meter
 
         class Handler(BaseHTTPRequestHandler):
             server_version = "bootpoint"
@@ -107,7 +107,7 @@ class Exporter:
 
             def do_GET(self) -> None:
                 good = self.path.partition("?")[0] == "/metrics"
-                body = told(service).encode() if good else b"Only /metrics is here.\n"
+                body = meter.told().encode() if good else b"Only /metrics is here.\n"
                 self.send_response(200 if good else 404)
                 self.send_header("Content-Type", CONTENT_TYPE if good else "text/plain")
                 self.send_header("Content-Length", str(len(body)))

@@ -9,8 +9,9 @@ Names have their units; docs/MONITORING.md explains each. A value that is not kn
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,14 +40,33 @@ class Family:
     values: Iterable[tuple[Labels, Value]]
 
 
-def told(service: Service) -> str:
-    """Return the measured values of an engine, now."""
-    return metrics(service.snapshot(), service.unwell(), service.site, service.started_at)
+class Meter:
+    """Tells the measured values of an engine again and again. Thread-safe.
+
+    What did not change since it was asked last is not worked out again.
+    """
+
+    def __init__(self, service: Service) -> None:
+        """Know nothing yet."""
+        self._service, self._fleet, self._lock = service, FleetPresenter(), threading.Lock()
+
+    def told(self) -> str:
+        """Return the values of now, as text."""
+        service, snapshot = self._service, self._service.snapshot()
+        with self._lock:
+            fleet = self._fleet.views(snapshot)
+        return metrics(snapshot, service.unwell(), service.site, service.started_at, fleet)
 
 
-def metrics(snapshot: Snapshot, unwell: Mapping[str, str], site: str, started_at: datetime) -> str:
-    """Return all measured values of one moment as text."""
-    fleet = FleetPresenter().views(snapshot)
+def metrics(
+    snapshot: Snapshot,
+    unwell: Mapping[str, str],
+    site: str,
+    started_at: datetime,
+    fleet: Sequence[FleetView] | None = None,
+) -> str:
+    """Return all measured values of one moment as text; `fleet`: its standbys, where known."""
+    fleet = FleetPresenter().views(snapshot) if fleet is None else fleet
     families = [
         *_of_engine(snapshot, unwell, site, started_at),
         *_of_machines(snapshot, fleet),

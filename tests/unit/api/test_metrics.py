@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.api.exporting import Exporter
-from engine.api.metrics import Family, lines, metrics
+from engine.api.metrics import Family, Meter, lines, metrics
 from engine.model.alarms import Alert, Condition
 from engine.model.work import Severity
 from tests.scripted import NOW, ScriptedService, root_view, site
@@ -133,3 +133,15 @@ def test_the_socket_speaks_http(tmp_path: Path, path: str, code: bytes) -> None:
     finally:
         exporter.stop()
     assert not (tmp_path / "metrics.sock").exists()
+
+
+def test_a_second_look_tells_the_values_of_its_own_moment() -> None:
+    """What is kept from one look to the next is not told as if no time had passed."""
+    service = ScriptedService()
+    meter = Meter(service)
+    before = value(parse(meter.told()), "rpo_lag_seconds", machine="erp")
+    service.advance(seconds=60)
+    assert before is not None
+    assert value(parse(meter.told()), "rpo_lag_seconds", machine="erp") == before + 60
+    fresh = metrics(service.snapshot(), {}, service.site, service.started_at)
+    assert parse(meter.told()) == parse(fresh)
