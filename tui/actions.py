@@ -10,11 +10,13 @@ from uuid import uuid4
 
 from engine.api.views import Done, Plan
 from tui import keys
-from tui.conditions import point_of
+from tui.alerts import Alerts
+from tui.commands import Commands
+from tui.conditions import about, point_of
+from tui.emergency import Emergency
 from tui.feed import Refusal
 from tui.guest import Guest
 from tui.keeping import Keeping
-from tui.lists import following
 from tui.look import Draft, Menu, Parts, Serial
 from tui.places import CONTENT
 from tui.question import Question, pause_words
@@ -32,11 +34,6 @@ NAMED = ("start", "stop")
 SWITCHES = ("fleet", "jobs", "journal", "targets", "sets", "settings", "alerts")
 
 
-def name_of(key: keys.Key) -> str:
-    """Return what an action is called after `:`."""
-    return key.id.replace("_", "-")
-
-
 class Actions:
     """The operator's verbs, over one console."""
 
@@ -44,6 +41,7 @@ class Actions:
         """Serve this console."""
         self._console = console
         self.guest = Guest(console)
+        self._emergency = Emergency(console)
         self._verbs: dict[str, Callable[[], None]] = {
             "up": lambda: self._move(-1),
             "down": lambda: self._move(1),
@@ -55,11 +53,8 @@ class Actions:
             "back": self._back,
             "filter": self._filter,
             "worst": self._worst,
-            "order": self._order,
-            "turn": self._turn,
-            "command": self._command,
+            **Commands(console).verbs(),
             "menu": self._menu,
-            "start": lambda: self._plan("start"),
             "stop": lambda: self._plan("stop"),
             "build": lambda: self._plan("build"),
             "resume": lambda: self._plan("resume"),
@@ -68,7 +63,9 @@ class Actions:
             "convert": lambda: self._plan("convert"),
             **Reading(console).verbs(),
             **Keeping(console, self._plan).verbs(),
-            "serial": lambda: console.go("run", console.look().machine, subject=Serial()),
+            **self._emergency.verbs(),
+            **Alerts(console).verbs(),
+            "serial": lambda: console.go("run", self._about(), subject=Serial()),
             **self.guest.verbs(),
             "new": self._new,
             "redraw": self._redraw,
@@ -85,6 +82,7 @@ class Actions:
             "jobs": self._open_job,
             "menu": self._open_menu,
             "plan": self._decide,
+            "review": self._emergency.choose,
             "new": self._draft,
             "form": self._fill,
             "refused": lambda _name: console.back(),
@@ -95,6 +93,9 @@ class Actions:
     def do(self, name: str) -> None:
         """Do what the row of this id in the table of keys says."""
         self._verbs[name]()
+
+    def _about(self) -> str:
+        return about(self._console.fleet, self._console.look())
 
     # --- moving -----------------------------------------------------------------------------
 
@@ -154,17 +155,6 @@ class Actions:
     def _worst(self) -> None:
         self._console.spot.worst = not self._console.spot.worst
 
-    def _order(self, wanted: str = "") -> None:
-        console = self._console
-        orders = console.content().orders
-        now, _turned = console.orders.get(console.spot.place, ("", False))
-        console.orders[console.spot.place] = (wanted or following(orders, now), False)
-
-    def _turn(self) -> None:
-        console = self._console
-        order, turned = console.orders.get(console.spot.place, ("", False))
-        console.orders[console.spot.place] = (order, not turned)
-
     def _menu(self) -> None:
         console = self._console
         rows = tuple(
@@ -180,51 +170,6 @@ class Actions:
     def _retry(self) -> None:
         self._console.feed.hurry()
         self._redraw()
-
-    # --- commands by name -------------------------------------------------------------------
-
-    def _command(self) -> None:
-        console = self._console
-        look = console.look()
-        verbs = [name_of(key) for key in keys.working(console.fleet, look)]
-        verbs += [f"order {one}" for one in console.content().orders]
-        names = list(console.fleet.machines)
-        answers = [*verbs, *names, *(f"{v} {n}" for v in ("start", "stop", "build") for n in names)]
-        console.face.ask(Question(":", done=self._obey, answers=answers))
-
-    def _obey(self, text: str) -> None:
-        console = self._console
-        verb, _, name = text.partition(" ")
-        verb, name = verb.replace("-", "_"), name.strip()
-        if text in console.fleet.machines:
-            console.go("machine", text)
-        elif self._arranged(verb, name):
-            console.paint()
-        elif verb not in keys.BY_ID:
-            if text:
-                console.note(f"There is no command {text}. Press ? for what works here.")
-        elif name and name not in console.fleet.machines:
-            console.note(f"There is no machine {name}.")
-        else:
-            if name:
-                console.go("machine", name)
-            key = keys.BY_ID[verb]
-            look = console.look()
-            if look.place in key.places and key.when(console.fleet, look):
-                console.act(verb)
-            else:
-                console.note(f"{verb} does not work here now.")
-
-    def _arranged(self, verb: str, words: str) -> bool:
-        """Filter or put in order by words; tell whether that was meant."""
-        console = self._console
-        if verb == "order" and words in console.content().orders:
-            self._order(words)
-        elif verb == "filter" and words and console.belongs("filter"):
-            console.spot.query = words
-        else:
-            return False
-        return True
 
     # --- changes: plan, decide, run ---------------------------------------------------------
 
@@ -246,7 +191,7 @@ class Actions:
         if action == "cancel":
             params["machine"] = console.fleet.jobs[look.chosen].machine
         point = point_of(look)
-        if action in ("start", "convert", "pin", "unpin") and point:
+        if action in ("convert", "pin", "unpin") and point:
             params["point"] = point
         self._asking = True
         console.spawn(self._show_plan(params))
@@ -315,8 +260,10 @@ class Actions:
         console.note(done.text)
 
     def _leave_plan(self) -> None:
-        if self._console.spot.place == "plan":
-            self._console.back()
+        """Leave the pages that decided; those below them stay."""
+        for place in ("plan", "review"):
+            if self._console.spot.place == place:
+                self._console.back()
 
     def refused(self, refusal: Refusal) -> None:
         """Show a refusal in its three parts."""

@@ -11,8 +11,42 @@ from tui.state import LIVE_JOBS, Fleet
 from tui.tones import STAGES, UNKNOWN
 from tui.words import _
 
+LISTING = ("jobs", "journal", "alerts", "sets", "set")
+"""Places that are about many things, a machine is under the cursor at most."""
 REPORTS = frozenset({"guest", "ledger", "dry run"})
 """Text that the engine was asked for, about one boot point."""
+
+
+def about(fleet: Fleet, look: Look) -> str:
+    """Return the machine under the cursor or of the page, empty when there is none."""
+    match look.place:
+        case "jobs" if look.chosen in fleet.jobs:
+            return fleet.jobs[look.chosen].machine
+        case "alerts" if look.chosen in fleet.alerts:
+            return fleet.alerts[look.chosen].machine
+        case "journal":
+            lines = (line.machine for line in fleet.journal if line.id == look.chosen)
+            return next(lines, "")
+        case "sets" | "set":
+            found = fleet.sets.get(look.chosen if look.place == "sets" else look.arg)
+            return found.standby if found else ""
+        case "jobs" | "alerts" | "targets" | "settings":
+            return ""
+    return look.machine
+
+
+def is_started(fleet: Fleet, look: Look) -> bool:
+    """Tell whether a VM runs of the machine under the cursor."""
+    machine = fleet.machines.get(about(fleet, look))
+    detail = fleet.details.get(about(fleet, look))
+    if detail is not None and look.place not in ("fleet", *LISTING):
+        return detail.run is not None or bool(detail.fleet.running)
+    return machine is not None and bool(machine.running)
+
+
+def not_running(fleet: Fleet, look: Look) -> str:
+    """Say that no VM of the machine runs."""
+    return "" if runs(fleet, look) else _("No VM of it runs now.")
 
 
 def runs(fleet: Fleet, look: Look) -> bool:
@@ -37,7 +71,7 @@ def no_machine(fleet: Fleet, look: Look) -> str:
 
 def no_start(fleet: Fleet, look: Look) -> str:
     """Say why no VM can be started from here."""
-    machine = fleet.machines.get(look.machine)
+    machine = fleet.machines.get(about(fleet, look))
     if machine is None:
         return _("Choose a machine first.")
     point = point_of(look)
@@ -85,6 +119,14 @@ def no_job(fleet: Fleet, look: Look) -> str:
     if job is None or job.status not in LIVE_JOBS:
         return _("Choose a job that runs or waits.")
     return ""
+
+
+def no_alert(fleet: Fleet, look: Look) -> str:
+    """Say that no alert is chosen that somebody could look after."""
+    found = fleet.alerts.get(look.chosen)
+    if found is None:
+        return _("Choose an alert first.")
+    return _("It is over: nobody needs to look after it.") if found.cleared_at else ""
 
 
 def point(fleet: Fleet, look: Look) -> PointView | None:

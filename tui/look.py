@@ -142,7 +142,10 @@ class Look:
 
     @property
     def machine(self) -> str:
-        """Return the machine this look is about, empty when it is about none."""
+        """Return the machine this look is about, empty when it is about none.
+
+        What is under the cursor of other lists is told by `conditions.about`.
+        """
         if self.place in ("fleet", "jobs"):
             return self.chosen if self.place == "fleet" else ""
         return self.arg.partition("/")[0]

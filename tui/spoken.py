@@ -118,11 +118,15 @@ def words(fleet: Fleet, look: Look, *, numbered: bool) -> list[str]:
     return [f" {line}" for line in wrap(opens + ", ".join(dict.fromkeys(named)), look.usable)]
 
 
+def _names(key: keys.Key) -> tuple[str, ...]:
+    return word(key), key.id, key.sign.lower(), key.words.lower()
+
+
 def meant(typed: str, fleet: Fleet, look: Look) -> list[keys.Key]:
     """Return the keys a typed word may stand for: by word, by sign, by its beginning."""
     typed = typed.lower()
     all_here = here(fleet, look)
-    exact = [key for key in all_here if typed in (word(key), key.id, key.sign.lower())]
+    exact = [key for key in all_here if typed in _names(key)]
     if exact:
         return exact
     return [key for key in all_here if len(typed) > 1 and word(key).startswith(typed)]

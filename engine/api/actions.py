@@ -9,6 +9,8 @@ from engine.api.converting import Convert
 from engine.api.guarding import ReleaseGuard
 from engine.api.pausing import Build, Hold, Resume
 from engine.api.pinning import HoldRetention, Pin, ReleaseRetention, Unpin
+from engine.api.review_views import ReviewView
+from engine.api.reviewing import review_view
 from engine.api.views import Done, Step
 from engine.api.wishes import Action, Described, Wish, standby_of, usual
 from engine.daemon.service import Service, Snapshot
@@ -42,18 +44,29 @@ class Start(Action):
         target = snapshot.standbys[wish.machine].target
         newest = snapshot.state.ready(wish.machine)[-1].id == point.id
         which = "is the newest ready one" if newest else "is not the newest ready one"
+        review = review_view(snapshot, wish.machine)
+        took = {one.name: one.seconds for one in review.usual}
+        powering = [took[name] for name in ("define", "power on") if name in took]
         return Described(
             steps=[
-                Step(text=f"make a scratch layer on boot point {point.id}"),
-                Step(text=f"start the VM on target {target}, on an isolated network"),
+                Step(
+                    text=f"make a scratch layer on boot point {point.id}",
+                    expected_s=took.get("scratch"),
+                ),
+                Step(
+                    text=f"start the VM on target {target}, on an isolated network",
+                    expected_s=sum(powering) if powering else None,
+                ),
             ],
             checks=[
                 f"Boot point {point.id} {which}.",
+                *_doubts(review, point.id),
                 "What the VM writes goes to the scratch layer; the boot point stays as it is.",
                 "The VM reaches no other network.",
             ],
             lost_s=max(0.0, (snapshot.now - point.taken_at).total_seconds()),
-            expected_s=usual(snapshot, JobKind.START, wish.machine),
+            expected_s=review.power_s,
+            review=review,
         )
 
     def run(self, service: Service, wish: Wish, actor: str) -> Done:
@@ -159,6 +172,13 @@ def fingerprint(snapshot: Snapshot, wish: Wish) -> tuple[object, ...]:
         powering,
         None if job is None else job.status in (JobStatus.QUEUED, JobStatus.RUNNING),
     )
+
+
+def _doubts(review: ReviewView, point: str) -> list[str]:
+    chosen = next((one for one in review.choices if one.point == point), None)
+    if chosen is None or not chosen.suspect:
+        return []
+    return [f"Its data may be encrypted. {review.guard}".rstrip()]
 
 
 def _ready(snapshot: Snapshot, wish: Wish) -> BootPoint:

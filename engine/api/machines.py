@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from engine.api.reviewing import usual_pace, usual_views
 from engine.api.serial import last_lines
 from engine.api.views import DiskView, FleetView, MachineView, PointView, RunView
 from engine.daemon.service import Snapshot
@@ -35,6 +36,7 @@ def machine_view(snapshot: Snapshot, standby: Standby, fleet: FleetView) -> Mach
     points = snapshot.state.points_of(name)
     layers = snapshot.layers.get(name, {})
     shown = points[-MOST_POINTS:]
+    usual = usual_pace(snapshot, standby)
     return MachineView(
         id=name,
         fleet=fleet,
@@ -58,6 +60,8 @@ def machine_view(snapshot: Snapshot, standby: Standby, fleet: FleetView) -> Mach
         backlog=standby.backlog.value,
         blackouts=[one.text for one in snapshot.calendar.blackouts_of(standby)],
         blackout_until=snapshot.calendar.closed_until(standby, snapshot.now),
+        usual=usual_views(usual),
+        whose=usual.whose,
     )
 
 

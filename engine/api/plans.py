@@ -90,6 +90,7 @@ class Plans:
             lost_s=made.lost_s,
             expected_s=made.expected_s,
             expires=snapshot.now + timedelta(seconds=EXPIRES_S),
+            review=made.review,
         )
         pending = _Pending(plan, wish, fingerprint(snapshot, wish), self._monotonic() + EXPIRES_S)
         with self._lock:

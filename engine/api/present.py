@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from engine.api.findings import findings
 from engine.api.fleet import FleetPresenter
 from engine.api.machines import machine_view
+from engine.api.reviewing import phase_views
 from engine.api.sets import set_views
 from engine.api.views import (
     AlertView,
@@ -163,6 +164,7 @@ def job_view(job: Job, progress: Progress | None, target: str) -> JobView:
         target=target,
         limit=progress.pace.rate if progress else None,
         limit_until=progress.pace.until if progress and progress.pace.rate is not None else None,
+        phases=phase_views(job),
     )
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from engine.api.ladder_views import LadderView
+from engine.api.review_views import PhaseView, ReviewView, UsualView
 
 PROTO = 1
 TOPICS = ("fleet", "jobs", "sets", "findings", "targets", "alerts")
@@ -114,7 +115,8 @@ class RunView(msgspec.Struct, kw_only=True):
 class MachineView(View, kw_only=True):
     """Topic `machine:NAME`: everything about one standby.
 
-    `points` are oldest first; `hidden` older ones were left out. `memory` in bytes.
+    `points`: oldest first, `hidden` older ones left out; `memory` in bytes; `usual`: how long the
+    phases of a start take, by starts of `whose` (machine, target, empty).
     """
 
     fleet: FleetView
@@ -138,6 +140,8 @@ class MachineView(View, kw_only=True):
     backlog: str = "every"
     blackouts: list[str] = []
     blackout_until: datetime | None = None
+    usual: list[UsualView] = []
+    whose: str = ""
 
 
 class JobView(View, kw_only=True):
@@ -145,6 +149,7 @@ class JobView(View, kw_only=True):
 
     `limit`: bytes a second at which its images may be read, None without one; `limit_until`: when
     that changes.
+    `phases`: of starts and stops, in the order in which they began.
     """
 
     kind: str
@@ -163,6 +168,7 @@ class JobView(View, kw_only=True):
     target: str = ""
     limit: int | None = None
     limit_until: datetime | None = None
+    phases: list[PhaseView] = []
 
 
 class SetPointView(msgspec.Struct, kw_only=True):
@@ -348,7 +354,7 @@ class Step(msgspec.Struct, kw_only=True):
 class Plan(msgspec.Struct, kw_only=True):
     """Answer to `plan`: what `run` will do.
 
-    `confirm`: text to type back, empty when none is asked.
+    `confirm`: text to type back, empty when none is asked. `review`: what a start may choose from.
     """
 
     plan: str
@@ -361,6 +367,7 @@ class Plan(msgspec.Struct, kw_only=True):
     expected_s: float | None = None
     confirm: str = ""
     expires: datetime
+    review: ReviewView | None = None
 
 
 class Done(msgspec.Struct, kw_only=True):

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from engine.api.review_views import ReviewView
 from engine.api.roles import Role
 from engine.api.views import Done, Step
 from engine.daemon.service import Service, Snapshot
@@ -37,6 +38,7 @@ class Described:
     checks: list[str] = field(default_factory=list)
     lost_s: float | None = None
     expected_s: float | None = None
+    review: ReviewView | None = None
 
 
 class Action(ABC):

@@ -21,6 +21,7 @@ from engine.daemon.attending import FIRST_S, attend
 from engine.daemon.given import Settings, StandbyFiles, Watcher
 from engine.daemon.guarding import watch_all
 from engine.daemon.intake import Intake
+from engine.daemon.milestones import note_signs
 from engine.daemon.pacing import Pacing
 from engine.daemon.pauses import end_pauses
 from engine.daemon.performer import Performer
@@ -391,7 +392,9 @@ class Engine:
                 if hypervisor is None:
                     continue
                 try:
-                    self.picture.sign(name, hypervisor.signs_of_life(VMRef(name)))
+                    signs = hypervisor.signs_of_life(VMRef(name))
+                    self.picture.sign(name, signs)
+                    note_signs(self.state, name, signs, self.clock.now())
                 except Failure as failure:
                     log.warning("signs of %s: %s", name, failure)
             self.picture.only(self.state.read().runs)

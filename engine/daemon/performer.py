@@ -19,14 +19,17 @@ from engine.model.images import RecoveryPoint
 from engine.model.layers import LayerName
 from engine.model.machine import Hints, Network
 from engine.model.points import WORKING, BootPoint, Stage
+from engine.model.progress import Progress
 from engine.model.standby import Standby
-from engine.model.work import Job, JobKind, JobStatus, Severity
+from engine.model.work import Job, JobKind, JobStatus, Phase, Severity
 from engine.ports import Cancel, Clock, ImageSource, Reading, Report, StateStore, Unpaced
 
 log = logging.getLogger(__name__)
 
 Story = Callable[[BootPoint, LayerName | None, Sequence[RecoveryPoint], Tools], None]
 MAKING = (JobKind.SYNC, JobKind.APPLY)
+POWERING = (JobKind.START, JobKind.STOP)
+MOST_PHASES = 32
 UNREADY = frozenset({Stage.PENDING, Stage.FAILED, *WORKING})
 
 
@@ -51,21 +54,23 @@ class Performer:
         """Run a job to its end; never raises for what a job may meet."""
         job = replace(job, status=JobStatus.RUNNING, started_at=self._clock.now())
         self._save(job)
+        steps = _Steps(job, report, self._clock, self._save)
         try:
-            self._story(job, standby, cancel, report)
+            self._story(job, standby, cancel, steps.report)
         except Cancelled:
-            self._ended(job, JobStatus.CANCELLED, _cancelled(job))
+            self._ended(steps.job, JobStatus.CANCELLED, _cancelled(job))
         except NotBootable as failure:
-            self._ended(job, JobStatus.FAILED, failure.problem, failure.problem.key)
+            self._ended(steps.job, JobStatus.FAILED, failure.problem, failure.problem.key)
         except Failure as failure:
-            self._ended(job, JobStatus.FAILED, failure.problem)
+            self._ended(steps.job, JobStatus.FAILED, failure.problem)
         except OSError as error:
-            self._ended(job, JobStatus.FAILED, _medium(error))
+            self._ended(steps.job, JobStatus.FAILED, _medium(error))
         except Exception as error:
             log.exception("job %s", job.id)
-            self._ended(job, JobStatus.FAILED, internal(job, error))
+            self._ended(steps.job, JobStatus.FAILED, internal(job, error))
         else:
-            self._save(replace(job, status=JobStatus.DONE, ended_at=self._clock.now(), reason=""))
+            now = self._clock.now()
+            self._save(replace(steps.job, status=JobStatus.DONE, ended_at=now, reason=""))
 
     def _story(self, job: Job, standby: Standby, cancel: Cancel, report: Report) -> None:
         target = self._target_of(standby)
@@ -143,6 +148,27 @@ class Performer:
                 problem.unchanged,
                 problem.remedy,
             )
+
+
+class _Steps:
+    """A running job, and when each of its steps began; those of starts and stops are stored."""
+
+    def __init__(self, job: Job, report: Report, clock: Clock, save: Callable[[Job], None]) -> None:
+        self.job = job
+        self._report, self._clock, self._save = report, clock, save
+
+    def report(self, progress: Progress) -> None:
+        """Note a step that begins, and pass the progress on."""
+        known = self.job.phases
+        if self.job.kind in POWERING and (not known or known[-1].name != progress.step):
+            began = Phase(progress.step, self._clock.now())
+            self.job = replace(self.job, phases=(*known, began)[-MOST_PHASES:])
+            try:
+                self._save(self.job)
+            except Failure as failure:
+                # A start is not given up because how long it takes could not be written down.
+                log.warning("steps of job %s: %s", self.job.id, failure)
+        self._report(progress)
 
 
 def _cancelled(job: Job) -> Problem:

@@ -277,13 +277,14 @@ def _alarm(window: Sequence[Judged]) -> str:
         return ""
     many = sum(1 for one in window if one.evidence)
     return (
-        f"{_words(last)}"
+        f"{words(last)}"
         + (f" The newest {many} increments are like that." if many > 1 else "")
         + " It may be encrypting its data."
     )
 
 
-def _words(one: Judged) -> str:
+def words(one: Judged) -> str:
+    """Return what an increment changed against what is usual, a sentence."""
     told, density = one.increment, one.increment.density
     return (
         f"Increment {told.sequence} changed {told.rate * 100:.1f} % of the disks "

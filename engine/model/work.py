@@ -38,6 +38,14 @@ LIVE = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
 
 
 @dataclass(frozen=True, slots=True)
+class Phase:
+    """A step of a job, or a sign of life of the VM it started, and when it began or was seen."""
+
+    name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One piece of work on one standby.
 
@@ -45,6 +53,8 @@ class Job:
         boot_point: What it works on; None only for STOP.
         reason: Why it was queued, and after the end why it failed; sentences.
         cancel: True once somebody asked it to end.
+        phases: Its steps in the order in which they began; a start's are followed by what its VM
+            was seen to do (`engine.model.pace`).
     """
 
     id: JobId
@@ -57,6 +67,7 @@ class Job:
     ended_at: datetime | None = None
     reason: str = ""
     cancel: bool = False
+    phases: tuple[Phase, ...] = ()
 
     @property
     def is_live(self) -> bool:

@@ -26,7 +26,16 @@ from engine.model.images import (
 from engine.model.layers import LayerName
 from engine.model.machine import Firmware, Hints, Nic
 from engine.model.points import BootPoint, BootPointId, Stage
-from engine.model.work import Job, JobId, JobKind, JobStatus, JournalLine, Run, Severity
+from engine.model.work import (
+    Job,
+    JobId,
+    JobKind,
+    JobStatus,
+    JournalLine,
+    Phase,
+    Run,
+    Severity,
+)
 
 _BIGGEST = 2**63 - 1
 _BOOT_POINT = tuple(field.name for field in fields(BootPoint))
@@ -193,6 +202,7 @@ def job_out(job: Job) -> dict[str, object]:
         "ended_at": _maybe_out(job.ended_at),
         "reason": plain(job.reason),
         "cancel": int(job.cancel),
+        "phases": ";".join(f"{time_out(one.at)} {_word(one.name)}" for one in job.phases),
     }
 
 
@@ -210,7 +220,17 @@ def job_in(row: RowMapping) -> Job:
         ended_at=_maybe_in(row["ended_at"]),
         reason=row["reason"],
         cancel=bool(row["cancel"]),
+        phases=tuple(_phase(text) for text in row["phases"].split(";") if text),
     )
+
+
+def _word(name: str) -> str:
+    return plain(name).replace(";", ",")
+
+
+def _phase(text: str) -> Phase:
+    at, _, name = text.partition(" ")
+    return Phase(name, time_in(at))
 
 
 def run_out(run: Run) -> dict[str, object]:

@@ -16,10 +16,14 @@ from engine.model.alarms import Alert
 from engine.model.images import PointId, RecoveryPoint
 from engine.model.points import MOVES, BootPoint, BootPointId, Stage
 from engine.model.state import State, planned
-from engine.model.work import LIVE, Job, JobId, Run
+from engine.model.work import LIVE, Job, JobId, JobKind, Run
 
 ENDED_JOBS = 200
 """Ended jobs in a picture, besides the newest of each standby; the store itself keeps more."""
+
+STARTS = 5
+"""Ended starts of each standby in a picture, however long ago: how long a start takes is told by
+them."""
 
 RETIRED_POINTS = 48
 """Retired boot points of each standby in a picture; the store itself keeps all."""
@@ -174,9 +178,9 @@ class Draft:
         ended = sorted(number for number, one in jobs.items() if one.status not in LIVE)
         if len(ended) <= ENDED_JOBS:
             return
-        newest = {one.standby: number for number, one in sorted(jobs.items())}
+        spared = _spared(jobs)
         for old in ended[:-ENDED_JOBS]:
-            if newest[jobs[old].standby] != old:
+            if old not in spared:
                 del jobs[old]
 
     def save_run(self, run: Run) -> None:
@@ -212,6 +216,18 @@ class Draft:
             self._by_standby.take(standby, point.id)
         for number in [j.id for j in self._jobs.now().values() if j.standby == standby]:
             del self._jobs.change()[number]
+
+
+def _spared(jobs: Mapping[JobId, Job]) -> set[JobId]:
+    """Return the newest job of each standby and its newest ended starts."""
+    newest: dict[str, JobId] = {}
+    starts: dict[str, list[JobId]] = {}
+    for number in sorted(jobs):
+        job = jobs[number]
+        newest[job.standby] = number
+        if job.kind is JobKind.START and job.status not in LIVE:
+            starts.setdefault(job.standby, []).append(number)
+    return {*newest.values(), *(one for mine in starts.values() for one in mine[-STARTS:])}
 
 
 def check_move(before: BootPoint | None, after: BootPoint) -> None:

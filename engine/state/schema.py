@@ -31,7 +31,7 @@ from engine.model.images import Arrival
 from engine.model.points import Stage
 from engine.model.work import JobKind, JobStatus, Severity
 
-VERSION = 6
+VERSION = 7
 """Raised with each change of the tables."""
 
 CHANGES = "changes"
@@ -107,6 +107,7 @@ jobs = _table(
     Column("ended_at", Text),
     Column("reason", Text, nullable=False),
     Column("cancel", Integer, nullable=False),
+    Column("phases", Text, nullable=False, server_default=""),
     _one_of("kind", JobKind),
     _one_of("status", JobStatus),
     counts=True,

@@ -34,10 +34,10 @@ from engine.model.errors import Failure, NoSpace, Problem
 from engine.model.images import PointId, RecoveryPoint
 from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.state import State
-from engine.model.work import LIVE, Job, JobId, JournalLine, Run, Severity
+from engine.model.work import LIVE, Job, JobId, JobKind, JournalLine, Run, Severity
 from engine.ports import Transaction
 from engine.state import alerts, codec, schema
-from engine.state.draft import ENDED_JOBS, RETIRED_POINTS, Draft, picture
+from engine.state.draft import ENDED_JOBS, RETIRED_POINTS, STARTS, Draft, picture
 from engine.state.gate import Gate
 
 
@@ -308,12 +308,16 @@ def _newest_boot_points() -> Select[tuple[object, ...]]:
 
 
 def _newest_jobs() -> Select[tuple[object, ...]]:
-    """Ask for all live jobs, the newest ended ones, and the newest of each standby."""
+    """Ask for all live jobs, the newest ended ones, and each standby's newest job and starts."""
     table = schema.jobs
     live = table.c.status.in_([str(status) for status in LIVE])
     ended = select(table.c.id).where(~live).order_by(table.c.id.desc()).limit(ENDED_JOBS)
     newest = select(func.max(table.c.id)).group_by(table.c.standby)
-    wanted = live | table.c.id.in_(ended) | table.c.id.in_(newest)
+    place = func.row_number().over(partition_by=table.c.standby, order_by=table.c.id.desc())
+    started = ~live & (table.c.kind == str(JobKind.START))
+    starts = select(table.c.id, place.label("place")).where(started).subquery()
+    newest_starts = select(starts.c.id).where(starts.c.place <= STARTS)
+    wanted = live | table.c.id.in_(ended) | table.c.id.in_(newest) | table.c.id.in_(newest_starts)
     return select(table).where(wanted).order_by(table.c.id)
 
 

@@ -32,7 +32,7 @@ APPLICATION_ID = 0x62707431
 """`bpt1`: how `file` and we tell our database from any other."""
 
 _READERS = 4
-_TRUNKS, _PROOFS, _ALERTS, _ASKED, _BACKLOG = 2, 3, 4, 5, 6
+_TRUNKS, _PROOFS, _ALERTS, _ASKED, _BACKLOG, _PHASES = 2, 3, 4, 5, 6, 7
 """Schema versions that first knew them."""
 
 _PRAGMAS = (
@@ -192,7 +192,13 @@ def _migrate(connection: Connection, version: int) -> None:
         _renew_jobs(connection)
         connection.exec_driver_sql("DROP TRIGGER IF EXISTS boot_points_moves")
         connection.exec_driver_sql(_moves_trigger())
+    if version < _PHASES and "phases" not in _columns(connection, "jobs"):
+        connection.exec_driver_sql("ALTER TABLE jobs ADD COLUMN phases TEXT NOT NULL DEFAULT ''")
     connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
+
+
+def _columns(connection: Connection, table: str) -> set[str]:
+    return {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")}
 
 
 def _know_trunks(connection: Connection) -> None:
@@ -212,7 +218,8 @@ def _renew_jobs(connection: Connection) -> None:
         connection.exec_driver_sql(f"DROP INDEX {index.name}")
     connection.exec_driver_sql("ALTER TABLE jobs RENAME TO jobs_before")
     schema.jobs.create(connection)
-    names = ", ".join(column.name for column in schema.jobs.columns)
+    known = _columns(connection, "jobs_before")
+    names = ", ".join(column.name for column in schema.jobs.columns if column.name in known)
     connection.exec_driver_sql(
         f"INSERT INTO jobs ({names}) SELECT {names} FROM jobs_before"  # noqa: S608 - our own names
     )

@@ -84,6 +84,14 @@ class Hand:
         await until(lambda: part not in self.text, lambda: self.text)
         return self.text
 
+    async def emergency(self) -> str:
+        """Press the emergency's key and take the boot point proposed; return the page that asks."""
+        await self.press("f")
+        await self.sees("> emergency", "YOU LOSE")
+        self.console.core.spot.opened -= 60  # it listens now
+        await self.press("enter")
+        return await self.sees("EMERGENCY START", "(o) No")
+
     async def agree(self, word: str = "yes") -> None:
         """On a page that decides: wait until it listens, choose yes, type what is asked for."""
         await self.sees("nothing has changed yet")

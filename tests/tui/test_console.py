@@ -84,8 +84,8 @@ async def test_a_start_goes_over_a_page_to_the_serial_line(bench: Bench) -> None
     service.serials["dc"] = b"booting\r\ncounter 41\r\n\x1b]52;c;aGk=\x07dc login: "
     async with bench.open() as hand:
         await hand.sees("CAN START NOW")
-        await hand.press("s")
-        text = await hand.sees("START ISOLATED", "You lose", "isolated network", "(o) No")
+        text = await hand.emergency()
+        assert "isolated network" in text
         assert "Data as of   Sun 22 Nov 04:30:07, 12m old" in text
         assert service.calls == []
         await hand.agree("dc")
@@ -93,7 +93,7 @@ async def test_a_start_goes_over_a_page_to_the_serial_line(bench: Bench) -> None
         assert service.calls[0][:2] == ("start", "dc")
         service.say("dc", b"root\r\nwelcome\r\n# ")
         await hand.sees("| dc login: root", "| welcome", "| #")
-        await hand.press("s")
+        await hand.press("x")
         await hand.sees("STOP   dc")
         await hand.agree("dc")
         await hand.sees("POWER OFF", "does not run")
@@ -106,15 +106,14 @@ async def test_a_start_goes_over_a_page_to_the_serial_line(bench: Bench) -> None
 
 
 async def test_the_chosen_point_is_the_one_that_starts(bench: Bench) -> None:
-    """On a machine's page `s` starts the boot point under the cursor, not the newest."""
+    """On a machine's page `f` proposes the boot point under the cursor, not the newest."""
     service = bench.start()
     async with bench.open() as hand:
         await hand.sees("CAN START NOW")
         await hand.press("enter")
         await hand.sees("bp000012", "newest ready boot")
         await hand.press("down", "down")
-        await hand.press("s")
-        await hand.sees("Boot point   bp000010")
+        assert "Boot point   bp000010" in await hand.emergency()
         await hand.agree("dc")
         await hand.sees("RUNS ISOLATED", "bp000010")
         assert service.calls[0][:3] == ("start", "dc", "bp000010")
@@ -125,11 +124,10 @@ async def test_enter_twice_changes_nothing(bench: Bench) -> None:
     service = bench.start()
     async with bench.open() as hand:
         await hand.sees("CAN START NOW")
-        await hand.press("s")
-        await hand.sees("(o) No")
+        await hand.emergency()
         await asyncio.sleep(0.35)
         await hand.press("enter")
-        await hand.sees("CAN START NOW", "Nothing was changed")
+        await hand.sees("> emergency", "Nothing was changed")
         assert service.calls == []
 
 
@@ -138,8 +136,7 @@ async def test_anything_but_yes_changes_nothing(bench: Bench) -> None:
     service = bench.start()
     async with bench.open() as hand:
         await hand.sees("CAN START NOW")
-        await hand.press("s")
-        await hand.sees("(o) No")
+        await hand.emergency()
         await asyncio.sleep(0.35)
         await hand.press("end", "enter")
         await hand.type("y")
@@ -153,8 +150,7 @@ async def test_keys_typed_ahead_decide_nothing(bench: Bench) -> None:
     service = bench.start()
     async with bench.open() as hand:
         await hand.sees("CAN START NOW")
-        await hand.press("s")
-        await hand.sees("(o) No")
+        await hand.emergency()
         hand.console.core.spot.opened += 60  # this machine may be slower than the 300 ms
         await hand.press("end", "enter", "end", "enter")
         await hand.sees("(o) No")
@@ -220,7 +216,7 @@ async def test_a_refusal_is_told_in_three_parts(bench: Bench) -> None:
     )
     async with bench.open() as hand:
         await hand.sees("CAN START NOW")
-        await hand.press("s")
+        await hand.emergency()
         await hand.agree("dc")
         await hand.sees(
             "It was not done",
@@ -237,8 +233,7 @@ async def test_a_plan_that_no_longer_fits_is_refused(bench: Bench) -> None:
     service = bench.start()
     async with bench.open() as hand:
         await hand.sees("CAN START NOW")
-        await hand.press("s")
-        await hand.sees("START ISOLATED")
+        await hand.emergency()
         newest = service.snapshot().state.ready("dc")[-1]
         service.put(replace(newest, stage=Stage.RETIRED))
         await hand.agree("dc")
@@ -341,7 +336,7 @@ async def test_commands_by_name(bench: Bench) -> None:
         await hand.press("colon")
         await hand.type("start web")
         await hand.press("enter")
-        await hand.sees("START ISOLATED   web")
+        await hand.sees("EMERGENCY   start web")
         await asyncio.sleep(0.35)
         await hand.press("escape", "escape", "colon")
         await hand.type("erp")
@@ -359,8 +354,8 @@ async def test_a_read_only_console_only_looks(bench: Bench) -> None:
     async with bench.open(read_only=True) as hand:
         text = await hand.sees("CAN START NOW", "(viewer)")
         assert "build now" not in text
-        await hand.press("s", "b", "n")
-        await hand.press("s")
+        await hand.press("f", "b", "n")
+        await hand.press("f")
         await hand.sees("read-only")
         assert service.calls == []
 
@@ -374,7 +369,7 @@ async def test_a_lost_engine_is_said_and_found_again(bench: Bench) -> None:
         text = await hand.sees("ENGINE NOT ANSWERING", "LAST KNOWN STATE", "? erp")
         assert "CAN START NOW" not in text
         assert "build now" not in text
-        await hand.press("s")
+        await hand.press("f")
         await hand.sees("nothing can be asked of it")
         bench.start()
         await hand.press("ctrl+r")
@@ -382,7 +377,7 @@ async def test_a_lost_engine_is_said_and_found_again(bench: Bench) -> None:
         await hand.misses("NOT ANSWERING")
 
 
-@pytest.mark.parametrize("key", ["enter", "2", "5", "s"])
+@pytest.mark.parametrize("key", ["enter", "2", "5", "f"])
 async def test_each_screen_survives_a_loss(bench: Bench, key: str) -> None:
     """On whatever screen the engine is lost, the banner comes, and goes when it is back."""
     bench.start()
@@ -402,8 +397,7 @@ async def test_an_engine_lost_between_plan_and_yes_starts_nothing(bench: Bench) 
     service = bench.start()
     async with bench.open() as hand:
         await hand.sees("CAN START NOW")
-        await hand.press("s")
-        await hand.sees("START ISOLATED")
+        await hand.emergency()
         bench.stop()
         await hand.sees("ENGINE NOT ANSWERING")
         await hand.agree("dc")

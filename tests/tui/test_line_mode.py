@@ -123,7 +123,9 @@ def test_a_start_goes_over_plan_and_typed_name(bench: Bench, talk: Talker) -> No
     talk.say("start")
     talk.sees("Which one? Type start and the number")
     talk.say("start 3")
-    talk.sees("START ISOLATED", "Boot point   bp000010", "You lose", "1 (o) No")
+    talk.sees("> emergency", "  3 + bp000010", "Guard", "No history yet")
+    talk.say("3")
+    talk.sees("EMERGENCY START", "Boot point   bp000010", "You lose", "1 (o) No")
     talk.say("2")
     talk.sees("Type the machine's name, dc")
     assert service.calls == []

@@ -106,7 +106,7 @@ async def test_what_is_not_bootable_says_why_and_what_now(
         await hand.sees("CAN START NOW")
         await hand.press("home", "enter")
         await hand.sees("X bp000050", "not bootable", "bp000012")
-        await hand.press("home", "s")
+        await hand.press("home", "f")
         await hand.sees("bp000050 is not bootable. Enter says why.")
         await hand.press("l")
         await hand.sees("nothing was changed in it")

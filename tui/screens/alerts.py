@@ -12,6 +12,7 @@ from tui.rows import Column, Line, Span, paragraph, table, text
 from tui.screens import frame
 from tui.state import Fleet, raised_alerts
 from tui.tones import SEVERITIES, UNKNOWN, Tone
+from tui.words import _
 
 COLUMNS = (
     Column("SINCE", 6, right=True),
@@ -86,5 +87,6 @@ def _about(look: Look, one: AlertView) -> list[Line]:
     if one.acked_by:
         told += paragraph("Looks after", f"{one.acked_by} {one.note}".rstrip(), width)
     elif one.cleared_at is None:
-        told += paragraph("To look after", f"bootpoint alert ack {one.id}", width)
+        told += paragraph("Looks after", _("nobody yet: m if you do, with a note"), width)
+        told += paragraph("As a command", f"bootpoint alert ack {one.id}", width)
     return told + paragraph("Told", ", ".join(one.told) or "nobody yet", width)

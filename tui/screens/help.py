@@ -15,12 +15,12 @@ SAFE = (
     "happen. Leaving is always safe: the engine does the work, the console looks and asks."
 )
 MOVES = (
-    ("1 to 6", "fleet, jobs, journal, targets, image sets, settings"),
+    ("1 to 7", "fleet, jobs, journal, targets, image sets, settings, alerts"),
     ("arrows", "or k and j: one row; PgUp PgDn: one screen; Home End: first, last"),
 )
 FOLDED = frozenset(
     {"up", "down", "page_up", "page_down", "first", "last"}
-    | {"fleet", "jobs", "journal", "targets", "sets", "settings"}
+    | {"fleet", "jobs", "journal", "targets", "sets", "settings", "alerts"}
 )
 """Keys that have no line of their own in the help."""
 PLACES = {
@@ -39,6 +39,11 @@ PLACES = {
     "cannot be used, with the reason.",
     "set": "One image set and its recovery points.",
     "settings": "What is set, to read.",
+    "review": "The boot points that can start, newest data on top. YOU LOSE is the age of the "
+    "data; NEWER counts increments that arrived after it; GUARD warns of data that looks "
+    "encrypted. Enter shows what will happen with the one under the cursor; nothing starts before "
+    "you type the machine's name.",
+    "alerts": "What is wrong. m says that you look after it, so that nobody is reminded.",
     "plan": "What will happen, before it happens. Nothing has changed yet.",
     "new": "Image sets that no standby follows yet.",
     "form": "A new standby: what to protect, when, and how many boot points to keep.",

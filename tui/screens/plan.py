@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from engine.api import review_words
 from engine.api.views import Plan
 from tui.format import age, duration, moment
 from tui.look import Look, Parts
-from tui.rows import BLANK, Line, paragraph, spread, text
+from tui.rows import BLANK, Line, clip, paragraph, spread, text
 from tui.screens import frame
 from tui.state import Fleet
 from tui.tones import Tone
 
 TITLES = {
-    "start": "START ISOLATED",
+    "start": "EMERGENCY START, ISOLATED",
     "stop": "STOP",
     "build": "MAKE A BOOT POINT NOW",
     "hold": "PAUSE",
@@ -88,6 +89,9 @@ def _data(fleet: Fleet, look: Look, plan: Plan) -> list[Line]:
     if lost is not None:
         words = f"what was written on the source in the last {age(lost)}"
         told += paragraph("You lose", words, width)
+    if plan.review is not None:
+        took = f"{review_words.expected(plan.review)}. {review_words.history(plan.review)}"
+        told += clip(paragraph("Time", took, width), 2, width)
     return [*told, BLANK]
 
 

@@ -6,8 +6,7 @@ from engine.api.views import JobView, MachineView, RunView
 from tui.format import age, duration, moment
 from tui.look import Look, Serial
 from tui.rows import BLANK, Line, paragraph, text
-from tui.screens import frame
-from tui.screens.fleet import job_lines
+from tui.screens import frame, phases
 from tui.state import Fleet
 from tui.tones import Tone
 
@@ -100,8 +99,10 @@ def _about(look: Look, detail: MachineView | None, job: JobView | None) -> list[
         )
     if run is not None and run.guest:
         told += paragraph("Guest", " ".join(run.guest), look.usable)
-    if job is not None and job.status in ("queued", "running"):
-        told += job_lines(job, look)
+    if job is not None and job.status == "queued" and job.reason:
+        told += paragraph("Waits", job.reason, look.usable)
+    if job is not None:
+        told += phases.lines(look, job, detail.usual if detail else ())
     if job is not None and job.status == "failed":
         told += paragraph("Happened", job.reason, look.usable)
     return told
@@ -120,22 +121,28 @@ def _next(look: Look, run: RunView | None, job: JobView | None, told: list[str])
 def _advice(run: RunView | None, job: JobView | None, told: list[str]) -> str:
     if run is not None and run.power == "crashed":
         return (
-            "The VM has crashed. Read the last lines below, stop it with s, and start an older "
-            "boot point of this machine."
+            "The VM has crashed. Read the last lines below, stop it with x, and start an older "
+            "boot point of this machine with f."
         )
     if job is not None and job.kind == "stop" and job.status in ("queued", "running"):
         return "It is being stopped; what it wrote is dropped. Nothing to do now."
     if run is not None:
         ready = any(prompt in line.lower() for line in told[-5:] for prompt in PROMPTS)
-        here = "The guest shows its login prompt. " if ready else "Wait for the login prompt. "
+        here = "The guest shows its login prompt: " if ready else "Wait for its login prompt, then "
         return here + (
-            "The network is isolated and the boot point itself is not touched. s stops it and "
-            "drops what it wrote. It is safe to leave: it runs on."
+            "i types at it, o shows its screen. Its network is isolated: nobody reaches it, and it "
+            "disturbs nobody. What it writes goes to a scratch layer; x stops it and drops that, "
+            "the boot point stays as it is. It is safe to leave: it runs on."
         )
     if job is not None and job.kind == "start" and job.status in ("queued", "running"):
-        return "Nothing to do now. It is safe to leave: the engine goes on."
+        return (
+            "Nothing to do now: each phase appears below. It is safe to leave, the engine goes on."
+        )
     if job is not None and job.status == "failed":
-        return "The boot points were not touched. Start another one, or see the journal."
+        return (
+            "No VM runs and the boot points were not touched. f chooses another one; 3 is the "
+            "journal, which says more."
+        )
     return "Nothing runs. What it wrote is dropped; the boot points are as they were."
 
 

@@ -11,6 +11,7 @@ from engine.api.words import duration
 from engine.cli.context import Context, wish_key
 from engine.cli.output import note
 from engine.cli.progress import ProgressLine
+from engine.cli.reviewing import review_lines
 from engine.model.errors import Failure, Problem
 from engine.model.progress import Progress
 
@@ -61,10 +62,13 @@ def _show_plan(context: Context, plan: Plan) -> int:
     if context.output.as_json:
         context.output.object(dry_run=True, plan=plan)
         return 0
+    if plan.review is not None:
+        context.output.say(*review_lines(plan, plan.review), "")
     for number, step in enumerate(plan.steps, 1):
-        context.output.say(f"{number}. {step.text}")
+        took = "" if step.expected_s is None else f" (about {duration(step.expected_s)})"
+        context.output.say(f"{number}. {step.text}{took}")
     context.output.say(*plan.checks)
-    if plan.lost_s is not None:
+    if plan.lost_s is not None and plan.review is None:
         context.output.say(f"Lost: {duration(plan.lost_s)}.")
     context.output.say("Nothing was changed: this was a dry run.")
     return 0

@@ -5,9 +5,17 @@ from __future__ import annotations
 import base64
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from engine.api.changes import Kind, Words
 from engine.api.guest_views import PictureView
 from engine.api.keeping_views import RetentionView, VerdictView
+from engine.api.review_views import (
+    ChoiceView,
+    MissingView,
+    ReviewView,
+    UsualView,
+)
 from engine.api.views import (
     AlertView,
     DiskView,
@@ -155,6 +163,8 @@ def detail(one: FleetView, points: int = 30) -> MachineView:
             point="bp000002", since=NOW - timedelta(minutes=3), power="on", serial=[one.id] * 40
         ),
         waiting=[f"{one.id} waits"],
+        usual=[UsualView(name="power on", seconds=4.0, starts=2)],
+        whose="target",
     )
 
 
@@ -273,6 +283,53 @@ def plan(name: str) -> Plan:
     )
 
 
+def review(name: str) -> Plan:
+    """Return a plan of a start with everything there can be in its review."""
+    view = ReviewView(
+        proposed="bp000028",
+        why=f"It is the newest from before {name}.",
+        choices=[
+            ChoiceView(
+                point=f"bp{number:06d}",
+                data_as_of=NOW - timedelta(hours=40 - number),
+                lost_s=(40 - number) * 3600.0,
+                newer=40 - number,
+                proven_at=NOW if number == 27 else None,
+                suspect=number == 29,
+                guard=name if number in (20, 29) else "",
+                pin=name if number == 27 else "",
+            )
+            for number in range(29, 9, -1)
+        ],
+        hidden=3,
+        missing=[
+            MissingView(
+                sequence=number,
+                data_as_of=NOW - timedelta(minutes=number),
+                arrived_at=NOW,
+                size=3 << 30,
+                fate=fate,
+                reason=name,
+            )
+            for number, fate in enumerate(("arriving", "damaged", "made", "failed", "other"))
+        ],
+        more_missing=2,
+        newest=NOW,
+        guard=name,
+        judged=40,
+        odd_since=NOW - timedelta(hours=11),
+        usual=[
+            UsualView(name=phase, seconds=9.0 * at, starts=3)
+            for at, phase in enumerate(("turn", "scratch", "define", "power on", "prompt"))
+        ],
+        whose="machine",
+        starts=3,
+        power_s=54.0,
+        guest_s=90.0,
+    )
+    return replace(plan(name), review=view)
+
+
 def report(name: str) -> Report:
     """Return a page with every kind of line, about one name."""
     lines = tuple(Words(f"   {name}", kind) for kind in Kind)
@@ -308,11 +365,12 @@ def picture(name: str) -> Picture:
 def subjects(name: str) -> dict[str, Subject]:
     """Return what each place is about, for one name."""
     return {
+        "review": review(name),
         "plan": plan(name),
         "form": Draft(f"/mnt/{name}", name, name, "daily@22:00", "24"),
         "picture": picture(name),
         "run": Serial((name,) * 80, 9, tail=name),
-        "menu": Menu((("start", "s", name, name), ("stop", "s", "stop", "stops"))),
+        "menu": Menu((("start", "f", name, name), ("stop", "x", "stop", "stops"))),
         "refused": Parts(name, name, name),
         "retention": kept(name),
         "guest": report(name),

@@ -8,18 +8,19 @@ import pytest
 
 from engine.cli import parser
 from tests.unit.tui.sample import fleet, look
-from tui import keys
+from tui import conditions, keys
 from tui.places import CONTENT
 
 PAIRS = {
     frozenset({"start", "stop"}),
+    frozenset({"start", "serial"}),
     frozenset({"hold", "resume"}),
     frozenset({"pin", "unpin"}),
 }
 
 
 def test_no_two_rows_take_the_same_key_on_one_screen() -> None:
-    """Only the pairs that exclude one another (start/stop and the like) share a key."""
+    """Only the pairs that exclude one another (pin/unpin and the like) share a key."""
     for one, other in itertools.combinations(keys.TABLE, 2):
         shared = set(one.keys) & set(other.keys)
         if shared and one.places & other.places:
@@ -43,10 +44,39 @@ def test_no_forbidden_key_is_used() -> None:
             assert len(name) > 1 or name == name.lower()
 
 
-def test_the_failover_key_and_its_neighbours_are_free() -> None:
-    """`f` comes later; what lies beside it does nothing on any screen."""
-    used = {name for key in keys.TABLE for name in key.keys}
-    assert not used & (keys.NEIGHBOURS_OF_F | {"f"})
+def test_nothing_lies_beside_a_dangerous_key() -> None:
+    """A finger that misses a start or a stop, or hits it by mistake, meets a key that is dead."""
+    dangerous = [key for key in keys.TABLE if key.danger]
+    assert {"start", "stop", "cancel"} <= {key.id for key in dangerous}
+    for key in dangerous:
+        for other in keys.TABLE:
+            if key.places & other.places:
+                near = {near for name in key.keys for near in keys.BESIDE[name]}
+                assert not near & set(other.keys), (key.id, other.id)
+
+
+def test_the_keyboard_is_as_it_lies_on_the_desk() -> None:
+    """Six keys touch a letter in the middle, fewer at the edge; touching goes both ways."""
+    assert keys.BESIDE["f"] == set("rtdgcv")
+    assert keys.BESIDE["x"] == set("zcsd")
+    assert keys.BESIDE["q"] == {"w", "a", "1", "2"}
+    for name, near in keys.BESIDE.items():
+        assert all(name in keys.BESIDE[other] for other in near)
+
+
+def test_the_emergency_is_a_key_away_wherever_a_machine_is_meant() -> None:
+    """Lists with a machine under the cursor and pages about one have it, and it means that one."""
+    picture = fleet(("m0", "m1", "m2", "m3"))
+    start = keys.BY_ID["start"]
+    for place in ("fleet", "machine", "point", "jobs", "journal", "alerts", "sets", "set", "run"):
+        assert place in start.places
+    assert conditions.about(picture, look("jobs", chosen="2")) == "m2"
+    assert conditions.about(picture, look("alerts", chosen="rpo:1")) == "m1"
+    assert conditions.about(picture, look("journal", chosen="4")) == "m3"
+    assert conditions.about(picture, look("sets", chosen="set-m1")) == "m1"
+    assert conditions.about(picture, look("point", "m2")) == "m2"
+    assert conditions.about(picture, look("jobs", chosen="99")) == ""
+    assert "Choose a machine" in keys.refusal(start, picture, look("jobs", chosen="99"))
 
 
 def test_every_change_needs_a_role_and_asks() -> None:
