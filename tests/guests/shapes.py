@@ -1,6 +1,7 @@
 """The tiny guest in the shapes that machines in racks have, each unable to boot anywhere else.
 
     ext4-uefi   GPT │ ESP: EFI/debian only │ ext4
+    entries     GPT │ ESP on /boot: systemd-boot, kernel, an entry for it │ ext4
     xfs         MBR │ xfs
     btrfs       MBR │ btrfs, system in the subvolume @rootfs
     lvm         MBR │ /boot ext4 │ PV ─ rack-root
@@ -22,6 +23,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from engine.local.durable import file_lock
 from engine.sample import packages as debs
 from engine.sample.packages import Say
 from tests.guests import nvram, texts
@@ -42,6 +44,7 @@ class Shape(StrEnum):
     """What a guest lies on."""
 
     EXT4_UEFI = "ext4-uefi"
+    ENTRIES = "entries"
     XFS = "xfs"
     BTRFS = "btrfs"
     LVM = "lvm"
@@ -50,7 +53,14 @@ class Shape(StrEnum):
     @property
     def is_efi(self) -> bool:
         """Whether it is started by UEFI."""
-        return self is Shape.EXT4_UEFI
+        return self in (Shape.EXT4_UEFI, Shape.ENTRIES)
+
+    @property
+    def mounts(self) -> Sequence[str]:
+        """Return what is mounted beside the root."""
+        if self is Shape.EXT4_UEFI:
+            return ("/boot/efi",)
+        return ("/boot",) if self.is_lvm or self is Shape.ENTRIES else ()
 
     @property
     def is_lvm(self) -> bool:
@@ -95,6 +105,8 @@ def build(folder: Path, shape: Shape, cache: Path, say: Say) -> Built:
         match shape:
             case Shape.EXT4_UEFI:
                 return _build_efi(folder, root, cache, work)
+            case Shape.ENTRIES:
+                return _build_entries(folder, root, parts.version, cache, work)
             case Shape.XFS:
                 disks = [_build_xfs(folder, root, work)]
             case Shape.BTRFS:
@@ -112,7 +124,7 @@ def _system(shape: Shape, version: str) -> System:
     if shape.is_efi:
         menu = texts.grub_cfg(ROOT_UUID, kernel, "/dev/nvme0n1p2")
         fstab = ("/dev/nvme0n1p2 / ext4 errors=remount-ro 0 1\n"
-                 "/dev/nvme0n1p1 /boot/efi vfat umask=0077 0 1\n")  # fmt: skip
+                 f"/dev/nvme0n1p1 {shape.mounts[0]} vfat umask=0077 0 1\n")  # fmt: skip
         return System([b"nvme", b"ext4", b"crc32c_generic"], files(menu, fstab),
                       texts.initrd_init("ext4"))  # fmt: skip
     if shape.is_lvm:
@@ -136,13 +148,46 @@ def _system(shape: Shape, version: str) -> System:
                   texts.initrd_init("xfs"))  # fmt: skip
 
 
-def _build_efi(folder: Path, root: Path, cache: Path, work: Path) -> Built:
-    (root / "boot/efi").mkdir()
+def _efi_disk(folder: Path, root: Path) -> Path:
+    """Make a disk of an ESP and the root, which is filled."""
     sectors = (ROOT_OFFSET - FIRST) // 512
     disk = new_disk(folder / "disk-0.raw", 160 * MIB, "label: gpt\n"
                  f"start={FIRST // 512}, size={sectors}, type=U, uuid={ESP_GUID}\n"
                  f"start={ROOT_OFFSET // 512}, size={95 * MIB // 512}, type=L\n")  # fmt: skip
     ext4(disk, root, ROOT_OFFSET, 95 * MIB, ROOT_UUID)
+    return disk
+
+
+def _build_entries(folder: Path, root: Path, version: str, cache: Path, work: Path) -> Built:
+    """Make a guest as `bootctl install` leaves it: its loader is where every firmware looks."""
+    boot = work / "boot"
+    (root / "boot").rename(boot)
+    (root / "boot").mkdir()
+    disk, image = _efi_disk(folder, root), f"{folder / 'disk-0.raw'}@@{FIRST}"
+    _make_fat(disk, ROOT_OFFSET - FIRST)
+    loader = (_package(cache, "systemd-boot-efi")
+              / "usr/lib/systemd/boot/efi/systemd-bootx64.efi")  # fmt: skip
+    told = {
+        "loader.conf": "timeout 0\ndefault debian.conf\n",
+        "debian.conf": texts.loader_entry(version, "/dev/nvme0n1p2"),
+    }
+    for name, text in told.items():
+        (work / name).write_text(text)
+    run("mmd", "-i", image, "::/EFI", "::/EFI/BOOT", "::/EFI/systemd", "::/loader",
+        "::/loader/entries")  # fmt: skip
+    run("mcopy", "-i", image, str(loader), "::/EFI/systemd")
+    run("mcopy", "-i", image, str(loader), f"::{FALLBACK.decode()}")
+    run("mcopy", "-i", image, str(work / "loader.conf"), "::/loader")
+    run("mcopy", "-i", image, str(work / "debian.conf"), "::/loader/entries")
+    kernel = [boot / f"vmlinuz-{version}", boot / f"initrd.img-{version}"]
+    run("mcopy", "-i", image, *map(str, kernel), "::/")
+    return Built([disk], nvram.fresh(folder / "own.fd"))
+
+
+def _build_efi(folder: Path, root: Path, cache: Path, work: Path) -> Built:
+    (root / "boot/efi").mkdir()
+    sectors = (ROOT_OFFSET - FIRST) // 512
+    disk = _efi_disk(folder, root)
     make_esp(disk, ROOT_OFFSET - FIRST, ROOT_UUID, "/boot/grub", cache, work)
     entry = LOADER.decode().replace("/", "\\")
     return Built(
@@ -157,13 +202,8 @@ def make_esp(disk: Path, size: int, identity: str, prefix: str, cache: Path, wor
         size: Of the partition, bytes.
         identity: UUID of the file system in which `prefix`, the folder with grub.cfg, lies.
     """
-    package = debs._cached(cache / "packages", "grub-efi-amd64-bin")
-    if package is None:
-        debs._download(["grub-efi-amd64-bin"], cache / "packages")
-    grub = debs._unpacked(cache / "packages", "grub-efi-amd64-bin", print)
-    image = f"{disk}@@{FIRST}"
-    run("mformat", "-i", image, "-F", "-N", "CAFE0816", "-T", str(size // 512), "-h", "16", "-s",
-         "32", "-c", "1", "::")  # fmt: skip
+    grub, image = _package(cache, "grub-efi-amd64-bin"), f"{disk}@@{FIRST}"
+    _make_fat(disk, size)
     run("mmd", "-i", image, "::/EFI", "::/EFI/debian")
     # Debian's own image of GRUB looks for this file beside itself, as grub-install writes it.
     stub = work / "grub.cfg"
@@ -171,6 +211,20 @@ def make_esp(disk: Path, size: int, identity: str, prefix: str, cache: Path, wor
                     "configfile $prefix/grub.cfg\n")  # fmt: skip
     loader = grub / "usr/lib/grub/x86_64-efi/monolithic/grubx64.efi"
     run("mcopy", "-i", image, str(loader), str(stub), "::/EFI/debian")
+
+
+def _make_fat(disk: Path, size: int) -> None:
+    run("mformat", "-i", f"{disk}@@{FIRST}", "-F", "-N", "CAFE0816", "-T", str(size // 512),
+        "-h", "16", "-s", "32", "-c", "1", "::")  # fmt: skip
+
+
+def _package(cache: Path, name: str) -> Path:
+    """Return a folder with a package of the distribution, unpacked."""
+    folder = cache / "packages"
+    with file_lock(cache / ".physical.lock", wait=True):
+        if debs._cached(folder, name) is None:
+            debs._download([name], folder)
+        return debs._unpacked(folder, name, print)
 
 
 def _build_xfs(folder: Path, root: Path, work: Path) -> Path:

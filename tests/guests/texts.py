@@ -141,6 +141,13 @@ menuentry 'Debian GNU/Linux' --class debian --class os {{
 """
 
 
+def loader_entry(version: str, root: str) -> str:
+    """Return systemd-boot's entry of a kernel that lies in the top folder of the ESP."""
+    return (f"title      Debian GNU/Linux 12\nversion    {version}\n"
+            f"linux      /vmlinuz-{version}\ninitrd     /initrd.img-{version}\n"
+            f"options    root={root} ro {_WORDS}\n")  # fmt: skip
+
+
 def files(menu: str, fstab: str) -> Mapping[str, str]:
     """Return the guest's text files, by path without the first slash."""
     return {

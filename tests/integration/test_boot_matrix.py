@@ -38,6 +38,8 @@ MATRIX = [
     )
     for shape in Shape
     for hardware in (UEFI if shape.is_efi else BIOS)
+    # With a loader that every firmware finds, its own NVMe is no hardware that it has never seen.
+    if (shape, hardware) != (Shape.ENTRIES, Hardware.NVME)
 ]
 """Of all pairs, UEFI on virtio takes the least time: 10 s without a loader, 30 s with one."""
 GAVE_UP = ("Gave up waiting", "Shell>")
@@ -107,9 +109,7 @@ def assert_runs_on(told: Boot, shape: Shape, hardware: Hardware, nic: str) -> No
     assert set(root.partition(" on ")[2].split()) == DRIVERS[hardware], root
     assert nic in lines, told.said
     mounts = [line for line in lines if line.startswith("mounted ")]
-    assert mounts == (
-        ["mounted /boot"] if shape.is_lvm else ["mounted /boot/efi"] if shape.is_efi else []
-    )
+    assert mounts == [f"mounted {place}" for place in shape.mounts]
 
 
 @pytest.mark.nightly
@@ -132,7 +132,8 @@ def test_unconverted_it_does_not_boot(rack: Rack, shape: Shape, hardware: Hardwa
 
 
 @pytest.mark.parametrize(
-    "shape", [pytest.param(shape, marks=() if shape.is_efi else NIGHTLY) for shape in Shape]
+    "shape",
+    [pytest.param(shape, marks=() if shape is Shape.EXT4_UEFI else NIGHTLY) for shape in Shape],
 )
 def test_the_conversion_is_checked_and_made_once(rack: Rack, shape: Shape, tmp_path: Path) -> None:
     """File systems are clean afterwards, the firmware is known, and a second plan is empty."""
@@ -144,7 +145,7 @@ def test_the_conversion_is_checked_and_made_once(rack: Rack, shape: Shape, tmp_p
         run_tool(["e2fsck", "-fn", f"{copy.built.disks[0]}?offset={ROOT_OFFSET}"], cpu_s=60,
                  memory=1 << 30, timeout_s=120)  # fmt: skip
     loaders = [e for e in copy.record.ledger.entries if e.path.upper() == FALLBACK.decode()]
-    assert len(loaders) == shape.is_efi
+    assert len(loaders) == (shape is Shape.EXT4_UEFI)
     converter = GuestConverter(tmp_path)
     disks = [DiskFile(disk, "raw") for disk in copy.built.disks]
     assert converter.plan(disks, [CardChange(MAC, OLD_MAC)]).ledger.entries == ()
