@@ -17,11 +17,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from engine.config.standby import dump_standby, parse_standby
+from engine.daemon.defining import changes_refused, digest, exists
 from engine.daemon.reports import Reports
 from engine.daemon.service import Snapshot, TargetStatus, Tried
 from engine.model.alarms import acknowledged
 from engine.model.conversion import Record
-from engine.model.errors import Failure, NotFound, Problem, Refused
+from engine.model.errors import Failure, NotFound, Problem, Refused, WrongUse
 from engine.model.images import (
     Arrival,
     BadFile,
@@ -236,6 +238,8 @@ class ScriptedService:
         """Kept with boot points; `tests/records.py` makes them."""
         self.dry_runs: dict[BootPointId, Record] = {}
         self.tried: list[Tried] = []
+        self.texts: dict[str, str] = {}
+        """Files of standbys, as they were written."""
         self.sick: dict[str, str] = {}
         self.lines: list[JournalLine] = []
         self.reports = Reports(Path("/nonexistent/reports"), lambda: NOW, self._told)
@@ -409,18 +413,42 @@ class ScriptedService:
             raise NotFound(Problem("job.unknown", f"There is no job {number}."))
         return found
 
+    def standby_text(self, name: str) -> str:
+        """Return its file as it was written, or as its definition is."""
+        standby = self._standby(name)
+        return self.texts.get(name) or dump_standby(standby)
+
+    def parse_standby(self, name: str, text: str) -> tuple[Standby | None, Sequence[Problem]]:
+        """Read a text by the engine's own rules, but for the folder, which need not be there."""
+        standby, problems = parse_standby(Path(self._file(name)), text)
+        old = self._snapshot.standbys.get(name)
+        if standby is not None and old is not None:
+            return standby, list(changes_refused(old, standby, has_points=True))
+        return standby, problems
+
+    def define_standby(self, name: str, text: str, base: str, actor: str) -> str:
+        """Take up a text; return its file's path."""
+        self._asked("define_standby", name, base, actor)
+        if name in self._snapshot.standbys and not base:
+            raise Refused(exists(name))
+        standby, problems = self.parse_standby(name, text)
+        if standby is None or problems:
+            raise WrongUse(problems[0])
+        old = self._snapshot.standbys.get(name)
+        if old is not None and base != digest(self.standby_text(name)):
+            raise Refused(Problem("standby.moved", f"{name} was changed meanwhile."))
+        self.texts[name] = text
+        self.put_standby(standby)
+        return self._file(name)
+
+    def _file(self, name: str) -> str:
+        return f"/etc/bootpoint/standbys.d/{name}.toml"
+
     def add_standby(self, standby: Standby, actor: str) -> str:
         """Take up a definition; return its file's path."""
         self._asked("add_standby", standby.name, actor)
         if standby.name in self._snapshot.standbys:
-            raise Refused(
-                Problem(
-                    "standby.exists",
-                    f"There is a standby named {standby.name} already.",
-                    "It was left as it is.",
-                    "Choose another name, or remove the old one first.",
-                )
-            )
+            raise Refused(exists(standby.name))
         self.put_standby(standby)
         return f"/etc/bootpoint/standbys.d/{standby.name}.toml"
 

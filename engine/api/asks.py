@@ -89,6 +89,35 @@ class StandbyAsk(Ask, kw_only=True):
     key: Words = ""
 
 
+class StandbyTextAsk(Ask, kw_only=True):
+    """Params of `standby.text`."""
+
+    name: Name
+
+
+class StandbyCheckAsk(Ask, kw_only=True):
+    """Params of `standby.check`: a definition's whole text, TOML.
+
+    `new`: the standby must not be there yet.
+    """
+
+    name: Words
+    new: bool = False
+    text: Annotated[str, Meta(max_length=1 << 16)]
+
+
+class StandbyPutAsk(StandbyCheckAsk, kw_only=True):
+    """Params of `standby.put`.
+
+    `base`: digest of the text that was changed, empty for a new standby; `confirm`: the name,
+    typed, where boot points would go by it.
+    """
+
+    base: Words = ""
+    confirm: Words = ""
+    key: Words = ""
+
+
 class RemoveAsk(Ask, kw_only=True):
     """Params of `standby.remove`; `confirm` is the name, typed."""
 

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from engine.api import asks, conversions, keeping, problems, reports
+from engine.api import asks, conversions, defining, keeping, problems, reports
 from engine.api.alert_views import MetricsView, TriedView
 from engine.api.conversion_views import (
     ConversionView,
@@ -22,6 +22,7 @@ from engine.api.conversion_views import (
     GuestView,
     LedgerView,
 )
+from engine.api.definition_views import DefinitionView, ReviewView
 from engine.api.fleet import outlooks
 from engine.api.guarding import GuardView, guard_view
 from engine.api.guest_views import PictureView, TypedView
@@ -195,6 +196,20 @@ class Calls:
 
         return self.plans.answers.once(actor.name, ask.key, do)
 
+    def text(self, ask: asks.StandbyTextAsk, _actor: Actor) -> DefinitionView:
+        """Return a standby's file as it is."""
+        return defining.text(self.service, ask)
+
+    def check(self, ask: asks.StandbyCheckAsk, _actor: Actor) -> ReviewView:
+        """Return what a definition would mean, or what is wrong in it."""
+        return defining.review(self.service, ask)
+
+    def put(self, ask: asks.StandbyPutAsk, actor: Actor) -> Done:
+        """Add or change a standby by its whole text."""
+        return self.plans.answers.once(
+            actor.name, ask.key, lambda: defining.put(self.service, ask, actor)
+        )
+
     def remove(self, ask: asks.RemoveAsk, actor: Actor) -> Done:
         """Remove a standby."""
         check_name(ask.confirm, ask.name)
@@ -270,6 +285,9 @@ CALLS: Mapping[str, Call[Any]] = {
     "journal.read": Call(asks.JournalAsk, Role.VIEWER, Calls.journal),
     "standby.list": Call(asks.Ask, Role.VIEWER, Calls.standbys),
     "standby.add": Call(asks.StandbyAsk, Role.OPERATOR, Calls.add),
+    "standby.text": Call(asks.StandbyTextAsk, Role.VIEWER, Calls.text),
+    "standby.check": Call(asks.StandbyCheckAsk, Role.VIEWER, Calls.check),
+    "standby.put": Call(asks.StandbyPutAsk, Role.OPERATOR, Calls.put),
     "standby.remove": Call(asks.RemoveAsk, Role.ADMIN, Calls.remove),
     "plan": Call(asks.PlanAsk, Role.VIEWER, Calls.plan),
     "run": Call(asks.RunAsk, Role.VIEWER, Calls.run),

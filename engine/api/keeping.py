@@ -106,6 +106,17 @@ def set_retention(service: Service, ask: RetentionSetAsk, actor: Actor) -> Done:
     return Done(text=f"The retention of {ask.machine} was set; {goes}.")
 
 
+def losing(snapshot: Snapshot, name: str, keep: int, told: Retention) -> list[BootPointId]:
+    """Return the boot points of a standby that stay now and would go with other settings."""
+    before = upkeep_of(snapshot.upkeep, snapshot.standbys[name])
+    old = before.rules
+    after = replace(before, rules=rules_of(keep, told, snapshot.usual, old.zone, old.most))
+    points = snapshot.state.points_of(name)
+    now = judged(name, points, snapshot.state, before)
+    then = judged(name, points, snapshot.state, after)
+    return [point for point, verdict in then.items() if now[point].keep and not verdict.keep]
+
+
 def changed(standby: Standby, settings: Mapping[str, int | None]) -> tuple[int, Retention]:
     """Return a standby's own settings with some changed. WrongUse names one that cannot be."""
     keep, told = standby.keep, standby.retention

@@ -48,7 +48,9 @@ WATCHED_S, LAST_S, IDLE_S = 5.0, 10.0, 60.0
 WAIT_S = 0.2
 START_S, STOP_S = 10.0, 10.0
 
-_LOGGED = frozenset({"run", "alert.ack", "alert.test", "standby.add", "standby.remove"})
+_LOGGED = frozenset(
+    {"run", "alert.ack", "alert.test", "standby.add", "standby.put", "standby.remove"}
+)
 
 T = TypeVar("T")
 

@@ -12,6 +12,9 @@ Methods and their params (all objects) and results:
     journal.read     {after, before?, limit, machine?}     [JournalView]
     standby.list     {}                                    [StandbyView]
     standby.add      {name, images, …as StandbyView}       Done
+    standby.text     {name}                                DefinitionView
+    standby.check    {name, text}                          ReviewView
+    standby.put      {name, text, base, confirm?}          Done
     standby.remove   {name, confirm}                       Done
     plan             {action, machine, point?, job?, reason?}   Plan
     run              {plan, confirm, key}                  Done

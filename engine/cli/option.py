@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-_SPAN = re.compile(r"([1-9]\d*)([smhd])")
-_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZE = re.compile(r"([1-9]\d*)([KMGT])(?:iB)?", re.IGNORECASE)
-_SIZES = {"K": 10, "M": 20, "G": 30, "T": 40}
+from engine.model.amounts import parse_size, parse_span
 
 
 def span(text: str) -> int:
     """Read a time span such as 90s, 30m, 4h or 1d; return seconds."""
-    found = _SPAN.fullmatch(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a time such as 30m, 4h or 1d")
-    return int(found[1]) * _SPANS[found[2]]
+    try:
+        return parse_span(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
 
 def silence(text: str) -> int:
@@ -30,10 +26,10 @@ def silence(text: str) -> int:
 
 def memory(text: str) -> int:
     """Read a size such as 512M or 4G; return bytes."""
-    found = _SIZE.fullmatch(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a size such as 512M or 4G")
-    return int(found[1]) << _SIZES[found[2].upper()]
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
 
 def count(text: str) -> int:
@@ -56,6 +52,14 @@ def setting(text: str) -> tuple[str, int | None]:
     if not equals or not (value == "usual" or (value.isascii() and value.isdigit())):
         raise argparse.ArgumentTypeError(f"{text!r}: expected a setting such as keep=10")
     return key.replace("-", "_"), None if value == "usual" else int(value)
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """Read `trigger=every:4`; the value is read where the key is known."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected KEY=VALUE, such as trigger=every:4")
+    return key.strip(), value
 
 
 def moment(text: str) -> datetime:

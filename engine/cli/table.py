@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.cli.alerting import ALERTING
 from engine.cli.converting import CONVERTING
+from engine.cli.defining import STANDBY
 from engine.cli.keeping import KEEPING
 from engine.cli.option import (
     DRY,
@@ -18,12 +19,9 @@ from engine.cli.option import (
     count,
     memory,
     moment,
-    silence,
     span,
 )
 from engine.cli.pausing import PAUSING
-
-FULL_NAME = Option(("name",), "the standby's name", "NAME", kind="machine")
 
 GROUPS = {
     "job": "Deal with one job.",
@@ -197,86 +195,6 @@ _ACTING = (
         (
             MACHINE,
             Option(("--to", "--save"), "the PNG file to write", "FILE", Path, kind="file"),
-        ),
-    ),
-)
-
-_STANDBY = (
-    Command(
-        "standby add",
-        "Define a standby for the images in a folder.",
-        "defining:add",
-        (
-            "bootpoint standby add erp --images /mnt/replica/erp",
-            "bootpoint standby add web --images /mnt/replica/web --trigger daily@22:00 --keep 14",
-            "bootpoint standby add hr --images /mnt/hr --rpo 4h --trigger 'cron:0 */2 * * mon-fri'",
-        ),
-        (
-            Option(("name",), "small letters, digits, hyphens", "NAME"),
-            Option(
-                ("--images",),
-                "the folder the images come to",
-                "DIR",
-                Path,
-                required=True,
-                kind="file",
-            ),
-            Option(("--machine",), "name or UUID, if the folder holds several", "TEXT"),
-            Option(("--target",), "where the VM is kept (default local)", "TARGET"),
-            Option(("--trigger",), "immediate, daily@HH:MM, every:N or cron:EXPR", "WHEN"),
-            Option(("--keep",), "boot points to keep (default 24)", "N", count),
-            Option(
-                ("--backlog",),
-                "newest: of increments that piled up, one boot point (default every)",
-                choices=("every", "newest"),
-            ),
-            Option(("--rpo",), "goal for the age of the data, such as 4h", "TIME", span),
-            Option(
-                ("--silence",), "alarm after so long without an image, or never", "TIME", silence
-            ),
-            Option(("--memory",), "of the VM, such as 4G", "SIZE", memory),
-            Option(("--cpus",), "of the VM", "N", count),
-            Option(("--firmware",), "of the VM", choices=("bios", "uefi")),
-            Option(
-                ("--conversion",),
-                "none: leave disks as in the images (default auto)",
-                choices=("auto", "none"),
-            ),
-        ),
-    ),
-    Command(
-        "standby list",
-        "List all standbys.",
-        "listing:standby_list",
-        (
-            "bootpoint standby list",
-            "bootpoint standby list --json",
-            "bootpoint --json standby list",
-        ),
-    ),
-    Command(
-        "standby show",
-        "Show one standby's definition.",
-        "listing:standby_show",
-        (
-            "bootpoint standby show erp",
-            "bootpoint standby show erp --json",
-            "bootpoint standby show web",
-        ),
-        (FULL_NAME,),
-    ),
-    Command(
-        "standby remove",
-        "Forget a standby; its layers are set aside, not deleted.",
-        "defining:remove",
-        (
-            "bootpoint standby remove erp",
-            "bootpoint standby remove erp --yes-i-mean erp",
-            "bootpoint standby remove erp --yes-i-mean erp --json",
-        ),
-        (
-            FULL_NAME,
-            Option(("--yes-i-mean",), "the name again", "NAME", default="", kind="machine"),
         ),
     ),
 )
@@ -516,7 +434,7 @@ COMMANDS: Sequence[Command] = (
     *_ACTING,
     *CONVERTING,
     *KEEPING,
-    *_STANDBY,
+    *STANDBY,
     *_TARGET,
     *_IMAGE,
     *_SAMPLE,

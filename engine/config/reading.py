@@ -39,6 +39,11 @@ class Section(msgspec.Struct, forbid_unknown_fields=True):
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return a file's content. WrongUse when it cannot be read or is not TOML."""
+    return parse_toml(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text. WrongUse when it cannot be read, is too long, or is not UTF-8."""
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
@@ -50,16 +55,28 @@ def read_toml(path: Path) -> dict[str, Any]:
     if len(data) > _LARGEST:
         raise WrongUse(Problem("config.syntax", f"{_shown(path)} is longer than 1 MiB."))
     try:
-        return tomllib.loads(data.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WrongUse(
-            Problem(
-                "config.syntax",
-                f"{_shown(path)} is not valid TOML: {safe(str(error), 200)}.",
-                "",
-                "Correct the line; text stands in quotation marks, lists in brackets.",
-            )
-        ) from error
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _no_toml(path, error) from error
+
+
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """Return a text's content. WrongUse when it is not TOML; `path` is for the message."""
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise _no_toml(path, error) from error
+
+
+def _no_toml(path: Path, error: Exception) -> WrongUse:
+    return WrongUse(
+        Problem(
+            "config.syntax",
+            f"{_shown(path)} is not valid TOML: {safe(str(error), 200)}.",
+            "",
+            "Correct the line; text stands in quotation marks, lists in brackets.",
+        )
+    )
 
 
 def convert(raw: Mapping[str, Any], into: type[_Struct], file: Path, prefix: str = "") -> _Struct:

@@ -16,10 +16,10 @@ from msgspec import Meta, field
 
 from engine.config.blackouts import read_blackouts
 from engine.config.keeping import OwnKeeping, dump_keeping, read_keeping
-from engine.config.reading import Section, convert, read_toml, wrong
+from engine.config.reading import Section, convert, parse_toml, read_text, read_toml, wrong
 from engine.local.durable import durable_replace, make_folder, open_folder, publish
 from engine.model.conversion import ConversionMode
-from engine.model.errors import Failure, Problem
+from engine.model.errors import Failure, Problem, WrongUse
 from engine.model.machine import DiskBus, Firmware
 from engine.model.retention import COUNT
 from engine.model.standby import NAME, Backlog, Priority, Standby, parse_trigger
@@ -124,6 +124,26 @@ def _utc(moment: datetime | None, key: str, file: Path) -> datetime | None:
     return moment.astimezone(UTC)
 
 
+def parse_standby(file: Path, text: str) -> tuple[Standby | None, list[Problem]]:
+    """Read a definition's text as if it were the file: the standby, or everything wrong in it."""
+    problems: list[Problem] = []
+    try:
+        if not NAME.fullmatch(file.stem):
+            expected = "expected small letters, digits and hyphens, at most 48"
+            raise wrong(file, "name", file.stem, expected)
+        raw = parse_toml(text, file)
+    except WrongUse as error:
+        return None, [error.problem]
+    for key in raw if "images" in raw else ["images", *raw]:
+        try:
+            one = {key: raw[key]} if key in raw else {}
+            alone = one if key == "images" else {"images": "/", **one}
+            _standby(file, convert(alone, _Standby, file))
+        except WrongUse as error:
+            problems.append(error.problem)
+    return (None, problems) if problems else (_standby(file, convert(raw, _Standby, file)), [])
+
+
 def dump_standby(standby: Standby) -> str:
     """Return a standby as its file's text; what has its default is left out, but for a few."""
     memory = None if standby.memory is None else standby.memory // 2**20
@@ -164,8 +184,12 @@ def write_standby(folder: Path, standby: Standby) -> Path:
         WrongUse: What would be written could not be read again; nothing was written.
         Failure: The file could not be written; the old one is left.
     """
+    return write_text(folder, standby, dump_standby(standby))
+
+
+def write_text(folder: Path, standby: Standby, text: str) -> Path:
+    """Write a standby's file as `write_standby` does, with a text of somebody's own."""
     file = standby_file(folder, standby.name)
-    text = dump_standby(standby)
     if not NAME.fullmatch(standby.name):
         raise wrong(file, "file name", standby.name, "expected small letters, digits and hyphens")
     _standby(file, convert(tomllib.loads(text), _Standby, file))
@@ -214,6 +238,18 @@ class StandbyFolder:
     def write(self, standby: Standby) -> str:
         """Write one file durably; return its path."""
         return str(write_standby(self._folder, standby))
+
+    def text(self, name: str) -> str:
+        """Return a file as it is. WrongUse when it cannot be read."""
+        return read_text(standby_file(self._folder, name))
+
+    def parse(self, name: str, text: str) -> tuple[Standby | None, list[Problem]]:
+        """Read a text as if it were a standby's file: the standby, or everything wrong in it."""
+        return parse_standby(standby_file(self._folder, name), text)
+
+    def write_text(self, standby: Standby, text: str) -> str:
+        """Write one file durably, with the text it was parsed from; return its path."""
+        return str(write_text(self._folder, standby, text))
 
     def remove(self, name: str) -> None:
         """Move one file out of the way; repeatable."""

@@ -11,7 +11,7 @@ from engine.daemon import conversions, guarding, keeping
 from engine.daemon.alerting import Alerting
 from engine.daemon.attending import check
 from engine.daemon.consoles import Consoles
-from engine.daemon.defining import check_new
+from engine.daemon.defining import Definitions
 from engine.daemon.engine import Engine
 from engine.daemon.reports import Reports
 from engine.daemon.service import Snapshot, Tried
@@ -23,7 +23,6 @@ from engine.model.errors import Failure, NotFound, Problem, Refused
 from engine.model.layers import Gain
 from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.retention import Retention
-from engine.model.standby import Standby
 from engine.model.text import safe
 from engine.model.upkeep import stuck
 from engine.model.work import (
@@ -32,7 +31,6 @@ from engine.model.work import (
     JobId,
     JobKind,
     JournalLine,
-    Severity,
     WantedJob,
 )
 from engine.ports import DriverSource
@@ -40,7 +38,7 @@ from engine.ports import DriverSource
 STOP_WAIT_S = 30.0
 
 
-class Desk:
+class Desk(Definitions):
     """The engine's face. Thread-safe."""
 
     def __init__(
@@ -58,7 +56,8 @@ class Desk:
             drivers: Tells what is known of the registered ones.
             alerting: Its alerts; None: nobody is told anything.
         """
-        self._engine, self._judge, self._drivers, self.reports = engine, Judge(), drivers, reports
+        super().__init__(engine)
+        self._judge, self._drivers, self.reports = Judge(), drivers, reports
         self.site, self.epoch = engine.settings.site, uuid4().hex[:8]
         self.alerting = alerting or Alerting(engine, (), (), Rules())
         self.started_at: datetime = engine.clock.now()
@@ -118,10 +117,6 @@ class Desk:
             raise NotFound(Problem("job.unknown", f"There is no job {number}."))
         return found
 
-    def standby_file(self, name: str) -> str:
-        """Return the path of a standby's configuration file."""
-        return self._engine.files.path(self._standby(name).name)
-
     def serial(self, name: str, after: int) -> tuple[bytes, int]:
         """Return raw serial bytes from `after` on (at most 64 KiB) and the next offset."""
         return self._consoles.serial(self._standby(name), after)
@@ -135,14 +130,6 @@ class Desk:
         return self._consoles.screen(self._standby(name))
 
     # --- definitions ------------------------------------------------------------------------
-
-    def add_standby(self, standby: Standby, actor: str) -> str:
-        """Validate, write `standbys.d/NAME.toml`, take it up; return the file's path."""
-        check_new(self._engine, standby)
-        path = self._engine.files.write(standby)
-        self._engine.take_standby(standby, standby.name)
-        self._tell(standby.name, "standby.added", f"{actor} added standby {standby.name}.")
-        return path
 
     def remove_standby(self, name: str, actor: str) -> None:
         """Stop its jobs, move its file and layers out of the way, forget it."""
@@ -213,11 +200,6 @@ class Desk:
     def gain(self, name: str, points: Sequence[BootPointId]) -> Gain:
         """Return what would come back if these boot points were retired."""
         return keeping.gain(self._engine, self._standby(name), points)
-
-    def _change(self, name: str, change: Callable[[Standby], Standby]) -> None:
-        standby = change(self._standby(name))
-        self._engine.files.write(standby)
-        self._engine.take_standby(standby, name)
 
     # --- work -------------------------------------------------------------------------------
 
@@ -382,19 +364,3 @@ class Desk:
         check(self._engine, name)
 
     # --- small ------------------------------------------------------------------------------
-
-    def _standby(self, name: str) -> Standby:
-        found = self._engine.standbys.get(name)
-        if found is None:
-            known = ", ".join(sorted(self._engine.standbys)[:8]) or "none yet"
-            raise NotFound(
-                Problem(
-                    "standby.unknown", f"There is no standby {safe(name)}.", "", f"Known: {known}."
-                )
-            )
-        return found
-
-    def _tell(self, name: str, key: str, text: str) -> None:
-        with self._engine.state.write() as tx:
-            tx.write_journal(self._engine.clock.now(), Severity.INFO, name, key, text)
-        self._engine.picture.touch()

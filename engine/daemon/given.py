@@ -45,6 +45,15 @@ class StandbyFiles(Protocol):
     def write(self, standby: Standby) -> str:
         """Write one file durably; return its path."""
 
+    def text(self, name: str) -> str:
+        """Return a file as it is. WrongUse when it cannot be read."""
+
+    def parse(self, name: str, text: str) -> tuple[Standby | None, Sequence[Problem]]:
+        """Read a text as if it were a standby's file: the standby, or everything wrong in it."""
+
+    def write_text(self, standby: Standby, text: str) -> str:
+        """Write one file durably, with the text it was parsed from; return its path."""
+
     def remove(self, name: str) -> None:
         """Move one file out of the way."""
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from engine.daemon.reports import Reports
 from engine.model.conversion import Record
+from engine.model.errors import Problem
 from engine.model.images import RootView
 from engine.model.layers import Gain, Layer, LayerName
 from engine.model.machine import Capabilities, Signs
@@ -119,6 +120,25 @@ class Service(Protocol):
 
     def add_standby(self, standby: Standby, actor: str) -> str:
         """Validate, write `standbys.d/NAME.toml`, take it up; return the file's path."""
+
+    def standby_text(self, name: str) -> str:
+        """Return its file as it is. WrongUse when it cannot be read."""
+
+    def parse_standby(self, name: str, text: str) -> tuple[Standby | None, Sequence[Problem]]:
+        """Read a text as if it were a standby's file: the standby, or everything wrong in it.
+
+        Also judges whether it could be handed in now: a known target, a folder that is there, …
+        """
+
+    def define_standby(self, name: str, text: str, base: str, actor: str) -> str:
+        """Validate a text, write it as the standby's file, take it up; return the file's path.
+
+        Args:
+            name: The standby, a new one or one that is there.
+            text: TOML.
+            base: Digest of the text that was changed; empty: the standby must be new.
+            actor: Who does it.
+        """
 
     def remove_standby(self, name: str, actor: str) -> None:
         """Stop its jobs, move its file and layers out of the way (quarantine), forget it."""

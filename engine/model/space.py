@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from engine.model.images import RecoveryPoint
 from engine.model.line import path_for
 from engine.model.points import BootPoint, Stage
 from engine.model.standby import Standby
@@ -51,9 +52,13 @@ def need(point: BootPoint, state: State) -> int:
     """Return the bytes that making a boot point takes; 0 once its trunk layer is there."""
     if point.has_trunk:
         return 0
-    disks = (disk.part for one in path_for(point, state) for disk in one.disks)
-    brought = sum(p.file_size if p.data_bytes is None else p.data_bytes for p in disks)
-    return int(brought * MARGIN)
+    return int(sum(brought(one) for one in path_for(point, state)) * MARGIN)
+
+
+def brought(point: RecoveryPoint) -> int:
+    """Return the bytes of data that a recovery point brings."""
+    parts = (disk.part for disk in point.disks)
+    return sum(p.file_size if p.data_bytes is None else p.data_bytes for p in parts)
 
 
 def promised(
