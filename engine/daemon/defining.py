@@ -63,7 +63,10 @@ class Definitions:
             if standby is None or problems:
                 raise WrongUse(replace(problems[0], unchanged=problems[0].unchanged or _UNCHANGED))
             path = engine.files.write_text(standby, text)
-            engine.take_standby(standby, name)
+            with engine.lock:
+                if old is not None and old.images != standby.images:
+                    engine.sources.pop(name, None)  # matched anew
+                engine.take_standby(standby, name)
         if old is None:
             self._tell(name, "standby.added", f"{actor} added standby {name}.")
         else:

@@ -202,11 +202,8 @@ class Engine:
                     self._watcher.remove_root(gone.images)
                     self.roots.pop(gone.images, None)
             else:
-                before = self.standbys.get(name)
                 self.standbys[name] = standby
                 self._rematch = True
-                if before is not None and before.images != standby.images:
-                    self.sources.pop(name, None)
                 if self._watcher is not None:
                     self._watcher.add_root(standby.images)
         self.wake()
