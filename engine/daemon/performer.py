@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,7 +15,15 @@ from engine.jobs.sync import apply, sync
 from engine.jobs.tools import Tools
 from engine.jobs.twig import convert_again
 from engine.model import planner
-from engine.model.errors import Cancelled, Failure, NotBootable, NotFound, Problem
+from engine.model.due import out_of_room
+from engine.model.errors import (
+    Cancelled,
+    Failure,
+    NoSpace,
+    NotBootable,
+    NotFound,
+    Problem,
+)
 from engine.model.images import RecoveryPoint
 from engine.model.layers import LayerName
 from engine.model.machine import Hints, Network
@@ -62,9 +71,11 @@ class Performer:
         except NotBootable as failure:
             self._ended(steps.job, JobStatus.FAILED, failure.problem, failure.problem.key)
         except Failure as failure:
-            self._ended(steps.job, JobStatus.FAILED, failure.problem)
+            is_room = isinstance(failure, NoSpace)
+            self._ended(steps.job, JobStatus.FAILED, failure.problem, is_room=is_room)
         except OSError as error:
-            self._ended(steps.job, JobStatus.FAILED, _medium(error))
+            is_room = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            self._ended(steps.job, JobStatus.FAILED, _medium(error), is_room=is_room)
         except Exception as error:
             log.exception("job %s", job.id)
             self._ended(steps.job, JobStatus.FAILED, internal(job, error))
@@ -120,13 +131,25 @@ class Performer:
         with self._state.write() as tx:
             tx.save_job(job)
 
-    def _ended(self, job: Job, status: JobStatus, problem: Problem, obstacle: str = "") -> None:
-        """Store how a job ended badly, and its boot point as FAILED where it was being made."""
+    def _ended(
+        self,
+        job: Job,
+        status: JobStatus,
+        problem: Problem,
+        obstacle: str = "",
+        *,
+        is_room: bool = False,
+    ) -> None:
+        """Store how a job ended badly, and its boot point as FAILED where it was being made.
+
+        `is_room`: all that it lacked was room on the disk.
+        """
         now = self._clock.now()
         with self._state.write() as tx:
             tx.save_job(replace(job, status=status, ended_at=now, reason=str(problem)))
             point = tx.state().boot_points.get(job.boot_point) if job.boot_point else None
             if point is not None and job.kind in MAKING and point.stage in UNREADY:
+                point = out_of_room(point) if is_room else point
                 tx.save_boot_point(
                     replace(
                         point,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from engine.model.images import PointId, RecoveryPoint
@@ -10,6 +11,9 @@ from engine.model.line import is_usable, path_for
 from engine.model.points import UNMADE, BootPoint, Stage
 from engine.model.slots import Limits
 from engine.model.state import State
+
+PATIENT = 5
+"""Tries without room that count: the pause between two grows to eight minutes and no further."""
 
 
 def is_due(point: BootPoint, state: State, now: datetime, limits: Limits) -> bool:
@@ -52,6 +56,14 @@ def is_parked(point: BootPoint, state: State, limits: Limits) -> bool:
     if failed_at is None:
         return False
     return not any(_changed_since(one, failed_at) for one in path_for(point, state))
+
+
+def out_of_room(point: BootPoint) -> BootPoint:
+    """Return a boot point whose try found no room, as one that is not parked for that.
+
+    It is no fault of its images; however long the disk is full, it goes on by itself afterwards.
+    """
+    return replace(point, attempts=min(point.attempts, PATIENT))
 
 
 def _changed_since(point: RecoveryPoint, moment: datetime) -> bool:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine.model import planner
+from engine.model.due import out_of_room
 from engine.model.images import Arrival, DiskPart, FileMark, PointDisk, PointId, RecoveryPoint
 from engine.model.machine import Hints
 from engine.model.planner import Limits
@@ -302,3 +303,15 @@ def test_ids_beyond_six_digits_keep_their_order() -> None:
         recovery_points={PointId(f"r{n}"): arrived(n) for n in (1, 2, 3)},
     )
     assert due(later, "immediate")[0].parent == "bp1000000"
+
+
+def test_a_disk_that_is_full_for_days_parks_nothing() -> None:
+    """However often there was no room, it is tried again within minutes of its return."""
+    state = failed(40, known(arrived(1)))
+    (point,) = state.boot_points.values()
+    standbys = {"erp": Standby("erp", "/images/erp")}
+    days = START + timedelta(days=3)
+    assert planner.next_jobs(standbys, state, days, LIMITS) == []
+    state = with_made(state, out_of_room(point))
+    assert planner.next_jobs(standbys, state, START + timedelta(seconds=479), LIMITS) == []
+    assert planner.next_jobs(standbys, state, START + timedelta(seconds=480), LIMITS) != []
