@@ -51,6 +51,11 @@ class ManualClock:
         with self._lock:
             self._elapsed += seconds
 
+    def set(self, moment: datetime) -> None:
+        """Set the wall clock, forward or back; what `monotonic` gives does not jump."""
+        with self._lock:
+            self._start = moment - timedelta(seconds=self._elapsed)
+
     def sleep(self, seconds: float, cancel: Cancel) -> None:
         """Advance at once."""
         cancel.check()
