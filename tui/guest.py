@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.api.guest_views import PictureView, TypedView
-from engine.api.views import ScreenView, SerialView
+from engine.api.guest_views import PictureView, ScreenView, SerialView, TypedView
 from tui.feed import Refusal
 from tui.look import Parts, Picture, Serial
 from tui.question import Question

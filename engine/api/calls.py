@@ -25,7 +25,7 @@ from engine.api.conversion_views import (
 from engine.api.definition_views import DefinitionView, ReviewView
 from engine.api.fleet import outlooks
 from engine.api.guarding import GuardView, guard_view
-from engine.api.guest_views import PictureView, TypedView
+from engine.api.guest_views import PictureView, ScreenView, SerialView, TypedView
 from engine.api.keeping_views import RetentionView
 from engine.api.metrics import CONTENT_TYPE, Meter
 from engine.api.picture import picture_view
@@ -38,8 +38,6 @@ from engine.api.views import (
     JobView,
     JournalView,
     Plan,
-    ScreenView,
-    SerialView,
     StandbyView,
     TargetView,
 )

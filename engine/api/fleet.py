@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from engine.api.ladder_views import LadderView, RungView
 from engine.api.views import FleetView, Next
+from engine.api.waiting import WaitView
 from engine.daemon.service import Snapshot
 from engine.model.fleet import Code, Standing, survey
 from engine.model.images import PointId, RecoveryPoint, RootView
@@ -25,6 +26,7 @@ from engine.model.retention import by_age
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.text import safe
+from engine.model.waits import Wait, waits
 from engine.model.work import Job, Run
 
 _Key = TypeVar("_Key", BootPointId, PointId)
@@ -48,6 +50,7 @@ class _Parts:
     lost: str
     written: datetime | None
     clock: Clock
+    slot: Wait | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class _Known:
     alarming: tuple[bool, bool, bool]
     standing: Standing
     newest: str
+    wait: Wait | None
 
 
 class _Groups(Generic[_Key, _Item]):
@@ -108,9 +112,10 @@ class FleetPresenter:
                 lost=lost.get(standby.target, ""),
                 written=written.get((standby.images, source)),
                 clock=clock_of(standby, snapshot.now, snapshot.calendar),
+                slot=snapshot.slots.get(name),
             )
             known[name] = self._stand(snapshot, parts)
-            found.append(_view(snapshot, standby, known[name].standing, known[name].newest))
+            found.append(_view(snapshot, known[name]))
         self._known = known
         return found
 
@@ -185,7 +190,9 @@ def _survey(snapshot: Snapshot, parts: _Parts) -> _Known:
     ready = [point for point in parts.made.values() if point.stage is Stage.READY]
     newest = max(ready, key=by_age, default=None)
     alarming = _alarming(standing, standing.lag_s, parts.standby, snapshot.now)
-    return _Known(parts, alarming, standing, newest.id if newest else "")
+    wait = waits(list(parts.made.values()), standing.job, parts.slot, parts.clock.closed_until)
+    wait = None if parts.clock.is_held else wait
+    return _Known(parts, alarming, standing, newest.id if newest else "", wait)
 
 
 def _alarming(
@@ -203,7 +210,8 @@ def _alarming(
     return late, silent, waits is not None and waits > max(0.0, worst)
 
 
-def _view(snapshot: Snapshot, standby: Standby, standing: Standing, newest: str) -> FleetView:
+def _view(snapshot: Snapshot, known: _Known) -> FleetView:
+    standby, standing, newest, wait = known.parts.standby, known.standing, known.newest, known.wait
     return FleetView(
         id=standby.name,
         state=standing.code.value,
@@ -222,6 +230,9 @@ def _view(snapshot: Snapshot, standby: Standby, standing: Standing, newest: str)
         alarm=" ".join(safe(text, SENTENCE) for text in standing.alarms),
         remedy=_remedy(standing, standby),
         ladder=ladder_view(standing.ladder),
+        wait=WaitView(bound=wait.bound.value, text=safe(wait.text, SENTENCE), until=wait.until)
+        if wait
+        else None,
     )
 
 

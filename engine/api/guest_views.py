@@ -25,3 +25,21 @@ class PictureView(msgspec.Struct, kw_only=True):
     columns: int = 0
     rows: int = 0
     pixels: str = ""
+
+
+class SerialView(msgspec.Struct, kw_only=True):
+    """Answer to `serial`: whole safe lines, the unfinished last one, and where to go on.
+
+    `data`: the raw bytes instead, base64, when they were asked for.
+    """
+
+    lines: list[str] = []
+    tail: str = ""
+    next: int
+    data: str = ""
+
+
+class ScreenView(msgspec.Struct, kw_only=True):
+    """Answer to `screen`: a picture, base64."""
+
+    png: str

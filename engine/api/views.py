@@ -12,6 +12,7 @@ import msgspec
 
 from engine.api.ladder_views import LadderView
 from engine.api.review_views import PhaseView, ReviewView, UsualView
+from engine.api.waiting import WaitView
 
 PROTO = 1
 TOPICS = ("fleet", "jobs", "sets", "findings", "targets", "alerts")
@@ -64,6 +65,7 @@ class FleetView(View, kw_only=True):
     alarm: str = ""
     remedy: str = ""
     ladder: LadderView = msgspec.field(default_factory=LadderView)
+    wait: WaitView | None = None
 
 
 class PointView(View, kw_only=True):
@@ -292,24 +294,6 @@ class StandbyView(View, kw_only=True):
     next: Next | None = None
     file: str = ""
     conversion: str = "auto"
-
-
-class SerialView(msgspec.Struct, kw_only=True):
-    """Answer to `serial`: whole safe lines, the unfinished last one, and where to go on.
-
-    `data`: the raw bytes instead, base64, when they were asked for.
-    """
-
-    lines: list[str] = []
-    tail: str = ""
-    next: int
-    data: str = ""
-
-
-class ScreenView(msgspec.Struct, kw_only=True):
-    """Answer to `screen`: a picture, base64."""
-
-    png: str
 
 
 class Since(msgspec.Struct, kw_only=True):

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.daemon.marks import write_marks
 from engine.model.errors import Failure, NotFound, Problem
+from engine.model.slots import Limits
 from engine.model.text import safe
 from engine.model.work import Severity
 
@@ -55,6 +57,16 @@ def look(
     if changed:
         engine.wake()
         engine.picture.touch()
+
+
+def limits_now(engine: Engine) -> Limits:
+    """Return how much at once, with what holds up targets at this moment."""
+    away = {
+        name: f"Target {name} cannot be used: {problem}"
+        for name, target in engine.targets.items()
+        if (problem := target.away) is not None
+    }
+    return replace(engine.limits, away=away)
 
 
 def check(engine: Engine, name: str) -> None:

@@ -98,6 +98,7 @@ class Desk(Definitions):
             drivers=self._drivers(),
             journal_end=last[-1].number if last else 0,
             calendar=engine.settings.calendar,
+            slots=engine.slots,
         )
 
     def wait_change(self, seq: int, timeout_s: float) -> int:
@@ -112,8 +113,7 @@ class Desk(Definitions):
 
     def job(self, number: JobId) -> Job:
         """Return a job, ended ones included."""
-        found = self._engine.state.job(number)
-        if found is None:
+        if (found := self._engine.state.job(number)) is None:
             raise NotFound(Problem("job.unknown", f"There is no job {number}."))
         return found
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from engine.daemon.attending import FIRST_S, attend
+from engine.daemon.attending import FIRST_S, attend, limits_now
 from engine.daemon.given import Settings, StandbyFiles, Watcher
 from engine.daemon.guarding import watch_all
 from engine.daemon.intake import Intake
@@ -38,9 +38,10 @@ from engine.model.layers import Layer, LayerName
 from engine.model.machine import VMRef
 from engine.model.memo import Memo
 from engine.model.points import BootPoint, Stage
-from engine.model.slots import RANKS, Limits, choose
+from engine.model.slots import RANKS, choose
 from engine.model.standby import Standby
 from engine.model.state import State
+from engine.model.waits import Wait
 from engine.model.work import Job, JobId, JobStatus, Severity, WantedJob
 from engine.ports import CancelFlag, Clock, ImageSource, Report, StateStore
 
@@ -76,6 +77,7 @@ class Engine:
         self.roots: dict[str, RootView] = {}
         self.sources: dict[str, str] = {}
         self.waiting: dict[str, list[str]] = {}
+        self.slots: Mapping[str, Wait] = {}
         self.layers: dict[str, Mapping[LayerName, Layer]] = {}
         self.lock = threading.RLock()
         self._intake = Intake(state)
@@ -90,7 +92,7 @@ class Engine:
         """When the loop last began to turn."""
         self._rematch = False
         self.since = clock.now()
-        self._limits = settings.limits
+        self.limits = settings.limits
         self.memo, self.rooms = Memo(), Rooms()
 
     # --- life -------------------------------------------------------------------------------
@@ -320,23 +322,17 @@ class Engine:
             state = self.state.read()
             watch_all(self, state)
             now, upkeep = self.clock.now(), upkeep_of_all(self, state)
-            calendar, limits = self.settings.calendar, self._limits
+            calendar, limits = self.settings.calendar, self.limits
             seen = {n: s for n, s in self.standbys.items() if n not in self._unseen}
             wishes = planner.wanted_jobs(seen, state, now, limits, upkeep, calendar, self.memo)
-            choice = choose(wishes, self.standbys, state, self._now(), self.rooms.known)
+            choice = choose(wishes, self.standbys, state, limits_now(self), self.rooms.known)
             self.rooms.tell(self, choice.cramped)
+            if choice.waiting != self.slots:
+                self.slots = choice.waiting
+                self.picture.touch()
             wanted = choice.jobs
         started = [self._queue(one) for one in wanted]
         return any(started)
-
-    def _now(self) -> Limits:
-        """Return how much at once, with what holds up targets at this moment."""
-        away = {
-            name: f"Target {name} cannot be used: {problem}"
-            for name, target in self.targets.items()
-            if (problem := target.away) is not None
-        }
-        return replace(self._limits, away=away)
 
     def _queue(self, wanted: WantedJob) -> bool:
         standby = self.standbys.get(wanted.standby)

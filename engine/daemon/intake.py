@@ -8,7 +8,8 @@ from datetime import datetime
 from operator import attrgetter
 
 from engine.model.images import Arrival, BadFile, ImageSet, PointId, RecoveryPoint, RootView
-from engine.model.points import BootPoint
+from engine.model.points import BootPoint, Stage
+from engine.model.retention import by_age
 from engine.model.state import State
 from engine.model.text import safe
 from engine.model.work import Severity
@@ -166,10 +167,11 @@ class Intake:
             missing = gaps(one, made)
             before = self._missing.get(one.id, frozenset())
             self._missing[one.id] = frozenset(missing)
+            fresh = [text for point, text in missing.items() if point not in before]
+            ready = [p for p in state.boot_points.values() if p.set_id == one.id] if fresh else []
+            safe_ones = unaffected(sorted((p for p in ready if p.stage is Stage.READY), key=by_age))
             news += [
-                News(Severity.WARNING, "image.parent-missing", text)
-                for point, text in missing.items()
-                if point not in before
+                News(Severity.WARNING, "image.parent-missing", text, safe_ones) for text in fresh
             ]
         return news
 

@@ -20,6 +20,7 @@ from engine.model.schedule import Calendar
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.upkeep import Upkeep
+from engine.model.waits import Wait
 from engine.model.work import Job, JobId, JournalLine
 from engine.ports import DriverSource, Finding
 
@@ -69,6 +70,7 @@ class Snapshot:
         layers: Standby -> its layers on the target, as last seen.
         drivers: Registered ISO files and folders with drivers for Windows, as last read.
         waiting: Standby -> sentences about what it waits for (missing parent, ambiguous set, …).
+        slots: Standby -> why its next job got no slot.
         verdicts: Boot point -> whether retention keeps it, and why.
         upkeep: Standby -> what retention goes by.
         usual: What is kept of standbys that do not say it themselves.
@@ -91,6 +93,7 @@ class Snapshot:
     usual: Retention = field(default_factory=Retention)
     drivers: Sequence[DriverSource] = ()
     calendar: Calendar = field(default_factory=Calendar)
+    slots: Mapping[str, Wait] = field(default_factory=dict)
 
 
 class Service(Protocol):

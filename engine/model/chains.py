@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from engine.model.filenames import likely_names
 from engine.model.images import (
     Arrival,
     BadFile,
@@ -283,7 +284,7 @@ def _image_set(
         if parent is None or parent in by_id or parent in known or parent in missing:
             continue
         if point.arrival in USABLE:
-            missing[parent] = _missing(point, parent, root)
+            missing[parent] = _missing(point, parent, root, points)
     newest = max(points, key=lambda point: (point.taken_at, point.sequence, point.id))
     return ImageSet(set_id, newest.machine_uuid, newest.machine_name, root, tuple(points), missing)
 
@@ -356,12 +357,16 @@ def _age(point: RecoveryPoint) -> tuple[object, ...]:
     return point.taken_at, point.sequence, point.id
 
 
-def _missing(point: RecoveryPoint, parent: PointId, root: str) -> str:
+def _missing(
+    point: RecoveryPoint, parent: PointId, root: str, points: Sequence[RecoveryPoint]
+) -> str:
     before = "" if point.replaces else f", sequence {point.sequence - 1}"
+    names = () if point.replaces else likely_names(point.sequence - 1, point, points)
+    named = f" ({', '.join(names)})" if names else ""
     return (
         f"{label(point)} of {safe(point.machine_name)} continues point {_id(parent)}{before}, "
         f"which is not in {safe(root, 200)}. No boot point can be made from it or any later one. "
-        "Replicate the missing point again, or start a new chain with a full backup."
+        f"Replicate the missing point again{named}, or start a new chain with a full backup."
     )
 
 

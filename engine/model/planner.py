@@ -312,6 +312,7 @@ def _next_job(
             return WantedJob(JobKind.RETIRE, standby.name, point.id, why)
     over = surplus(standby.name, made, state, care)
     allowed = open_now(unmade, calendar.closed_until(standby, now))
+    asked = any(point.asked for point in allowed)
     due = [p for p in allowed if is_due(as_told(standby, p), state, now, limits)]
     full = any(is_full(point, state, care) for point in due if not point.has_trunk)
     step = next_step(due, made, state, is_full=full)
@@ -319,8 +320,8 @@ def _next_job(
         over = surplus(standby.name, made, state, with_room(care))
     elif step is not None and len(over) <= _SLACK:
         point, kind = step
-        return WantedJob(kind, standby.name, point.id, _why_sync(point, kind))
-    return over[0] if over else None
+        return WantedJob(kind, standby.name, point.id, _why_sync(point, kind), asked)
+    return replace(over[0], asked=asked) if over else None
 
 
 def _why_sync(point: BootPoint, kind: JobKind) -> str:

@@ -1,8 +1,8 @@
 """Who gets a free slot: limits of engine, target and datastore, priorities, and fairness. Pure.
 
-    wanted jobs ─► overdue ones, the longest first ─► by priority ─► making before retiring
-                   └ then by how long ago they were served ─► as many as engine, target and
-                     datastore have free
+    wanted jobs ─► asked for by hand ─► overdue ones, the longest first ─► by priority
+                   └ making before retiring, then by how long ago they were served
+                   └ as many as engine, target and datastore have free
 
 A *round* is as many jobs as there are standbys that want one. Who has not been served for a whole
 round goes before every priority; so nobody who could have a slot waits for more than two.
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from engine.model.space import Room, need, promised, short
 from engine.model.standby import Priority, Standby
 from engine.model.state import State
+from engine.model.waits import Bound, Wait
 from engine.model.work import Job, JobKind, WantedJob
 
 SLOTTED = frozenset({JobKind.SYNC, JobKind.APPLY, JobKind.RETIRE})
@@ -60,12 +61,13 @@ class Choice:
 
     Attributes:
         jobs: The most urgent first.
-        waiting: Standby -> whose slots its job waits for, a sentence.
-        cramped: Standby -> why there is no room for its next boot point, a sentence.
+        waiting: Standby -> what its job waits for.
+        cramped: Standby -> why there is no room for its next boot point, a sentence; these wait
+            too.
     """
 
     jobs: Sequence[WantedJob]
-    waiting: Mapping[str, str]
+    waiting: Mapping[str, Wait]
     cramped: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -95,11 +97,12 @@ def choose(
     for one in in_turn(wanted, standbys, state.jobs.values()):
         target = standbys[one.standby].target
         if why := taken.limits.away.get(target):
-            waiting[one.standby] = why
+            waiting[one.standby] = Wait(Bound.AWAY, why)
         elif why := taken.left.short_for(one, target):
             cramped[one.standby] = why
-        elif why := taken.full(target):
-            waiting[one.standby] = why
+            waiting[one.standby] = Wait(Bound.SPACE, why)
+        elif wait := taken.full(target):
+            waiting[one.standby] = wait
         else:
             taken.take(target)
             taken.left.promise(one, target)
@@ -123,6 +126,8 @@ def in_turn(
 
     def rank(one: WantedJob) -> tuple[int, int, bool, int, str]:
         last = served.get(one.standby, 0)
+        if one.asked:
+            return -2, last, False, 0, one.standby
         if last <= since:
             return -1, last, False, 0, one.standby
         priority = RANKS[standbys[one.standby].priority]
@@ -168,16 +173,21 @@ class _Taken:
         self._targets[target] += 1
         self._stores[self.limits.stores.get(target, target)] += 1
 
-    def full(self, target: str) -> str:
-        """Return why no job can start on a target now; empty if one can."""
+    def full(self, target: str) -> Wait | None:
+        """Return why no job can start on a target now; None if one can."""
         limits, store = self.limits, self.limits.stores.get(target, target)
         on_target, on_store = self._targets[target], self._stores[store]
         if self.jobs >= limits.jobs:
-            return f"All {limits.jobs} slots of the engine are taken."
+            return Wait(Bound.ENGINE, _all_of(limits.jobs, "the engine"))
         if target in limits.targets and on_target >= limits.targets[target]:
-            return f"All {limits.targets[target]} slots of target {target} are taken."
+            return Wait(Bound.TARGET, _all_of(limits.targets[target], f"target {target}"))
         if store in limits.store_jobs and on_store >= limits.store_jobs[store]:
-            return f"All {limits.store_jobs[store]} slots of datastore {store} are taken."
+            return Wait(Bound.DATASTORE, _all_of(limits.store_jobs[store], f"datastore {store}"))
         if target in limits.slow and on_target >= 1:
-            return limits.slow[target]
-        return ""
+            return Wait(Bound.SLOW, limits.slow[target])
+        return None
+
+
+def _all_of(count: int, whose: str) -> str:
+    taken = f"All {count} slots of {whose} are" if count > 1 else f"The one slot of {whose} is"
+    return f"{taken} taken."

@@ -77,12 +77,13 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class WantedJob:
-    """A job the planner asks for."""
+    """A job the planner asks for. `asked`: somebody did by hand, so it goes before all others."""
 
     kind: JobKind
     standby: str
     boot_point: BootPointId | None
     reason: str
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ import pytest
 from engine.api.async_client import AsyncClient
 from engine.api.client import Client
 from engine.api.errors import EngineAway, InTheWay, RoleLow, StateMoved
+from engine.api.guest_views import ScreenView, SerialView
 from engine.api.last import read_last
 from engine.api.server import MOST_CLIENTS, Door
 from engine.api.views import (
@@ -36,8 +37,6 @@ from engine.api.views import (
     MachineView,
     Picture,
     Plan,
-    ScreenView,
-    SerialView,
     SetView,
     Since,
     StandbyView,

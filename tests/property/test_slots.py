@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from engine.model.slots import Limits, choose
 from engine.model.standby import Priority, Standby
 from engine.model.state import State
+from engine.model.waits import Bound, Wait
 from engine.model.work import Job, JobId, JobKind, JobStatus, WantedJob
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -116,10 +117,13 @@ def test_who_waits_is_told_for_what() -> None:
     standbys = {n: Standby(n, "/images", target=t) for n, t in (("a", "t0"), ("b", "t0"))}
     wanted = [WantedJob(JobKind.SYNC, name, None, "") for name in standbys]
     for told, why in (
-        (Limits(jobs=1), "All 1 slots of the engine are taken."),
-        (Limits(targets={"t0": 1}), "All 1 slots of target t0 are taken."),
-        (Limits(stores={"t0": "s"}, store_jobs={"s": 1}), "All 1 slots of datastore s are taken."),
-        (Limits(slow={"t0": "It writes slowly."}), "It writes slowly."),
+        (Limits(jobs=1), Wait(Bound.ENGINE, "The one slot of the engine is taken.")),
+        (Limits(targets={"t0": 1}), Wait(Bound.TARGET, "The one slot of target t0 is taken.")),
+        (
+            Limits(stores={"t0": "s"}, store_jobs={"s": 1}),
+            Wait(Bound.DATASTORE, "The one slot of datastore s is taken."),
+        ),
+        (Limits(slow={"t0": "It writes slowly."}), Wait(Bound.SLOW, "It writes slowly.")),
     ):
         choice = choose(wanted, standbys, State(), told)
         assert [one.standby for one in choice.jobs] == ["a"]

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 
 from engine.api import climbing
 from engine.api.views import FleetView, JobView, JournalView, SetView
+from engine.api.waiting import short
 from tui.format import age, bar, count, duration, goal, pad, percent, rate, retry_time, size
 from tui.lists import Listed
 from tui.look import Look
@@ -136,7 +137,11 @@ def next_words(one: FleetView, look: Look) -> str:
         case "queued":
             return "waits its turn"
         case kind:
-            return coming.text or kind
+            return _held_up(one) or coming.text or kind
+
+
+def _held_up(one: FleetView) -> str:
+    return short(one.wait) if one.wait is not None and one.next.kind == "due" else ""
 
 
 def _tail(fleet: Fleet, look: Look, chosen: FleetView | None) -> list[Line]:

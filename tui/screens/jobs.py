@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.api.views import JobView
+from engine.api.waiting import sentence
 from engine.api.words import limited
 from tui.format import bar, count, duration, percent, rate, size
 from tui.lists import Kind, Order, arrange, natural
@@ -13,8 +14,10 @@ from tui.rows import Column, Line, paragraph, spread, table, text
 from tui.screens import frame
 from tui.screens.fleet import amount, job_words
 from tui.state import LIVE_JOBS, Fleet, all_jobs
-from tui.tones import JOBS, UNKNOWN
+from tui.tones import JOBS, UNKNOWN, Tone
 
+MOST_WAITING, TALL = 4, 30
+"""Machines told that wait, on a screen of this height or more."""
 COLUMNS = (
     Column("JOB", 6),
     Column("MACHINE", 14),
@@ -78,7 +81,10 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
             "Each increment that arrives makes a boot point by itself; in the fleet (1) the key b "
             "makes one now.",
         ),
-        tail=paragraph("Why", chosen.reason, look.usable)[:6] if chosen else [],
+        tail=[
+            *_waiting(fleet, look),
+            *(paragraph("Why", chosen.reason, look.usable)[:6] if chosen else []),
+        ],
         orders=listed.order_ids,
     )
 
@@ -91,9 +97,23 @@ def lines(fleet: Fleet, look: Look) -> list[Line]:
 def _head(fleet: Fleet, look: Look) -> list[Line]:
     running = [job for job in fleet.jobs.values() if job.status == "running"]
     waiting = sum(job.status == "queued" for job in fleet.jobs.values())
+    waiting += sum(one.wait is not None for one in fleet.machines.values())
     pace = sum(job.rate or 0 for job in running)
     left = f" {count(len(running), 'job')} in work, {waiting} waiting"
     return [spread(text(left), text(f"{rate(pace)} now" if running else ""), look.usable)]
+
+
+def _waiting(fleet: Fleet, look: Look) -> list[Line]:
+    """Return which machines wait for a slot, for room or for a window to end, and why."""
+    held = sorted((one for one in fleet.machines.values() if one.wait), key=lambda one: one.id)
+    most = MOST_WAITING if look.height >= TALL else 1
+    told: list[Line] = []
+    for one in held[:most]:
+        if one.wait is not None:
+            told += paragraph(one.id, sentence(one.wait, look.now, look.zone), look.usable)[:2]
+    if len(held) > most:
+        told.append(text(f" {count(len(held) - most, 'more machine')} waiting"))
+    return [text(f" WAITING {len(held)}", Tone.STRONG), *told] if held else []
 
 
 def _done(job: JobView) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from engine.api import climbing
 from engine.api.views import FleetView, JobView, MachineView, PointView
+from engine.api.waiting import sentence
 from engine.api.words import NOTHING
 from tui.format import age, count, duration, goal, moment, percent, size
 from tui.lists import Kind, Order, arrange
@@ -161,6 +162,8 @@ def _head(fleet: Fleet, look: Look, detail: MachineView) -> list[Line]:
     next_text = next_words(one, look)
     if one.next.kind in SHOWN:
         told.append(text(f" Next     {next_text}"))
+    if one.wait is not None:
+        told += paragraph("Waits", sentence(one.wait, look.now, look.zone), width)[:2]
     if detail.blackouts and one.next.kind != "held":
         told.append(text(f" Blackout {', '.join(detail.blackouts)}"))
     alarm = paragraph("Happened", one.alarm, width, tone=Tone.PLAIN)

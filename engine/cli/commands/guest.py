@@ -10,8 +10,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.api.guest_views import PictureView
-from engine.api.views import ScreenView, SerialView
+from engine.api.guest_views import PictureView, ScreenView, SerialView
 from engine.cli.context import Context
 from engine.cli.output import note
 

@@ -8,31 +8,40 @@ from datetime import datetime
 from engine.api import climbing
 from engine.api.ladder_views import LadderView
 from engine.api.views import FindingView, FleetView, JobView, JournalView, StandbyView, TargetView
+from engine.api.waiting import sentence
 from engine.api.words import duration, limited, moment, percent, rate, size
 from engine.cli.commands.looking import BACKLOGS, ladder_json, next_words, paused, windows
 from engine.cli.context import Context
-from engine.cli.output import Output
+from engine.cli.output import Output, plain
 
 TICK_S = 1.0
 SEVERITY = {"info": " ", "note": " ", "warning": "!", "error": "X"}
 
 
 def jobs(context: Context) -> int:
-    """Print live jobs and the newest ended ones, newest first."""
+    """Print live jobs and the newest ended ones, newest first, and who waits for what."""
     with context.client() as client:
-        found = client.picture(["jobs"]).jobs
+        picture = client.picture(["jobs", "fleet"])
         now = client.hello.now
-    found.sort(key=lambda one: -int(one.id))
+    found = sorted(picture.jobs, key=lambda one: -int(one.id))
+    waiting = sorted((one for one in picture.fleet if one.wait), key=lambda one: one.id)
     output = context.output
     if output.as_json:
-        output.object(items=found)
+        output.object(items=found, waiting=[_waiting_json(one) for one in waiting])
         return 0
+    if waiting:
+        rows = [[one.id, one.wait.bound, sentence(one.wait, now)] for one in waiting if one.wait]
+        output.table(["WAITING", "FOR", "WHY"], rows)
     if not found:
         output.say("No job runs or has run lately.")
         return 0
     heads = [">JOB", "KIND", "MACHINE", "POINT", "STATUS", "BEGAN", ">TOOK", "HOW FAR", "REASON"]
     output.table(heads, [_job_row(one, now) for one in found])
     return 0
+
+
+def _waiting_json(one: FleetView) -> dict[str, object]:
+    return {"machine": one.id, "target": one.target, **plain(one.wait)}
 
 
 def _job_row(one: JobView, now: datetime) -> list[str]:

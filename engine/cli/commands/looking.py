@@ -8,6 +8,7 @@ from datetime import datetime
 from engine.api import climbing
 from engine.api.ladder_views import LadderView
 from engine.api.views import FleetView, LastView, MachineView, Next, PointView, SetView
+from engine.api.waiting import WaitView, sentence, short
 from engine.api.words import NEED, age, duration, moment, percent, size
 from engine.cli.context import Context
 from engine.cli.output import Output, plain
@@ -95,6 +96,7 @@ def _status_json(output: Output, fleet: Sequence[FleetView], now: datetime, *, l
                 "point": one.point or None,
                 "proven": None,
                 "next": one.next,
+                "wait": one.wait,
                 "points": one.points,
                 "keep": one.keep,
                 "target": one.target,
@@ -154,7 +156,7 @@ def _status_text(output: Output, fleet: Sequence[FleetView], now: datetime, *, l
             moment(one.data_as_of, now),
             age(one.lag_s),
             duration(one.rpo_s),
-            next_words(one.next, now),
+            next_words(one.next, now, one.wait),
             f"{one.points}/{one.keep}",
             climbing.losing(one.ladder, now),
         ]
@@ -166,13 +168,15 @@ def _status_text(output: Output, fleet: Sequence[FleetView], now: datetime, *, l
             output.say(f"{one.id}: {one.alarm}" + (f" {one.remedy}" if one.remedy else ""))
 
 
-def next_words(told: Next, now: datetime) -> str:
-    """Return what happens next on a machine, in a few words."""
+def next_words(told: Next, now: datetime, wait: WaitView | None = None) -> str:
+    """Return what happens next on a machine, in a few words; `wait`: what holds it up."""
     if told.done is not None:
         left = f" {duration(told.eta_s)}" if told.eta_s is not None else ""
         return f"{percent(told.done, 1)}{left}"
     if told.kind in UNTIL and told.at is not None:
         return f"{UNTIL[told.kind]} {moment(told.at, now)}"
+    if told.kind == "due" and wait is not None:
+        return short(wait)
     if told.kind == "counting":
         return told.text
     words = {"running": "works", "queued": "waits its turn", "none": "on arrival", "held": "paused"}
@@ -302,6 +306,7 @@ def show(context: Context, *, machine: str) -> int:
         ["Arrivals", climbing.rhythm(fleet.ladder, now)],
         ["Backlog", BACKLOGS.get(found.backlog, found.backlog)],
         ["Next", next_words(fleet.next, now)],
+        *([["Waits", sentence(fleet.wait, now)]] if fleet.wait else []),
     ]
     if found.blackouts:
         told.append(["Blackouts", windows(found.blackouts, found.blackout_until, now)])

@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from engine.api.guest_views import TypedView
-from engine.api.views import SerialView
+from engine.api.guest_views import SerialView, TypedView
 from engine.cli.commands.guest import extend, whole
 from engine.cli.context import Context
 from engine.cli.output import note

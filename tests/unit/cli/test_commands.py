@@ -16,8 +16,17 @@ from engine.cli.table import COMMANDS
 from engine.model.errors import Failure, Problem, Refused
 from engine.model.points import BootPointId, Stage
 from engine.model.progress import Progress
+from engine.model.readrate import Pace
+from engine.model.waits import Bound, Wait
 from engine.model.work import JobKind, JobStatus, Severity
-from tests.scripted import NOW, PNG, ScriptedService, boot_point, recovery_point
+from tests.scripted import (
+    NOW,
+    PNG,
+    ScriptedService,
+    boot_point,
+    recovery_point,
+    target_status,
+)
 from tests.unit.cli.program import Program
 
 ERP = BootPointId("bp000004")
@@ -347,6 +356,63 @@ def test_options_of_a_standby_reach_the_engine(
     assert new.images == str(Path("rel").absolute())
     assert (new.rpo_s, new.memory, new.cpus, new.keep) == (14400, 4 << 30, 3, 7)
     assert (str(new.trigger), new.firmware, new.machine) == ("daily@22:00", "uefi", "DC01")
+    assert new.blackouts is None
+    windows = ("--blackouts", "mon-fri 08:00-18:00", "23:30-01:00", "--backlog", "newest")
+    assert bootpoint("standby", "add", "w2", "--images", "/r/w2", *windows).code == 0
+    added = service.snapshot().standbys["w2"]
+    assert [one.text for one in added.blackouts or ()] == ["mon-fri 08:00-18:00", "23:30-01:00"]
+    assert added.backlog.value == "newest"
+    wrong = bootpoint("standby", "add", "w4", "--images", "/r/w4", "--blackouts", "noon")
+    assert (wrong.code, "expected [DAYS ]HH:MM-HH:MM" in wrong.err) == (2, True)
+
+
+def test_who_waits_is_listed_with_the_reason(bootpoint: Program, service: ScriptedService) -> None:
+    """`jobs`, `status` and `show` name what a machine waits for; JSON has it in fields."""
+    assert json.loads(bootpoint("jobs", "--json").out)["waiting"] == []
+    image = recovery_point("erp", 9, NOW)
+    made = boot_point(99, image, stage=Stage.PENDING)
+    service.put(image, made)
+    text = "All 2 slots of target local are taken."
+    service.show(slots={"erp": Wait(Bound.TARGET, text)})
+    assert text in bootpoint("jobs").out
+    assert json.loads(bootpoint("jobs", "--json").out)["waiting"] == [
+        {"machine": "erp", "target": "local", "bound": "target", "text": text, "until": None}
+    ]
+    assert "waits for a slot of its target" in bootpoint("status").out
+    (erp,) = (
+        one
+        for one in json.loads(bootpoint("status", "--json").out)["items"]
+        if one["name"] == "erp"
+    )
+    assert erp["wait"]["bound"] == "target"
+    assert text in bootpoint("show", "erp").out
+
+
+def test_a_job_that_is_held_back_says_until_when(
+    bootpoint: Program, service: ScriptedService
+) -> None:
+    """`jobs` tells the rate at which images may be read, and when that ends."""
+    service.settles = False
+    job = service.start("erp", ERP, "me")
+    running = replace(job, status=JobStatus.RUNNING, started_at=NOW)
+    service.store(jobs={job.id: running})
+    pace = Pace(40 << 20, NOW + timedelta(hours=1))
+    service.show(progress={job.id: Progress("apply", 1, 2, 3.0, 4.0, pace)})
+    assert "limited to 40 MiB/s until" in bootpoint("jobs").out
+    (told,) = json.loads(bootpoint("jobs", "--json").out)["items"]
+    assert told["limit"] == 40 << 20
+    assert told["limit_until"] is not None
+
+
+def test_a_target_is_looked_at_now(bootpoint: Program, service: ScriptedService) -> None:
+    """`target check` lets the engine look; 1 while something stands in the way, 2 if unknown."""
+    assert bootpoint("target", "check", "local").code == 0
+    assert service.calls[-1] == ("check_target", "local")
+    lost = replace(target_status("local", "It is not there. Mount it."), away="It is not there.")
+    service.show(targets=(lost,))
+    told = bootpoint("target", "check", "local")
+    assert (told.code, "X It is not there. Mount it." in told.out) == (1, True)
+    assert bootpoint("target", "check", "moon").code == 2
 
 
 def test_the_screen_is_saved(bootpoint: Program, tmp_path: Path) -> None:

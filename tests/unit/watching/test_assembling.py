@@ -30,7 +30,8 @@ def test_the_missing_middle_is_named() -> None:
     assert made_set.missing == {
         "set-1-000002": "p000003 (2026-01-01 06:00:00 UTC) of erp continues point set-1-000002, "
         "sequence 2, which is not in /replica/erp. No boot point can be made from it or any later "
-        "one. Replicate the missing point again, or start a new chain with a full backup."
+        "one. Replicate the missing point again (p000002-d00.img), or start a new chain with "
+        "a full backup."
     }
 
 
