@@ -9,7 +9,7 @@ from engine.api.serial import last_lines
 from engine.api.views import DiskView, FleetView, MachineView, PointView, RunView
 from engine.daemon.service import Snapshot
 from engine.model.images import RecoveryPoint
-from engine.model.layers import Layer, LayerName
+from engine.model.layers import Layer, LayerKind, LayerName, layer_name
 from engine.model.line import lies_in
 from engine.model.machine import Firmware, Hints, Power, Signs
 from engine.model.points import BootPoint, Stage
@@ -87,6 +87,7 @@ def _point(point: BootPoint, snapshot: Snapshot, layers: Mapping[LayerName, Laye
     image = snapshot.state.recovery_points.get(point.recovery_point)
     verdict = snapshot.verdicts.get(point.id)
     own = [layers[name] for name in {point.replica, point.boot} if name in layers]
+    armed = _is_armed(point, snapshot, layers)
     return PointView(
         id=point.id,
         sequence=point.sequence,
@@ -97,7 +98,7 @@ def _point(point: BootPoint, snapshot: Snapshot, layers: Mapping[LayerName, Laye
         used=sum(layer.used for layer in own),
         ready_at=point.ready_at,
         reason=safe(point.reason, OBSTACLE if point.obstacle else REASON),
-        kept=safe(_kept(point, verdict.reason if verdict else ""), REASON),
+        kept=safe(_kept(point, verdict.reason if verdict else "", is_armed=armed), REASON),
         keep=verdict is None or verdict.keep,
         pin=safe(point.pin),
         images=_files(image),
@@ -107,11 +108,18 @@ def _point(point: BootPoint, snapshot: Snapshot, layers: Mapping[LayerName, Laye
     )
 
 
-def _kept(point: BootPoint, reason: str) -> str:
+def _is_armed(point: BootPoint, snapshot: Snapshot, layers: Mapping[LayerName, Layer]) -> bool:
+    """Tell whether a power-on in the target's own client starts this boot point."""
+    scratch = layer_name(point.id, LayerKind.SCRATCH)
+    return scratch in layers and point.standby not in snapshot.state.runs
+
+
+def _kept(point: BootPoint, reason: str, *, is_armed: bool) -> str:
     """Return why a boot point stays, and of how many recovery points it was made."""
     many = f"{point.skipped + 1} recovery points in one" if point.skipped else ""
     waits = "converted after newer ones" if point.stage is Stage.PENDING and point.has_trunk else ""
-    return "; ".join(part for part in (reason, waits, many) if part)
+    armed = "armed: Power on in the target's own client starts it" if is_armed else ""
+    return "; ".join(part for part in (reason, waits, many, armed) if part)
 
 
 def _files(image: RecoveryPoint | None) -> list[str]:

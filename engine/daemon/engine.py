@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from engine.daemon.arming import Arming, disarm
 from engine.daemon.attending import FIRST_S, attend, limits_now
 from engine.daemon.given import Settings, StandbyFiles, Watcher
 from engine.daemon.guarding import watch_all
@@ -93,7 +94,7 @@ class Engine:
         self._rematch = False
         self.since = clock.now()
         self.limits = settings.limits
-        self.memo, self.rooms = Memo(), Rooms()
+        self.memo, self.rooms, self.arming = Memo(), Rooms(), Arming()
 
     # --- life -------------------------------------------------------------------------------
 
@@ -199,6 +200,8 @@ class Engine:
                 gone = self.standbys.pop(name, None)
                 self.sources.pop(name, None)
                 self.layers.pop(name, None)
+                if gone is not None:
+                    self._thread(f"disarm-{name}", partial(disarm, self, gone))
                 used = {*self.settings.roots, *(s.images for s in self.standbys.values())}
                 if gone is not None and gone.images not in used and self._watcher is not None:
                     self._watcher.remove_root(gone.images)
@@ -330,7 +333,7 @@ class Engine:
             if choice.waiting != self.slots:
                 self.slots = choice.waiting
                 self.picture.touch()
-            wanted = choice.jobs
+            wanted = [*choice.jobs, *self.arming.wanted(self, state, now, wishes)]
         started = [self._queue(one) for one in wanted]
         return any(started)
 
@@ -356,7 +359,8 @@ class Engine:
             job = tx.add_job(blank)
 
         def work(flag: CancelFlag, report: Report) -> None:
-            self.performer.perform(job, standby, flag, report)
+            status = self.performer.perform(job, standby, flag, report)
+            self.arming.ended(job, status, self.clock.now())
             self.refresh_layers(standby.name)
 
         self.runner.start(job, work)

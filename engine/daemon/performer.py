@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from engine.daemon.runner import internal
 from engine.daemon.targets import Target
+from engine.jobs.arm import arm, refuse_started_by_hand
 from engine.jobs.power import Shape, start, stop, vm_spec
 from engine.jobs.retire import retire
 from engine.jobs.sync import apply, sync
@@ -26,7 +27,7 @@ from engine.model.errors import (
 )
 from engine.model.images import RecoveryPoint
 from engine.model.layers import LayerName
-from engine.model.machine import Hints, Network
+from engine.model.machine import Hints, Network, VMRef
 from engine.model.points import WORKING, BootPoint, Stage
 from engine.model.progress import Progress
 from engine.model.standby import Standby
@@ -59,8 +60,8 @@ class Performer:
         self._state, self._clock, self._source = state, clock, source
         self._target_of, self._shape = target_of, shape
 
-    def perform(self, job: Job, standby: Standby, cancel: Cancel, report: Report) -> None:
-        """Run a job to its end; never raises for what a job may meet."""
+    def perform(self, job: Job, standby: Standby, cancel: Cancel, report: Report) -> JobStatus:
+        """Run a job to its end and return how it ended; never raises for what a job may meet."""
         job = replace(job, status=JobStatus.RUNNING, started_at=self._clock.now())
         self._save(job)
         steps = _Steps(job, report, self._clock, self._save)
@@ -82,6 +83,8 @@ class Performer:
         else:
             now = self._clock.now()
             self._save(replace(steps.job, status=JobStatus.DONE, ended_at=now, reason=""))
+            return JobStatus.DONE
+        return JobStatus.FAILED
 
     def _story(self, job: Job, standby: Standby, cancel: Cancel, report: Report) -> None:
         target = self._target_of(standby)
@@ -99,11 +102,15 @@ class Performer:
         )
         if job.kind is JobKind.STOP:
             stop(t)
-        elif job.kind is JobKind.START:
+        elif job.kind in (JobKind.START, JobKind.ARM):
             point = self._point(job)
             able = target.hypervisor().capabilities
             spec = vm_spec(standby, self._hints(point, t), self._shape, able)
-            start(point, spec, Network.ISOLATED, t)
+            if job.kind is JobKind.ARM:
+                arm(point, spec, t)
+            else:
+                refuse_started_by_hand(VMRef(standby.name), t)
+                start(point, spec, Network.ISOLATED, t)
         elif job.kind is JobKind.RETIRE:
             retire(self._point(job), job.reason, t)
         elif job.kind is JobKind.CONVERT:
@@ -212,6 +219,7 @@ def _title(job: Job) -> str:
         JobKind.APPLY: "Applying the images of boot point",
         JobKind.CONVERT: "Converting boot point",
         JobKind.RETIRE: "Retiring boot point",
+        JobKind.ARM: "Arming boot point",
         JobKind.START: "Starting boot point",
         JobKind.STOP: "Stopping",
     }

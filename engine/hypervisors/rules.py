@@ -88,6 +88,13 @@ def no_input(vm: str) -> HypervisorError:
     )
 
 
+def no_arming(name: str) -> HypervisorError:
+    """Return the error for arming on a target that starts VMs by us only."""
+    return HypervisorError(
+        Problem("target.no-arming", f"Target {safe(name)} cannot arm VMs.", "Nothing was changed.")
+    )
+
+
 def is_off(vm: str) -> HypervisorError:
     """Return the error for asking a VM that is off for its screen."""
     return HypervisorError(

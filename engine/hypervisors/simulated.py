@@ -96,6 +96,14 @@ class SimulatedHypervisor:
             printed = _printed(vm, machine, self._chains(vm), layer, network)
             self._keep(vm, replace(machine, layer=layer, network=network, printed=printed))
 
+    def arm(self, vm: VMRef, layer: LayerName) -> None:  # noqa: ARG002 - the protocol's
+        """Refuse: VMs of this target are started by us only."""
+        raise rules.no_arming(self.name)
+
+    def started_by_hand(self, vm: VMRef) -> LayerName | None:  # noqa: ARG002 - the protocol's
+        """Return None: nothing is armed here."""
+        return None
+
     def power_off(self, vm: VMRef, *, grace: float) -> None:  # noqa: ARG002 - the protocol's
         """Switch the VM off; a guest that does not exist needs no grace."""
         with self._lock:

@@ -123,6 +123,7 @@ class Capabilities:
         accelerator: `kvm`, `tcg`, `esxi`, `none`.
         buses, cards: Hardware that a VM gets without being asked, the best first. SATA and e1000e
             must be among it, for they are what each Windows has drivers for.
+        arms: The VM can be left off, ready to be powered on in the target's own client.
     """
 
     layer_limit: int | None
@@ -131,6 +132,7 @@ class Capabilities:
     serial: bool
     buses: tuple[DiskBus, ...] = (DiskBus.VIRTIO, DiskBus.SCSI, DiskBus.SATA)
     cards: tuple[CardModel, ...] = (CardModel.VIRTIO, CardModel.VMXNET3, CardModel.E1000E)
+    arms: bool = False
 
 
 class Gravity(StrEnum):

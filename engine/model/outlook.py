@@ -170,6 +170,7 @@ _DOES = {
     JobKind.APPLY: "applies an increment; newer ones go first",
     JobKind.CONVERT: "converts a boot point again",
     JobKind.RETIRE: "retires a boot point",
+    JobKind.ARM: "gets its newest boot point armed",
     JobKind.START: "starts",
     JobKind.STOP: "stops",
 }

@@ -22,6 +22,7 @@ class JobKind(StrEnum):
     APPLY = "apply"
     CONVERT = "convert"
     RETIRE = "retire"
+    ARM = "arm"
 
 
 class JobStatus(StrEnum):

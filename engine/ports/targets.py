@@ -46,6 +46,22 @@ class Hypervisor(Protocol):
             report: Told what the start waits for, such as a question that the VM asks.
         """
 
+    def arm(self, vm: VMRef, layer: LayerName) -> None:
+        """Point the VM, powered off, at a SCRATCH layer, unconnected; repeatable.
+
+        From then on a plain power-on in the target's own client starts it, without us. Only where
+        `capabilities.arms`.
+
+        Raises:
+            HypervisorError: The VM runs, somebody else changed it, or the target does not arm.
+        """
+
+    def started_by_hand(self, vm: VMRef) -> LayerName | None:
+        """Return the armed layer that somebody started the VM on, running or off again.
+
+        None: nobody did, or the target does not arm.
+        """
+
     def power_off(self, vm: VMRef, *, grace: float) -> None:
         """Ask the guest to shut down, cut the power after `grace` seconds (0: at once).
 

@@ -31,7 +31,7 @@ from engine.model.images import Arrival
 from engine.model.points import Stage
 from engine.model.work import JobKind, JobStatus, Severity
 
-VERSION = 7
+VERSION = 8
 """Raised with each change of the tables."""
 
 CHANGES = "changes"

@@ -32,7 +32,7 @@ APPLICATION_ID = 0x62707431
 """`bpt1`: how `file` and we tell our database from any other."""
 
 _READERS = 4
-_TRUNKS, _PROOFS, _ALERTS, _ASKED, _BACKLOG, _PHASES = 2, 3, 4, 5, 6, 7
+_TRUNKS, _PROOFS, _ALERTS, _ASKED, _BACKLOG, _PHASES, _ARMING = 2, 3, 4, 5, 6, 7, 8
 """Schema versions that first knew them."""
 
 _PRAGMAS = (
@@ -188,17 +188,23 @@ def _migrate(connection: Connection, version: int) -> None:
         for name in ("skipped", "asked"):
             column = f"{name} INTEGER NOT NULL DEFAULT 0"
             connection.exec_driver_sql(f"ALTER TABLE boot_points ADD COLUMN {column}")
-    if version < _BACKLOG:
+    if version < _ARMING:
         _renew_jobs(connection)
+    if version < _BACKLOG:
         connection.exec_driver_sql("DROP TRIGGER IF EXISTS boot_points_moves")
         connection.exec_driver_sql(_moves_trigger())
-    if version < _PHASES and "phases" not in _columns(connection, "jobs"):
-        connection.exec_driver_sql("ALTER TABLE jobs ADD COLUMN phases TEXT NOT NULL DEFAULT ''")
+    _know_phases(connection, version)
     connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
 
 
 def _columns(connection: Connection, table: str) -> set[str]:
     return {row[1] for row in connection.exec_driver_sql(f"PRAGMA table_info({table})")}
+
+
+def _know_phases(connection: Connection, version: int) -> None:
+    """Version 7: when each step of a job began; a table of jobs made anew has them already."""
+    if version < _PHASES and "phases" not in _columns(connection, "jobs"):
+        connection.exec_driver_sql("ALTER TABLE jobs ADD COLUMN phases TEXT NOT NULL DEFAULT ''")
 
 
 def _know_trunks(connection: Connection) -> None:

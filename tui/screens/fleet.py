@@ -220,6 +220,7 @@ def job_words(job: JobView) -> str:
         "sync": "boot point",
         "apply": "apply",
         "retire": "retire",
+        "arm": "arm",
         "start": "start",
         "stop": "stop",
     }

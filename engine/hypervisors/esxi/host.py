@@ -21,14 +21,13 @@ from uuid import uuid4
 from engine.hypervisors import rules, serialfile
 from engine.hypervisors.esxi import faults, layers, needs, preflight
 from engine.hypervisors.esxi.gate import Gate
-from engine.hypervisors.esxi.inventory import Inventory, NetworkPlace, look
+from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.layers import State
 from engine.hypervisors.esxi.machine import Machine, Machines
-from engine.hypervisors.esxi.network import isolation, make_isolated
-from engine.hypervisors.esxi.nfs import RunFolders, mount
+from engine.hypervisors.esxi.nfs import RunFolders
 from engine.hypervisors.esxi.preflight import Wishes
-from engine.hypervisors.esxi.screen import picture
 from engine.hypervisors.esxi.session import CALL_S, Account, Session, clock_skew
+from engine.hypervisors.esxi.signs import guest, picture
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.owner import owner
 from engine.local.durable import make_folder
@@ -51,7 +50,6 @@ log = logging.getLogger(__name__)
 
 _STEP_S = 1.0
 _TWINS = 4
-_ALIVE = frozenset({"green", "yellow"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +102,15 @@ class EsxiHypervisor:
             serial=True,
             buses=(DiskBus.PVSCSI, DiskBus.SATA),
             cards=(CardModel.VMXNET3, CardModel.E1000E),
+            arms=True,
         )
         self._wishes, self._chains, self._now, self._pause = wishes, chains, now, pause
         make_folder(place.folder)
         self._engine = owner(place.folder)
         self._runs = RunFolders(place.run, f"bp-{account.target}")
         self._gate = Gate()
-        self._mounting = threading.Lock()
         self._session = Session(account, timeout_s=timeout_s)
+        self._ground = Ground(self._session, wishes, self._runs.datastore)
         waiter = TaskWaiter(self._session)
         self._machines = Machines(self._session, waiter, self._engine, self._wait_for_host)
 
@@ -158,11 +157,11 @@ class EsxiHypervisor:
         return VMRef(spec.name)
 
     def _make(self, spec: VMSpec) -> None:
-        inventory = look(self._session, self._wishes.place)
+        inventory = self._ground.look()
         home = preflight.home_datastore(inventory, self._wishes.datastore)
         if not home:
             raise WrongUse(needs.no_home(self.name))
-        inventory, network = self._isolated(inventory)
+        inventory, network = self._ground.isolated(inventory)
         self._machines.create(spec, inventory, home, network)
 
     def power_on(
@@ -187,22 +186,55 @@ class EsxiHypervisor:
             self._check_unchanged(there)
             self._start(there, layer, network, report)
 
+    def arm(self, vm: VMRef, layer: LayerName) -> None:
+        """Point the VM, off, at a SCRATCH layer, for a power-on by hand; repeatable.
+
+        Its cards stay unconnected on the isolated port group: whoever starts it decides.
+
+        Raises:
+            Refused: It runs, or somebody else changed or started it.
+        """
+        with self._gate.vm(vm):
+            there = self._machines.find(vm)
+            if there is None:
+                raise rules.unknown(vm)
+            rules.check_scratch(self._chains(vm), layer)
+            state = there.seen.state
+            if there.seen.power is not Power.OFF:
+                raise rules.runs_already(vm, state.layer if state else "")
+            self._check_unchanged(there)
+            if not (state and state.armed and state.layer == layer and there.seen.disks):
+                self._give(there, layer, Network.NONE, armed=True)
+
+    def started_by_hand(self, vm: VMRef) -> LayerName | None:
+        """Return the armed layer that somebody started the VM on, running or off again."""
+        there = self._machines.find(vm)
+        state = there.seen.state if there is not None else None
+        if there is None or state is None or not state.armed:
+            return None
+        is_used = there.seen.power is not Power.OFF or self._is_touched(vm, state)
+        return LayerName(state.layer) if is_used else None
+
+    def _is_touched(self, vm: VMRef, state: State) -> bool:
+        return state.armed and self._runs.is_touched(vm, state.operation)
+
     def _start(self, there: Machine, layer: LayerName, network: Network, report: Report) -> None:
+        there = self._give(there, layer, network, armed=False)
+        self._machines.power_on(there, report)
+        log.info("started vm=%s layer=%s network=%s", safe(there.seen.vm), safe(layer), network)
+
+    def _give(self, there: Machine, layer: LayerName, network: Network, *, armed: bool) -> Machine:
+        """Point a VM that is off at a scratch layer, in a run folder of its own."""
         vm = there.seen.vm
-        if not self._wishes.server:
-            raise WrongUse(needs.no_server(self.name))
-        inventory = look(self._session, self._wishes.place)
-        with self._mounting:
-            place, server, share = self._wishes.place, self._wishes.server, self._wishes.share
-            mount(self._session, inventory, place, self._runs.datastore, server, share)
-        inventory, port = self._port(inventory, network)
-        state = State(uuid4().hex, layer, network)
+        _, port = self._ground.port(self._ground.mounted(), network)
+        state = State(uuid4().hex, layer, network, armed)
         files = self._runs.expose(vm, state.operation, self._chains(vm).disk_files(layer))
         connected = network is not Network.NONE
         there = self._machines.give(there, files, port, state, connected=connected)
+        if armed:
+            self._runs.armed(vm, state.operation)
         self._runs.forget(vm, keep=state.operation)
-        self._machines.power_on(there, report)
-        log.info("started vm=%s layer=%s network=%s", safe(vm), safe(layer), network)
+        return there
 
     def power_off(self, vm: VMRef, *, grace: float) -> None:
         """Ask the guest to shut down; after `grace` seconds cut the power; take its disks out.
@@ -277,17 +309,7 @@ class EsxiHypervisor:
             there = None
         if there is None:
             return Signs(Power.OFF)
-        paths = ("guestHeartbeatStatus", "guest.toolsRunningStatus", "guest.net")
-        seen = self._session.read(there.ref, *paths)
-        tools = str(seen.get(paths[1], ""))
-        agent = None
-        if tools:
-            agent = tools == "guestToolsRunning" and str(seen.get(paths[0])) in _ALIVE
-        addresses = [
-            str(safe(str(address)))
-            for card in seen.get(paths[2]) or ()
-            for address in getattr(card, "ipAddress", None) or ()
-        ]
+        agent, addresses = guest(self._session, there.ref)
         return Signs(there.seen.power, agent, addresses, self._printed(vm), there.seen.question)
 
     def _printed(self, vm: VMRef) -> bytes:
@@ -324,8 +346,12 @@ class EsxiHypervisor:
         self._pause(seconds)
 
     def _check_unchanged(self, there: Machine) -> None:
-        if why := layers.drift(there.seen, self._runs.shown(there.seen.vm)):
-            raise faults.drifted(there.seen.vm, why)
+        vm, state = VMRef(there.seen.vm), there.seen.state
+        why = layers.drift(there.seen, self._runs.shown(vm))
+        if not why and state is not None and self._is_touched(vm, state):
+            why = "it was started by somebody else"
+        if why:
+            raise faults.drifted(vm, why)
 
     def _check_runs(self, there: Machine, layer: LayerName, network: Network) -> None:
         """Raise unless the VM runs on this layer and network."""
@@ -339,24 +365,3 @@ class EsxiHypervisor:
         if state is None or not state.operation:
             raise faults.drifted(there.seen.vm, "it was started by somebody else")
         return state
-
-    def _isolated(self, inventory: Inventory) -> tuple[Inventory, NetworkPlace]:
-        """Return the isolated port group, made where it is missing.
-
-        Raises:
-            Refused: It has a way out.
-        """
-        name = self._wishes.isolated
-        with self._mounting:
-            for host, why in isolation(self._session, inventory.hosts, name):
-                if why:
-                    raise Refused(needs.not_isolated(name, host.name, why))
-            if inventory.network(name) is None:
-                make_isolated(self._session, inventory.hosts, name)
-                inventory = look(self._session, self._wishes.place)
-        return inventory, needs.known(inventory, name, self.name)
-
-    def _port(self, inventory: Inventory, network: Network) -> tuple[Inventory, NetworkPlace]:
-        if network is Network.PRODUCTION:
-            return inventory, needs.known(inventory, self._wishes.production, self.name)
-        return self._isolated(inventory)

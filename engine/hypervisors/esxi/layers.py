@@ -27,11 +27,13 @@ class State:
     Attributes:
         operation: Unique to the step, and the name of its run folder.
         layer, network: What the VM's disks and cards are set to.
+        armed: It was left off, for somebody to power on by hand.
     """
 
     operation: str = ""
     layer: str = ""
     network: str = ""
+    armed: bool = False
 
     def __str__(self) -> str:
         """Return it as the VM keeps it."""
@@ -44,7 +46,8 @@ def read_state(text: str) -> State | None:
         return State()
     try:
         told = json.loads(text)
-        return State(*(str(told[key]) for key in ("operation", "layer", "network")))
+        operation, layer, network = (str(told[key]) for key in ("operation", "layer", "network"))
+        return State(operation, layer, network, bool(told.get("armed")))
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 

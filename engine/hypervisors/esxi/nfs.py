@@ -35,6 +35,7 @@ from engine.ports import DiskFile
 log = logging.getLogger(__name__)
 
 _LOCK = ".lck-"
+_ARMED = "armed"
 
 
 class RunFolders:
@@ -79,6 +80,28 @@ class RunFolders:
                 shown.append(f"{self.shown(vm)}/{operation}/disk{number}.vmdk")
         sync_folder(folder)
         return shown
+
+    def armed(self, vm: str, operation: str) -> None:
+        """Remember that from now on whoever starts the VM does it by hand."""
+        with open_folder(self._root / vm / operation) as opened:
+            durable_replace(opened, _ARMED, b"")
+
+    def is_touched(self, vm: str, operation: str) -> bool:
+        """Tell whether an armed VM was started, running or off again.
+
+        A host then made the serial port's file and wrote to the disks after they were armed.
+        """
+        folder = self._root / vm / operation
+        try:
+            if (folder / SERIAL).exists():
+                return True
+            mark = folder / _ARMED
+            if not mark.exists():  # killed just before: the descriptor was written last
+                mark = folder / "disk0.vmdk"
+            since = mark.stat().st_mtime_ns
+            return any(one.stat().st_mtime_ns > since for one in folder.glob("*-flat.vmdk"))
+        except FileNotFoundError:
+            return False
 
     def serial(self, vm: str) -> Path:
         """Return what the serial port of a VM's newest start prints into."""

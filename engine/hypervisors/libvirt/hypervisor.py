@@ -199,6 +199,14 @@ class LibvirtHypervisor:
             remove_tree(place)
             raise
 
+    def arm(self, vm: VMRef, layer: LayerName) -> None:  # noqa: ARG002 - the protocol's
+        """Refuse: VMs of this target are started by us only."""
+        raise rules.no_arming(self.name)
+
+    def started_by_hand(self, vm: VMRef) -> LayerName | None:  # noqa: ARG002 - the protocol's
+        """Return None: nothing is armed here."""
+        return None
+
     def power_off(self, vm: VMRef, *, grace: float) -> None:
         """Ask the guest to shut down; after `grace` seconds cut the power."""
         with self._changing(vm, "stop"):

@@ -301,3 +301,24 @@ def test_a_state_of_version_five_learns_of_backlogs(tmp_path: Path) -> None:
     assert again.boot_point(waiting.id) == waiting
     assert [one.kind for one in again.read().jobs.values()] == [JobKind.APPLY]
     again.close()
+
+
+def test_a_database_of_version_6_knows_jobs_that_arm(tmp_path: Path) -> None:
+    """Its table of jobs refused them; what was in it stays."""
+    path = tmp_path / "state.db"
+    store = SqliteState(path)
+    with store.write() as tx:
+        tx.add_job(Job(JobId(0), JobKind.STOP, "erp", None, JobStatus.QUEUED, NOW))
+    store.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        (made,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'jobs'").fetchone()
+        connection.execute("PRAGMA writable_schema = ON")
+        old = made.replace(", 'arm'", "")
+        assert old != made
+        connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'jobs'", (old,))
+        connection.execute("PRAGMA user_version = 6")
+    again = SqliteState(path)
+    with again.write() as tx:
+        tx.add_job(Job(JobId(0), JobKind.ARM, "erp", None, JobStatus.QUEUED, NOW))
+    assert [one.kind for one in again.read().jobs.values()] == [JobKind.STOP, JobKind.ARM]
+    again.close()

@@ -1,11 +1,13 @@
-"""The picture of a VM's console, as the host draws it: one GET, and no file stays on a datastore.
+"""What a started VM shows: its tools, its addresses, its screen.
 
-Source: `/screen?id=ID` of ESXi and vCenter answers a PNG to a logged-in user with the privilege
+The picture of the console is one GET, and no file stays on a datastore. Source: `/screen?id=ID`
+of ESXi and vCenter answers a PNG to a logged-in user with the privilege
 VirtualMachine.Interact.CreateScreenshot; not seen on a real host yet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +18,23 @@ from engine.model.errors import HypervisorError, Problem
 from engine.model.text import safe
 
 _LARGEST = 16 << 20
+_ALIVE = frozenset({"green", "yellow"})
+
+
+def guest(session: Session, ref: Any) -> tuple[bool | None, Sequence[str]]:
+    """Return whether the guest's tools answer (None: it has none), and its addresses."""
+    paths = ("guestHeartbeatStatus", "guest.toolsRunningStatus", "guest.net")
+    seen = session.read(ref, *paths)
+    tools = str(seen.get(paths[1], ""))
+    agent = None
+    if tools:
+        agent = tools == "guestToolsRunning" and str(seen.get(paths[0])) in _ALIVE
+    addresses = [
+        str(safe(str(address)))
+        for card in seen.get(paths[2]) or ()
+        for address in getattr(card, "ipAddress", None) or ()
+    ]
+    return agent, addresses
 
 
 def picture(session: Session, ref: Any, vm: str) -> bytes:

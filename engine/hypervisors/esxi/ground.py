@@ -1,0 +1,70 @@
+"""What a VM stands on: its place on the hosts, the mounted share, the networks."""
+
+from __future__ import annotations
+
+import threading
+
+from engine.hypervisors.esxi.inventory import Inventory, NetworkPlace, look
+from engine.hypervisors.esxi.needs import known, no_server, not_isolated
+from engine.hypervisors.esxi.network import isolation, make_isolated
+from engine.hypervisors.esxi.nfs import mount
+from engine.hypervisors.esxi.preflight import Wishes
+from engine.hypervisors.esxi.session import Session
+from engine.model.errors import Refused, WrongUse
+from engine.model.machine import Network
+
+
+class Ground:
+    """What hosts are asked for once and then have. Thread-safe."""
+
+    def __init__(self, session: Session, wishes: Wishes, datastore: str) -> None:
+        """Prepare nothing yet.
+
+        Args:
+            datastore: Under which name hosts mount the share.
+        """
+        self._session, self._wishes, self._datastore = session, wishes, datastore
+        self._lock = threading.Lock()
+
+    def look(self) -> Inventory:
+        """Return what is there."""
+        return look(self._session, self._wishes.place)
+
+    def mounted(self) -> Inventory:
+        """Return what is there, after every host has the share.
+
+        Raises:
+            WrongUse: Nobody said under which address hosts reach us.
+        """
+        wishes = self._wishes
+        if not wishes.server:
+            raise WrongUse(no_server(self._session.account.target))
+        inventory = self.look()
+        with self._lock:
+            place, server = wishes.place, wishes.server
+            mount(self._session, inventory, place, self._datastore, server, wishes.share)
+        return inventory
+
+    def isolated(self, inventory: Inventory) -> tuple[Inventory, NetworkPlace]:
+        """Return the isolated port group, made where it is missing.
+
+        Raises:
+            Refused: It has a way out.
+        """
+        name = self._wishes.isolated
+        with self._lock:
+            for host, why in isolation(self._session, inventory.hosts, name):
+                if why:
+                    raise Refused(not_isolated(name, host.name, why))
+            if inventory.network(name) is None:
+                make_isolated(self._session, inventory.hosts, name)
+                inventory = look(self._session, self._wishes.place)
+        return inventory, known(inventory, name, self._session.account.target)
+
+    def port(self, inventory: Inventory, network: Network) -> tuple[Inventory, NetworkPlace]:
+        """Return the port group of a start. HypervisorError without one."""
+        if network is Network.PRODUCTION:
+            return inventory, known(
+                inventory, self._wishes.production, self._session.account.target
+            )
+        return self.isolated(inventory)
