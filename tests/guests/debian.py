@@ -2,6 +2,7 @@
 
     logical    MBR │ sda1 /boot ext2 │ extended: sda5 / ext4 │ sda6 swap           AHCI, BIOS
     uefi-lvm   GPT │ ESP: EFI/debian only │ /boot ext2 │ PV ─ rack-root ext4       NVMe, UEFI
+    dracut     as `logical`, but an initrd by dracut and a network by systemd-networkd
 
 Each has drivers for its own disks only, `/dev/…` names where an installer of its time wrote them,
 and a static address on a card that is known by its MAC. Instead of mounting, file systems are
@@ -21,8 +22,8 @@ from tests.guests.laying import FIRST, by_libguestfs, ext4, install_grub, lay, n
 from tests.guests.physical import MIB, fetch_physical
 from tests.guests.shapes import LOADER, Built, make_esp
 
-PACKAGES = ("linux-image-amd64", "systemd-sysv", "udev", "ifupdown", "initramfs-tools", "iproute2",
-            "kmod", "e2fsprogs", "lvm2")  # fmt: skip
+PACKAGES = ("linux-image-amd64", "systemd-sysv", "udev", "ifupdown", "iproute2", "kmod",
+            "e2fsprogs", "lvm2")  # fmt: skip
 ROOT_UUID = "2f0d4c5e-8b1a-4f6e-9a3d-7c5b1e2d3f4a"
 BOOT_UUID = "a4b3c2d1-5e6f-4a7b-8c9d-0e1f2a3b4c5d"
 ESP_GUID = uuid.UUID("9c8b7a69-5847-4635-a241-302f1e0d0c0b")
@@ -68,11 +69,27 @@ WantedBy=multi-user.target
 """
 
 
+_HASTE = 'cd "$1/etc"; mkdir -p dracut.conf.d; echo compress=cat > dracut.conf.d/haste.conf'
+"""The initrd that the packages make is replaced anyway."""
+_NETWORK = f"""[Match]
+MACAddress={texts.OLD_MAC}
+[Network]
+Address={texts.ADDRESS}/24
+LinkLocalAddressing=no
+"""
+
+
 class Layout(StrEnum):
     """What the guest lies on."""
 
     LOGICAL = "logical"
     UEFI_LVM = "uefi-lvm"
+    DRACUT = "dracut"
+
+    @property
+    def tool(self) -> str:
+        """Return the package that makes its initrds."""
+        return "dracut" if self is Layout.DRACUT else "initramfs-tools"
 
     @property
     def is_efi(self) -> bool:
@@ -91,7 +108,7 @@ def build_debian(folder: Path, layout: Layout, cache: Path) -> Built:
     Args:
         cache: Keeps the distribution's root file system, which takes minutes to make.
     """
-    packed = _fetch(cache)
+    packed = _fetch(cache, layout.tool)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".draft.") as made:
         work = Path(made)
         root = work / "root"
@@ -106,18 +123,20 @@ def build_debian(folder: Path, layout: Layout, cache: Path) -> Built:
         return _build_logical(folder, root, boot, cache, work)
 
 
-def _fetch(cache: Path) -> Path:
-    """Return a tar of the distribution that this machine runs."""
+def _fetch(cache: Path, tool: str) -> Path:
+    """Return a tar of the distribution that this machine runs, with a tool for initrds."""
     sources = next(file for file in _SOURCES if file.exists() and file.stat().st_size)
     release = dict(
         line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if line
     )
-    place = cache / f"debian-1-{release['VERSION_CODENAME']}.tar"
+    place = cache / f"debian-2-{tool}-{release['VERSION_CODENAME']}.tar"
     if not place.exists():
         cache.mkdir(parents=True, exist_ok=True)
         draft = place.with_name(f".{place.name}")
+        packages = ",".join((*PACKAGES, tool))
         run("mmdebstrap", "--variant=minbase", "--mode=root", "--format=tar", "--quiet",
-            f"--include={','.join(PACKAGES)}", "--customize-hook=chroot \"$1\" passwd -d root",
+            f"--include={packages}", f"--essential-hook={_HASTE}",
+            "--customize-hook=chroot \"$1\" passwd -d root",
             release["VERSION_CODENAME"], str(draft), str(sources))  # fmt: skip
         move_file(draft, place)
     return place
@@ -133,15 +152,27 @@ def _age(root: Path, layout: Layout) -> None:
     if layout.is_efi:
         fstab += f"{disk}1 /boot/efi vfat umask=0077 0 1\n"
     known = texts.files("", fstab)
-    told = {name: known[name] for name in
-            ("etc/fstab", "etc/network/interfaces", "etc/systemd/network/10-old.link")}  # fmt: skip
+    told = {name: known[name] for name in ("etc/fstab", "etc/systemd/network/10-old.link")}
     told |= {
         "etc/hostname": "physical\n",
-        "etc/initramfs-tools/modules": "\n".join([*own, ""]),
-        "etc/initramfs-tools/conf.d/rack": "MODULES=list\nRESUME=none\n",
         "usr/local/sbin/report": _REPORT,
         "etc/systemd/system/report.service": _UNIT,
     }
+    if layout is Layout.DRACUT:
+        told["etc/dracut.conf.d/rack.conf"] = (
+            f'hostonly="no"\ncompress="gzip"\ndrivers="{" ".join(own)}"\n'
+        )
+        told["etc/systemd/network/20-lan.network"] = _NETWORK
+        again, words = 'dracut --force --quiet "/boot/initrd.img-$2" "$2"', "rd.retry=20"
+        wants = root / "etc/systemd/system/multi-user.target.wants"
+        (wants / "systemd-networkd.service").symlink_to(
+            "/lib/systemd/system/systemd-networkd.service"
+        )
+    else:
+        told["etc/initramfs-tools/modules"] = "\n".join([*own, ""])
+        told["etc/initramfs-tools/conf.d/rack"] = "MODULES=list\nRESUME=none\n"
+        told["etc/network/interfaces"] = known["etc/network/interfaces"]
+        again, words = "update-initramfs -u -k all", ""
     for name, text in told.items():
         (root / name).write_text(text)
     (root / "usr/local/sbin/report").chmod(0o755)
@@ -152,11 +183,11 @@ def _age(root: Path, layout: Layout) -> None:
     slow = root / "etc/systemd/system.conf.d"
     slow.mkdir()
     (slow / "slow.conf").write_text("[Manager]\nDefaultDeviceTimeoutSec=600\n")
-    again = 'mount -t proc proc "$1/proc" && exec chroot "$1" update-initramfs -u -k all'
-    run("unshare", "--mount", "sh", "-ec", again, "sh", str(root))
     version = _version(root / "boot")
+    inside = 'mount -t proc proc "$1/proc" && exec chroot "$1" sh -ec "$3" sh "" "$2"'
+    run("unshare", "--mount", "sh", "-ec", inside, "sh", str(root), version, again)
     (root / "boot/grub").mkdir()
-    words = f"resume={disk}6" if not layout.is_efi else ""
+    words = words if layout.is_efi else f"resume={disk}6 {words}".strip()
     menu = texts.grub_cfg(BOOT_UUID, f"/vmlinuz-{version}",
                           _LVM if layout.is_efi else "/dev/sda5", words)  # fmt: skip
     (root / "boot/grub/grub.cfg").write_text(menu.replace("net.ifnames=0 ", ""))

@@ -83,4 +83,4 @@ def install_grub(disk: Path, parts: Physical, prefix: str, work: Path) -> None:
 
 def run(*command: str) -> bytes:
     """Run a program that must succeed; return what it says."""
-    return run_tool(list(command), cpu_s=300, memory=_MEMORY, timeout_s=600)
+    return run_tool(list(command), cpu_s=300, memory=_MEMORY, timeout_s=1800)

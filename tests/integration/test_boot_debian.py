@@ -25,6 +25,7 @@ PATIENCE_S = 900
 MATRIX = [
     *((Layout.LOGICAL, one) for one in (Hardware.VIRTIO_BLK, Hardware.PVSCSI, Hardware.MPTSAS)),
     *((Layout.UEFI_LVM, one) for one in (Hardware.VIRTIO_BLK, Hardware.NVME)),
+    (Layout.DRACUT, Hardware.VIRTIO_BLK),
 ]
 """The distribution's UEFI has no driver for PVSCSI or LSI SAS."""
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600)]
@@ -111,7 +112,7 @@ def test_unconverted_it_does_not_boot(rack: Rack, layout: Layout, hardware: Hard
     guest = rack.guest(layout)
     nic = "e1000e" if layout.is_efi else NICS[hardware][0]
     told = _boot(guest.built.elsewhere(guest.copy.disks[0].parent), hardware, nic)
-    assert told.word in ("Gave up waiting", "Shell>"), told.said
+    assert told.word in ("Gave up waiting", "Shell>", "emergency mode"), told.said
 
 
 @pytest.mark.parametrize(("layout", "hardware"), MATRIX)
