@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 from textual import events
 from textual.app import App, ComposeResult
@@ -22,6 +22,17 @@ from tui.keystrokes import LEAVE, sent
 from tui.question import Question
 from tui.widgets.board import Board
 from tui.widgets.prompt import Prompt
+
+
+@runtime_checkable
+class Steady(Protocol):
+    """A driver that knows what stands on its terminal."""
+
+    def ready(self) -> None:
+        """Send the first frame: there is something to show."""
+
+    def redraw(self) -> None:
+        """Send everything again."""
 
 
 class Console(App[int], inherit_bindings=False):
@@ -44,6 +55,7 @@ class Console(App[int], inherit_bindings=False):
         self.prompt = Prompt()
         self._due: asyncio.TimerHandle | None = None
         self._painted = 0.0
+        self._has_shown = False
 
     def compose(self) -> ComposeResult:
         """Lay out the board, and the prompt over its last line."""
@@ -68,6 +80,12 @@ class Console(App[int], inherit_bindings=False):
 
     # --- painting ---------------------------------------------------------------------------
 
+    @property
+    def steady(self) -> Steady | None:
+        """Return what writes to the terminal, if it knows what stands there."""
+        driver: object = self._driver
+        return driver if isinstance(driver, Steady) else None
+
     def paint(self) -> None:
         """Draw the top place on the board."""
         if self._due is not None:
@@ -76,6 +94,14 @@ class Console(App[int], inherit_bindings=False):
         self._painted = asyncio.get_running_loop().time()
         drawing = self.core.draw()
         self.board.show(drawing.lines, drawing.cursor)
+        link = self.core.fleet.link
+        if not self._has_shown and (link.ever or link.since is not None):
+            self._has_shown = True
+            self.call_after_refresh(self._first_frame)
+
+    def _first_frame(self) -> None:
+        if self.steady is not None:
+            self.steady.ready()
 
     def paint_soon(self) -> None:
         """Draw at the pace of this terminal: changes that come faster share one picture."""
@@ -167,7 +193,10 @@ class _OnScreen:
         self._console.paint_soon()
 
     def redraw(self) -> None:
-        self._console.refresh(repaint=True, layout=True)
+        if self._console.steady is not None:
+            self._console.steady.redraw()
+        else:
+            self._console.refresh(repaint=True, layout=True)
 
     def ask(self, question: Question) -> None:
         self._console.ask(question)

@@ -5,6 +5,7 @@
     python -m tests.bench conversion …      only the conversion of guests: tests/bench/conversion.py
     python -m tests.bench scale …           only large sites: tests/bench/scale.py
     python -m tests.bench console           only the full screen: tests/bench/console.py
+    python -m tests.bench day …             a day of it: tests/bench/day.py
 
 The folder should have room for about six times the data. The reflink store lies on an XFS image
 mounted by loop (root), when the folder's own file system has no reflinks.
@@ -26,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.stores.probe import probe
-from tests.bench import console, conversion, scale
+from tests.bench import console, conversion, day, scale
 from tests.bench.data import change_disk, make_disk
 from tests.bench.measure import Contender, Taken, side_by_side
 
@@ -245,6 +246,8 @@ def main() -> int:
         return console.main()
     if sys.argv[1:2] == ["conversion"]:
         return conversion.main(sys.argv[2:])
+    if sys.argv[1:2] == ["day"]:
+        return day.main(sys.argv[2:])
     if sys.argv[1:2] == ["scale"]:
         return scale.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)

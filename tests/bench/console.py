@@ -129,11 +129,60 @@ def busy(argv: Sequence[str], service: ScriptedService) -> dict[str, float]:
             os.write(screen.master, key)
             sizes.append(len(screen.read(0.4)))
         told["change of screen B, largest"] = max(sizes)
+        for baud in (115_200, 9_600):
+            for what, value in slow(argv, baud / 10).items():
+                told[f"at {baud} baud: {what}"] = value
     finally:
         stop.set()
         thread.join()
         screen.close()
     return told
+
+
+class Slow(Screen):
+    """A screen behind a line that carries so many bytes a second."""
+
+    rate = 960.0
+
+    def read(self, seconds: float, until: bytes = b"") -> bytes:
+        """Return what comes over the line within so many seconds, or until something has."""
+        heard, end, room = b"", time.monotonic() + seconds, 0.0
+        while time.monotonic() < end and not (until and until in heard):
+            select.select([], [], [], 0.02)
+            room = min(room + self.rate * 0.02, self.rate)
+            if room >= 1 and select.select([self.master], [], [], 0)[0]:
+                fresh = os.read(self.master, int(room))
+                room -= len(fresh)
+                heard += fresh
+        return heard
+
+
+def slow(argv: Sequence[str], rate: float) -> dict[str, float]:
+    """Return what a line of so many bytes a second does to keys, while 8 jobs report."""
+    screen = Slow(argv)
+    screen.rate = rate
+    try:
+        screen.read(PAINT_S, b"CAN START NOW")
+        screen.read(4.0)
+        times = []
+        for number in range(20):
+            began = time.monotonic()
+            os.write(screen.master, b"jk"[number % 2 : number % 2 + 1])
+            screen.read(10.0, b"=")  # the cursor's own sign: the row that was chosen has come
+            times.append((time.monotonic() - began) * 1000)
+            screen.read(0.3)
+        began = time.monotonic()
+        os.write(screen.master, b"2")
+        screen.read(20.0, b"LEFT")
+        change = time.monotonic() - began
+    finally:
+        screen.close()
+    times.sort()
+    return {
+        "key to row, median ms": statistics.median(times),
+        "key to row, 95 % ms": times[int(0.95 * (len(times) - 1))],
+        "jobs page after s": change,
+    }
 
 
 def main() -> int:
@@ -162,5 +211,5 @@ def main() -> int:
         print(f"| {what} | " + " | ".join(f"{one[what]:.2f}" for one in found.values()) + " |")
     print(f"\nwith {JOBS} jobs at 2 Hz:")
     for what, value in more.items():
-        print(f"  {what}: {value:.0f}")
+        print(f"  {what}: {value:.1f}")
     return 0

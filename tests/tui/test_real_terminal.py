@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyte
 import pytest
 
 from tests.tui.bench import Bench
@@ -162,14 +163,15 @@ def test_a_dumb_terminal_gets_lines_instead(bench: Bench, tmux: Tmux) -> None:
 class Line:
     """A console on a pseudo terminal whose other end the test holds."""
 
-    def __init__(self, socket: Path, *, ignores_hangup: bool = False) -> None:
+    def __init__(self, socket: Path, *, ignores_hangup: bool = False, stock: bool = False) -> None:
         self.master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (24, 80))
         self.before = termios.tcgetattr(slave)
-        self._slave = slave
+        self.slave = slave
+        code = CODE.replace("argv[1])", "argv[1]), driver='stock'") if stock else CODE
         deaf = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
         self.process = subprocess.Popen(
-            [sys.executable, "-c", (deaf if ignores_hangup else "") + CODE, str(socket)],
+            [sys.executable, "-c", (deaf if ignores_hangup else "") + code, str(socket)],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -178,27 +180,36 @@ class Line:
             start_new_session=True,
         )
         self.heard = b""
+        self._screen = pyte.Screen(80, 24)
+        self._stream = pyte.ByteStream(self._screen)
+
+    def screen(self) -> str:
+        """Return what stands on the terminal now."""
+        self.read()
+        return "\n".join(self._screen.display)
 
     def read(self) -> str:
         """Return all that was written so far."""
         while select.select([self.master], [], [], 0.05)[0]:
             try:
-                self.heard += os.read(self.master, 65536)
+                fresh = os.read(self.master, 65536)
             except OSError:
                 break
+            self.heard += fresh
+            self._stream.feed(fresh)
         return self.heard.decode("utf-8", "replace")
 
     def sees(self, part: str) -> None:
-        """Wait until this was written."""
-        wait(self.read, lambda text: part in text)
+        """Wait until this stands on the terminal."""
+        wait(self.screen, lambda text: part in text)
 
     def settings(self) -> list[object]:
         """Return how the terminal is set now."""
-        return termios.tcgetattr(self._slave)
+        return termios.tcgetattr(self.slave)
 
     def hang_up(self) -> None:
         """Take the terminal away."""
-        os.close(self._slave)
+        os.close(self.slave)
         os.close(self.master)
 
     def ended(self) -> int:
