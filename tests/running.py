@@ -125,7 +125,7 @@ class Running:
             before = self.newest.get(name)
             number = before.sequence + 1 if before else 1
             content = bytes([number % 251]) * 4096
-            disk = MemoryDisk(1 << 20, [data(4096 * number, content)])
+            disk = MemoryDisk(4 << 20, [data(65536 * number, content)])
             self.newest[name] = images.add([disk], before, number)
         points = tuple(point for point, _ in images.points.values())
         family = ImageSet(points[0].set_id, images.machine, name, points[0].root, points, {})

@@ -242,7 +242,9 @@ class TargetView(View, kw_only=True):
     """Topic `targets`; `id` is the target's name. `state`: ready, opening, lost (cannot be used).
 
     `away`: why its store cannot be used; what else is in the way stands in `findings` too.
-    `looked_at`: when it was last checked by night.
+    `looked_at`: when it was last checked by night. `slow`: why fewer jobs are begun on it;
+    `latency_s`: of a small durable write. `fold`: bytes that the largest pending consolidation
+    copies. `days_left`: until it is full at the present growth.
     """
 
     kind: str
@@ -256,6 +258,12 @@ class TargetView(View, kw_only=True):
     findings: list[str] = []
     looked_at: datetime | None = None
     away: str = ""
+    slow: str = ""
+    latency_s: float | None = None
+    usual_latency_s: float | None = None
+    total: int | None = None
+    fold: int = 0
+    days_left: float | None = None
 
 
 class JournalView(View, kw_only=True):

@@ -19,6 +19,7 @@ from functools import partial
 from engine.daemon.engine import Engine
 from engine.daemon.health import Health
 from engine.daemon.service import Tried
+from engine.daemon.upkeep import upkeep_of_all
 from engine.model import alarms
 from engine.model.alarms import Alert, Message, Rules, What
 from engine.model.conditions import Scene, TargetScene, Trouble, conditions
@@ -128,9 +129,10 @@ class Alerting:
                 dict(engine.roots),
             )
             waiting = {name: tuple(texts) for name, texts in engine.waiting.items()}
-        seen = {target.name: target.status() for target in engine.targets.values()}
+            state = engine.state.read()
+            upkeep = upkeep_of_all(engine, state)
+        seen = {one.name: one for one in engine.rooms.statuses(engine, state, upkeep)}
         lost = {name: one.problem for name, one in seen.items() if one.problem}
-        state = engine.state.read()
         written = _written(roots.values())
         return Scene(
             now=now,
@@ -142,6 +144,8 @@ class Alerting:
                 name: TargetScene(
                     one.problem,
                     [Trouble(f.key, f.gravity, f.text, f.remedy) for f in one.findings],
+                    one.room,
+                    one.days_left,
                 )
                 for name, one in seen.items()
             },

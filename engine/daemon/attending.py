@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.daemon.marks import write_marks
@@ -16,6 +18,7 @@ from engine.model.errors import Failure, NotFound, Problem
 from engine.model.slots import Limits
 from engine.model.text import safe
 from engine.model.work import Severity
+from engine.ports import Clock
 
 if TYPE_CHECKING:
     from engine.daemon.engine import Engine
@@ -28,12 +31,42 @@ FIRST_S = 10.0
 """Seconds that the first look may take before the engine starts without it."""
 
 
+class Seen:
+    """Which targets' stores were looked at once."""
+
+    def __init__(self, clock: Clock) -> None:
+        """None yet."""
+        self._clock = clock
+        self._events: dict[str, threading.Event] = {}
+
+    def of(self, name: str) -> threading.Event:
+        """Return what is set once a target was looked at."""
+        return self._events.setdefault(name, threading.Event())
+
+    def wait(self) -> None:
+        """Wait for all, and go on without those that hang."""
+        until = self._clock.monotonic() + FIRST_S
+        for event in self._events.values():
+            event.wait(max(0.0, until - self._clock.monotonic()))
+
+
+def attendants(engine: Engine, seen: Seen) -> Mapping[str, Callable[[], None]]:
+    """Return the work of the threads that look after targets, by the thread's name."""
+    return {
+        f"target-{name}": partial(attend, engine, target, seen.of(name))
+        for name, target in engine.targets.items()
+    }
+
+
 def attend(engine: Engine, target: Target, seen: threading.Event) -> None:
     """Look at a target until the engine stops; `seen` is set after the first look at its store."""
     first = True
     while first or not engine.stopping.wait(EVERY_S):
         try:
             look(engine, target, is_first=first, seen=seen)
+            if target.away is None:
+                engine.latencies.measure(engine, target)
+                engine.folds.look(engine, target)
         except Exception:
             log.exception("target %s", target.name)
         seen.set()
@@ -66,7 +99,7 @@ def limits_now(engine: Engine) -> Limits:
         for name, target in engine.targets.items()
         if (problem := target.away) is not None
     }
-    return replace(engine.limits, away=away)
+    return replace(engine.limits, away=away, slow=engine.latencies.slow(engine.clock.monotonic()))
 
 
 def check(engine: Engine, name: str) -> None:

@@ -18,10 +18,12 @@ from dataclasses import replace
 from functools import partial
 
 from engine.daemon.arming import Arming, disarm
-from engine.daemon.attending import FIRST_S, attend, limits_now
+from engine.daemon.attending import Seen, attendants, limits_now
+from engine.daemon.folds import Folds
 from engine.daemon.given import Settings, StandbyFiles, Watcher
 from engine.daemon.guarding import watch_all
 from engine.daemon.intake import Intake
+from engine.daemon.latencies import Latencies
 from engine.daemon.milestones import note_signs
 from engine.daemon.pacing import Pacing
 from engine.daemon.pauses import end_pauses
@@ -95,6 +97,7 @@ class Engine:
         self.since = clock.now()
         self.limits = settings.limits
         self.memo, self.rooms, self.arming = Memo(), Rooms(), Arming()
+        self.folds, self.latencies = Folds(), Latencies()
 
     # --- life -------------------------------------------------------------------------------
 
@@ -102,7 +105,9 @@ class Engine:
         """Take up what was left, then begin to turn."""
         self._watcher = watcher
         self._load_standbys()
-        self._attend()
+        for name, work in attendants(self, seen := Seen(self.clock)).items():
+            self._thread(name, work)
+        seen.wait()
         self._take_up()
         for root in {*self.settings.roots, *(s.images for s in self.standbys.values())}:
             watcher.add_root(root)
@@ -111,15 +116,6 @@ class Engine:
         self.rooms.look(self)
         self._thread("pulse", self._pulse)
         self._thread("loop", self._loop)
-
-    def _attend(self) -> None:
-        """Look at all targets, and go on without those that hang."""
-        seen = {name: threading.Event() for name in self.targets}
-        for name, target in self.targets.items():
-            self._thread(f"target-{name}", partial(attend, self, target, seen[name]))
-        until = self.clock.monotonic() + FIRST_S
-        for event in seen.values():
-            event.wait(max(0.0, until - self.clock.monotonic()))
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """End jobs at their next step, threads and connections; VMs go on."""

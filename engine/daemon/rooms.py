@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.model.errors import Failure
-from engine.model.space import Room, forecast, growth
+from engine.model.latency import Latency
+from engine.model.space import Room, Seen, days_left, forecast, growth
 from engine.model.text import safe
 from engine.model.work import Severity
 
@@ -28,6 +29,8 @@ class Rooms:
     def __init__(self) -> None:
         """Know nothing yet."""
         self.known: Mapping[str, Room] = {}
+        self.growing: dict[str, float] = {}
+        """Target -> bytes a day by which its free space was seen to shrink."""
         self.cramped: Mapping[str, str] = {}
         self._looked: float | None = None
 
@@ -39,7 +42,16 @@ class Rooms:
         self._looked = now
         percent = engine.settings.limits.reserve_percent
         found = {name: room_of(target, percent) for name, target in engine.targets.items()}
-        self.known = {name: room for name, room in found.items() if room is not None}
+        folds = engine.folds.largest
+        self.known = {
+            name: replace(room, fold=folds.get(name, 0))
+            for name, room in found.items()
+            if room is not None
+        }
+        for name, room in self.known.items():
+            pace = engine.targets[name].remember(Seen(engine.clock.now(), room.free, room.total))
+            if pace is not None:
+                self.growing[name] = pace
 
     def tell(self, engine: Engine, cramped: Mapping[str, str]) -> None:
         """Keep who has no room, and write into the journal what is new about it."""
@@ -77,10 +89,34 @@ class Rooms:
         found = []
         for name, target in engine.targets.items():
             room = self.known.get(name)
-            reserve = None if room is None else room.reserve
-            when = outlook(engine, name, state, upkeep)
-            found.append(replace(target.status(), reserve=reserve, outlook=when))
+            seen = target.status()
+            growing = self._growing(engine, name, state, upkeep)
+            latency = engine.latencies.known.get(name, Latency())
+            slow = engine.latencies.slow(engine.clock.monotonic()).get(name, "")
+            seen = replace(seen, slow=slow, latency=latency.now, usual_latency=latency.usual)
+            if room is not None:
+                seen = replace(
+                    seen,
+                    reserve=room.reserve,
+                    room=room,
+                    outlook=forecast(room, growing),
+                    days_left=days_left(room, growing),
+                )
+            found.append(seen)
         return found
+
+    def _growing(
+        self, engine: Engine, target: str, state: State, upkeep: Mapping[str, Upkeep]
+    ) -> float:
+        """Return the bytes a day by which a target fills up: as seen, else by its boot points."""
+        if target in self.growing:
+            return self.growing[target]
+        keeps = {
+            name: min(care.rules.keep, care.rules.most or care.rules.keep)
+            for name, care in upkeep.items()
+            if not care.rules.hold
+        }
+        return growth(target, engine.standbys, state, engine.clock.now(), keeps)
 
 
 def room_of(target: Target, percent: float) -> Room | None:
@@ -100,17 +136,3 @@ def room_of(target: Target, percent: float) -> Room | None:
     except OSError:
         total = free  # a store in memory has no file system
     return Room(free, total, int(total * percent / 100))
-
-
-def outlook(engine: Engine, target: str, state: State, upkeep: Mapping[str, Upkeep]) -> str:
-    """Return when a target is full at the present growth, a sentence; empty: not soon."""
-    room = engine.rooms.known.get(target)
-    if room is None:
-        return ""
-    keeps = {
-        name: min(care.rules.keep, care.rules.most or care.rules.keep)
-        for name, care in upkeep.items()
-        if not care.rules.hold
-    }
-    growing = growth(target, engine.standbys, state, engine.clock.now(), keeps)
-    return forecast(room, growing)

@@ -17,6 +17,7 @@ from engine.model.points import BootPointId
 from engine.model.progress import Progress
 from engine.model.retention import Retention, Verdict
 from engine.model.schedule import Calendar
+from engine.model.space import Room
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.upkeep import Upkeep
@@ -33,6 +34,9 @@ class TargetStatus:
         problem: Why it cannot be used, sentences; empty when it can.
         looked_at: When its preflight last ran by night; None: not yet.
         away: Why its store cannot be used, which is a problem too.
+        slow: Why fewer jobs are begun on it, a sentence; empty: it is not slow.
+        latency, usual_latency: Seconds of a small durable write, at present and usually.
+        room, days_left: On its datastore, and until that is full.
     """
 
     name: str
@@ -47,6 +51,11 @@ class TargetStatus:
     outlook: str = ""
     looked_at: datetime | None = None
     away: str = ""
+    slow: str = ""
+    latency: float | None = None
+    usual_latency: float | None = None
+    room: Room | None = None
+    days_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ from engine.daemon.nightly import findings_from_json, findings_to_json
 from engine.daemon.service import TargetStatus
 from engine.local.durable import durable_replace, make_folder, open_folder, read_bounded
 from engine.model.errors import Failure, HypervisorError, Problem
+from engine.model.space import Seen, remembered, shrinking
 from engine.ports import Converter, DiskChain, Finding, Hypervisor, Store
 
 log = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 60.0
-_FILE, _LARGEST = "findings.json", 1 << 20
+_FILE, _ROOM, _LARGEST = "findings.json", "room.json", 1 << 20
 _OPENING = Problem("store.opening", "Its store is being opened.")
 
 
@@ -55,7 +56,10 @@ class Target:
         self.tried = False
         """Whether the hypervisor was asked for; what failed is asked again by whoever needs it."""
         self.away: Problem | None = _OPENING
+        self._seen: Sequence[Seen] = ()
+        self._shrinks: float | None = None
         self._take_up()
+        self._take_up_room()
 
     def find_store(self) -> bool:
         """Look whether the store is there, opening it again; True when that changed.
@@ -128,15 +132,20 @@ class Target:
 
     def _keep(self) -> None:
         """Write down what was found, so that a restart knows what is new."""
-        if self._folder is None or self.looked_at is None:
+        if self.looked_at is None:
             return
         told = {"at": self.looked_at.isoformat(), "findings": findings_to_json(self.findings)}
+        self._write(_FILE, json.dumps(told))
+
+    def _write(self, name: str, text: str) -> None:
+        if self._folder is None:
+            return
         try:
             make_folder(self._folder)
             with open_folder(self._folder) as folder:
-                durable_replace(folder, _FILE, json.dumps(told).encode())
+                durable_replace(folder, name, text.encode())
         except OSError as error:
-            log.warning("findings of target %s are not kept: %s", self.name, error)
+            log.warning("%s of target %s is not kept: %s", name, self.name, error)
 
     def _take_up(self) -> None:
         if self._folder is None:
@@ -150,6 +159,30 @@ class Target:
             return
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             log.warning("findings of target %s cannot be read: %s", self.name, error)
+
+    def remember(self, now: Seen) -> float | None:
+        """Remember free space; return the bytes a day by which it shrinks, None: not known yet."""
+        before = self._seen
+        self._seen = remembered(before, now)
+        if self._seen is not before:
+            self._write(
+                _ROOM, json.dumps([[o.at.isoformat(), o.free, o.total] for o in self._seen])
+            )
+            self._shrinks = shrinking(self._seen)
+        return self._shrinks
+
+    def _take_up_room(self) -> None:
+        if self._folder is None:
+            return
+        try:
+            told = json.loads(read_bounded(self._folder / _ROOM, _LARGEST))
+            seen = [Seen(datetime.fromisoformat(a), int(f), int(t)) for a, f, t in told]
+            self._seen = seen if all(one.at.tzinfo for one in seen) else ()
+            self._shrinks = shrinking(self._seen)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            log.warning("free space of target %s cannot be read: %s", self.name, error)
 
     def opened(self) -> Hypervisor | None:
         """Return the hypervisor if it is open, without waiting."""

@@ -72,6 +72,10 @@ class TargetStore:
         if store is not None:
             store.close()
 
+    def touch(self) -> None:
+        """Write a few bytes durably."""
+        self._there().touch()
+
     def chain(self, standby: str) -> DiskChain:
         """Return the chain of one standby."""
         return self._there().chain(standby)

@@ -20,6 +20,7 @@ from engine.model.ladder import silence, span
 from engine.model.machine import Gravity
 from engine.model.planner import Limits, is_parked
 from engine.model.points import BootPoint, Stage, in_order
+from engine.model.space import Room
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.text import safe
@@ -27,6 +28,8 @@ from engine.model.work import Severity
 
 FILES_ALONE = 10
 """Bad files of one folder that have an alert each; more have one together."""
+LITTLE, SOON_D = 0.05, 7.0
+"""Share of a datastore, and days until it is full, below which somebody is told."""
 FAR = 2
 """So many times over the goal a breach becomes urgent."""
 
@@ -43,10 +46,12 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class TargetScene:
-    """A target: why it cannot be used (empty when it can), and what was found."""
+    """A target: why it cannot be used (empty when it can), what was found, and its room."""
 
     problem: str = ""
     troubles: Sequence[Trouble] = ()
+    room: Room | None = None
+    days_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +250,29 @@ def targets(scene: Scene) -> Iterator[Condition]:
                 )
 
 
+def space(scene: Scene) -> Iterator[Condition]:
+    """Little room on a target: `space:NAME`, urgent once boot points cannot be made any more."""
+    for name, target in scene.targets.items():
+        room, days = target.room, target.days_left
+        if room is None:
+            continue
+        is_full = room.usable == 0
+        if not is_full and room.usable >= LITTLE * room.total and (days is None or days > SOON_D):
+            continue
+        free = f"{room.free / 2**30:.1f} GiB of {room.total / 2**30:.1f} GiB are free"
+        kept = f"{room.reserve / 2**30:.1f} GiB stay in reserve"
+        kept += f", {room.fold / 2**30:.1f} GiB are for consolidation" if room.fold else ""
+        when = "" if days is None else f" Full in {days:.0f} days at the present growth."
+        yield Condition(
+            f"space:{name}",
+            Severity.ERROR if is_full else Severity.WARNING,
+            "",
+            f"Target {name} has no room left" if is_full else f"Target {name} has little room left",
+            f"On the datastore of target {name} {free}; {kept}.{when}",
+            "Free space there, keep fewer boot points, or enlarge it.",
+        )
+
+
 def engine(scene: Scene) -> Iterator[Condition]:
     """The engine itself: `engine:WORD`, always urgent."""
     for word, text in scene.unwell.items():
@@ -281,7 +309,9 @@ def ways(scene: Scene) -> Iterator[Condition]:
         yield Condition(f"way:{name}", Severity.WARNING, "", title, text, remedy)
 
 
-WATCHES: list[Watch] = [breach, silent, failing, folders, broken, targets, engine, ways, guarded]
+WATCHES: list[Watch] = [
+    breach, silent, failing, folders, broken, targets, space, engine, ways, guarded,
+]  # fmt: skip
 """All watches. Whoever knows another kind of trouble adds a function."""
 
 

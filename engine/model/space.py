@@ -1,14 +1,16 @@
 """Room on a datastore: whether a boot point still fits, and when there is none left. Pure.
 
 free ─┬─ reserve ─ what running jobs still take ─ the largest fold that may come ─► for this job
-└─ growth of the boot points made lately ─► full in n days
+└─ growth, as free space shrank, or of the boot points made lately ─► full in n days
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import combinations
+from statistics import median
 
 from engine.model.images import RecoveryPoint
 from engine.model.line import path_for
@@ -134,10 +136,8 @@ def growth(
 
 def forecast(room: Room, growing: float) -> str:
     """Return when a target is full, a sentence; empty when that is far away."""
-    if growing <= 0:
-        return ""
-    days = room.usable / growing
-    if days > FAR:
+    days = days_left(room, growing)
+    if days is None:
         return ""
     when = "less than a day" if days < 1 else f"{days:.0f} days"
     return f"Full in {when} at the present growth of {_size(int(growing))} a day."
@@ -147,3 +147,61 @@ def _size(count: int) -> str:
     if count < 2**30:
         return f"{count / 2**20:.0f} MiB"
     return f"{count / 2**30:.1f} GiB"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Free space at one moment."""
+
+    at: datetime
+    free: int
+    total: int
+
+
+KEPT = timedelta(days=14)
+APART = timedelta(minutes=30)
+"""Looks that are kept lie so far apart."""
+BUCKET = timedelta(hours=6)
+ENOUGH = timedelta(days=2)
+"""History without which growth is not measured."""
+
+
+def remembered(seen: Sequence[Seen], now: Seen) -> Sequence[Seen]:
+    """Return what is remembered with one more look, oldest first; the same object: as before.
+
+    A file system that was made larger, or a clock that was put back, begins a new history.
+    """
+    if not seen or seen[-1].total != now.total or now.at < seen[-1].at:
+        return (now,)
+    if now.at - seen[-1].at < APART:
+        return seen
+    return (*(one for one in seen if now.at - one.at <= KEPT), now)
+
+
+def shrinking(seen: Sequence[Seen]) -> float | None:
+    """Return the bytes a day by which free space shrinks; None while too little is known.
+
+    The median of all slopes between the least values of each quarter of a day (Theil and Sen): a
+    retention that frees much at once, or a copy somebody deleted, does not move it.
+    """
+    if not seen or seen[-1].at - seen[0].at < ENOUGH:
+        return None
+    lows: dict[int, Seen] = {}
+    for one in seen:
+        key = int(one.at.timestamp() // BUCKET.total_seconds())
+        lows[key] = min(lows.get(key, one), one, key=lambda each: each.free)
+    points = list(lows.values())
+    slopes = [
+        (first.free - second.free) / ((second.at - first.at) / timedelta(days=1))
+        for first, second in combinations(points, 2)
+        if second.at > first.at
+    ]
+    return median(slopes) if slopes else None
+
+
+def days_left(room: Room, growing: float) -> float | None:
+    """Return in how many days a target is full; None: not in the foreseeable future."""
+    if growing <= 0:
+        return None
+    days = room.usable / growing
+    return None if days > FAR else days

@@ -148,6 +148,9 @@ class Store(Protocol):
             StoreAway: It is not, or it cannot be used now; nothing was written in its place.
         """
 
+    def touch(self) -> None:
+        """Write a few bytes durably, so that somebody can see how long that takes."""
+
     def chain(self, standby: str) -> DiskChain:
         """Return the chain of one standby; it may be empty.
 

@@ -16,7 +16,7 @@ from engine.stores.diskkind import DiskKind
 from engine.stores.folders import FolderChain
 
 QUARANTINE = ".quarantine"
-LOCK = ".lock"
+LOCK, TOUCHED = ".lock", ".touched"
 
 
 class FolderStore:
@@ -53,6 +53,12 @@ class FolderStore:
         except OSError as error:
             why = error.strerror or str(error)
         raise StoreAway(_away(self.path, why))
+
+    def touch(self) -> None:
+        """Replace a small file, durably."""
+        self.check()
+        with durable.open_folder(self.path.resolve()) as folder:
+            durable.durable_replace(folder, TOUCHED, bytes(4096))
 
     def chain(self, standby: str) -> FolderChain:
         """Return the chain of one standby; nothing is made before its first layer."""

@@ -55,6 +55,9 @@ class MemoryStore:
     def check(self) -> None:
         """Do nothing: memory does not go away."""
 
+    def touch(self) -> None:
+        """Do nothing: memory is quick."""
+
     def chain(self, standby: str) -> MemoryChain:
         """Return the chain of one standby."""
         tree.check_name(standby)

@@ -99,7 +99,9 @@ def _row(fleet: Fleet, one: TargetView) -> tuple[Span, Sequence[str | Span]]:
 def _about(look: Look, one: TargetView) -> list[Line]:
     width = look.usable
     told = paragraph("Disks on", f"{one.store_path or 'not known'} ({one.store or '?'})", width)
-    told += paragraph("Free", size(one.free), width)
+    told += paragraph("Free", _room(one), width)
+    if one.latency_s is not None:
+        told += paragraph("Writes", _writes(one), width)
     if one.accelerator == "tcg":
         told += paragraph(
             "Slow", "no usable KVM here: VMs run emulated, many times slower than hardware", width
@@ -109,3 +111,18 @@ def _about(look: Look, one: TargetView) -> list[Line]:
     for finding in one.findings:
         told += paragraph("Found", finding, width, tone=Tone.WARN)
     return told if one.findings else [*told, *paragraph("Found", "nothing wrong", width)]
+
+
+def _room(one: TargetView) -> str:
+    """Return what is free of how much, and what of it is spoken for."""
+    whole = f" of {size(one.total)}" if one.total else ""
+    kept = f", {size(one.reserve)} in reserve" if one.reserve else ""
+    kept += f", {size(one.fold)} for consolidation" if one.fold else ""
+    return f"{size(one.free)}{whole}{kept}"
+
+
+def _writes(one: TargetView) -> str:
+    """Return how long a small durable write takes, and usually does."""
+    usual = one.usual_latency_s
+    told = f"in {(one.latency_s or 0) * 1000:.0f} ms, small and durable"
+    return told if usual is None else f"{told}; usually {usual * 1000:.0f} ms"

@@ -20,7 +20,8 @@ from engine.jobs.power import Shape
 from engine.model.alarms import Message, Rules
 from engine.model.errors import Failure, NoSpace, NotFound, Problem
 from engine.model.images import RootView
-from engine.model.retention import Rules as Keeping
+from engine.model.retention import Retention
+from engine.model.slots import Limits
 from engine.model.standby import Standby
 from engine.model.work import Severity
 from engine.ports import StateStore
@@ -105,7 +106,7 @@ class Beat:
 
 def make_engine(state: StateStore, clock: ManualClock) -> Engine:
     """Return an engine that is not started: no loop, no targets."""
-    settings = Settings("Hamburg", (), UTC, Keeping(), 1, Shape(1 << 30, 1))
+    settings = Settings("Hamburg", (), UTC, Retention(), Limits(), Shape(1 << 30, 1))
     engine = Engine(settings, state, clock, MemoryImages(), {}, Files())
     engine._watcher = Watcher()
     engine._load_standbys()

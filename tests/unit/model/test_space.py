@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from engine.model.conditions import Scene, TargetScene, conditions
 from engine.model.points import Stage
 from engine.model.slots import Limits, choose
-from engine.model.space import MARGIN, Room, forecast, growth, need, short
+from engine.model.space import (
+    MARGIN,
+    Room,
+    Seen,
+    days_left,
+    forecast,
+    growth,
+    need,
+    remembered,
+    short,
+    shrinking,
+)
 from engine.model.standby import Standby
 from engine.model.state import State
-from engine.model.work import Job, JobId, JobKind, JobStatus, WantedJob
+from engine.model.work import Job, JobId, JobKind, JobStatus, Severity, WantedJob
 from tests.bench.largesite import PAGE, START, made_of, recovery_points
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -92,3 +107,67 @@ def test_growth_is_what_was_made_lately_and_not_let_go() -> None:
     assert forecast(room, growing).startswith("Full in 9 days at the present growth of")
     assert forecast(room, 0.0) == ""
     assert forecast(replace(room, free=GIB), growing).startswith("Full in less than a day")
+
+
+# --- growth as it was seen ------------------------------------------------------------------
+
+DAY_ONE = datetime(2026, 3, 1, tzinfo=UTC)
+TIB = 1 << 40
+
+
+def look_back(free: Callable[[float], float], days: float, total: int = TIB) -> Sequence[Seen]:
+    """Return what is remembered of looks every five minutes; `free`: by the day."""
+    seen: Sequence[Seen] = ()
+    for number in range(int(days * 288)):
+        now = DAY_ONE + timedelta(minutes=5 * number)
+        seen = remembered(seen, Seen(now, int(free(number / 288)), total))
+    return seen
+
+
+def test_growth_is_what_free_space_lost() -> None:
+    """10 GiB a day, though retention frees 30 GiB each noon for an hour, and a copy came."""
+
+    def free(day: float) -> float:
+        saw = 30 * GIB if 0.5 < day % 1 < 0.54 else 0
+        copy = 200 * GIB if 2 < day < 2.2 else 0
+        return 400 * GIB - 10 * GIB * day + saw - copy
+
+    pace = shrinking(look_back(free, 5))
+    assert pace is not None
+    assert 9 * GIB < pace < 11 * GIB
+    room = Room(100 * GIB, TIB, 10 * GIB)
+    assert days_left(room, pace) == pytest.approx(9, rel=0.1)
+    assert "Full in 9 days at the present growth" in forecast(room, 10 * GIB)
+
+
+def test_growth_is_not_measured_too_early() -> None:
+    """Not before two days; a file system that was enlarged begins anew; little is remembered."""
+    assert shrinking(look_back(lambda day: TIB - day * GIB, 1.9)) is None
+    seen = look_back(lambda day: TIB - day * GIB, 20)
+    assert len(seen) <= 14 * 48 + 2
+    later = Seen(seen[-1].at + timedelta(hours=1), TIB, 2 * TIB)
+    assert remembered(seen, later) == (later,)
+    assert remembered(seen, Seen(seen[-1].at + timedelta(minutes=5), 0, TIB)) is seen
+    assert days_left(Room(GIB, TIB, 0), -1.0) is None
+
+
+def test_a_fold_that_may_come_has_its_room() -> None:
+    """What consolidation copies is kept free besides the reserve, and said."""
+    room = Room(100 * GIB, TIB, 50 * GIB, fold=40 * GIB)
+    assert room.usable == 10 * GIB
+    assert short(9 * GIB, room) == ""
+    assert "40.0 GiB are for consolidation" in short(11 * GIB, room)
+
+
+def test_little_room_is_an_alert() -> None:
+    """A warning a week ahead or below a twentieth, urgent without any room."""
+
+    def told(room: Room, days: float | None = None) -> list[tuple[str, Severity]]:
+        scene = Scene(DAY_ONE, targets={"nas": TargetScene(room=room, days_left=days)})
+        return [(one.key, one.severity) for one in conditions(scene)]
+
+    assert told(Room(500 * GIB, TIB, 50 * GIB)) == []
+    assert told(Room(500 * GIB, TIB, 50 * GIB), 9.0) == []
+    assert told(Room(500 * GIB, TIB, 50 * GIB), 6.0) == [("space:nas", Severity.WARNING)]
+    assert told(Room(90 * GIB, TIB, 50 * GIB)) == [("space:nas", Severity.WARNING)]
+    assert told(Room(50 * GIB, TIB, 50 * GIB), 0.0) == [("space:nas", Severity.ERROR)]
