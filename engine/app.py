@@ -6,8 +6,8 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -39,9 +39,11 @@ from engine.guests.simulated import SimulatedConverter
 from engine.guests.windows.drivers.shelf import DriverShelf
 from engine.hypervisors.esxi.host import EsxiHypervisor, Place
 from engine.hypervisors.esxi.preflight import Wishes
-from engine.hypervisors.esxi.session import Account
+from engine.hypervisors.esxi.selftest import SelfTest
+from engine.hypervisors.esxi.session import Account, Session
 from engine.hypervisors.esxi.trust import Trust
 from engine.hypervisors.libvirt import LibvirtHypervisor
+from engine.hypervisors.owner import owner
 from engine.hypervisors.simulated import SimulatedHypervisor
 from engine.images.bpi import BpiFormat
 from engine.images.watching.cell import Confined
@@ -293,6 +295,25 @@ def esxi_account(name: str, uri: str, told: EsxiConfig) -> Account:
     return Account(
         name, uri, told.user, partial(read_secret, told.password), Trust(told.pin, told.authority)
     )
+
+
+@contextmanager
+def esxi_selftest(told: EngineConfig, one: TargetConfig) -> Iterator[SelfTest]:
+    """Yield a self-test of an ESXi target, logged in until the block ends.
+
+    Raises:
+        HypervisorError: The host cannot be reached, is not the trusted one, or refuses us.
+    """
+    if one.esxi is None:
+        raise AssertionError
+    make_folder(one.store.path)
+    session = Session(esxi_account(one.name, one.uri, one.esxi))
+    try:
+        engine = owner(told.state_dir / "targets" / one.name)
+        wishes, run = esxi_wishes(one, one.esxi), one.store.path / RUN
+        yield SelfTest(session, wishes, engine, run, SystemClock().now)
+    finally:
+        session.close()
 
 
 def esxi_wishes(one: TargetConfig, told: EsxiConfig) -> Wishes:

@@ -253,6 +253,17 @@ _TARGET = (
         ),
         (Option(("name",), "the target's name", "TARGET"),),
     ),
+    Command(
+        "target selftest",
+        "Try on your own host what only a real one can show, with a VM that is thrown away.",
+        "target:selftest",
+        (
+            "bootpoint target selftest esx-01",
+            "bootpoint target selftest esx-01 --json > report.json",
+            "bootpoint target selftest vc --json",
+        ),
+        (Option(("name",), "the target's name", "TARGET"),),
+    ),
 )
 
 _IMAGE = (

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from engine.cli.context import Context
 from engine.cli.output import Output, note
 from engine.model.errors import Failure, NotFound, Problem, Refused, WrongUse
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from engine.ports import Finding
 
 CONTACT_S = 15.0
+_TRIED = {"passed": "+", "failed": "X", "not tried": "-"}
 _MARKS = {"error": "X", "warning": "!", "note": " "}
 
 
@@ -83,6 +86,44 @@ def _store_of(context: Context, name: str) -> Sequence[Finding]:
     except (EngineAway, NotFound):
         return ()
     return [Finding(Gravity.ERROR, "store", found.away)] if found.away else ()
+
+
+def selftest(context: Context, *, name: str) -> int:
+    """Try on a host what only a real one can show, and print a report; 1 when a check failed."""
+    from engine import __version__
+    from engine.app import esxi_selftest
+    from engine.config.engine import load_engine
+    from engine.model.selftests import Outcome
+
+    config = load_engine(context.config)
+    one = config.targets.get(name)
+    if one is None:
+        raise _unknown(name, config)
+    if one.kind != "esxi":
+        raise WrongUse(
+            Problem(
+                "target.no-selftest",
+                f"Target {safe(name)} is {one.kind}; only ESXi and vCenter have a self-test.",
+                "Nothing was tried.",
+                f"Try: bootpoint target check {safe(name)}",
+            )
+        )
+    output, done = context.output, []
+    with esxi_selftest(config, one) as test:
+        for check in test.run():
+            done.append(check)
+            if not output.as_json:
+                mark = _TRIED[check.outcome.value]
+                output.say(f"{mark} {check.key}: {check.claim}", f"    {check.said}")
+    count = {outcome: sum(one.outcome is outcome for one in done) for outcome in Outcome}
+    if output.as_json:
+        items = [msgspec.to_builtins(check) for check in done]
+        output.object(program=__version__, kind=one.kind, items=items)
+    else:
+        told = ", ".join(f"{number} {outcome}" for outcome, number in count.items())
+        output.say(f"{told}. The report names no host, user or network of yours; please send it:")
+        output.say(f"    bootpoint target selftest {name} --json > report.json")
+    return int(count[Outcome.FAILED] > 0)
 
 
 def _preflight(one: TargetConfig) -> Sequence[Finding]:
