@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.daemon.upkeep import upkeep_of_all
 from engine.model.errors import Failure
 from engine.model.layers import Layer, LayerKind, LayerName, children
-from engine.model.upkeep import surplus
+from engine.model.memo import Memo
+from engine.model.state import State
+from engine.model.upkeep import Upkeep, surplus
 
 if TYPE_CHECKING:
     from engine.daemon.engine import Engine
     from engine.daemon.targets import Target
-    from engine.model.points import BootPointId
 
 log = logging.getLogger(__name__)
 
@@ -27,42 +29,57 @@ class Folds:
 
     def __init__(self) -> None:
         """Know of none."""
-        self._known: dict[str, tuple[object, int]] = {}
+        self._memo = Memo()
         self.largest: dict[str, int] = {}
 
     def look(self, engine: Engine, target: Target) -> None:
         """Look again at the standbys of a target about which something changed."""
+        if not _folds(target):
+            self.largest[target.name] = 0
+            return
         with engine.lock:
             state = engine.state.read()
             upkeep = upkeep_of_all(engine, state)
         found = 0
         for name, standby in list(engine.standbys.items()):
-            if standby.target != target.name or name not in upkeep:
-                continue
-            going = surplus(name, state.by_standby.get(name, ()), state, upkeep[name])[:MOST]
-            points = tuple(one.boot_point for one in going if one.boot_point is not None)
-            trunks = {p: state.boot_points[p].replica for p in points if p in state.boot_points}
-            layers = engine.layers.get(name, {})
-            known = self._known.get(name)
-            if known is None or known[0] != (points, id(layers)):
-                known = ((points, id(layers)), _largest(target, name, layers, trunks))
-                self._known[name] = known
-            found = max(found, known[1])
+            if standby.target == target.name and name in upkeep:
+                made, layers = state.by_standby.get(name, ()), engine.layers.get(name, {})
+                parts = (made, upkeep[name], layers)
+                work = partial(_of_standby, target, name, state, upkeep[name], layers)
+                found = max(found, self._memo.of(("fold", name), parts, work))
         self.largest[target.name] = found
+
+
+def _folds(target: Target) -> bool:
+    """Tell whether consolidation copies anything on a target."""
+    try:
+        return target.chain("folds").folds_files
+    except Failure:
+        return False
+
+
+def _of_standby(
+    target: Target, name: str, state: State, care: Upkeep, layers: Mapping[LayerName, Layer]
+) -> int:
+    """Return the bytes that the largest fold of one standby copies; seconds on a large store."""
+    going = surplus(name, state.by_standby.get(name, ()), state, care)[:MOST]
+    points = (one.boot_point for one in going if one.boot_point is not None)
+    trunks = [state.boot_points[p].replica for p in points if p in state.boot_points]
+    return _largest(target, name, layers, trunks)
 
 
 def _largest(
     target: Target,
     name: str,
     layers: Mapping[LayerName, Layer],
-    trunks: Mapping[BootPointId, LayerName],
+    trunks: Sequence[LayerName],
 ) -> int:
     """Return the bytes that the largest of some folds copies; 0 where nothing is folded."""
     try:
         chain = target.chain(name)
-        if not trunks or not chain.folds_files:
+        if not trunks:
             return 0
-        return max(chain.gain([*_twigs(layers, trunk), trunk]).copied for trunk in trunks.values())
+        return max(chain.gain([*_twigs(layers, trunk), trunk]).copied for trunk in trunks)
     except (OSError, Failure) as error:
         log.warning("folds of %s: %s", name, error)
         return 0

@@ -373,6 +373,11 @@ def test_a_store_that_is_open_is_there(lab: Lab) -> None:
     lab.restart()
     lab.store.check()
     assert lab.store.kind == lab.kind
+    before = lab.chain.layers()
+    lab.store.touch()
+    lab.store.touch()
+    assert lab.chain.layers() == before
+    assert lab.store.standbys() == ["web01"]
 
 
 def picture_over(below: bytes, *parts: tuple[int, bytes]) -> bytes:
