@@ -16,6 +16,7 @@ from tui.conditions import about, point_of
 from tui.emergency import Emergency
 from tui.feed import Refusal
 from tui.guest import Guest
+from tui.heard import heard
 from tui.keeping import Keeping
 from tui.look import Draft, Menu, Parts, Serial
 from tui.places import CONTENT
@@ -23,6 +24,7 @@ from tui.question import Question, pause_words
 from tui.reading import Reading
 from tui.screens import new
 from tui.state import unprotected
+from tui.words import _
 
 if TYPE_CHECKING:
     from tui.core import Core
@@ -177,7 +179,10 @@ class Actions:
         console = self._console
         console.face.ask(
             Question(
-                f"Pause {console.look().machine}: how long (4h, 18:00 or nothing), and why:",
+                _(
+                    "Pause {machine}: how long (4h, 18:00 or nothing), and why:",
+                    machine=console.look().machine,
+                ),
                 done=lambda text: self._plan("hold", **pause_words(text)),
             )
         )
@@ -211,13 +216,13 @@ class Actions:
         console, spot = self._console, self._console.spot
         if answer != "yes":
             console.back()
-            console.note("Nothing was changed.")
+            console.note(_("Nothing was changed."))
             return
         plan = spot.subject
         if not isinstance(plan, Plan) or self._running:
             return
         if plan.confirm:
-            label = f"Type {plan.confirm} to go on:"
+            label = _("Type {word} to go on:", word=plan.confirm)
             console.face.ask(Question(label, done=lambda text: self._run(plan, text)))
         else:
             word = plan.machine if plan.action in NAMED else SURE
@@ -231,11 +236,11 @@ class Actions:
             if typed == word or (word == SURE and typed.lower() == word):
                 then()
             else:
-                self._console.note(f"That is not {word}. Nothing was changed.")
+                self._console.note(_("That is not {word}. Nothing was changed.", word=word))
 
-        label = f"Type {word}, then Enter:"
+        label = _("Type {word}, then Enter:", word=word)
         if word != SURE:
-            label = f"Type the machine's name, {word}, then Enter:"
+            label = _("Type the machine's name, {word}, then Enter:", word=word)
         self._console.face.ask(Question(label, done=done))
 
     def _run(self, plan: Plan, confirm: str) -> None:
@@ -244,7 +249,7 @@ class Actions:
 
     async def _run_plan(self, plan: Plan, confirm: str, token: str) -> None:
         console = self._console
-        console.note("Asked the engine ..")
+        console.note(_("Asked the engine .."))
         try:
             params = {"plan": plan.plan, "confirm": confirm, "key": token}
             done = await console.feed.call("run", params, Done)
@@ -257,7 +262,7 @@ class Actions:
         self._leave_plan()
         if plan.action == "start" and console.spot.place != "run":
             console.go("run", plan.machine, subject=Serial())
-        console.note(done.text)
+        console.note(heard(done.text))
 
     def _leave_plan(self) -> None:
         """Leave the pages that decided; those below them stay."""
@@ -300,7 +305,7 @@ class Actions:
             return
         if field == "no":
             console.back()
-            console.note("Nothing was changed.")
+            console.note(_("Nothing was changed."))
         elif field == "yes":
             why = new.wrong(draft)
             if why:
@@ -314,9 +319,9 @@ class Actions:
                     spot.subject = replace(draft, **{field: text})
 
             label, answers = {
-                "name": ("Name:", ()),
-                "trigger": ("Trigger (immediate, daily@HH:MM, every:N, cron:EXPR):", TRIGGERS),
-                "keep": ("Boot points to keep:", ()),
+                "name": (_("Name:"), ()),
+                "trigger": (_("Trigger (immediate, daily@HH:MM, every:N, cron:EXPR):"), TRIGGERS),
+                "keep": (_("Boot points to keep:"), ()),
             }[field]
             console.face.ask(
                 Question(label, done=done, value=getattr(draft, field), answers=answers)
@@ -342,4 +347,4 @@ class Actions:
             self._running = False
         console.switch("fleet")
         console.spot.chosen = draft.name
-        console.note(done.text)
+        console.note(heard(done.text))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.api.views import Done
 from tui.feed import Refusal
+from tui.heard import heard
 from tui.question import Question
 from tui.words import _
 
@@ -42,4 +43,4 @@ class Alerts:
         except Refusal as refusal:
             self.console.actions.refused(refusal)
         else:
-            self.console.note(done.text)
+            self.console.note(heard(done.text))

@@ -22,6 +22,7 @@ from tui.keystrokes import LEAVE, sent
 from tui.question import Question
 from tui.widgets.board import Board
 from tui.widgets.prompt import Prompt
+from tui.words import _
 
 
 @runtime_checkable
@@ -150,7 +151,7 @@ class Console(App[int], inherit_bindings=False):
         """Send a key to the guest, or end that."""
         if event.key == LEAVE:
             self.detach()
-            self.core.note("Typing has ended; keys are the console's again.")
+            self.core.note(_("Typing has ended; keys are the console's again."))
         else:
             self.core.actions.guest.type(sent(event.key, event.character))
 

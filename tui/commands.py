@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tui import keys
 from tui.lists import following
 from tui.question import Question
+from tui.words import _
 
 if TYPE_CHECKING:
     from tui.core import Core
@@ -41,7 +42,7 @@ class Commands:
 
     def _obey(self, text: str) -> None:
         console = self.console
-        verb, _, name = text.partition(" ")
+        verb, name = text.partition(" ")[::2]
         verb, name = verb.replace("-", "_"), name.strip()
         if text in console.fleet.machines:
             console.go("machine", text)
@@ -49,9 +50,11 @@ class Commands:
             console.paint()
         elif verb not in keys.BY_ID:
             if text:
-                console.note(f"There is no command {text}. Press ? for what works here.")
+                console.note(
+                    _("There is no command {name}. Press ? for what works here.", name=text)
+                )
         elif name and name not in console.fleet.machines:
-            console.note(f"There is no machine {name}.")
+            console.note(_("There is no machine {name}.", name=name))
         else:
             if name:
                 console.go("machine", name)
@@ -60,7 +63,7 @@ class Commands:
             if look.place in key.places and key.when(console.fleet, look):
                 console.act(verb)
             else:
-                console.note(f"{verb} does not work here now.")
+                console.note(_("{name} does not work here now.", name=verb))
 
     def _arranged(self, verb: str, words: str) -> bool:
         """Filter or put in order by words; tell whether that was meant."""

@@ -21,7 +21,9 @@ import msgspec
 from engine.api import wire
 from engine.api.views import PROTO, Hello, Picture
 from tui import clock
+from tui.heard import heard
 from tui.state import Down, Event, Told, Up
+from tui.words import _
 
 FIRST_WAIT_S, LONGEST_WAIT_S, SPREAD = 0.5, 15.0, 0.2
 QUIET_S, LOST_S, CALL_S = 10.0, 25.0, 40.0
@@ -39,7 +41,9 @@ class Refusal(Exception):
 
     def __str__(self) -> str:
         """Return the three parts as one paragraph."""
-        return " ".join(part for part in (self.happened, self.unchanged, self.remedy) if part)
+        return " ".join(
+            heard(part) for part in (self.happened, self.unchanged, self.remedy) if part
+        )
 
 
 class _LineLost(Exception):
@@ -110,7 +114,7 @@ class Feed:
             Refusal: The engine refused, or the connection is lost.
         """
         if not self._ready:
-            raise Refusal("The engine does not answer.", "Nothing was changed.")
+            raise Refusal(_("The engine does not answer."), _("Nothing was changed."))
         return await self._ask(method, params, kind, timeout_s)
 
     # --- one connection ---------------------------------------------------------------------
@@ -129,8 +133,8 @@ class Feed:
             for part in (self._listen(reader), self._greet(), self._keep_alive())
         ]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            return next((str(t.exception()) for t in done if t.exception()), "closed")
+            done, _waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            return next((str(t.exception()) for t in done if t.exception()), _("closed"))
         finally:
             for task in tasks:
                 task.cancel()
@@ -144,14 +148,14 @@ class Feed:
             try:
                 line = await reader.readline()
             except (OSError, ValueError) as error:
-                raise _LineLost(f"the connection broke: {error}") from None
+                raise _LineLost(_("the connection broke: {why}", why=error)) from None
             if not line.endswith(b"\n"):
-                raise _LineLost("the engine closed the connection")
+                raise _LineLost(_("the engine closed the connection"))
             self._heard = asyncio.get_running_loop().time()
             try:
                 self._take(wire.decode(line))
             except msgspec.DecodeError as error:
-                raise _LineLost(f"the engine's answer cannot be read: {error}") from None
+                raise _LineLost(_("the engine's answer cannot be read: {why}", why=error)) from None
 
     def _take(self, message: wire.Message) -> None:
         if message.method == "changes":
@@ -171,8 +175,12 @@ class Feed:
             )
             if hello.proto != PROTO:
                 raise _LineLost(
-                    f"the engine speaks protocol {hello.proto}, this console {PROTO}: run the "
-                    "bootpoint that belongs to this engine"
+                    _(
+                        "the engine speaks protocol {engine}, this console {console}: run the "
+                        "bootpoint that belongs to this engine",
+                        engine=hello.proto,
+                        console=PROTO,
+                    )
                 )
             if self._since is not None and self._since[0] != hello.epoch:
                 self._since = None
@@ -198,7 +206,7 @@ class Feed:
             await asyncio.sleep(QUIET_S / 2)
             quiet = loop.time() - self._heard
             if quiet > LOST_S:
-                raise _LineLost(f"no word from the engine for {quiet:.0f} s")
+                raise _LineLost(_("no word from the engine for {seconds} s", seconds=int(quiet)))
             if quiet > QUIET_S:
                 self._send("ping", {})
 
@@ -208,7 +216,7 @@ class Feed:
         self._number += 1
         message = wire.Message(id=self._number, method=method, params=wire.raw(params))
         if self._writer is None or self._writer.is_closing():
-            raise Refusal("The engine does not answer.", "Nothing was sent.")
+            raise Refusal(_("The engine does not answer."), _("Nothing was sent."))
         self._writer.write(wire.encode(message))
         return self._number
 
@@ -221,7 +229,13 @@ class Feed:
         try:
             message = await asyncio.wait_for(answer, timeout_s)
         except TimeoutError:
-            raise Refusal(f"The engine gave no answer to {method} in {timeout_s:.0f} s.") from None
+            raise Refusal(
+                _(
+                    "The engine gave no answer to {method} in {seconds} s.",
+                    method=method,
+                    seconds=int(timeout_s),
+                )
+            ) from None
         finally:
             self._waiting.pop(number, None)
         if message.error is not None:
@@ -229,7 +243,13 @@ class Feed:
         try:
             return msgspec.json.decode(message.result, type=kind)
         except msgspec.DecodeError as error:
-            raise Refusal(f"The engine's answer to {method} cannot be read: {error}.") from None
+            raise Refusal(
+                _(
+                    "The engine's answer to {method} cannot be read: {why}.",
+                    method=method,
+                    why=error,
+                )
+            ) from None
 
     def _drop(self, why: str) -> None:
         self._ready = False
@@ -238,8 +258,8 @@ class Feed:
             if not answer.done():
                 answer.set_exception(
                     Refusal(
-                        f"The line to the engine was lost before it answered ({why}).",
-                        remedy="Look at the journal before asking again: it may have been done.",
+                        _("The line to the engine was lost before it answered ({why}).", why=why),
+                        remedy=_("Look at the journal before asking again: it may have been done."),
                     )
                 )
         self._waiting.clear()

@@ -14,6 +14,7 @@ from tui.feed import Refusal
 from tui.look import Parts, Picture, Serial
 from tui.question import Question
 from tui.screens.picture import room
+from tui.words import _
 
 if TYPE_CHECKING:
     from tui.core import Core, Spot
@@ -99,7 +100,7 @@ class Guest:
                 params = {"machine": machine, "data": base64.b64encode(part).decode()}
                 told = await console.feed.call("serial.type", params, TypedView)
                 if told.taken < len(part):
-                    console.note("The guest takes no input now: part of it was not typed.")
+                    console.note(_("The guest takes no input now: part of it was not typed."))
                     self._typed.clear()
                 await asyncio.sleep(ONCE_TYPED_S)
                 self.follow()
@@ -156,7 +157,7 @@ class Guest:
             if text:
                 console.spawn(self._save(machine, Path(text).expanduser()))
 
-        console.face.ask(Question("Save the picture as:", done=done, value=name))
+        console.face.ask(Question(_("Save the picture as:"), done=done, value=name))
 
     async def _save(self, machine: str, file: Path) -> None:
         console = self._console
@@ -167,8 +168,10 @@ class Guest:
         except Refusal as refusal:
             console.note(str(refusal))
         except FileExistsError:
-            console.note(f"{file} is there already; nothing was written. Choose another name.")
+            console.note(
+                _("{file} is there already; nothing was written. Choose another name.", file=file)
+            )
         except (OSError, ValueError) as error:
-            console.note(f"The picture could not be written: {error}.")
+            console.note(_("The picture could not be written: {why}.", why=error))
         else:
-            console.note(f"The picture is in {file}.")
+            console.note(_("The picture is in {file}.", file=file))

@@ -11,6 +11,7 @@ from tui.conditions import point_of
 from tui.feed import Refusal
 from tui.look import Kept, Parts
 from tui.question import Question
+from tui.words import _
 
 if TYPE_CHECKING:
     from tui.core import Core, Spot
@@ -63,7 +64,7 @@ class Keeping:
         look = self.console.look()
         self.console.face.ask(
             Question(
-                f"Why pin {point_of(look)}? (one line, for the others)",
+                _("Why pin {point}? (one line, for the others)", point=point_of(look)),
                 done=lambda text: self.plan("pin", reason=text),
             )
         )

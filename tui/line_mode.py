@@ -18,6 +18,7 @@ from tui.question import Question
 from tui.run_news import RunNews, news
 from tui.screens import frame
 from tui.talk import Talk
+from tui.words import _
 
 FIRST_S, TICK_S, SLOW_S = 5.0, 1.0, 10.0
 FRESH_S = 0.2
@@ -91,7 +92,9 @@ class LineMode:
                 look = self.core.look()
                 self._talk.say(*spoken.plain(frame.banner(self.core.fleet, look), look))
             else:
-                self._talk.say(" The engine answers again. An empty line tells how things stand.")
+                self._talk.say(
+                    " " + _("The engine answers again. An empty line tells how things stand.")
+                )
 
     def redraw(self) -> None:
         """Tell the place again."""
@@ -103,9 +106,11 @@ class LineMode:
         told = [f" {question.label}"]
         if question.answers:
             few = ", ".join(question.answers[:ANSWERS])
-            told.append(f" For example: {few}")
-        empty = f"An empty line is: {question.value}. " if question.value else ""
-        self._talk.say(*told, f" {empty}A single dot leaves it.")
+            told.append(" " + _("For example: {answers}", answers=few))
+        leave = _("A single dot leaves it.")
+        if question.value:
+            leave = _("An empty line is: {answer}. A single dot leaves it.", answer=question.value)
+        self._talk.say(*told, f" {leave}")
 
     def attach(self, machine: str) -> None:
         """Ask for a line, and send it to the guest."""
@@ -113,7 +118,7 @@ class LineMode:
         def done(text: str) -> None:
             self.core.actions.guest.type(text.encode() + b"\r")
 
-        self.ask(Question(f"What shall be typed at {machine}?", done=done))
+        self.ask(Question(_("What shall be typed at {machine}?", machine=machine), done=done))
 
     def detach(self) -> None:
         """Do nothing: each line is typed by itself."""
@@ -133,7 +138,7 @@ class LineMode:
         """Talk until the operator leaves, or the input ends."""
         if why:
             self._talk.say(why)
-        self._talk.say("Bootpoint, line by line. Type help for the words, leave to end.")
+        self._talk.say(_("Bootpoint, line by line. Type help for the words, leave to end."))
         self._talk.start()
         self.core.start()
         await self._connected()
@@ -147,7 +152,7 @@ class LineMode:
             if line is None:
                 break
             await self._hear(line)
-        self._talk.say(" Left. The engine goes on.")
+        self._talk.say(" " + _("Left. The engine goes on."))
         if self._error is not None:
             raise self._error
         return self._code or 0
@@ -183,7 +188,7 @@ class LineMode:
         """Wait until the engine has answered; say so when that takes long."""
         waiting = asyncio.ensure_future(self.core.settle())
         while not (await asyncio.wait([waiting], timeout=SLOW_S))[0]:
-            self._talk.say(" Still waiting for the engine's answer ..")
+            self._talk.say(" " + _("Still waiting for the engine's answer .."))
         if await waiting:
             await asyncio.sleep(FRESH_S)
         if self.core.spot.place == "run":
@@ -197,7 +202,7 @@ class LineMode:
         if line == ".":
             if question.left is not None:
                 question.left()
-            self._talk.say(" Nothing was changed.")
+            self._talk.say(" " + _("Nothing was changed."))
         else:
             question.done(line or question.value)
 
@@ -223,7 +228,7 @@ class LineMode:
         spot = self.core.spot
         self._first = 0
         if len(self.core.spots) == 1 and not spot.query and not spot.worst:
-            self._talk.say(" This is the first page. To end type: leave")
+            self._talk.say(" " + _("This is the first page. To end type: leave"))
         else:
             self.core.act("back")
 
@@ -234,11 +239,12 @@ class LineMode:
         if 0 <= first < len(content.ids):
             self._first = first
         else:
-            self._talk.say(" There is no more." if way == "more" else " This is the beginning.")
+            end = _("There is no more.") if way == "more" else _("This is the beginning.")
+            self._talk.say(f" {end}")
 
     def _find(self, text: str) -> None:
         if not self.core.belongs("filter"):
-            self._talk.say(" There is nothing to find here.")
+            self._talk.say(" " + _("There is nothing to find here."))
             return
         self._first = 0
         self.core.spot.query = text
@@ -247,7 +253,7 @@ class LineMode:
         """Put the cursor on a row; say so when there is none."""
         content = self.core.content()
         if content.pager or not 0 < number <= len(content.ids):
-            self._talk.say(f" There is no row {number} here.")
+            self._talk.say(" " + _("There is no row {number} here.", number=number))
             return False
         self.core.spot.chosen = content.ids[number - 1]
         return True
@@ -284,7 +290,10 @@ class LineMode:
             self._find(rest)
         elif rowed and spoken.needs_row(meant[0], core.spot.place) and not rest.isdigit():
             word = spoken.word(meant[0])
-            self._talk.say(f" Which one? Type {word} and the number of its row, such as: {word} 1")
+            which = _(
+                "Which one? Type {word} and the number of its row, such as: {word} 1", word=word
+            )
+            self._talk.say(f" {which}")
         elif not rest.isdigit() or self._choose(int(rest)):
             self._act([key.id for key in meant], typed)
 
@@ -294,14 +303,17 @@ class LineMode:
             self._first = 0
             self.core.act(works[0])
         elif works:
-            self._talk.say(f" {typed} may be: {', '.join(works)}.")
+            self._talk.say(" " + _("{word} may be: {words}.", word=typed, words=", ".join(works)))
         else:
             about = self.core.look().machine
-            self._talk.say(f" {typed} does not work now" + (f" for {about}." if about else "."))
+            why = _("{word} does not work now.", word=typed)
+            if about:
+                why = _("{word} does not work now for {machine}.", word=typed, machine=about)
+            self._talk.say(f" {why}")
 
     def _unknown(self, typed: str) -> None:
         look = self.core.look()
-        self._talk.say(f" There is no word {typed} here. These are:")
+        self._talk.say(" " + _("There is no word {word} here. These are:", word=typed))
         self._talk.say(*spoken.words(self.core.fleet, look, numbered=False))
 
     # --- telling ----------------------------------------------------------------------------

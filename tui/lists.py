@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from tui.format import count
 from tui.look import Look
 from tui.rows import BLANK, Line, prose, text
 from tui.tones import Tone
+from tui.words import _
 
 T = TypeVar("T")
 Value = str | float | datetime | tuple[Any, ...] | None
@@ -30,7 +30,8 @@ class Order(Generic[T]):
 
     Attributes:
         id: One word, as typed after `:order`.
-        words: As the screen says it; `turned`: the same the other way round.
+        words: As the screen says it; `turned`: the same the other way round. Both are looked up in
+            the operator's language when they are shown.
         by: What is compared; rows without it (None) come last either way. Without it the usual
             order stays, in which the list was given.
         falls: True when the greatest comes first.
@@ -48,17 +49,17 @@ class Kind(Generic[T]):
     """One kind of list.
 
     Attributes:
-        one, many: What a row is called.
+        one, many: What a row is called, one or several; looked up when it is shown.
         text: What a word of the filter is looked for in.
         orders: Ways to put rows in order, the usual one first; none: they stay as they are.
         facets: `state:late` and the like: word before the colon -> what is compared.
     """
 
     one: str
+    many: str
     text: Callable[[T], str]
     orders: Sequence[Order[T]] = ()
     facets: Mapping[str, Callable[[T], str]] = field(default_factory=dict)
-    many: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Listed(Generic[T]):
         """Return the order in words; empty while it is the usual one."""
         if self.order is None or (self.order is self.kind.orders[0] and not self.turned):
             return ""
-        return self.order.turned if self.turned else self.order.words
+        return _(self.order.turned if self.turned else self.order.words)
 
     def head(self, also: str = "") -> list[Line]:
         """Return the line that says what is not as usual: filter, count, order. None when all is.
@@ -93,13 +94,18 @@ class Listed(Generic[T]):
         query = " ".join(part for part in (self.query, also) if part)
         parts = []
         if query:
-            many = count(self.total, self.kind.one, self.kind.many)
-            parts += [f"Filter: {query}", f"{len(self.rows)} of {many}"]
+            parts += [_("Filter: {words}", words=query), self._how_many()]
         if self.order_words:
-            parts.append(f"Order: {self.order_words}")
+            parts.append(_("Order: {words}", words=self.order_words))
         if query:
-            parts.append("Esc shows all")
+            parts.append(_("Esc shows all"))
         return [text(" " + "   ".join(parts), Tone.NOTE)] if parts else []
+
+    def _how_many(self) -> str:
+        return _("{shown} of {all} {rows}", shown=len(self.rows), all=self.total, rows=self._rows())
+
+    def _rows(self) -> str:
+        return _(self.kind.one if self.total == 1 else self.kind.many)
 
     def empty(self, look: Look, nothing: str, then: str = "") -> list[Line]:
         """Return what stands there instead of rows: that the filter hides all, or the next step.
@@ -110,8 +116,12 @@ class Listed(Generic[T]):
             then: What to do next, a sentence.
         """
         if self.total:
-            hides = f"None of the {count(self.total, self.kind.one, self.kind.many)} fits this "
-            return [BLANK, *prose(hides + "filter. Esc shows all of them again.", look.usable)]
+            hides = _(
+                "None of the {all} {rows} fits this filter. Esc shows all of them again.",
+                all=self.total,
+                rows=self._rows(),
+            )
+            return [BLANK, *prose(hides, look.usable)]
         told = [BLANK, *prose(nothing, look.usable, Tone.STRONG)]
         return told + ([BLANK, *prose(then, look.usable)] if then else [])
 
@@ -176,7 +186,14 @@ def found(lines: Sequence[Line], look: Look) -> tuple[list[Line], list[Line]]:
     if not words:
         return list(lines), []
     kept = [
-        line for line in lines if all(word in "".join(p for p, _ in line).lower() for word in words)
+        line
+        for line in lines
+        if all(word in "".join(p for p, _tone in line).lower() for word in words)
     ]
-    told = f" Find: {look.query}   {len(kept)} of {count(len(lines), 'line')}   Esc shows all"
-    return kept, [text(told, Tone.NOTE)]
+    told = _(
+        "Find: {words}   {shown} of {all} lines   Esc shows all",
+        words=look.query,
+        shown=len(kept),
+        all=len(lines),
+    )
+    return kept, [text(" " + told, Tone.NOTE)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui import preferences, terminal, words
+from tui.words import _
 
 if TYPE_CHECKING:
     from tui.state import Fleet
@@ -44,7 +45,7 @@ def main(
         if not sys.stdin.isatty():
             sys.stdout.write(terminal.advice(kind) + "\n")
             return NO_TERMINAL
-        why = f"{kind.why} So it goes line by line; the same by: bootpoint plain"
+        why = kind.why + " " + _("So it goes line by line; the same by: bootpoint plain")
         return plain(socket, read_only=read_only, offline=offline, why=why, lang=lang)
     kind = _speak(kind, lang)
     os.environ.update(terminal.settings(kind))
@@ -100,7 +101,7 @@ def _last_known(path: Path | None) -> Fleet | None:
         last = msgspec.json.decode(path.read_bytes(), type=LastView)
     except (OSError, msgspec.DecodeError):
         return None
-    lost = Link(since=last.as_of, why="not asked yet", ever=True)
+    lost = Link(since=last.as_of, why=_("not asked yet"), ever=True)
     picture = Picture(
         epoch="", seq=0, full=True, fleet=last.fleet, targets=last.targets, jobs=last.jobs
     )

@@ -12,6 +12,7 @@ from tui.feed import Refusal
 from tui.look import Parts, Report
 from tui.question import Question
 from tui.screens import reports
+from tui.words import _
 
 if TYPE_CHECKING:
     from tui.core import Core, Spot
@@ -48,7 +49,7 @@ class Reading:
     def compare(self) -> None:
         """Ask for another boot point, the one before by default, and show what differs."""
         console, spot = self.console, self.console.spot
-        machine, _, point = spot.arg.partition("/")
+        machine, point = spot.arg.partition("/")[::2]
         detail = console.fleet.details.get(machine)
         others = [
             one.id
@@ -56,7 +57,7 @@ class Reading:
             if one.stage == "ready" and one.id != point
         ]
         if not others:
-            console.note(f"{machine} has no other boot point that is ready.")
+            console.note(_("{machine} has no other boot point that is ready.", machine=machine))
             return
         before = [name for name in others if (len(name), name) < (len(point), point)]
 
@@ -69,10 +70,14 @@ class Reading:
                 console.spawn(self._fill(spot, number))
 
         value = before[-1] if before else others[0]
-        console.face.ask(Question(f"Compare {point} with:", done=done, value=value, answers=others))
+        console.face.ask(
+            Question(
+                _("Compare {point} with:", point=point), done=done, value=value, answers=others
+            )
+        )
 
     async def _fill(self, spot: Spot, against: str = "") -> None:
-        machine, _, point = spot.arg.partition("/")
+        machine, point = spot.arg.partition("/")[::2]
         params = {"machine": machine, "point": point}
         try:
             spot.subject = await self._asked(spot.place, params, against)

@@ -47,15 +47,17 @@ def spread(left: Line, right: Line, width: int) -> Line:
     return (*left, (" " * gap, Tone.PLAIN), *right)
 
 
-def paragraph(label: str, words: str, width: int, *, tone: Tone = Tone.PLAIN) -> list[Line]:
+def paragraph(
+    label: str, words: str, width: int, *, tone: Tone = Tone.PLAIN, named: bool = False
+) -> list[Line]:
     """Return wrapped words behind a label of 13 cells, as in ` Happened     Job 12 could not …`.
 
-    The label is looked up in the operator's language.
+    The label is looked up in the operator's language, unless it is `named`: somebody's name.
     """
     if not words:
         return []
     lines = wrap(words, max(8, width - 15))
-    heads = [_(label)] + [""] * (len(lines) - 1)
+    heads = [label if named else _(label)] + [""] * (len(lines) - 1)
     return [
         ((f" {pad(head, 12)} ", Tone.HEAD), (words, tone))
         for head, words in zip(heads, lines, strict=True)

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 
 from tui import keys
 from tui.format import wrap
+from tui.heard import heard
 from tui.look import Look
 from tui.rows import Line
 from tui.screens import frame
 from tui.state import Fleet
+from tui.words import _
 
 NUMBER = 4
 """Cells before a row."""
@@ -64,15 +66,15 @@ def _rows(content: frame.Content, first: int) -> list[str]:
     most = READ if content.pager else ROWS
     told: list[str] = []
     if content.columns and ids:
-        told.append(" " * NUMBER + "".join(words for words, _ in content.columns).rstrip())
+        told.append(" " * NUMBER + "".join(words for words, _tone in content.columns).rstrip())
     for at in range(first, min(first + most, len(ids))):
-        lines = ["".join(words for words, _ in line).rstrip() for line in content.row(ids[at])]
+        lines = ["".join(words for words, _tone in line).rstrip() for line in content.row(ids[at])]
         number = "" if content.pager else f"{at + 1:>{NUMBER - 1}}"
         told += [f"{number:<{NUMBER}}{line.removeprefix(' ')}" for line in lines[:1]]
         told += [" " * NUMBER + line for line in lines[1:] if line]
     below = len(ids) - first - most
     if below > 0:
-        told.append(f" {below} more: type more")
+        told.append(" " + _("{count} more: type more", count=below))
     return told
 
 
@@ -82,7 +84,9 @@ def _alarms(content: frame.Content, fleet: Fleet, look: Look, first: int) -> lis
     for name in content.ids[first : first + ROWS]:
         one = fleet.machines[name]
         if one.alarm and name != look.chosen:
-            words = " ".join(part for part in (f"{name}: {one.alarm}", one.remedy) if part)
+            words = " ".join(
+                part for part in (f"{name}: {heard(one.alarm)}", heard(one.remedy)) if part
+            )
             told += [f" {line}" for line in wrap(words, look.usable - 1)]
     return told
 
@@ -114,8 +118,12 @@ def words(fleet: Fleet, look: Look, *, numbered: bool) -> list[str]:
             named.append("find TEXT")
         elif key.id != "back" or look.place != "fleet" or look.query or look.worst:
             named.append(word(key) + " N" * needs_row(key, look.place))
-    opens = "a number opens its row; words: " if numbered else "words: "
-    return [f" {line}" for line in wrap(opens + ", ".join(dict.fromkeys(named)), look.usable)]
+    all_words = ", ".join(dict.fromkeys(named))
+    if numbered:
+        told = _("a number opens its row; words: {words}", words=all_words)
+    else:
+        told = _("words: {words}", words=all_words)
+    return [f" {line}" for line in wrap(told, look.usable)]
 
 
 def _names(key: keys.Key) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from engine.api.views import (
 from tui.lists import Kind, Listed, Order, arrange, natural
 from tui.look import Look
 from tui.tones import STATES
+from tui.words import N_
 
 JOURNAL_KEPT = 1000
 LIVE_JOBS = ("running", "queued")
@@ -191,7 +192,8 @@ def by_need(fleet: Fleet) -> list[FleetView]:
 
 
 MACHINES: Kind[FleetView] = Kind(
-    "machine",
+    N_("machine"),
+    N_("machines"),
     text=lambda one: one.id,
     orders=(
         Order("need", "who needs somebody first", "who needs somebody last"),

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
+from tui.words import _
+
 LEAST_COLUMNS, LEAST_ROWS = 60, 16
 _SERIAL_LINE = re.compile(r"/dev/(ttyS|ttyAMA|ttyUSB|hvc)\d")
 _SERIAL_TERMS = ("vt100", "vt102", "vt220", "vt320")
@@ -84,11 +86,12 @@ def draws_blocks(environ: Mapping[str, str]) -> bool:
 
 def _why_plain(stdin: TextIO, stdout: TextIO, term: str) -> str:
     if not (stdin.isatty() and stdout.isatty()):
-        return "Input or output is not a terminal."
+        return _("Input or output is not a terminal.")
     if not _KNOWN.match(term):
         shown = "".join(sign if sign.isprintable() else "?" for sign in term[:40])
-        named = f"TERM={shown} is" if term not in ("", "dumb", "unknown") else "This terminal is"
-        return f"{named} not one that a full screen can be drawn on."
+        if term in ("", "dumb", "unknown"):
+            return _("This terminal is not one that a full screen can be drawn on.")
+        return _("TERM={term} is not one that a full screen can be drawn on.", term=shown)
     return ""
 
 
@@ -118,8 +121,7 @@ def settings(kind: Kind) -> dict[str, str]:
 
 def advice(kind: Kind) -> str:
     """Return what to do instead where no full screen can be drawn."""
-    return (
-        f"{kind.why}\n"
+    told = _(
         "The console needs one. Line by line, also over a pipe: bootpoint plain\n"
         "The same by command:\n"
         "  bootpoint status                 every machine: can it start, with data from when\n"
@@ -129,3 +131,4 @@ def advice(kind: Kind) -> str:
         "  bootpoint journal                what has happened\n"
         "On a terminal with another name: TERM=vt220 bootpoint"
     )
+    return f"{kind.why}\n{told}"

@@ -12,6 +12,8 @@ from functools import cache
 from rich.color import Color
 from rich.style import Style
 
+from tui.words import N_
+
 
 class Tone(Enum):
     """How loud a piece of text is."""
@@ -95,6 +97,15 @@ STAGES = {
     "failed": Sign("X", Tone.BAD, "failed"),
     "retired": Sign("-", Tone.PLAIN, "folded away"),
 }
+STAGE_NAMES = {
+    "pending": N_("pending"),
+    "applying": N_("applying"),
+    "converting": N_("converting"),
+    "ready": N_("ready"),
+    "failed": N_("failed"),
+    "retired": N_("retired"),
+}
+"""Stages as a column names them."""
 NOT_BOOTABLE = Sign("X", Tone.BAD, "no VM could start from it; not tried again by itself")
 RUNS = Sign("*", Tone.TEST, "runs, isolated")
 JOBS = {

@@ -7,10 +7,10 @@
     N_("leave; the engine goes on")                 only marked, in a table made at import;
                                                     `_(key.says)` looks it up when drawn
 
-`_key(...)`, `Sign(...)`, `Column(...)` and the label of `paragraph(...)` need no mark: they are
-collected, and looked up where they are drawn. Whole sentences are marked, never parts that are put
-together: other languages have another order. Machine states (READY, LATE), commands, file names and
-log keys are the same in every language and are not marked.
+`_key(...)`, `Sign(...)`, `Column(...)`, `Order(...)` and the label of `paragraph(...)` need no
+mark: they are collected, and looked up where they are drawn. Whole sentences are marked, never
+parts that are put together: other languages have another order. Machine states (READY, LATE),
+commands, file names and log keys are the same in every language and are not marked.
 
 English is the source. `make words` collects what is marked into `locale/bootpoint.pot` and merges
 it into each `locale/*/LC_MESSAGES/bootpoint.po`. Those files are read as they are, so there is

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from engine.api.views import AlertView
 from tui.format import age
+from tui.heard import heard
 from tui.lists import Kind, Order, arrange, natural
 from tui.look import Look
 from tui.rows import Column, Line, Span, paragraph, table, text
 from tui.screens import frame
 from tui.state import Fleet, raised_alerts
 from tui.tones import SEVERITIES, UNKNOWN, Tone
-from tui.words import _
+from tui.words import N_, _
 
 COLUMNS = (
     Column("SINCE", 6, right=True),
@@ -29,7 +30,8 @@ def _grave(one: AlertView) -> int:
 
 
 LIST: Kind[AlertView] = Kind(
-    "alert",
+    N_("alert"),
+    N_("alerts"),
     text=lambda one: f"{one.id} {one.machine} {one.title}",
     orders=(
         Order("told", "as they were raised", "the last raised first"),
@@ -49,16 +51,18 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
     chosen = alerts.get(look.chosen) or next(iter(alerts.values()), None)
     raised = len(raised_alerts(fleet))
     return frame.Content(
-        title="alerts",
-        head=[text(f" ALERTS RAISED: {raised}", Tone.STRONG), *listed.head()],
+        title=_("alerts"),
+        head=[text(" " + _("ALERTS RAISED: {count}", count=raised), Tone.STRONG), *listed.head()],
         columns=grid.head(),
         ids=list(alerts),
         row=lambda name: (grid.row(*_row(fleet, look, alerts[name])),),
         empty=listed.empty(
             look,
-            "Nothing is wrong that an alert tells of.",
-            "Who is told of one stands in engine.toml, [alerts]. To try every way: bootpoint alert "
-            "--test",
+            _("Nothing is wrong that an alert tells of."),
+            _(
+                "Who is told of one stands in engine.toml, [alerts]. To try every way: {command}",
+                command="bootpoint alert --test",
+            ),
         ),
         orders=listed.order_ids,
         tail=_about(look, chosen) if chosen else (),
@@ -76,17 +80,19 @@ def _row(fleet: Fleet, look: Look, one: AlertView) -> tuple[Span, Sequence[str |
     mark: Span = (" ", Tone.PLAIN) if over else (sign.mark, sign.tone)
     if fleet.link.is_lost:
         mark = ("?", Tone.WARN)
-    title = f"over: {one.title}" if over else one.title
+    title = heard(one.title)
+    if over:
+        title = _("over: {alert}", alert=title)
     return mark, (age(look.age(one.raised_at)), one.machine, title, one.acked_by or "-")
 
 
 def _about(look: Look, one: AlertView) -> list[Line]:
     width = look.usable
-    told = paragraph("Happened", one.text, width)
-    told += paragraph("What now", one.remedy, width)
+    told = paragraph("Happened", heard(one.text), width)
+    told += paragraph("What now", heard(one.remedy), width)
     if one.acked_by:
         told += paragraph("Looks after", f"{one.acked_by} {one.note}".rstrip(), width)
     elif one.cleared_at is None:
         told += paragraph("Looks after", _("nobody yet: m if you do, with a note"), width)
         told += paragraph("As a command", f"bootpoint alert ack {one.id}", width)
-    return told + paragraph("Told", ", ".join(one.told) or "nobody yet", width)
+    return told + paragraph("Told", ", ".join(one.told) or _("nobody yet"), width)

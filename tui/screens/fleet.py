@@ -9,13 +9,15 @@ from rich.cells import cell_len
 from engine.api import climbing
 from engine.api.views import FleetView, JobView, JournalView, SetView
 from engine.api.waiting import short
-from tui.format import age, bar, count, duration, goal, pad, percent, rate, retry_time, size
+from tui.format import age, bar, duration, goal, pad, percent, rate, retry_time, size
+from tui.heard import heard
 from tui.lists import Listed
 from tui.look import Look
 from tui.rows import BLANK, Column, Line, Span, cells, clip, paragraph, prose, spread, table, text
 from tui.screens import frame
 from tui.state import Fleet, counts, live_jobs, matching, unprotected
 from tui.tones import SEVERITIES, Tone, state_sign
+from tui.words import N_, _, ngettext
 
 
 def columns(width: int, longest: int) -> list[Column]:
@@ -42,16 +44,26 @@ def columns(width: int, longest: int) -> list[Column]:
 
 MORE_JOBS = 40
 """From this height on more than two jobs are shown."""
+WORK = {
+    "sync": N_("boot point"),
+    "apply": N_("apply"),
+    "retire": N_("retire"),
+    "arm": N_("arm"),
+    "start": N_("start"),
+    "stop": N_("stop"),
+    "convert": N_("convert"),
+}
+"""What a job does, by its kind."""
 
 
 def content(fleet: Fleet, look: Look) -> frame.Content:
     """Return what stands on the fleet screen."""
     if not fleet.link.ever:
         return frame.Content(
-            head=[text(" NO ENGINE YET", Tone.STRONG)], empty=_waiting(fleet, look)
+            head=[text(" " + _("NO ENGINE YET"), Tone.STRONG)], empty=_waiting(fleet, look)
         )
     if not fleet.machines:
-        head = [text(" NOTHING IS PROTECTED YET", Tone.STRONG)]
+        head = [text(" " + _("NOTHING IS PROTECTED YET"), Tone.STRONG)]
         tail = [*_jobs(fleet, look), *_journal(fleet, look, 4)]
         return frame.Content(head=head, empty=_first_steps(fleet, look), tail=tail)
     listed = matching(fleet, look)
@@ -65,7 +77,7 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         columns=grid.head(),
         ids=list(machines),
         row=lambda name: (grid.row(*_row(fleet, look, machines[name])),),
-        empty=listed.empty(look, "No machine."),
+        empty=listed.empty(look, _("No machine.")),
         tail=_tail(fleet, look, chosen),
         orders=listed.order_ids,
     )
@@ -84,19 +96,28 @@ def _answer(fleet: Fleet, look: Look, listed: Listed[FleetView]) -> list[Line]:
     told = "  ".join(f"{code} {many}" for code, many in states.items() if code not in quiet)
     running = sum(job.status == "running" for job in fleet.jobs.values())
     waiting = sum(job.status == "queued" for job in fleet.jobs.values())
-    asked = "CAN START" if fleet.link.is_lost else "CAN START NOW"
-    left = text(f" {asked}: {can} of {len(fleet.machines)}", Tone.STRONG)
+    if fleet.link.is_lost:
+        can_start = _("CAN START: {can} of {all}", can=can, all=len(fleet.machines))
+    else:
+        can_start = _("CAN START NOW: {can} of {all}", can=can, all=len(fleet.machines))
+    left = text(f" {can_start}", Tone.STRONG)
     room = look.usable - cells(left) - 2
-    works = (_work(running, waiting), count(running + waiting, "job"), "")
+    every = ngettext("{count} job", "{count} jobs", running + waiting)
+    works = (_work(running, waiting), every, "")
     right = next((full for work in works if cell_len(full := f"{told}   {work}") <= room), told)
     answer = [spread(left, text(right.strip()), look.usable)]
-    return answer + listed.head("worst only" if look.worst else "")
+    return answer + listed.head(_("worst only") if look.worst else "")
 
 
 def _work(running: int, waiting: int) -> str:
-    runs = {0: "no job runs", 1: "1 job runs"}.get(running, f"{running} jobs run")
-    waits = {0: "", 1: ", 1 waits"}.get(waiting, f", {waiting} wait")
-    return runs + waits
+    if not waiting:
+        return ngettext("{count} job runs", "{count} jobs run", running)
+    return ngettext(
+        "{count} job runs, {waiting} waiting",
+        "{count} jobs run, {waiting} waiting",
+        running,
+        waiting=waiting,
+    )
 
 
 def _row(fleet: Fleet, look: Look, one: FleetView) -> tuple[Span, Sequence[str | Span]]:
@@ -105,7 +126,7 @@ def _row(fleet: Fleet, look: Look, one: FleetView) -> tuple[Span, Sequence[str |
     return (mark, sign.tone), (
         one.id,
         (one.state, sign.tone),
-        look.when(one.data_as_of) if one.data_as_of else "no data yet",
+        look.when(one.data_as_of) if one.data_as_of else _("no data yet"),
         age(look.age(one.data_as_of)),
         goal(one.rpo_s),
         next_words(one, look),
@@ -124,24 +145,31 @@ def next_words(one: FleetView, look: Look) -> str:
             return f"{min(99, int(coming.done * 100))}%  {duration(coming.eta_s)}"
         case "retry":
             at = coming.at or retry_time(coming.text)
-            return f"retry {look.when(at)}" if at else "tries again"
+            return _("retry {when}", when=look.when(at)) if at else _("tries again")
         case "none":
-            return "on arrival"
+            return _("on arrival")
         case "held":
-            end = f"till {look.when(coming.at)} " if coming.at else ""
-            return f"{end}by {coming.text}" if coming.text else end or "paused"
+            return _held(coming.text, look.when(coming.at) if coming.at else "")
         case "blackout" if coming.at is not None:
-            return f"blackout till {look.when(coming.at)}"
+            return _("blackout till {when}", when=look.when(coming.at))
         case "scheduled" if coming.at is not None:
-            return f"at {look.when(coming.at)}"
+            return _("at {when}", when=look.when(coming.at))
         case "queued":
-            return "waits its turn"
+            return _("waits its turn")
         case kind:
-            return _held_up(one) or coming.text or kind
+            return heard(_held_up(one) or coming.text) or kind
 
 
 def _held_up(one: FleetView) -> str:
     return short(one.wait) if one.wait is not None and one.next.kind == "due" else ""
+
+
+def _held(who: str, end: str) -> str:
+    if who and end:
+        return _("till {end} by {who}", end=end, who=who)
+    if who:
+        return _("by {who}", who=who)
+    return _("till {end}", end=end) if end else _("paused")
 
 
 def _tail(fleet: Fleet, look: Look, chosen: FleetView | None) -> list[Line]:
@@ -158,17 +186,21 @@ def _about(look: Look, one: FleetView | None) -> list[Line]:
     if one is None or not (one.alarm or look.height >= 34):
         return []
     sign = state_sign(one.state)
-    now = "yes" if one.can_start else "NO"
-    data = f", data as of {look.when(one.data_as_of)}" if one.data_as_of else ""
-    spoken = f" {one.id}  {sign.mark} {one.state}   can start now: {now}{data}"
+    if not one.can_start:
+        now = _("can start now: NO")
+    elif one.data_as_of:
+        now = _("can start now: yes, data as of {when}", when=look.when(one.data_as_of))
+    else:
+        now = _("can start now: yes")
+    spoken = f" {one.id}  {sign.mark} {one.state}   {now}"
     told = [text(spoken, Tone.STRONG)] if look.height >= 34 else []
     width = look.usable
     most = 1 if look.height < 20 else 2 if look.height < 34 else 6
     if look.height >= 34:
         ladder = climbing.line(one.ladder, look.now, look.zone)
         told += clip(paragraph("Ladder", ladder, width), 2, width)
-    alarm = paragraph("Happened", one.alarm, width) if one.alarm else []
-    return told + clip(alarm + paragraph("What now", one.remedy, width), most, width)
+    alarm = paragraph("Happened", heard(one.alarm), width) if one.alarm else []
+    return told + clip(alarm + paragraph("What now", heard(one.remedy), width), most, width)
 
 
 def _jobs(fleet: Fleet, look: Look) -> list[Line]:
@@ -180,19 +212,21 @@ def _jobs(fleet: Fleet, look: Look) -> list[Line]:
     for job in live[:most]:
         told += job_lines(job, look)
     if len(live) > most and look.height >= 20:
-        told.append(text(f"   {count(len(live) - most, 'more job')}, press 2"))
+        more = ngettext("{count} more job, press 2", "{count} more jobs, press 2", len(live) - most)
+        told.append(text(f"   {more}"))
     return told
 
 
 def job_lines(job: JobView, look: Look) -> list[Line]:
     """Return a live job with its bar: one line on wide screens, else two."""
-    what = f"{job_words(job)}" + (f"  {job.step}" if job.step else "")
+    what = f"{job_words(job)}" + (f"  {heard(job.step)}" if job.step else "")
     if job.status == "queued":
-        why = f"  ({job.reason})" if job.reason else ""
-        return [text(f" . {job.machine}  {job_words(job)}: waits for its turn{why}")]
+        waits = _("{job}: waits for its turn", job=job_words(job))
+        why = f"  ({heard(job.reason)})" if job.reason else ""
+        return [text(f" . {job.machine}  {waits}{why}")]
     share = percent(job.done, job.total)
     figures = amount(job)
-    pace = f"{rate(job.rate)}  {duration(job.eta_s)} left"
+    pace = _("{rate}  {time} left", rate=rate(job.rate), time=duration(job.eta_s))
     name: Line = ((" > ", Tone.NOTE), (job.machine, Tone.STRONG), (f"  {what}", Tone.PLAIN))
     if look.usable >= 110:
         drawn = bar(job.done, job.total, 30, look.glyphs) if job.total else ""
@@ -211,34 +245,26 @@ def amount(job: JobView) -> str:
     if not job.total:
         return done
     same = done.split()[-1] == total.split()[-1]
-    return f"{done.split()[0] if same else done} of {total}"
+    return _("{done} of {total}", done=done.split()[0] if same else done, total=total)
 
 
 def job_words(job: JobView) -> str:
     """Return what a job does, in words."""
-    does = {
-        "sync": "boot point",
-        "apply": "apply",
-        "retire": "retire",
-        "arm": "arm",
-        "start": "start",
-        "stop": "stop",
-    }
-    return f"{does.get(job.kind, job.kind)} {job.point}".rstrip()
+    return f"{_(WORK.get(job.kind, job.kind))} {job.point}".rstrip()
 
 
 def journal_lines(entries: Sequence[JournalView], look: Look) -> list[Line]:
     """Return journal entries, one a line: when, how grave, about whom, what."""
-    times = max((len(look.when(entry.at)) for entry in entries), default=0)
-    names = min(16, max((cell_len(entry.machine or "engine") for entry in entries), default=0))
+    times = max((cell_len(look.when(entry.at)) for entry in entries), default=0)
+    names = min(16, max((cell_len(entry.machine or _("engine")) for entry in entries), default=0))
     told: list[Line] = []
     for entry in entries:
         sign = SEVERITIES.get(entry.severity, SEVERITIES["info"])
         line: Line = (
             (f" {pad(look.when(entry.at), times)} ", Tone.PLAIN),
             (f"{sign.mark} ", sign.tone),
-            (f"{pad(entry.machine or 'engine', names)}  ", Tone.PLAIN),
-            (entry.text, Tone.PLAIN),
+            (f"{pad(entry.machine or _('engine'), names)}  ", Tone.PLAIN),
+            (heard(entry.text), Tone.PLAIN),
         )
         told.append(line)
     return told
@@ -254,26 +280,30 @@ def _first_steps(fleet: Fleet, look: Look) -> list[Line]:
     width = look.usable
     free = unprotected(fleet)
     ready = [one for one in fleet.targets.values() if not one.state or one.state == "ok"]
-    up = f"up {age(fleet.hello.up_s)}" if fleet.hello else ""
+    up = _("up {time}", time=age(fleet.hello.up_s)) if fleet.hello else ""
     steps = [
-        _step(bool(fleet.hello and not fleet.link.is_lost), "1. Engine runs", up),
+        _step(bool(fleet.hello and not fleet.link.is_lost), _("1. Engine runs"), up),
         _step(
             bool(fleet.targets),
-            "2. Target",
+            _("2. Target"),
             ", ".join(
                 f"{one.id}: {one.kind} {one.accelerator} {one.state}".replace("  ", " ")
                 for one in (ready or list(fleet.targets.values()))
             )
-            or "none is configured",
+            or _("none is configured"),
         ),
-        _step(bool(free), "3. Images", f"{count(len(free), 'image set')} found"),
+        _step(
+            bool(free),
+            _("3. Images"),
+            ngettext("{count} image set found", "{count} image sets found", len(free)),
+        ),
     ]
     found = [text(f"        {one.machine}  {_much(one)}  {one.root}") for one in free[:6]]
     if free:
-        then = "Next: press n to protect one of them."
+        then = _("Next: press n to protect one of them.")
         example = f"bootpoint standby add {free[0].machine} --images {free[0].root}"
     else:
-        then = (
+        then = _(
             "No image files were found yet. Replicate them into a watched folder; what is found "
             "appears here by itself. Press 5 for files that cannot be used, with the reason."
         )
@@ -285,31 +315,40 @@ def _first_steps(fleet: Fleet, look: Look) -> list[Line]:
         BLANK,
         *prose(then, width, Tone.STRONG, 3),
         BLANK,
-        text("   As a command:"),
+        text("   " + _("As a command:")),
         text(f"     {example}"),
     ]
 
 
 def _much(one: SetView) -> str:
-    return f"{count(len(one.points), 'point')}, {size(one.size)}"
+    return points_and_size(len(one.points), one.size)
+
+
+def points_and_size(points: int, whole: int | None) -> str:
+    """Return how much an image set holds: `3 points, 12 GiB`."""
+    return ngettext("{count} point, {size}", "{count} points, {size}", points, size=size(whole))
 
 
 def _step(done: bool, what: str, words: str) -> Line:
-    return ((f"   [{'x' if done else ' '}] {what:<16}", Tone.STRONG), (words, Tone.PLAIN))
+    return ((f"   [{'x' if done else ' '}] {pad(what, 16)}", Tone.STRONG), (words, Tone.PLAIN))
 
 
 def _waiting(fleet: Fleet, look: Look) -> list[Line]:
     if fleet.link.since is None:
-        return [BLANK, text(f" Connecting to {look.socket} .."), BLANK]
-    wait = frame.wait_words(fleet, look)
+        return [BLANK, text(" " + _("Connecting to {socket} ..", socket=look.socket)), BLANK]
+    tries = _(
+        "Next try in {wait} (try {number}); Ctrl+R tries now.",
+        wait=frame.wait_words(fleet, look),
+        number=fleet.link.tries + 1,
+    )
     return [
         BLANK,
-        *prose(f"No engine answers: {fleet.link.why}", look.usable, Tone.WARN),
-        text(f" Next try in {wait} (try {fleet.link.tries + 1}); Ctrl+R tries now."),
+        *prose(_("No engine answers: {why}", why=heard(fleet.link.why)), look.usable, Tone.WARN),
+        text(" " + tries),
         BLANK,
-        text(" Start one:"),
-        text("   systemctl start bootpoint        on an installed appliance"),
-        text("   bootpoint engine                 by hand, in another terminal"),
+        text(" " + _("Start one:")),
+        text("   systemctl start bootpoint        " + _("on an installed appliance")),
+        text("   bootpoint engine                 " + _("by hand, in another terminal")),
         BLANK,
-        *prose("This screen goes on by itself as soon as the engine answers.", look.usable),
+        *prose(_("This screen goes on by itself as soon as the engine answers."), look.usable),
     ]

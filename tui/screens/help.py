@@ -9,14 +9,15 @@ from tui.rows import BLANK, Line, prose, text
 from tui.screens import frame
 from tui.state import Fleet
 from tui.tones import STATES, Tone
+from tui.words import N_, _
 
-SAFE = (
+SAFE = N_(
     "No key on this console changes a machine without a second screen that says what will "
     "happen. Leaving is always safe: the engine does the work, the console looks and asks."
 )
 MOVES = (
-    ("1 to 7", "fleet, jobs, journal, targets, image sets, settings, alerts"),
-    ("arrows", "or k and j: one row; PgUp PgDn: one screen; Home End: first, last"),
+    (N_("1 to 7"), N_("fleet, jobs, journal, targets, image sets, settings, alerts")),
+    (N_("arrows"), N_("or k and j: one row; PgUp PgDn: one screen; Home End: first, last")),
 )
 FOLDED = frozenset(
     {"up", "down", "page_up", "page_down", "first", "last"}
@@ -24,29 +25,35 @@ FOLDED = frozenset(
 )
 """Keys that have no line of their own in the help."""
 PLACES = {
-    "fleet": "All machines, those that need somebody on top. The first line answers: how many can "
-    "start now? DATA AS OF and AGE say which data you would get.",
-    "machine": "One machine and its boot points, the newest on top. A row marked + can start.",
-    "point": "One boot point: a moment of the machine that can be started.",
-    "guest": "What was found in the disks of a boot point.",
-    "ledger": "What conversion changed in a boot point, before (-) and after (+).",
-    "dry run": "What converting a boot point would change. Nothing was changed for it.",
-    "run": "A VM that was started, isolated from the network, and its serial line.",
-    "jobs": "The work of the engine. A bar grows with bytes; LEFT is an estimate.",
-    "journal": "What has happened, the newest on top; the chosen entry in full below.",
-    "targets": "Where standby VMs run, and where their disks lie.",
-    "sets": "Image files found in watched folders, put together to chains; below them files that "
-    "cannot be used, with the reason.",
-    "set": "One image set and its recovery points.",
-    "settings": "What is set, to read.",
-    "review": "The boot points that can start, newest data on top. YOU LOSE is the age of the "
-    "data; NEWER counts increments that arrived after it; GUARD warns of data that looks "
-    "encrypted. Enter shows what will happen with the one under the cursor; nothing starts before "
-    "you type the machine's name.",
-    "alerts": "What is wrong. m says that you look after it, so that nobody is reminded.",
-    "plan": "What will happen, before it happens. Nothing has changed yet.",
-    "new": "Image sets that no standby follows yet.",
-    "form": "A new standby: what to protect, when, and how many boot points to keep.",
+    "fleet": N_(
+        "All machines, those that need somebody on top. The first line answers: how many can "
+        "start now? DATA AS OF and AGE say which data you would get."
+    ),
+    "machine": N_("One machine and its boot points, the newest on top. A row marked + can start."),
+    "point": N_("One boot point: a moment of the machine that can be started."),
+    "guest": N_("What was found in the disks of a boot point."),
+    "ledger": N_("What conversion changed in a boot point, before (-) and after (+)."),
+    "dry run": N_("What converting a boot point would change. Nothing was changed for it."),
+    "run": N_("A VM that was started, isolated from the network, and its serial line."),
+    "jobs": N_("The work of the engine. A bar grows with bytes; LEFT is an estimate."),
+    "journal": N_("What has happened, the newest on top; the chosen entry in full below."),
+    "targets": N_("Where standby VMs run, and where their disks lie."),
+    "sets": N_(
+        "Image files found in watched folders, put together to chains; below them files that "
+        "cannot be used, with the reason."
+    ),
+    "set": N_("One image set and its recovery points."),
+    "settings": N_("What is set, to read."),
+    "review": N_(
+        "The boot points that can start, newest data on top. YOU LOSE is the age of the "
+        "data; NEWER counts increments that arrived after it; GUARD warns of data that looks "
+        "encrypted. Enter shows what will happen with the one under the cursor; nothing starts "
+        "before you type the machine's name."
+    ),
+    "alerts": N_("What is wrong. m says that you look after it, so that nobody is reminded."),
+    "plan": N_("What will happen, before it happens. Nothing has changed yet."),
+    "new": N_("Image sets that no standby follows yet."),
+    "form": N_("A new standby: what to protect, when, and how many boot points to keep."),
 }
 
 
@@ -54,25 +61,31 @@ def content(_fleet: Fleet, look: Look) -> frame.Content:
     """Return the help of the screen named by `look.arg`."""
     width = look.usable
     place = look.arg or "fleet"
-    told = [*prose(PLACES.get(place, ""), width), BLANK, text(" KEYS HERE", Tone.HEAD)]
+    told = [*prose(_(PLACES.get(place, "")), width), BLANK, text(" " + _("KEYS HERE"), Tone.HEAD)]
     here = [key for key in keys.TABLE if place in key.places and key.id not in FOLDED]
     told += [_key(key) for key in sorted(here, key=lambda key: (not key.changes, key.rank or 99))]
-    told += [_row(sign, says) for sign, says in MOVES]
-    told += [BLANK, text(" STATES", Tone.HEAD)]
+    told += [_row(_(sign), _(says)) for sign, says in MOVES]
+    told += [BLANK, text(" " + _("STATES"), Tone.HEAD)]
     told += [
-        ((f"   {sign.mark} {code:<6} ", sign.tone), (sign.words, Tone.PLAIN))
+        ((f"   {sign.mark} {code:<6} ", sign.tone), (_(sign.words), Tone.PLAIN))
         for code, sign in STATES.items()
     ]
-    told += [BLANK, text(" LAST 12   the newest boot points, the newest on the right", Tone.HEAD)]
-    told += [text("   . ready   o late   X failed   > being made")]
     told += [
         BLANK,
-        text(" FILTER", Tone.HEAD),
-        text("   part of a name   state:late,fail   on:TARGET   more words: all must fit"),
-        text("   o takes the next order, - turns it round; : takes one by name, as in :order age"),
+        text(" " + _("LAST 12   the newest boot points, the newest on the right"), Tone.HEAD),
     ]
-    told += [BLANK, *prose(SAFE, width, Tone.STRONG)]
-    return frame.pages(told, title=f"help: {place}")
+    told += [text("   " + _(". ready   o late   X failed   > being made"))]
+    told += [
+        BLANK,
+        text(" " + _("FILTER"), Tone.HEAD),
+        text("   " + _("part of a name   state:late,fail   on:TARGET   more words: all must fit")),
+        text(
+            "   "
+            + _("o takes the next order, - turns it round; : takes one by name, as in :order age")
+        ),
+    ]
+    told += [BLANK, *prose(_(SAFE), width, Tone.STRONG)]
+    return frame.pages(told, title=_("help: {place}", place=place))
 
 
 def lines(fleet: Fleet, look: Look) -> list[Line]:
@@ -82,7 +95,7 @@ def lines(fleet: Fleet, look: Look) -> list[Line]:
 
 def _key(key: keys.Key) -> Line:
     role = f"  ({key.role})" if key.role else ""
-    return _row(key.sign, f"{key.says}{role}")
+    return _row(key.sign, f"{_(key.says)}{role}")
 
 
 def _row(sign: str, says: str) -> Line:
@@ -96,10 +109,12 @@ def menu_content(_fleet: Fleet, look: Look) -> frame.Content:
 
     def row(name: str) -> tuple[Line]:
         sign, words, says = by_id[name]
-        return (((f"   {pad(sign, 6)}", Tone.STRONG), (f"{pad(words, 14)} {says}", Tone.PLAIN)),)
+        return (
+            ((f"   {pad(sign, 6)}", Tone.STRONG), (f"{pad(_(words), 14)} {_(says)}", Tone.PLAIN)),
+        )
 
-    head = [text(" What can be done here; Enter does it, Esc leaves", Tone.STRONG)]
-    return frame.Content(title="actions", head=head, ids=list(by_id), row=row)
+    head = [text(" " + _("What can be done here; Enter does it, Esc leaves"), Tone.STRONG)]
+    return frame.Content(title=_("actions"), head=head, ids=list(by_id), row=row)
 
 
 def menu_lines(fleet: Fleet, look: Look) -> list[Line]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from engine.api.views import JobView
 from engine.api.waiting import sentence
 from engine.api.words import limited
-from tui.format import bar, count, duration, percent, rate, size
+from tui.format import bar, duration, percent, rate, size
+from tui.heard import heard
 from tui.lists import Kind, Order, arrange, natural
 from tui.look import Look
 from tui.rows import Column, Line, paragraph, spread, table, text
@@ -15,6 +16,7 @@ from tui.screens import frame
 from tui.screens.fleet import amount, job_words
 from tui.state import LIVE_JOBS, Fleet, all_jobs
 from tui.tones import JOBS, UNKNOWN, Tone
+from tui.words import N_, _, ngettext
 
 MOST_WAITING, TALL = 4, 30
 """Machines told that wait, on a screen of this height or more."""
@@ -29,7 +31,8 @@ COLUMNS = (
 )
 
 LIST: Kind[JobView] = Kind(
-    "job",
+    N_("job"),
+    N_("jobs"),
     text=lambda job: f"{job.id} {job.machine} {job.kind} {job.status} {job.point}",
     orders=(
         Order("live", "live first, then the newest", "the oldest first, live ones last"),
@@ -69,7 +72,7 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
 
     chosen = jobs.get(look.chosen) or next(iter(jobs.values()), None)
     return frame.Content(
-        title="jobs",
+        title=_("jobs"),
         head=[*_head(fleet, look), *listed.head()],
         columns=grid.head(),
         ids=list(jobs),
@@ -77,13 +80,15 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         tall=2,
         empty=listed.empty(
             look,
-            "No work now, and none has ended.",
-            "Each increment that arrives makes a boot point by itself; in the fleet (1) the key b "
-            "makes one now.",
+            _("No work now, and none has ended."),
+            _(
+                "Each increment that arrives makes a boot point by itself; in the fleet (1) the "
+                "key b makes one now."
+            ),
         ),
         tail=[
             *_waiting(fleet, look),
-            *(paragraph("Why", chosen.reason, look.usable)[:6] if chosen else []),
+            *(paragraph("Why", heard(chosen.reason), look.usable)[:6] if chosen else []),
         ],
         orders=listed.order_ids,
     )
@@ -99,8 +104,14 @@ def _head(fleet: Fleet, look: Look) -> list[Line]:
     waiting = sum(job.status == "queued" for job in fleet.jobs.values())
     waiting += sum(one.wait is not None for one in fleet.machines.values())
     pace = sum(job.rate or 0 for job in running)
-    left = f" {count(len(running), 'job')} in work, {waiting} waiting"
-    return [spread(text(left), text(f"{rate(pace)} now" if running else ""), look.usable)]
+    left = ngettext(
+        "{count} job in work, {waiting} waiting",
+        "{count} jobs in work, {waiting} waiting",
+        len(running),
+        waiting=waiting,
+    )
+    now = _("{rate} now", rate=rate(pace)) if running else ""
+    return [spread(text(" " + left), text(now), look.usable)]
 
 
 def _waiting(fleet: Fleet, look: Look) -> list[Line]:
@@ -110,16 +121,20 @@ def _waiting(fleet: Fleet, look: Look) -> list[Line]:
     told: list[Line] = []
     for one in held[:most]:
         if one.wait is not None:
-            told += paragraph(one.id, sentence(one.wait, look.now, look.zone), look.usable)[:2]
+            why = heard(sentence(one.wait, look.now, look.zone))
+            told += paragraph(one.id, why, look.usable, named=True)[:2]
     if len(held) > most:
-        told.append(text(f" {count(len(held) - most, 'more machine')} waiting"))
-    return [text(f" WAITING {len(held)}", Tone.STRONG), *told] if held else []
+        more = ngettext(
+            "{count} more machine waiting", "{count} more machines waiting", len(held) - most
+        )
+        told.append(text(f" {more}"))
+    return [text(" " + _("WAITING {count}", count=len(held)), Tone.STRONG), *told] if held else []
 
 
 def _done(job: JobView) -> str:
     if job.status == "running":
-        return percent(job.done, job.total) or "runs"
-    return {"queued": "waits"}.get(job.status, job.status)
+        return percent(job.done, job.total) or _("runs")
+    return _(JOBS.get(job.status, UNKNOWN).words)
 
 
 def _left(job: JobView) -> str:
@@ -132,14 +147,15 @@ def _left(job: JobView) -> str:
 
 def _second(job: JobView, look: Look) -> Line:
     if job.status == "queued":
-        return text(f"          waits for its turn   {job.reason}")
+        waits = _("waits for its turn")
+        return text(f"          {waits}   {heard(job.reason)}")
     if job.status == "running":
-        step = f"   {job.step}" if job.step else ""
+        step = f"   {heard(job.step)}" if job.step else ""
         if held := limited(job.limit, job.limit_until, look.now, look.zone):
-            step += f"   {held}"
+            step += f"   {heard(held)}"
         if not job.total:
             return text(f"          {size(job.done) if job.done else ''}{step}")
         drawn = bar(job.done, job.total, 30 if look.usable >= 79 else 16, look.glyphs)
         return text(f"          {drawn}  {amount(job)}{step}")
-    ended = f"ended {look.when(job.ended_at)}"
-    return text(f"          {ended}   {job.reason}")
+    ended = _("ended {when}", when=look.when(job.ended_at))
+    return text(f"          {ended}   {heard(job.reason)}")

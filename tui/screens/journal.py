@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from engine.api.views import JournalView
 from tui.format import moment
+from tui.heard import heard
 from tui.lists import Kind, Order, arrange, natural
 from tui.look import Look
 from tui.rows import Line, paragraph, spread, text
@@ -13,6 +14,7 @@ from tui.screens import frame
 from tui.screens.fleet import journal_lines
 from tui.state import Fleet
 from tui.tones import Tone
+from tui.words import N_, _
 
 ALSO = {"warning": "warning late", "error": "error fail"}
 """Words of `state:` that find an entry, by its severity."""
@@ -23,8 +25,8 @@ def _grave(entry: JournalView) -> int:
 
 
 LIST: Kind[JournalView] = Kind(
-    "entry",
-    many="entries",
+    N_("entry"),
+    N_("entries"),
     text=lambda one: f"{one.machine} {one.text} {one.key}",
     orders=(
         Order("newest", "the newest first", "the oldest first"),
@@ -43,12 +45,14 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
     chosen = shown.get(look.chosen) or next(iter(shown.values()), None)
     lined = dict(zip(shown, journal_lines(list(shown.values()), look), strict=True))
     return frame.Content(
-        title="journal",
+        title=_("journal"),
         head=listed.head() or [_head(fleet, look)],
         ids=list(shown),
         row=lambda name: (lined[name],),
         empty=listed.empty(
-            look, "Nothing has happened yet.", "Whatever the engine does is told here by itself."
+            look,
+            _("Nothing has happened yet."),
+            _("Whatever the engine does is told here by itself."),
         ),
         tail=_parts(chosen, look) if chosen else (),
         orders=listed.order_ids,
@@ -65,7 +69,7 @@ def _head(fleet: Fleet, look: Look) -> Line:
     bad = sum(entry.severity == "error" for entry in fleet.journal)
     warned = sum(entry.severity == "warning" for entry in fleet.journal)
     return spread(
-        text(f" The newest {total} entries, newest first"),
+        text(" " + _("The newest {total} entries, newest first", total=total)),
         text(f"X {bad}   ! {warned}"),
         look.usable,
     )
@@ -74,8 +78,14 @@ def _head(fleet: Fleet, look: Look) -> Line:
 def _parts(entry: JournalView, look: Look) -> Sequence[Line]:
     width = look.usable
     at = moment(entry.at, look.zone)
-    told = paragraph("Happened", entry.text, width, tone=Tone.STRONG)
-    told += paragraph("Not changed", entry.unchanged, width)
-    told += paragraph("What now", entry.remedy, width)
-    about = entry.machine or "the engine"
-    return [*told, *paragraph("When", f"{at}, about {about}  ({entry.key}, no. {entry.id})", width)]
+    told = paragraph("Happened", heard(entry.text), width, tone=Tone.STRONG)
+    told += paragraph("Not changed", heard(entry.unchanged), width)
+    told += paragraph("What now", heard(entry.remedy), width)
+    when = _(
+        "{when}, about {machine}  ({key}, no. {number})",
+        when=at,
+        machine=entry.machine or _("the engine"),
+        key=entry.key,
+        number=entry.id,
+    )
+    return [*told, *paragraph("When", when, width)]

@@ -8,15 +8,16 @@ from engine.api import climbing
 from engine.api.views import FleetView, JobView, MachineView, PointView
 from engine.api.waiting import sentence
 from engine.api.words import NOTHING
-from tui.format import age, count, duration, goal, moment, percent, size
+from tui.format import age, duration, goal, moment, pad, percent, size
+from tui.heard import heard
 from tui.lists import Kind, Order, arrange
 from tui.look import Look
 from tui.rows import BLANK, Column, Line, Span, clip, paragraph, spread, table, text
 from tui.screens import frame
 from tui.screens.fleet import job_lines, journal_lines, next_words
 from tui.state import LIVE_JOBS, Fleet
-from tui.tones import NOT_BOOTABLE, RUNS, STAGES, UNKNOWN, Sign, Tone, state_sign
-from tui.words import _
+from tui.tones import NOT_BOOTABLE, RUNS, STAGE_NAMES, STAGES, UNKNOWN, Sign, Tone, state_sign
+from tui.words import N_, _, ngettext
 
 COLUMNS = (
     Column("POINT", 8),
@@ -39,14 +40,19 @@ RUNGS = (
 
 
 def kept_words(point: PointView) -> str:
-    """Return why a boot point stays, or why it goes."""
-    if point.pin:
-        return f'pin: "{point.pin}"'
-    return point.kept if point.keep else GOES + point.kept
+    """Return why a boot point stays, or that it goes and why."""
+    if point.pin or point.keep:
+        return _because(point)
+    return _("goes: {reason}", reason=_because(point))
+
+
+def _because(point: PointView) -> str:
+    return _('pin: "{note}"', note=point.pin) if point.pin else heard(point.kept)
 
 
 LIST: Kind[PointView] = Kind(
-    "boot point",
+    N_("boot point"),
+    N_("boot points"),
     text=lambda one: f"{one.id} {one.stage} {one.pin} {one.kept} {' '.join(one.images)}",
     orders=(
         Order("newest", "newest data first", "oldest data first"),
@@ -63,12 +69,11 @@ SHOWN = frozenset(
     {"retry", "waiting", "held", "queued", "due", "blackout", "scheduled", "counting"}
 )
 """What comes next, where it is more than the next arrival."""
-GOES = "goes: "
-NOT_CHANGED = (
+NOT_CHANGED = N_(
     "The disks as imaged are kept, earlier boot points can start, and the next increment is "
     "converted as usual."
 )
-WHAT_NOW = (
+WHAT_NOW = N_(
     "After a fix on this host, convert it again; a dry run tells before whether it would work."
 )
 
@@ -91,8 +96,16 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         first=next((point.id for point in listed.rows if point.stage == "ready"), ""),
         row=lambda point: (grid.row(*_row(fleet, look, detail, by_id[point])),),
         empty=[
-            *listed.empty(look, "No boot point yet.", "The first one is made from the full image."),
-            *[text(f" It waits: {why}") for why in detail.waiting if not detail.points],
+            *listed.empty(
+                look,
+                _("No boot point yet."),
+                _("The first one is made from the full image."),
+            ),
+            *[
+                text(" " + _("It waits: {why}", why=heard(why)))
+                for why in detail.waiting
+                if not detail.points
+            ],
         ],
         tail=_tail(fleet, look, detail),
     )
@@ -105,11 +118,14 @@ def lines(fleet: Fleet, look: Look) -> list[Line]:
 
 def _not_there(fleet: Fleet, name: str) -> list[Line]:
     if name in fleet.machines:
-        return [BLANK, text(" Asking the engine about this machine ..")]
+        return [BLANK, text(" " + _("Asking the engine about this machine .."))]
     return [
         BLANK,
-        text(f" {name} is no longer protected: the standby was removed.", Tone.WARN),
-        text(" The journal tells when, and by whom."),
+        text(
+            " " + _("{machine} is no longer protected: the standby was removed.", machine=name),
+            Tone.WARN,
+        ),
+        text(" " + _("The journal tells when, and by whom.")),
     ]
 
 
@@ -124,67 +140,78 @@ def answer(fleet: Fleet, look: Look, detail: MachineView) -> Line:
     """Return the line that answers: can it start now, with data from when?"""
     one = fleet.machines.get(detail.id, detail.fleet)
     sign = state_sign(one.state)
-    asked = "CAN START" if fleet.link.is_lost else "CAN START NOW"
-    if one.can_start:
-        data = f"yes, data as of {look.when(one.data_as_of)} ({age(look.age(one.data_as_of))})"
-    else:
-        data = "NO"
-    goals = f"   goal {goal(one.rpo_s)}" if one.rpo_s else ""
+    goals = "   " + _("goal {time}", time=goal(one.rpo_s)) if one.rpo_s else ""
     return (
         (f" {sign.mark} {one.state}", sign.tone),
-        (f"  {asked}: {data}{goals}", Tone.STRONG),
+        (f"  {_can_start(fleet, look, one)}{goals}", Tone.STRONG),
     )
+
+
+def _can_start(fleet: Fleet, look: Look, one: FleetView) -> str:
+    when, old = look.when(one.data_as_of), age(look.age(one.data_as_of))
+    if fleet.link.is_lost:
+        if not one.can_start:
+            return _("CAN START: NO")
+        return _("CAN START: yes, data as of {when} ({age})", when=when, age=old)
+    if not one.can_start:
+        return _("CAN START NOW: NO")
+    return _("CAN START NOW: yes, data as of {when} ({age})", when=when, age=old)
 
 
 def _head(fleet: Fleet, look: Look, detail: MachineView) -> list[Line]:
     one = fleet.machines.get(detail.id, detail.fleet)
     width = look.usable
-    run = f"RUNS {detail.run.point}" if detail.run else ""
-    power = run or "power off"
-    source = f" Source   {detail.source or 'machine not known yet'}   {detail.images}"
-    shape = f"{count(detail.cpus, 'cpu')}  {size(detail.memory)}  {detail.firmware}"
-    disks = ", ".join(size(disk.size) for disk in detail.disks) or "not known yet"
+    run = _("RUNS {point}", point=detail.run.point) if detail.run else ""
+    power = run or _("power off")
+    source = f"{detail.source or _('machine not known yet')}   {detail.images}"
+    cpus = ngettext("{count} cpu", "{count} cpus", detail.cpus)
+    shape = f"{cpus}  {size(detail.memory)}  {detail.firmware}"
+    on = _("on {target} / {store}", target=detail.target, store=detail.store)
+    disks = ", ".join(size(disk.size) for disk in detail.disks) or _("not known yet")
+    trigger = _("trigger {trigger}   keeps {keep}", trigger=detail.trigger, keep=detail.keep)
+    newest = _("newest image {when}", when=look.when(one.image_as_of))
     told = [
         answer(fleet, look, detail),
-        spread(text(source), text(f"newest image {look.when(one.image_as_of)}"), width),
+        spread(_fact(_("Source"), source), text(newest), width),
         spread(
-            text(f" Standby  on {detail.target} / {detail.store}   {shape}"),
+            _fact(_("Standby"), f"{on}   {shape}"),
             text(power, Tone.TEST if run else Tone.PLAIN),
             width,
         ),
-        spread(
-            text(f" Disks    {disks}"),
-            text(f"trigger {detail.trigger}   keeps {detail.keep}"),
-            width,
-        ),
+        spread(_fact(_("Disks"), disks), text(trigger), width),
     ]
     told += _ladder(one, look)
     next_text = next_words(one, look)
     if one.next.kind in SHOWN:
-        told.append(text(f" Next     {next_text}"))
+        told.append(_fact(_("Next"), next_text))
     if one.wait is not None:
-        told += paragraph("Waits", sentence(one.wait, look.now, look.zone), width)[:2]
+        told += paragraph("Waits", heard(sentence(one.wait, look.now, look.zone)), width)[:2]
     if detail.blackouts and one.next.kind != "held":
-        told.append(text(f" Blackout {', '.join(detail.blackouts)}"))
-    alarm = paragraph("Happened", one.alarm, width, tone=Tone.PLAIN)
+        told.append(_fact(_("Blackout"), ", ".join(detail.blackouts)))
+    alarm = paragraph("Happened", heard(one.alarm), width, tone=Tone.PLAIN)
     most = 2 if look.height < 30 else 5
-    return told + clip(alarm + paragraph("What now", one.remedy, width), most, width)
+    return told + clip(alarm + paragraph("What now", heard(one.remedy), width), most, width)
+
+
+def _fact(label: str, words: str, tone: Tone = Tone.PLAIN) -> Line:
+    """Return a line of the head: a label of eight cells and what it says."""
+    return text(f" {pad(label, 8)} {words}", tone)
 
 
 def _ladder(one: FleetView, look: Look) -> list[Line]:
     """Return how far the newest data has climbed; all rungs where there is room, else the worst."""
     if look.height < LADDER_FROM:
         lost = climbing.in_words(one.ladder, look.now)
-        return [] if lost == NOTHING else [text(f" Lost     {lost}", Tone.WARN)]
+        return [] if lost == NOTHING else [_fact(_("Lost"), heard(lost), Tone.WARN)]
     grid = table(RUNGS, look.usable)
     rhythm = climbing.rhythm(one.ladder, look.now, look.zone)
-    told = [text(f" Arrivals {rhythm}"), grid.head()]
+    told = [_fact(_("Arrivals"), heard(rhythm)), grid.head()]
     for rung, row in zip(
         one.ladder.rungs, climbing.rows(one.ladder, look.now, look.zone), strict=True
     ):
         worst = rung.rung == one.ladder.losing
         tone = Tone.WARN if worst else Tone.PLAIN
-        told.append(grid.row(("!" if worst else " ", tone), [(cell, tone) for cell in row]))
+        told.append(grid.row(("!" if worst else " ", tone), [(heard(cell), tone) for cell in row]))
     return told
 
 
@@ -193,19 +220,19 @@ def _row(
 ) -> tuple[Span, Sequence[str | Span]]:
     runs = detail.run is not None and detail.run.point == point.id
     sign = RUNS if runs else sign_of(point)
-    stage = "not bootable" if point.obstacle else point.stage
-    kept = point.reason or kept_words(point)
+    kept = heard(point.reason) or kept_words(point)
     working = _job_of(fleet, point)
     if working is not None:
         share = percent(working.done, working.total)
-        kept = f"in work, {share} {duration(working.eta_s)} left" if share else "in work"
+        left = duration(working.eta_s)
+        kept = _("in work, {share} {time} left", share=share, time=left) if share else _("in work")
     mark = "?" if fleet.link.is_lost else sign.mark
     return (mark, sign.tone), (
         point.id,
         moment(point.data_as_of, look.zone),
         age(look.age(point.data_as_of)),
         size(point.used or point.bytes),
-        ("runs" if runs else stage, sign.tone),
+        (_("runs") if runs else stage_name(point), sign.tone),
         kept,
         point.images[0].rpartition("/")[2] if point.images else "",
     )
@@ -232,13 +259,13 @@ def _tail(fleet: Fleet, look: Look, detail: MachineView) -> list[Line]:
 
 def point_content(fleet: Fleet, look: Look) -> frame.Content:
     """Return what stands on a boot point's screen."""
-    name, _, wanted = look.arg.partition("/")
+    name, wanted = look.arg.partition("/")[::2]
     detail = fleet.details.get(name)
     point = next((one for one in detail.points if one.id == wanted), None) if detail else None
     title = f"{name} > {wanted}"
     if detail is None or point is None:
-        gone = [BLANK, text(f" Boot point {wanted} is not there (any more).", Tone.WARN)]
-        return frame.Content(title=title, empty=gone)
+        gone = _("Boot point {point} is not there (any more).", point=wanted)
+        return frame.Content(title=title, empty=[BLANK, text(f" {gone}", Tone.WARN)])
     return frame.pages(_facts(look, detail, point), title=title, head=[_stands(point)])
 
 
@@ -247,35 +274,49 @@ def sign_of(point: PointView) -> Sign:
     return NOT_BOOTABLE if point.obstacle else STAGES.get(point.stage, UNKNOWN)
 
 
+def stage_name(point: PointView) -> str:
+    """Return a boot point's stage as a column names it."""
+    return _("not bootable") if point.obstacle else _(STAGE_NAMES.get(point.stage, point.stage))
+
+
 def _stands(point: PointView) -> Line:
     sign = sign_of(point)
-    stage = "NOT BOOTABLE" if point.obstacle else point.stage.upper()
-    return ((f" {sign.mark} {stage}", sign.tone), (f"  {sign.words}", Tone.STRONG))
+    stage = stage_name(point).upper()
+    return ((f" {sign.mark} {stage}", sign.tone), (f"  {_(sign.words)}", Tone.STRONG))
 
 
 def _facts(look: Look, detail: MachineView, point: PointView) -> list[Line]:
     width = look.usable
     passed = duration(look.age(point.data_as_of))
-    data = f"{moment(point.data_as_of, look.zone)}, {age(look.age(point.data_as_of))} ago"
-    told = paragraph("Data as of", data, width, tone=Tone.STRONG)
+    told = paragraph("Data as of", _data(look, point), width, tone=Tone.STRONG)
     if point.obstacle:
-        told += paragraph("Why", point.reason, width, tone=Tone.BAD)
-        told += paragraph("Not changed", NOT_CHANGED, width)
-        told += paragraph("What now", WHAT_NOW, width)
+        told += paragraph("Why", heard(point.reason), width, tone=Tone.BAD)
+        told += paragraph("Not changed", _(NOT_CHANGED), width)
+        told += paragraph("What now", _(WHAT_NOW), width)
     if point.stage == "ready":
-        told += paragraph("You lose", f"what was written in the last {passed}", width)
+        lost = _("what was written in the last {time}", time=passed)
+        told += paragraph("You lose", lost, width)
     images = ", ".join(name.rpartition("/")[2] for name in point.images) or point.recovery_point
-    told += paragraph("Made from", f"point {point.sequence} of the image set: {images}", width)
-    told += paragraph("Copied", f"{size(point.bytes)}, uses {size(point.used)} on disk", width)
-    ready = moment(point.ready_at, look.zone) if point.ready_at else "not yet"
+    made = _("point {number} of the image set: {files}", number=point.sequence, files=images)
+    told += paragraph("Made from", made, width)
+    copied = _("{size}, uses {used} on disk", size=size(point.bytes), used=size(point.used))
+    told += paragraph("Copied", copied, width)
+    ready = moment(point.ready_at, look.zone) if point.ready_at else _("not yet")
     told += paragraph("Ready since", ready, width)
     told += paragraph("Lies on", f"{detail.target} / {detail.store}", width)
-    told += paragraph("Kept" if point.keep else "Goes", kept_words(point).removeprefix(GOES), width)
+    if point.keep:
+        told += paragraph("Kept", _because(point), width)
+    else:
+        told += paragraph("Goes", _because(point), width)
     if not point.obstacle:
-        told += paragraph("Failed", point.reason, width, tone=Tone.BAD)
-    told += paragraph("Proven", "no test boot was made of it yet", width)
+        told += paragraph("Failed", heard(point.reason), width, tone=Tone.BAD)
+    told += paragraph("Proven", _("no test boot was made of it yet"), width)
     if detail.run is not None and detail.run.point == point.id:
-        since = f"since {look.when(detail.run.since)}, power {detail.run.power}"
+        since = _(
+            "since {when}, power {power}",
+            when=look.when(detail.run.since),
+            power=heard(detail.run.power),
+        )
         told += paragraph("Runs", since, width, tone=Tone.TEST)
     told.append(BLANK)
     for disk in detail.disks:
@@ -283,6 +324,11 @@ def _facts(look: Look, detail: MachineView, point: PointView) -> list[Line]:
             _("Disk {number}", number=disk.number), f"{size(disk.size)}  {disk.uuid}", width
         )
     return told
+
+
+def _data(look: Look, point: PointView) -> str:
+    when, old = moment(point.data_as_of, look.zone), age(look.age(point.data_as_of))
+    return _("{when}, {age} ago", when=when, age=old)
 
 
 def point_lines(fleet: Fleet, look: Look) -> list[Line]:

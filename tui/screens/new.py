@@ -6,13 +6,15 @@ import re
 import unicodedata
 from collections.abc import Container
 
-from tui.format import count, pad, size
+from tui.format import pad, size
 from tui.look import Draft, Look
 from tui.rows import BLANK, Column, Line, paragraph, prose, table, text
 from tui.screens import frame
+from tui.screens.fleet import points_and_size
 from tui.screens.sets import chain
 from tui.state import Fleet, unprotected
 from tui.tones import Tone
+from tui.words import _
 
 COLUMNS = (
     Column("MACHINE", 18),
@@ -31,8 +33,13 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
     grid = table(COLUMNS, look.usable)
     chosen = free.get(look.chosen) or next(iter(free.values()), None)
     return frame.Content(
-        title="new standby",
-        head=[text(" Which machine shall be protected?   Enter chooses, Esc leaves", Tone.STRONG)],
+        title=_("new standby"),
+        head=[
+            text(
+                " " + _("Which machine shall be protected?   Enter chooses, Esc leaves"),
+                Tone.STRONG,
+            )
+        ],
         columns=grid.head(),
         ids=list(free),
         row=lambda name: (
@@ -50,13 +57,18 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         empty=[
             BLANK,
             *prose(
-                "Every image set that was found is protected already. Replicate the images of "
-                "another machine into a watched folder; it appears here by itself.",
+                _(
+                    "Every image set that was found is protected already. Replicate the images of "
+                    "another machine into a watched folder; it appears here by itself."
+                ),
                 look.usable,
             ),
             BLANK,
             *prose(
-                "A folder that is not watched yet: bootpoint standby add NAME --images DIR",
+                _(
+                    "A folder that is not watched yet: {command}",
+                    command="bootpoint standby add NAME --images DIR",
+                ),
                 look.usable,
             ),
         ],
@@ -73,29 +85,27 @@ def form_content(fleet: Fleet, look: Look) -> frame.Content:
     """Return the page that asks for the rest and says what will happen."""
     draft = look.subject
     if not isinstance(draft, Draft):
-        return frame.Content(title="new standby", empty=[BLANK, text(" No draft.")])
+        return frame.Content(title=_("new standby"), empty=[BLANK, text(" " + _("No draft."))])
     rows = {
-        "name": f"   {pad('Name', 12)} {draft.name}",
-        "trigger": f"   {pad('Trigger', 12)} {draft.trigger}",
-        "keep": f"   {pad('Keep', 12)} {draft.keep} boot points",
-        "no": "   ( ) No, leave. Nothing has changed.",
-        "yes": "   ( ) Yes, protect this machine",
+        "name": f"   {pad(_('Name'), 12)} {draft.name}",
+        "trigger": f"   {pad(_('Trigger'), 12)} {draft.trigger}",
+        "keep": f"   {pad(_('Keep'), 12)} " + _("{count} boot points", count=draft.keep),
+        "no": "   ( ) " + _("No, leave. Nothing has changed."),
+        "yes": "   ( ) " + _("Yes, protect this machine"),
     }
     width = look.usable
     found = fleet.sets.get(look.arg)
-    head = [text(" NEW STANDBY   nothing has changed yet", Tone.STRONG), BLANK]
+    head = [text(" " + _("NEW STANDBY   nothing has changed yet"), Tone.STRONG), BLANK]
     head += paragraph("Images", draft.images, width)
     head += paragraph("Machine", draft.machine, width)
     if found is not None:
-        head += paragraph(
-            "Found", f"{count(len(found.points), 'point')}, {size(found.size)}", width
-        )
+        head += paragraph("Found", points_and_size(len(found.points), found.size), width)
     tail = paragraph("Trigger", _explain(draft.trigger), width)
     tail += paragraph("Then", _promise(draft), width)
     if look.height >= 20:
-        tail += [BLANK, *prose(f"Command:  {_command(draft)}", width)]
+        tail += [BLANK, *prose(_("Command:  {command}", command=_command(draft)), width)]
     return frame.Content(
-        title="new standby",
+        title=_("new standby"),
         head=head,
         ids=list(rows),
         row=lambda name: (text(rows[name]),),
@@ -109,20 +119,21 @@ def form_lines(fleet: Fleet, look: Look) -> list[Line]:
 
 
 def _promise(draft: Draft) -> str:
-    return (
-        f"the VM {draft.name} is prepared (off), the full image is copied at once, then one boot "
-        "point after another. The image files and the source machine are not touched."
+    return _(
+        "the VM {name} is prepared (off), the full image is copied at once, then one boot point "
+        "after another. The image files and the source machine are not touched.",
+        name=draft.name,
     )
 
 
 def _explain(trigger: str) -> str:
     if trigger.startswith("daily@"):
-        return f"one boot point a day, at {trigger[6:]} (host's time)"
+        return _("one boot point a day, at {time} (host's time)", time=trigger[6:])
     if trigger.startswith("every:"):
-        return f"one boot point whenever {trigger[6:]} increments have arrived"
+        return _("one boot point whenever {count} increments have arrived", count=trigger[6:])
     if trigger.startswith("cron:"):
-        return f"one boot point at each moment of {trigger[5:]} (host's time)"
-    return "a boot point as soon as an increment has arrived"
+        return _("one boot point at each moment of {cron} (host's time)", cron=trigger[5:])
+    return _("a boot point as soon as an increment has arrived")
 
 
 def _command(draft: Draft) -> str:
@@ -135,14 +146,14 @@ def _command(draft: Draft) -> str:
 def wrong(draft: Draft) -> str:
     """Return what is wrong with a draft, a sentence; empty when it can be asked for."""
     if not _NAME.fullmatch(draft.name):
-        return "The name takes small letters, digits and hyphens, at most 48."
+        return _("The name takes small letters, digits and hyphens, at most 48.")
     if not _TRIGGER.fullmatch(draft.trigger):
-        return (
+        return _(
             "The trigger is immediate, daily@HH:MM, every:N or cron:EXPRESSION, such as "
             "daily@22:00, every:4 or cron:0 6-20/2 * * mon-fri."
         )
     if not (draft.keep.isascii() and draft.keep.isdigit() and 1 <= int(draft.keep) <= 9999):
-        return "Keep takes a number of boot points, 1 or more."
+        return _("Keep takes a number of boot points, 1 or more.")
     return ""
 
 

@@ -8,6 +8,7 @@ from engine.api import review_words as words
 from engine.api.review_views import PhaseView, UsualView
 from engine.api.views import JobView
 from tui.format import duration, pad
+from tui.heard import heard
 from tui.look import Look
 from tui.rows import Line, Span, paragraph, text
 from tui.tones import Tone
@@ -63,7 +64,7 @@ def _row(
         mark = (" . ", Tone.PLAIN)
     elif job.status in ENDED_BADLY and phase is job.phases[-1]:
         mark = (" X ", Tone.BAD)
-    line = f"{pad(words.phase(name), NAME)}{pad(took, FIGURE, right=True)}"
+    line = f"{pad(heard(words.phase(name)), NAME)}{pad(took, FIGURE, right=True)}"
     if name in expected:
         line += pad(duration(expected[name]), FIGURE + 2, right=True)
     return (mark, (line, Tone.PLAIN))
@@ -81,7 +82,7 @@ def _took(look: Look, job: JobView, phase: PhaseView | None, *, waits: bool) -> 
 
 def _short(look: Look, job: JobView) -> list[Line]:
     told = [
-        f"{words.phase(one.name)} "
+        f"{heard(words.phase(one.name))} "
         + (duration(one.seconds) if one.seconds is not None else f"{duration(look.age(one.at))} ..")
         for one in job.phases
     ]

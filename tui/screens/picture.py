@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from tui.format import clock
+from tui.heard import heard
 from tui.look import Look, Picture
 from tui.picture import drawn
 from tui.rows import BLANK, Line, paragraph, text
 from tui.screens import frame
 from tui.state import Fleet
 from tui.tones import Tone
+from tui.words import _
 
 
 def content(_fleet: Fleet, look: Look) -> frame.Content:
     """Return what stands on the picture screen."""
     shown = look.subject if isinstance(look.subject, Picture) else Picture()
-    title = f"{look.arg} > screen"
+    title = f"{look.arg} > " + _("screen")
     if shown.failed is not None:
-        told = [BLANK, *paragraph("Happened", shown.failed.happened, look.usable)]
-        told += paragraph("What now", shown.failed.remedy, look.usable)
+        told = [BLANK, *paragraph("Happened", heard(shown.failed.happened), look.usable)]
+        told += paragraph("What now", heard(shown.failed.remedy), look.usable)
         return frame.Content(title=title, empty=told)
     if shown.view is None:
-        return frame.Content(title=title, empty=[BLANK, text(" The engine asks the VM ..")])
+        return frame.Content(title=title, empty=[BLANK, text(" " + _("The engine asks the VM .."))])
     told = [((" ", Tone.PLAIN), *line) for line in drawn(shown.view, blocks=look.blocks)]
     return frame.pages(told, title=title, head=[_head(look, shown)])
 
 
 def _head(look: Look, shown: Picture) -> Line:
     size = f"{shown.view.width} x {shown.view.height}" if shown.view else ""
-    at = f", as of {clock(shown.at, look.zone)}" if shown.at else ""
-    return text(f" SCREEN of {look.arg}   {size}{at}", Tone.STRONG)
+    told = _("SCREEN of {machine}   {size}", machine=look.arg, size=size)
+    if shown.at:
+        told = _(
+            "SCREEN of {machine}   {size}, as of {when}",
+            machine=look.arg,
+            size=size,
+            when=clock(shown.at, look.zone),
+        )
+    return text(f" {told}", Tone.STRONG)
 
 
 def room(look: Look) -> tuple[int, int]:

@@ -14,12 +14,14 @@ from engine.api.changes import (
 )
 from engine.api.conversion_views import ConversionView, GuestView, LedgerView
 from tui.format import chop, moment
+from tui.heard import heard
 from tui.lists import found
 from tui.look import Look, Parts, Report
 from tui.rows import BLANK, Line, paragraph, text
 from tui.screens import frame
 from tui.state import Fleet
 from tui.tones import Tone
+from tui.words import N_, _
 
 TONES = {
     Kind.TITLE: Tone.STRONG,
@@ -30,14 +32,14 @@ TONES = {
     Kind.WARNING: Tone.WARN,
 }
 TITLES = {
-    "guest": "GUEST",
-    "ledger": "LEDGER: what its conversion changed",
-    "dry run": "DRY RUN: what converting it would change",
+    "guest": N_("GUEST"),
+    "ledger": N_("LEDGER: what its conversion changed"),
+    "dry run": N_("DRY RUN: what converting it would change"),
 }
 ASKING = {
-    "guest": " Asking the engine ..",
-    "ledger": " Asking the engine ..",
-    "dry run": " The engine looks at the guest; this takes seconds. It is safe to leave.",
+    "guest": N_("Asking the engine .."),
+    "ledger": N_("Asking the engine .."),
+    "dry run": N_("The engine looks at the guest; this takes seconds. It is safe to leave."),
 }
 MARGIN, DEEPER = 1, 4
 
@@ -47,13 +49,17 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
     report = look.subject if isinstance(look.subject, Report) else Report()
     point = look.arg.partition("/")[2]
     title = f"{look.machine} > {point} > {look.place}"
-    what = f"LEDGERS {report.against}" if report.against else TITLES[look.place]
+    what = _(TITLES[look.place])
+    if report.against:
+        what = _("LEDGERS {pair}", pair=report.against)
     data = "" if report.against else _data(fleet, look)
     head: list[Line] = [text(f" {what}{data}", Tone.STRONG)]
     if report.failed is not None:
         return frame.pages(refused(look, report.failed), title=title, head=head)
     if not report.asked:
-        return frame.Content(title=title, head=head, empty=[BLANK, text(ASKING[look.place])])
+        return frame.Content(
+            title=title, head=head, empty=[BLANK, text(" " + _(ASKING[look.place]))]
+        )
     told, said = found(laid_out(report.lines, look), look)
     head += [*laid_out(report.head, look), *said]
     return frame.pages(told or [BLANK], title=title, head=head)
@@ -63,15 +69,16 @@ def _data(fleet: Fleet, look: Look) -> str:
     detail = fleet.details.get(look.machine)
     wanted = look.arg.partition("/")[2]
     point = next((one for one in detail.points if one.id == wanted), None) if detail else None
-    return f"   data as of {moment(point.data_as_of, look.zone)}" if point else ""
+    when = moment(point.data_as_of, look.zone) if point else ""
+    return "   " + _("data as of {when}", when=when) if point else ""
 
 
 def refused(look: Look, parts: Parts) -> list[Line]:
     """Return a refusal in its three parts."""
     width = look.usable
-    told = [BLANK, *paragraph("Happened", parts.happened, width, tone=Tone.STRONG)]
-    told += paragraph("Not changed", parts.unchanged, width)
-    return told + paragraph("What now", parts.remedy, width)
+    told = [BLANK, *paragraph("Happened", heard(parts.happened), width, tone=Tone.STRONG)]
+    told += paragraph("Not changed", heard(parts.unchanged), width)
+    return told + paragraph("What now", heard(parts.remedy), width)
 
 
 def laid_out(lines: Iterable[Words], look: Look) -> list[Line]:
@@ -94,8 +101,11 @@ def laid_out(lines: Iterable[Words], look: Look) -> list[Line]:
 
 def of_guest(view: GuestView) -> Report:
     """Return the page of a guest."""
-    how = "when it was converted" if view.source == "record" else "now: it is not converted"
-    return Report((Words(f"found {how}"),), tuple(guest_words(view)), asked=True)
+    if view.source == "record":
+        how = _("found when it was converted")
+    else:
+        how = _("found now: it is not converted")
+    return Report((Words(how),), tuple(guest_words(view)), asked=True)
 
 
 def of_ledger(view: LedgerView) -> Report:

@@ -8,6 +8,7 @@ from engine.api.changes import Kind as Tint
 from engine.api.changes import Words
 from engine.api.keeping_views import RetentionView, VerdictView, room, settings_words
 from tui.format import age, moment
+from tui.heard import heard
 from tui.lists import Kind, Order, arrange
 from tui.look import Kept, Look
 from tui.rows import BLANK, Column, Line, Span, paragraph, table, text
@@ -15,16 +16,18 @@ from tui.screens import frame
 from tui.screens.reports import laid_out, refused
 from tui.state import Fleet
 from tui.tones import Tone
+from tui.words import N_, _, ngettext
 
 COLUMNS = (
     Column("POINT", 8),
     Column("DATA AS OF", 19),
     Column("AGE", 6, right=True, least=70),
-    Column("", 5),
+    Column("STAYS", 5),
     Column("BECAUSE", 0),
 )
 LIST: Kind[VerdictView] = Kind(
-    "boot point",
+    N_("boot point"),
+    N_("boot points"),
     text=lambda one: f"{one.id} {one.reason} {one.pin}",
     orders=(
         Order("newest", "newest data first", "oldest data first"),
@@ -38,13 +41,15 @@ LIST: Kind[VerdictView] = Kind(
 def content(_fleet: Fleet, look: Look) -> frame.Content:
     """Return the page: its answer, then each boot point, the newest on top."""
     kept = look.subject if isinstance(look.subject, Kept) else Kept()
-    title = f"{look.machine} > retention"
-    head: list[Line] = [text(" RETENTION: which boot points stay, and why", Tone.STRONG)]
+    title = f"{look.machine} > " + _("retention")
+    head: list[Line] = [text(" " + _("RETENTION: which boot points stay, and why"), Tone.STRONG)]
     if kept.failed is not None:
         return frame.pages(refused(look, kept.failed), title=title, head=head)
     view = kept.view
     if view is None:
-        asking = text(" The engine looks at the store; this takes a moment. It is safe to leave.")
+        asking = text(
+            " " + _("The engine looks at the store; this takes a moment. It is safe to leave.")
+        )
         return frame.Content(title=title, head=head, empty=[BLANK, asking])
     listed = arrange(LIST, view.points[::-1], look)
     points = {one.id: one for one in listed.rows}
@@ -57,21 +62,33 @@ def content(_fleet: Fleet, look: Look) -> frame.Content:
         ids=list(points),
         row=lambda name: (grid.row(*_row(look, points[name])),),
         empty=listed.empty(
-            look, "No boot point yet, so nothing can go.", "Each increment makes one."
+            look, _("No boot point yet, so nothing can go."), _("Each increment makes one.")
         ),
-        tail=paragraph("Because", chosen.reason, look.usable) if chosen else (),
+        tail=paragraph("Because", heard(chosen.reason), look.usable) if chosen else (),
         orders=listed.order_ids,
     )
 
 
 def _answer(view: RetentionView) -> list[Words]:
-    told = [Words(f"{view.stay} stay, {view.go} go; {room(view)}."), Words(settings_words(view))]
+    comes = _("{stay} stay, {go} go; {room}.", stay=view.stay, go=view.go, room=heard(room(view)))
+    told = [Words(comes), Words(heard(settings_words(view)))]
     if view.most is not None:
-        told.append(Words(f"The target can hold {view.most} boot points of one chain."))
+        told.append(
+            Words(_("The target can hold {most} boot points of one chain.", most=view.most))
+        )
     if view.hold:
-        told.append(Words(f"ON HOLD, nothing is taken away: {view.hold}", Tint.WARNING))
+        hold = _("ON HOLD, nothing is taken away: {reason}", reason=view.hold)
+        told.append(Words(hold, Tint.WARNING))
     if view.hidden:
-        told.append(Words(f"{view.hidden} older ones are not shown."))
+        told.append(
+            Words(
+                ngettext(
+                    "{count} older one is not shown.",
+                    "{count} older ones are not shown.",
+                    view.hidden,
+                )
+            )
+        )
     return told
 
 
@@ -81,8 +98,8 @@ def _row(look: Look, one: VerdictView) -> tuple[Span, Sequence[str | Span]]:
         one.id,
         moment(one.data_as_of, look.zone),
         age(look.age(one.data_as_of)),
-        ("stays" if one.keep else "goes", tone),
-        (one.reason, tone),
+        (_("stays") if one.keep else _("goes"), tone),
+        (heard(one.reason), tone),
     )
 
 

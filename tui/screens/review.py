@@ -8,6 +8,7 @@ from engine.api import review_words as words
 from engine.api.review_views import ChoiceView, ReviewView
 from engine.api.views import Plan
 from tui.format import age, cut, moment
+from tui.heard import heard
 from tui.look import Look
 from tui.rows import Column, Line, Span, clip, paragraph, prose, spread, table, text
 from tui.screens import frame
@@ -31,13 +32,13 @@ def content(_fleet: Fleet, look: Look) -> frame.Content:
     """Return the page; its rows are the boot points that can start."""
     plan = look.subject
     if not isinstance(plan, Plan) or plan.review is None:
-        return frame.Content(title="emergency", empty=[text(" Nothing is known.")])
+        return frame.Content(title=_("emergency"), empty=[text(" " + _("Nothing is known."))])
     view = plan.review
     by_id = {one.point: one for one in view.choices}
     grid = table(COLUMNS, look.usable)
     chosen = by_id.get(look.chosen) or by_id.get(view.proposed)
     return frame.Content(
-        title=f"{plan.machine} > emergency",
+        title=f"{plan.machine} > " + _("emergency"),
         head=_head(look, plan.machine, view),
         columns=grid.head(),
         ids=list(by_id),
@@ -59,10 +60,10 @@ def _head(look: Look, machine: str, view: ReviewView) -> list[Line]:
     if look.height >= 20:
         told += prose(_("Choose the data to start from. Then its name is asked for."), width)
     tone = Tone.BAD if view.odd_since else Tone.PLAIN
-    guard = paragraph("Guard", words.guard(view), width, tone=tone)
+    guard = paragraph("Guard", heard(words.guard(view)), width, tone=tone)
     told += clip(guard, 6 if roomy else 2, width)
     told += _missing(look, view)
-    took = f"{words.expected(view)}. {words.history(view)}"
+    took = f"{heard(words.expected(view))}. {heard(words.history(view))}"
     return told + clip(paragraph("Time", took, width), 3 if roomy else 2, width)
 
 
@@ -71,7 +72,7 @@ def _missing(look: Look, view: ReviewView) -> list[Line]:
     most = 6 if look.height >= ROOMY else 2
     shown = view.missing[:most]
     more = len(view.missing) - len(shown) + view.more_missing
-    told = [f"{look.when(one.data_as_of)}  {words.missing(one)}" for one in shown]
+    told = [f"{look.when(one.data_as_of)}  {heard(words.missing(one))}" for one in shown]
     if more:
         told[-1] += _("; and {count} more", count=more)
     lost: list[Line] = []
@@ -118,9 +119,9 @@ def _about(look: Look, view: ReviewView, one: ChoiceView) -> list[Line]:
             moment=since,
         )
         told += paragraph("Doubt", doubted, width, tone=Tone.BAD)
-    told += paragraph("Odd", one.guard, width, tone=Tone.WARN)
+    told += paragraph("Odd", heard(one.guard), width, tone=Tone.WARN)
     if one.point == view.proposed:
-        told += paragraph("Proposed", view.why, width)
+        told += paragraph("Proposed", heard(view.why), width)
     told += paragraph("Pinned", one.pin, width)
     if view.hidden:
         more = _("boot points that can start and are not listed: {count}", count=view.hidden)

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from engine.api.views import JobView, MachineView, RunView
 from tui.format import age, duration, moment
+from tui.heard import heard
 from tui.look import Look, Serial
 from tui.rows import BLANK, Line, paragraph, text
 from tui.screens import frame, phases
 from tui.state import Fleet
-from tui.tones import Tone
+from tui.tones import JOBS, UNKNOWN, Tone
+from tui.words import N_, _
 
+STARTING = {
+    "queued": N_("The start of {machine} waits its turn."),
+    "running": N_("The start of {machine} is at work: {step}."),
+    "failed": N_("The start of {machine} failed: {reason}"),
+    "": N_("The start of {machine}: {status}."),
+}
+STOPPING = {
+    "queued": N_("The stop of {machine} waits its turn."),
+    "running": N_("The stop of {machine} is at work: {step}."),
+    "failed": N_("The stop of {machine} failed: {reason}"),
+    "": N_("The stop of {machine}: {status}."),
+}
+"""How far a job is, by its status."""
 PROMPTS = ("login:", "password:")
 
 
@@ -22,12 +37,13 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
     told = tail(look, run)
     head = [_state(look, name, run, job), *_about(look, detail, job)]
     head += _next(look, run, job, told)
-    head.append(text(" Serial line, the newest below:" if told else "", Tone.HEAD))
+    newest = " " + _("Serial line, the newest below:") if told else ""
+    head.append(text(newest, Tone.HEAD))
     room = max(3, look.height - len(head) - 4 - len(frame.banner(fleet, look)))
     shown = [text(f" {look.glyphs.bar} {line}") for line in told[-room:]]
     if not shown:
         shown = [BLANK, text(_silent(run, job))]
-    return frame.Content(title=f"{name} > run", head=head, empty=shown)
+    return frame.Content(title=f"{name} > " + _("run"), head=head, empty=shown)
 
 
 def lines(fleet: Fleet, look: Look) -> list[Line]:
@@ -53,17 +69,25 @@ def _state(look: Look, name: str, run: RunView | None, job: JobView | None) -> L
     if run is not None:
         clock = moment(run.since, look.zone).split()[-1]
         ran = duration(look.age(run.since))
-        return text(
-            f" * RUNS ISOLATED   {name} since {clock} ({ran}), power {run.power}", Tone.TEST
+        runs = _(
+            "* RUNS ISOLATED   {machine} since {when} ({time}), power {power}",
+            machine=name,
+            when=clock,
+            time=ran,
+            power=heard(run.power),
         )
+        return text(f" {runs}", Tone.TEST)
     if job is not None and job.kind == "start":
         if job.status in ("queued", "running"):
-            return text(f" > STARTING   {name} from {job.point}", Tone.NOTE)
+            starts = _("> STARTING   {machine} from {point}", machine=name, point=job.point)
+            return text(f" {starts}", Tone.NOTE)
         if job.status == "failed":
-            return text(f" X DID NOT START   {name} from {job.point}", Tone.BAD)
+            failed = _("X DID NOT START   {machine} from {point}", machine=name, point=job.point)
+            return text(f" {failed}", Tone.BAD)
         if job.status == "cancelled":
-            return text(f" - NOT STARTED   {name}: the start was cancelled", Tone.WARN)
-    return text(f" - POWER OFF   {name} does not run", Tone.STRONG)
+            not_started = _("- NOT STARTED   {machine}: the start was cancelled", machine=name)
+            return text(f" {not_started}", Tone.WARN)
+    return text(" " + _("- POWER OFF   {machine} does not run", machine=name), Tone.STRONG)
 
 
 def stage(fleet: Fleet, name: str) -> str:
@@ -71,16 +95,17 @@ def stage(fleet: Fleet, name: str) -> str:
     detail = fleet.details.get(name)
     run, job = (detail.run if detail else None), _job(fleet, name)
     if run is not None:
-        return f"{name} runs isolated, power {run.power}."
+        return _("{machine} runs isolated, power {power}.", machine=name, power=heard(run.power))
     if job is None or job.status == "done":
-        return f"{name} does not run."
-    doing = "start" if job.kind == "start" else "stop"
-    words = {
-        "queued": f"The {doing} of {name} waits its turn.",
-        "running": f"The {doing} of {name} is at work: {job.step or 'begins'}.",
-        "failed": f"The {doing} of {name} failed: {job.reason}",
-    }
-    return words.get(job.status, f"The {doing} of {name} was {job.status}.")
+        return _("{machine} does not run.", machine=name)
+    said = STARTING if job.kind == "start" else STOPPING
+    return _(
+        said.get(job.status, said[""]),
+        machine=name,
+        step=heard(job.step) or _("begins"),
+        reason=heard(job.reason),
+        status=_(JOBS.get(job.status, UNKNOWN).words),
+    )
 
 
 def _about(look: Look, detail: MachineView | None, job: JobView | None) -> list[Line]:
@@ -91,27 +116,29 @@ def _about(look: Look, detail: MachineView | None, job: JobView | None) -> list[
     if point is not None:
         data = moment(point.data_as_of, look.zone)
         old = age(look.age(point.data_as_of))
-        told += paragraph("Data as of", f"{data} ({old} ago), boot point {point.id}", look.usable)
+        about = _("{when} ({age} ago), boot point {point}", when=data, age=old, point=point.id)
+        told += paragraph("Data as of", about, look.usable)
     if run is not None and run.accelerator:
-        slow = ", much slower than on the real machine" if run.accelerator == "tcg" else ""
-        told += paragraph(
-            "Runs on", f"{detail.target if detail else ''}, {run.accelerator}{slow}", look.usable
-        )
+        target = detail.target if detail else ""
+        on = f"{target}, {run.accelerator}"
+        if run.accelerator == "tcg":
+            on = _("{target}, tcg, much slower than on the real machine", target=target)
+        told += paragraph("Runs on", on, look.usable)
     if run is not None and run.guest:
         told += paragraph("Guest", " ".join(run.guest), look.usable)
     if job is not None and job.status == "queued" and job.reason:
-        told += paragraph("Waits", job.reason, look.usable)
+        told += paragraph("Waits", heard(job.reason), look.usable)
     if job is not None:
         told += phases.lines(look, job, detail.usual if detail else ())
     if job is not None and job.status == "failed":
-        told += paragraph("Happened", job.reason, look.usable)
+        told += paragraph("Happened", heard(job.reason), look.usable)
     return told
 
 
 def _next(look: Look, run: RunView | None, job: JobView | None, told: list[str]) -> list[Line]:
     words = _advice(run, job, told)
     if look.typing:
-        words = "You are typing at the guest: every key goes there. Ctrl-] gives the keys back."
+        words = _("You are typing at the guest: every key goes there. Ctrl-] gives the keys back.")
     if look.height < 20 and not look.typing:
         return []
     tone = Tone.LIVE if look.typing else Tone.PLAIN
@@ -120,34 +147,41 @@ def _next(look: Look, run: RunView | None, job: JobView | None, told: list[str])
 
 def _advice(run: RunView | None, job: JobView | None, told: list[str]) -> str:
     if run is not None and run.power == "crashed":
-        return (
+        return _(
             "The VM has crashed. Read the last lines below, stop it with x, and start an older "
             "boot point of this machine with f."
         )
     if job is not None and job.kind == "stop" and job.status in ("queued", "running"):
-        return "It is being stopped; what it wrote is dropped. Nothing to do now."
+        return _("It is being stopped; what it wrote is dropped. Nothing to do now.")
     if run is not None:
         ready = any(prompt in line.lower() for line in told[-5:] for prompt in PROMPTS)
-        here = "The guest shows its login prompt: " if ready else "Wait for its login prompt, then "
-        return here + (
-            "i types at it, o shows its screen. Its network is isolated: nobody reaches it, and it "
-            "disturbs nobody. What it writes goes to a scratch layer; x stops it and drops that, "
-            "the boot point stays as it is. It is safe to leave: it runs on."
+        if ready:
+            return _(
+                "The guest shows its login prompt: i types at it, o shows its screen. Its network "
+                "is isolated: nobody reaches it, and it disturbs nobody. What it writes goes to a "
+                "scratch layer; x stops it and drops that, the boot point stays as it is. It is "
+                "safe to leave: it runs on."
+            )
+        return _(
+            "Wait for its login prompt, then i types at it, o shows its screen. Its network is "
+            "isolated: nobody reaches it, and it disturbs nobody. What it writes goes to a scratch "
+            "layer; x stops it and drops that, the boot point stays as it is. It is safe to leave: "
+            "it runs on."
         )
     if job is not None and job.kind == "start" and job.status in ("queued", "running"):
-        return (
+        return _(
             "Nothing to do now: each phase appears below. It is safe to leave, the engine goes on."
         )
     if job is not None and job.status == "failed":
-        return (
+        return _(
             "No VM runs and the boot points were not touched. f chooses another one; 3 is the "
             "journal, which says more."
         )
-    return "Nothing runs. What it wrote is dropped; the boot points are as they were."
+    return _("Nothing runs. What it wrote is dropped; the boot points are as they were.")
 
 
 def _silent(run: RunView | None, job: JobView | None) -> str:
     if run is not None:
-        return " The guest has written nothing on its serial line yet."
+        return " " + _("The guest has written nothing on its serial line yet.")
     starting = job is not None and job.kind == "start" and job.status in ("queued", "running")
-    return " The serial line appears here as soon as the VM has power." if starting else ""
+    return " " + _("The serial line appears here as soon as the VM has power.") if starting else ""

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from rich.cells import cell_len
+
 from engine.api.views import FindingView, SetPointView, SetView
-from tui.format import count, moment, pad, size
+from tui.format import cut, moment, pad, size
+from tui.heard import heard
 from tui.lists import Kind, Order, arrange, found, natural
 from tui.look import Look
 from tui.rows import BLANK, Column, Line, Span, paragraph, prose, table, text
 from tui.screens import frame
+from tui.screens.fleet import points_and_size
 from tui.state import Fleet, unprotected
 from tui.tones import ARRIVALS, SEVERITIES, UNKNOWN, Tone
+from tui.words import N_, _, ngettext
 
 COLUMNS = (
     Column("MACHINE", 16),
@@ -46,8 +51,8 @@ def _state(one: Row) -> str:
 
 
 LIST: Kind[Row] = Kind(
-    "image set or problem",
-    many="image sets and problems",
+    N_("image set or problem"),
+    N_("image sets and problems"),
     text=lambda one: (
         f"{one.machine} {one.root} {one.standby}"
         if isinstance(one, SetView)
@@ -80,7 +85,7 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         return (_bad_row(bad[name]),)
 
     return frame.Content(
-        title="image sets",
+        title=_("image sets"),
         head=[_answer(fleet), *listed.head()],
         columns=grid.head(),
         ids=[_id(one) for one in listed.rows],
@@ -88,9 +93,11 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         row=row,
         empty=listed.empty(
             look,
-            "No image files were found.",
-            "Replicate them into a folder named in engine.toml ([watch] roots) or in a standby; "
-            "what is found appears here by itself.",
+            _("No image files were found."),
+            _(
+                "Replicate them into a folder named in engine.toml ([watch] roots) or in a "
+                "standby; what is found appears here by itself."
+            ),
         ),
         tail=_tail(look, sets, bad),
     )
@@ -108,8 +115,14 @@ def _id(one: Row) -> str:
 def _answer(fleet: Fleet) -> Line:
     free = len(unprotected(fleet))
     bad = len(fleet.findings)
-    told = f" {count(len(fleet.sets), 'image set')}, {free} not protected"
-    return text(told + (f"   {count(bad, 'problem')}, see below" if bad else ""), Tone.STRONG)
+    told = ngettext(
+        "{count} image set, {free} not protected",
+        "{count} image sets, {free} not protected",
+        len(fleet.sets),
+        free=free,
+    )
+    wrong = ngettext("{count} problem, see below", "{count} problems, see below", bad)
+    return text(f" {told}   {wrong}" if bad else f" {told}", Tone.STRONG)
 
 
 def _row(fleet: Fleet, look: Look, one: SetView) -> tuple[Span, Sequence[str | Span]]:
@@ -120,12 +133,12 @@ def _row(fleet: Fleet, look: Look, one: SetView) -> tuple[Span, Sequence[str | S
     if not one.online or fleet.link.is_lost:
         mark = ("?", Tone.WARN)
     fulls = sum(point.base for point in one.points)
-    by: Span = (one.standby, Tone.PLAIN) if one.standby else ("nobody, n protects", Tone.WARN)
+    by: Span = (one.standby, Tone.PLAIN) if one.standby else (_("nobody, n protects"), Tone.WARN)
     if not one.online:
-        by = ("folder offline", Tone.WARN)
+        by = (_("folder offline"), Tone.WARN)
     return mark, (
         one.machine or "-",
-        f"{fulls} full + {len(one.points) - fulls}",
+        _("{fulls} full + {increments}", fulls=fulls, increments=len(one.points) - fulls),
         size(one.size),
         look.when(one.newest),
         by,
@@ -138,7 +151,7 @@ def _bad_row(one: FindingView) -> Line:
     return (
         (f" {sign.mark} ", sign.tone),
         (f"{pad(one.subject, 30)}  ", Tone.PLAIN),
-        (one.text, Tone.PLAIN),
+        (heard(one.text), Tone.PLAIN),
     )
 
 
@@ -147,8 +160,8 @@ def _tail(look: Look, sets: dict[str, SetView], bad: dict[str, FindingView]) -> 
     if chosen in bad:
         one = bad[chosen]
         told = paragraph("About", one.subject, look.usable, tone=Tone.STRONG)
-        told += paragraph("Happened", one.text, look.usable)
-        told += paragraph("What now", one.remedy, look.usable)
+        told += paragraph("Happened", heard(one.text), look.usable)
+        told += paragraph("What now", heard(one.remedy), look.usable)
         if one.since:
             told += paragraph("Since", moment(one.since, look.zone), look.usable)
         return told
@@ -156,9 +169,11 @@ def _tail(look: Look, sets: dict[str, SetView], bad: dict[str, FindingView]) -> 
         one_set = sets[chosen]
         told = [text(f" {chain(one_set.points, look.usable - 2)}")]
         for why in one_set.missing:
-            told += prose(why, look.usable, Tone.WARN, 3)
+            told += prose(heard(why), look.usable, Tone.WARN, 3)
         if not one_set.online:
-            told += prose(f"{one_set.root} cannot be read now.", look.usable, Tone.WARN, 3)
+            told += prose(
+                _("{folder} cannot be read now.", folder=one_set.root), look.usable, Tone.WARN, 3
+            )
         return told
     return []
 
@@ -177,15 +192,16 @@ def chain(points: Sequence[SetPointView], width: int) -> str:
         if not parts:
             parts.append(name)
         elif not point.base and point.parent and point.parent not in known:
-            parts.append(f"  [parent missing]  {name}")
+            parts.append(f"  [{_('parent missing')}]  {name}")
         else:
             parts.append(f"   {name}" if point.base else f"--{name}")
     if not points:
-        return "empty"
+        return _("empty")
     shown = ""
     for number, part in enumerate(reversed(parts)):
-        if len(part) + len(shown) > width - 6:
-            return f"{len(parts) - number} more: {shown}"[:width] if width > 20 else shown[-width:]
+        if cell_len(part) + cell_len(shown) > width - 6:
+            more = _("{count} more: {points}", count=len(parts) - number, points=shown)
+            return cut(more, width)
         shown = part + shown
     return shown
 
@@ -194,28 +210,29 @@ def set_content(fleet: Fleet, look: Look) -> frame.Content:
     """Return what stands on the screen of one image set: its recovery points, newest first."""
     one = fleet.sets.get(look.arg)
     if one is None:
-        gone = [BLANK, text(" This image set is no longer there.", Tone.WARN)]
-        return frame.Content(title="image sets", empty=gone)
+        gone = [BLANK, text(" " + _("This image set is no longer there."), Tone.WARN)]
+        return frame.Content(title=_("image sets"), empty=gone)
     width = look.usable
-    told = paragraph("Folder", one.root + ("" if one.online else " (offline)"), width)
-    told += paragraph("Protected", one.standby or "by nobody yet", width)
+    offline = _("{folder} (offline)", folder=one.root)
+    told = paragraph("Folder", one.root if one.online else offline, width)
+    told += paragraph("Protected", one.standby or _("by nobody yet"), width)
     told += paragraph("Chain", chain(one.points, width - 16), width)
     for why in one.missing:
-        told += paragraph("Missing", why, width, tone=Tone.WARN)
+        told += paragraph("Missing", heard(why), width, tone=Tone.WARN)
     told.append(BLANK)
     for point in sorted(one.points, key=lambda p: (p.taken_at, p.sequence), reverse=True):
         sign = ARRIVALS.get(point.arrival, UNKNOWN)
-        kind = "full" if point.base else "increment"
+        kind = _("full") if point.base else _("increment")
         at = moment(point.taken_at, look.zone)
         spoken = f"{point.sequence:>6}  {at}  {size(point.size):>8}  {kind}"
-        told.append(((f" {sign.mark} ", sign.tone), (f"{spoken}, {sign.words}", Tone.PLAIN)))
-        told += prose(point.reason, width, Tone.WARN, 12) if point.reason else []
+        told.append(((f" {sign.mark} ", sign.tone), (f"{spoken}, {_(sign.words)}", Tone.PLAIN)))
+        told += prose(heard(point.reason), width, Tone.WARN, 12) if point.reason else []
     told, said = found(told, look)
     head = [
-        text(f" {one.machine}   {count(len(one.points), 'point')}, {size(one.size)}", Tone.STRONG),
+        text(f" {one.machine}   {points_and_size(len(one.points), one.size)}", Tone.STRONG),
         *said,
     ]
-    return frame.pages(told, title=f"image sets > {one.machine}", head=head)
+    return frame.pages(told, title=_("image sets") + f" > {one.machine}", head=head)
 
 
 def set_lines(fleet: Fleet, look: Look) -> list[Line]:

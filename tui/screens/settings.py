@@ -9,6 +9,7 @@ from tui.rows import BLANK, Line, paragraph, text
 from tui.screens import frame
 from tui.state import Fleet
 from tui.tones import Tone
+from tui.words import _
 
 
 def content(fleet: Fleet, look: Look) -> frame.Content:
@@ -16,29 +17,45 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
     width, hello = look.usable, fleet.hello
     told: list[Line] = []
     if hello is not None:
-        told += paragraph("Engine", f"{hello.engine}, up {age(hello.up_s)}", width)
+        told += paragraph(
+            "Engine", _("{version}, up {time}", version=hello.engine, time=age(hello.up_s)), width
+        )
         told += paragraph("Site", hello.site, width)
-        told += paragraph("You are", f"{hello.user}, role {hello.role}", width)
-        told += paragraph("Protocol", f"{hello.proto} (this console speaks {PROTO})", width)
+        told += paragraph(
+            "You are", _("{user}, role {role}", user=hello.user, role=hello.role), width
+        )
+        told += paragraph(
+            "Protocol",
+            _("{engine} (this console speaks {console})", engine=hello.proto, console=PROTO),
+            width,
+        )
         skew = fleet.skew.total_seconds()
         if abs(skew) >= 2:
             told += paragraph(
-                "Clocks", f"engine and console differ by {duration(abs(skew))}", width
+                "Clocks", _("engine and console differ by {time}", time=duration(abs(skew))), width
             )
     told += paragraph("Socket", look.socket, width)
     told.append(BLANK)
-    signs = "ASCII" if look.glyphs.ascii else "ASCII and lines"
-    told += paragraph("Terminal", f"{look.width} by {look.height}, signs: {signs}", width)
-    told += paragraph("Times", f"in your zone: {look.clock()}", width)
-    told += paragraph("Read-only", "yes" if look.read_only else "no", width)
+    signs = "ASCII" if look.glyphs.ascii else _("ASCII and lines")
+    told += paragraph(
+        "Terminal",
+        _("{width} by {height}, signs: {signs}", width=look.width, height=look.height, signs=signs),
+        width,
+    )
+    told += paragraph("Times", _("in your zone: {clock}", clock=look.clock()), width)
+    told += paragraph("Read-only", _("yes") if look.read_only else _("no"), width)
     told.append(BLANK)
     told += paragraph(
         "To change",
-        "engine.toml and standbys.d/ in the configuration folder; the engine reads them at its "
-        "start. bootpoint standby add and remove change standbys at once.",
+        _(
+            "engine.toml and standbys.d/ in the configuration folder; the engine reads them at its "
+            "start. bootpoint standby add and remove change standbys at once."
+        ),
         width,
     )
-    return frame.pages(told, title="settings", head=[text(" What is set, to read", Tone.STRONG)])
+    return frame.pages(
+        told, title=_("settings"), head=[text(" " + _("What is set, to read"), Tone.STRONG)]
+    )
 
 
 def lines(fleet: Fleet, look: Look) -> list[Line]:

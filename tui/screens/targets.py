@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from engine.api.views import TargetView
 from tui.format import moment, size
+from tui.heard import heard
 from tui.lists import Kind, Order, arrange, natural
 from tui.look import Look
 from tui.rows import Column, Line, Span, paragraph, table, text
 from tui.screens import frame
 from tui.state import Fleet
 from tui.tones import Tone
+from tui.words import N_, _
 
 COLUMNS = (
     Column("TARGET", 14),
@@ -31,7 +33,8 @@ def _good(one: TargetView) -> int:
 
 
 LIST: Kind[TargetView] = Kind(
-    "target",
+    N_("target"),
+    N_("targets"),
     text=lambda one: f"{one.id} {one.kind} {one.state} {one.store_path}",
     orders=(
         Order("name", "name", "name, from the end"),
@@ -51,16 +54,19 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
     grid = table(COLUMNS, look.usable)
     chosen = targets.get(look.chosen) or next(iter(targets.values()), None)
     return frame.Content(
-        title="targets",
+        title=_("targets"),
         head=[text(_answer(fleet), Tone.STRONG), *listed.head()],
         columns=grid.head(),
         ids=list(targets),
         row=lambda name: (grid.row(*_row(fleet, targets[name])),),
         empty=listed.empty(
             look,
-            "No target is known: there is nowhere to run a VM.",
-            "This host needs no definition. An ESXi host or vCenter: bootpoint target add NAME "
-            "--url https://HOST/ --user USER --password file:PATH",
+            _("No target is known: there is nowhere to run a VM."),
+            _(
+                "This host needs no definition. An ESXi host or vCenter: {command}",
+                command="bootpoint target add NAME --url https://HOST/ --user USER --password "
+                "file:PATH",
+            ),
         ),
         orders=listed.order_ids,
         tail=_about(look, chosen) if chosen else (),
@@ -74,7 +80,7 @@ def lines(fleet: Fleet, look: Look) -> list[Line]:
 
 def _answer(fleet: Fleet) -> str:
     good = sum(one.state in GOOD for one in fleet.targets.values())
-    return f" TARGETS THAT ANSWER: {good} of {len(fleet.targets)}"
+    return " " + _("TARGETS THAT ANSWER: {good} of {all}", good=good, all=len(fleet.targets))
 
 
 def _row(fleet: Fleet, one: TargetView) -> tuple[Span, Sequence[str | Span]]:
@@ -87,7 +93,7 @@ def _row(fleet: Fleet, one: TargetView) -> tuple[Span, Sequence[str | Span]]:
     return mark, (
         one.id,
         one.kind,
-        (one.state or "ok", Tone.PLAIN if good else Tone.BAD),
+        (heard(one.state) or "ok", Tone.PLAIN if good else Tone.BAD),
         one.accelerator or "-",
         str(one.standbys),
         one.store or "-",
@@ -98,31 +104,43 @@ def _row(fleet: Fleet, one: TargetView) -> tuple[Span, Sequence[str | Span]]:
 
 def _about(look: Look, one: TargetView) -> list[Line]:
     width = look.usable
-    told = paragraph("Disks on", f"{one.store_path or 'not known'} ({one.store or '?'})", width)
+    where = f"{one.store_path or _('not known')} ({one.store or '?'})"
+    told = paragraph("Disks on", where, width)
     told += paragraph("Free", _room(one), width)
     if one.latency_s is not None:
         told += paragraph("Writes", _writes(one), width)
     if one.accelerator == "tcg":
         told += paragraph(
-            "Slow", "no usable KVM here: VMs run emulated, many times slower than hardware", width
+            "Slow",
+            _("no usable KVM here: VMs run emulated, many times slower than hardware"),
+            width,
         )
     if one.looked_at is not None:
-        told += paragraph("Checked", f"{moment(one.looked_at, look.zone)}, each night again", width)
+        checked = _("{when}, each night again", when=moment(one.looked_at, look.zone))
+        told += paragraph("Checked", checked, width)
     for finding in one.findings:
-        told += paragraph("Found", finding, width, tone=Tone.WARN)
-    return told if one.findings else [*told, *paragraph("Found", "nothing wrong", width)]
+        told += paragraph("Found", heard(finding), width, tone=Tone.WARN)
+    return told if one.findings else [*told, *paragraph("Found", _("nothing wrong"), width)]
 
 
 def _room(one: TargetView) -> str:
     """Return what is free of how much, and what of it is spoken for."""
-    whole = f" of {size(one.total)}" if one.total else ""
-    kept = f", {size(one.reserve)} in reserve" if one.reserve else ""
-    kept += f", {size(one.fold)} for consolidation" if one.fold else ""
-    return f"{size(one.free)}{whole}{kept}"
+    free = size(one.free)
+    told = [_("{free} of {total}", free=free, total=size(one.total)) if one.total else free]
+    if one.reserve:
+        told.append(_("{size} in reserve", size=size(one.reserve)))
+    if one.fold:
+        told.append(_("{size} for consolidation", size=size(one.fold)))
+    return ", ".join(told)
 
 
 def _writes(one: TargetView) -> str:
     """Return how long a small durable write takes, and usually does."""
-    usual = one.usual_latency_s
-    told = f"in {(one.latency_s or 0) * 1000:.0f} ms, small and durable"
-    return told if usual is None else f"{told}; usually {usual * 1000:.0f} ms"
+    took, usual = f"{(one.latency_s or 0) * 1000:.0f}", one.usual_latency_s
+    if usual is None:
+        return _("in {took} ms, small and durable", took=took)
+    return _(
+        "in {took} ms, small and durable; usually {usual} ms",
+        took=took,
+        usual=f"{usual * 1000:.0f}",
+    )

@@ -27,6 +27,7 @@ class Thing:
 
 KIND: Kind[Thing] = Kind(
     "thing",
+    "things",
     text=lambda one: one.name,
     orders=(
         Order("usual", "as given", "backwards"),
