@@ -4,6 +4,7 @@
                           [--folder DIR] [--json FILE]
     python -m tests.bench conversion …      only the conversion of guests: tests/bench/conversion.py
     python -m tests.bench scale …           only large sites: tests/bench/scale.py
+    python -m tests.bench esxi …            only an ESXi target: tests/bench/esxi.py
     python -m tests.bench console           only the full screen: tests/bench/console.py
     python -m tests.bench day …             a day of it: tests/bench/day.py
 
@@ -27,7 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.stores.probe import probe
-from tests.bench import console, conversion, day, scale
+from tests.bench import console, conversion, day, esxi, scale
 from tests.bench.data import change_disk, make_disk
 from tests.bench.measure import Contender, Taken, side_by_side
 
@@ -248,6 +249,9 @@ def main() -> int:
         return conversion.main(sys.argv[2:])
     if sys.argv[1:2] == ["day"]:
         return day.main(sys.argv[2:])
+    if sys.argv[1:2] == ["esxi"]:
+        small = Sizes(GIB, GIB, GIB, GIB, 1)
+        return esxi.main(sys.argv[2:], lambda folder: reflink_place(folder, small))
     if sys.argv[1:2] == ["scale"]:
         return scale.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
