@@ -8,10 +8,12 @@ from dataclasses import replace
 from datetime import UTC
 from statistics import median
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from engine.model import planner
 from engine.model.memo import Memo
 from engine.model.points import BootPoint, Stage
+from engine.model.retention import Rule, Rules, retain
 from engine.model.work import Job, JobId, JobStatus, WantedJob
 from engine.state.memory import MemoryState
 from tests.bench.largesite import START, Site, picture, standbys
@@ -55,7 +57,18 @@ def plan(site: Site, rounds: int) -> dict[str, float]:
         later.append(took + more)
         _make(store, wanted[0])
     told = {"points": points, "first": again + first, "next": median(later)}
-    return {f"plan_{key}_ms": value for key, value in told.items()}
+    figures = {f"plan_{key}_ms": value for key, value in told.items()}
+    return figures | {"retain_ms": _retained(site)}
+
+
+def _retained(site: Site) -> float:
+    """Return how long retention takes to judge the boot points of all machines, milliseconds."""
+    slots = dict.fromkeys((Rule.HOURLY, Rule.DAILY, Rule.WEEKLY, Rule.MONTHLY, Rule.YEARLY), 7)
+    rules = Rules(keep=12, slots=slots, zone=ZoneInfo("Europe/Berlin"))
+    groups = picture(replace(site, waiting=0)).by_standby.values()
+    took, verdicts = _timed(lambda: [retain(made, rules, None) for made in groups])
+    assert sum(map(len, verdicts)) == site.machines * site.points
+    return took
 
 
 _Made = TypeVar("_Made")

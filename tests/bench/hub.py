@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from engine.api.metrics import Meter
 from engine.daemon.desk import Desk
 from engine.model.work import Job, JobId, JobKind
 from engine.state.sqlite import SqliteState
@@ -77,9 +78,17 @@ def busy(site: Site, path: Path, rounds: float) -> dict[str, float]:
 
 
 def _snapshot_ms(desk: Desk) -> float:
-    began = time.perf_counter()
+    began = time.thread_time()
     desk.snapshot()
-    return (time.perf_counter() - began) * 1000
+    return (time.thread_time() - began) * 1000
+
+
+def _scrape_ms(desk: Desk) -> float:
+    meter = Meter(desk)
+    meter.told()
+    began = time.thread_time()
+    meter.told()
+    return (time.thread_time() - began) * 1000
 
 
 def starved(told: Sequence[Job], site: Site) -> float:
@@ -102,9 +111,9 @@ def idle(site: Site, path: Path, seconds: float) -> dict[str, float]:
     cpu, began = time.process_time(), time.perf_counter()
     threading.Event().wait(seconds)
     used, wall = time.process_time() - cpu, time.perf_counter() - began
-    rss = _rss()
+    rss, scrape_ms = _rss(), _scrape_ms(hub.desk)
     hub.stop()
-    return {"idle_cpu_percent": used / wall * 100, "rss_idle_mib": rss}
+    return {"idle_cpu_percent": used / wall * 100, "rss_idle_mib": rss, "scrape_ms": scrape_ms}
 
 
 def _rss() -> float:

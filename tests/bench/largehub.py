@@ -118,6 +118,18 @@ class Files:
         self._known[standby.name] = standby
         return self.path(standby.name)
 
+    def text(self, name: str) -> str:
+        """There is no text; nobody edits here."""
+        raise NotImplementedError(name)
+
+    def parse(self, name: str, text: str) -> tuple[Standby | None, Sequence[Problem]]:
+        """There is no text; nobody edits here."""
+        raise NotImplementedError(name, text)
+
+    def write_text(self, standby: Standby, text: str) -> str:
+        """There is no text; nobody edits here."""
+        raise NotImplementedError(standby.name, text)
+
     def remove(self, name: str) -> None:
         """Forget one."""
         del self._known[name]
