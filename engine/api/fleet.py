@@ -60,6 +60,7 @@ class _Known:
     standing: Standing
     newest: str
     wait: Wait | None
+    proven: BootPoint | None = None
 
 
 class _Groups(Generic[_Key, _Item]):
@@ -189,10 +190,11 @@ def _survey(snapshot: Snapshot, parts: _Parts) -> _Known:
     )[name]
     ready = [point for point in parts.made.values() if point.stage is Stage.READY]
     newest = max(ready, key=by_age, default=None)
+    proven = max((p for p in ready if p.proven_at is not None), key=by_age, default=None)
     alarming = _alarming(standing, standing.lag_s, parts.standby, snapshot.now)
     wait = waits(list(parts.made.values()), standing.job, parts.slot, parts.clock.closed_until)
     wait = None if parts.clock.is_held else wait
-    return _Known(parts, alarming, standing, newest.id if newest else "", wait)
+    return _Known(parts, alarming, standing, newest.id if newest else "", wait, proven)
 
 
 def _alarming(
@@ -211,14 +213,14 @@ def _alarming(
 
 
 def _view(snapshot: Snapshot, known: _Known) -> FleetView:
-    standby, standing, newest, wait = known.parts.standby, known.standing, known.newest, known.wait
+    standby, standing, wait, proven = known.parts.standby, known.standing, known.wait, known.proven
     return FleetView(
         id=standby.name,
         state=standing.code.value,
         can_start=standing.can_start,
         image_as_of=standing.image_as_of,
         data_as_of=standing.data_as_of,
-        point=newest,
+        point=known.newest,
         lag_s=standing.lag_s,
         rpo_s=standby.rpo_s,
         next=_next(snapshot, standing),
@@ -233,6 +235,8 @@ def _view(snapshot: Snapshot, known: _Known) -> FleetView:
         wait=WaitView(bound=wait.bound.value, text=safe(wait.text, SENTENCE), until=wait.until)
         if wait
         else None,
+        proven=proven.id if proven else "",
+        proven_at=proven.proven_at if proven else None,
     )
 
 

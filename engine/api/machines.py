@@ -105,6 +105,7 @@ def _point(point: BootPoint, snapshot: Snapshot, layers: Mapping[LayerName, Laye
         obstacle=safe(point.obstacle),
         skipped=point.skipped,
         asked=point.asked,
+        proven_at=point.proven_at,
     )
 
 

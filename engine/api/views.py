@@ -46,7 +46,7 @@ class FleetView(View, kw_only=True):
     points, oldest first: `.` ready, `o` ready late, `X` failed, `>` being made. `alarm`:
     sentences, gravest first. `point` is the newest ready boot point, `data_as_of` its moment;
     `lag_s` was its age when this was sent: count on from `data_as_of`, for a lag that only grew
-    is not sent again.
+    is not sent again. `proven` is the newest boot point of which a boot passed, at `proven_at`.
     """
 
     state: str
@@ -66,6 +66,8 @@ class FleetView(View, kw_only=True):
     remedy: str = ""
     ladder: LadderView = msgspec.field(default_factory=LadderView)
     wait: WaitView | None = None
+    proven: str = ""
+    proven_at: datetime | None = None
 
 
 class PointView(View, kw_only=True):
@@ -76,6 +78,7 @@ class PointView(View, kw_only=True):
     `obstacle`: with `stage` failed, the key of why no VM could start from it: NOT BOOTABLE;
     `reason` says it, with the remedy. `skipped`: so many recovery points before it, since the
     boot point before, got none of their own. `asked`: an operator asked for it by hand.
+    `proven_at`: when a boot of it passed.
     """
 
     sequence: int
@@ -93,6 +96,7 @@ class PointView(View, kw_only=True):
     obstacle: str = ""
     skipped: int = 0
     asked: bool = False
+    proven_at: datetime | None = None
 
 
 class DiskView(msgspec.Struct, kw_only=True):

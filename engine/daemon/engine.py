@@ -23,8 +23,9 @@ from engine.daemon.folds import Folds
 from engine.daemon.given import Settings, StandbyFiles, Watcher
 from engine.daemon.guarding import watch_all
 from engine.daemon.intake import Intake
+from engine.daemon.keeping import prove
 from engine.daemon.latencies import Latencies
-from engine.daemon.milestones import note_signs
+from engine.daemon.milestones import note_signs, passed
 from engine.daemon.pacing import Pacing
 from engine.daemon.pauses import end_pauses
 from engine.daemon.performer import Performer
@@ -391,6 +392,8 @@ class Engine:
                     signs = hypervisor.signs_of_life(VMRef(name))
                     self.picture.sign(name, signs)
                     note_signs(self.state, name, signs, self.clock.now())
+                    if proven := passed(self.state.read(), name):
+                        prove(self, name, proven[0], self.clock.now(), proven[1])
                 except Failure as failure:
                     log.warning("signs of %s: %s", name, failure)
             self.picture.only(self.state.read().runs)

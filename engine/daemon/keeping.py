@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from engine.daemon.engine import Engine
 from engine.daemon.marks import write_marks
 from engine.model.errors import NotFound, Problem, Refused
 from engine.model.layers import Gain, LayerKind, LayerName, children
@@ -15,6 +15,9 @@ from engine.model.retention import Retention
 from engine.model.standby import Standby
 from engine.model.text import safe
 from engine.model.work import Severity
+
+if TYPE_CHECKING:
+    from engine.daemon.engine import Engine
 
 
 def pin(engine: Engine, name: str, point: BootPointId, note: str, actor: str) -> None:
@@ -37,16 +40,16 @@ def unpin(engine: Engine, name: str, point: BootPointId, actor: str) -> None:
     _tell(engine, name, "point.unpinned", f"{actor} took the pin off boot point {point} of {name}.")
 
 
-def prove(engine: Engine, name: str, point: BootPointId, at: datetime) -> None:
-    """Remember that a test boot of a boot point passed; retention's floor counts it from then on.
+def prove(engine: Engine, name: str, point: BootPointId, at: datetime, by: str) -> None:
+    """Remember that a boot of a boot point passed; retention's floor counts it from then on.
 
-    Refused for one that is not ready.
+    Refused for one that is not ready. `by`: the evidence, in a few words.
     """
     found = engine.state.read().boot_points.get(point)
     if found is not None and found.stage is not Stage.READY:
         raise Refused(Problem("point.not-ready", f"Boot point {point} is {found.stage}."))
     _mark(engine, name, point, lambda found: replace(found, proven_at=at))
-    _tell(engine, name, "point.proven", f"Boot point {point} of {name} is proven.")
+    _tell(engine, name, "point.proven", f"Boot point {point} of {name} is proven: {by}.")
 
 
 def _mark(

@@ -13,7 +13,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from engine.model.alarms import Condition
-from engine.model.fleet import Standing
+from engine.model.fleet import Standing, release_of
 from engine.model.guard import GUARD
 from engine.model.images import Arrival, RootView
 from engine.model.ladder import silence, span
@@ -296,7 +296,23 @@ def guarded(scene: Scene) -> Iterator[Condition]:
                 name,
                 "may be encrypted by ransomware",
                 f"Retention of {name} is on hold by {safe(standby.retention.hold, 600)}",
-                f"Look at the machine. If all is well: bootpoint guard release {name}",
+                f"Look at the machine. If all is well: {release_of(standby)}",
+            )
+
+
+def kept(scene: Scene) -> Iterator[Condition]:
+    """Retention that somebody put on hold: `hold:MACHINE`, so that it is not forgotten."""
+    for name, standby in scene.standbys.items():
+        hold = standby.retention.hold
+        if hold and not hold.startswith(GUARD):
+            yield Condition(
+                f"hold:{name}",
+                Severity.WARNING,
+                name,
+                f"{name}: retention is on hold",
+                f"Retention of {name} is on hold by {safe(hold, 600)}; its boot points fill the "
+                "store.",
+                f"When it may go on: {release_of(standby)}",
             )
 
 
@@ -310,7 +326,7 @@ def ways(scene: Scene) -> Iterator[Condition]:
 
 
 WATCHES: list[Watch] = [
-    breach, silent, failing, folders, broken, targets, space, engine, ways, guarded,
+    breach, silent, failing, folders, broken, targets, space, engine, ways, guarded, kept,
 ]  # fmt: skip
 """All watches. Whoever knows another kind of trouble adds a function."""
 

@@ -202,6 +202,13 @@ def _standing(
     )
 
 
+def release_of(standby: Standby) -> str:
+    """Return the command that ends the hold of a standby's retention."""
+    if standby.retention.hold.startswith(GUARD):
+        return f"bootpoint guard release {standby.name}"
+    return f"bootpoint retention {standby.name} --release"
+
+
 def _failed(alive: Sequence[BootPoint], newest: BootPoint | None) -> BootPoint | None:
     """Return the newest failed boot point that no ready one has made good since."""
     failed = [
@@ -233,8 +240,9 @@ def _alarms(
     limits: Limits,
 ) -> list[str]:
     told = []
-    if standby.retention.hold.startswith(GUARD):
-        told.append(f"Retention is on hold by {safe(standby.retention.hold, 600)}")
+    if standby.retention.hold:
+        told.append(f"Retention is on hold by {safe(standby.retention.hold, 400)}")
+        told.append(f"Nothing is taken away before it is released: {release_of(standby)}.")
     if around.lost:
         told.append(f"Target {standby.target} cannot be used: {around.lost}")
     if failed is not None:

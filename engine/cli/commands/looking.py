@@ -94,7 +94,7 @@ def _status_json(output: Output, fleet: Sequence[FleetView], now: datetime, *, l
                 "lag_s": None if one.lag_s is None else int(one.lag_s),
                 "rpo_s": one.rpo_s,
                 "point": one.point or None,
-                "proven": None,
+                "proven": {"point": one.proven, "at": one.proven_at} if one.proven else None,
                 "next": one.next,
                 "wait": one.wait,
                 "points": one.points,
