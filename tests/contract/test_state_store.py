@@ -26,9 +26,9 @@ from engine.model.images import (
 from engine.model.layers import LayerKind, LayerName, layer_name
 from engine.model.machine import Firmware, Hints, Nic
 from engine.model.points import MOVES, BootPoint, Stage, boot_point_id
-from engine.model.work import Job, JobId, JobKind, JobStatus, Run, Severity
+from engine.model.work import Job, JobId, JobKind, JobStatus, Phase, Run, Severity
 from engine.ports import StateStore
-from engine.state.draft import ENDED_JOBS, RETIRED_POINTS
+from engine.state.draft import ENDED_JOBS, RETIRED_POINTS, STARTS
 from engine.state.memory import MemoryState
 from engine.state.sqlite import SqliteState
 
@@ -268,6 +268,20 @@ def test_pictures_hold_few_ended_jobs_and_retired_points(store: StateStore) -> N
     assert boot_point_id(many) in state.boot_points
     assert store.boot_point(boot_point_id(1)) == boot_point(1, Stage.RETIRED)
     assert store.job(JobId(2)) is not None
+
+
+def test_a_pictures_jobs_tell_how_long_starts_take(store: StateStore) -> None:
+    """The newest starts of each standby stay, with their phases, behind any number of syncs."""
+    phases = (Phase("power on", NOW), Phase("prompt", NOW + timedelta(seconds=9)))
+    started = replace(job(), kind=JobKind.START, status=JobStatus.DONE, phases=phases)
+    with store.write() as tx:
+        starts = [tx.add_job(started) for _ in range(STARTS + 2)]
+        for _ in range(ENDED_JOBS):
+            tx.add_job(replace(job(), kind=JobKind.SYNC, status=JobStatus.DONE))
+
+    found = [one for one in store.read().jobs.values() if one.kind is JobKind.START]
+    assert found == starts[-STARTS:]
+    assert store.job(starts[0].id) == starts[0]
 
 
 def test_the_journal_gives_the_newest_lines_oldest_first(store: StateStore) -> None:

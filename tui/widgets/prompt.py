@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.events import Key
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
@@ -76,8 +77,9 @@ class Prompt(Horizontal):
         if question is not None:
             question.done(event.value.strip())
 
-    def key_escape(self) -> None:
-        """Leave without an answer."""
+    def key_escape(self, event: Key) -> None:
+        """Leave without an answer; the page below stays, so it must not hear of the key."""
+        event.stop()
         question = self.close()
         if question is not None and question.left is not None:
             question.left()

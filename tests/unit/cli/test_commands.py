@@ -306,6 +306,23 @@ def test_a_dry_run_changes_nothing(bootpoint: Program, service: ScriptedService)
     assert service.calls == []
 
 
+def test_a_dry_run_of_a_start_is_the_review(bootpoint: Program, service: ScriptedService) -> None:
+    """Data and loss, what arrived and is not ready, guard, time, alternatives; as JSON too."""
+    service.put(recovery_point("erp", 5, NOW))
+    out = bootpoint("start", "erp", "--point", "3", "--dry-run").out
+    assert "from boot point bp000003" in out
+    assert "You lose     what was written in the last 1h12m" in out
+    assert "increment 5, 1.0 GiB: arrived, nothing was made of it yet" in out
+    assert "Guard        Nothing odd" in out
+    assert "Time         not known. No history yet" in out
+    assert "Proposed is bp000004: It is the newest" in out
+    told = bootpoint("start", "erp", "--dry-run", "--json").told
+    review = told["plan"]["review"]
+    assert (review["proposed"], review["whose"]) == ("bp000004", "")
+    assert [one["newer"] for one in review["choices"]] == [1, 2, 3, 4]
+    assert review["missing"][0]["fate"] == "waits"
+
+
 def test_a_job_can_be_cancelled(bootpoint: Program, service: ScriptedService) -> None:
     """`job cancel N` asks the engine to end it; an ended one is refused."""
     job = service.begin_job(JobKind.SYNC, "erp", ERP)
