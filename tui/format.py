@@ -6,9 +6,11 @@ from datetime import UTC, datetime, tzinfo
 
 from rich.cells import cell_len, set_cell_size
 
-from engine.api.words import age, duration, rate, size
-from engine.api.words import moment as when
+from engine.api.words import NOTHING, age, duration, rate, size
+from engine.api.words import moment as english
+from tui import words
 from tui.glyphs import Glyphs
+from tui.words import N_, _
 
 __all__ = [
     "age", "bar", "clock", "count", "cut", "duration", "goal", "moment", "pad", "percent", "rate",
@@ -17,7 +19,8 @@ __all__ = [
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_DAYS = (N_("Mon"), N_("Tue"), N_("Wed"), N_("Thu"), N_("Fri"), N_("Sat"), N_("Sun"))
+_WEEK = 7
 
 
 def cut(text: str, cells: int) -> str:
@@ -97,8 +100,33 @@ def moment(at: datetime | None, zone: tzinfo | None) -> str:
     if at is None:
         return "-"
     here = at.astimezone(zone)
-    day = f"{_DAYS[here.weekday()]} {here.day:2} {_MONTHS[here.month - 1]}"
-    return f"{day} {here.hour:02}:{here.minute:02}:{here.second:02}"
+    return _(
+        "{weekday} {day} {month} {clock}",
+        weekday=_(_DAYS[here.weekday()]),
+        day=f"{here.day:2}" if words.language() == words.SOURCE else here.day,
+        month=_month(here),
+        clock=f"{here:%H:%M:%S}",
+    )
+
+
+def when(at: datetime | None, now: datetime, zone: tzinfo | None = None) -> str:
+    """Return a moment as short as it goes: `13:40`, `Sat 23:00`, `13 Nov 22:00`, `13 Nov 2025`."""
+    if at is None or words.language() == words.SOURCE:
+        return NOTHING if at is None else english(at, now, zone)
+    there, here = at.astimezone(zone), now.astimezone(zone)
+    clock, days = f"{there:%H:%M}", (here.date() - there.date()).days
+    if days == 0:
+        return clock
+    if 0 < days < _WEEK:
+        return _("{weekday} {clock}", weekday=_(_DAYS[there.weekday()]), clock=clock)
+    if there.year != here.year:
+        return _("{day} {month} {year}", day=there.day, month=_month(there), year=there.year)
+    return _("{day} {month} {clock}", day=there.day, month=_month(there), clock=clock)
+
+
+def _month(at: datetime) -> str:
+    """Return a month's name in English, its number where dates are written in numbers."""
+    return _MONTHS[at.month - 1] if words.language() == words.SOURCE else str(at.month)
 
 
 def clock(now: datetime, zone: tzinfo | None) -> str:

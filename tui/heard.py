@@ -1,8 +1,117 @@
-"""The engine's sentences in the operator's language."""
+"""The engine's sentences in the operator's language. Pure.
+
+The engine speaks English to every console, with names and figures already in place:
+
+    one of the newest 24 ─► the template that fits, `one of the newest {count}` ─► its translation,
+                            with the 24 in its place; what no template fits stays as it is
+
+So consoles of different languages look at one engine, and an engine that is newer than its console
+says something in English rather than nothing. A test holds each template against the engine's
+sources.
+"""
 
 from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from tui import words
+from tui.words import N_, _
+
+KNOWN = (
+    # Why a boot point stays.
+    N_("one of the newest {count}"),
+    N_("one of the newest {count} that cannot be made bootable"),
+    N_("is tried again"),
+    N_("newest ready boot point"),
+    N_("the next boot point continues it"),
+    N_("{point} is made from it"),
+    N_("newest proven boot point"),
+    N_("one of {floor} proven that always stay"),
+    N_("one of {floor} that always stay while fewer are proven"),
+    N_("first of its {period}, one of {count}"),
+    N_("is being made"),
+    N_("a VM runs from it"),
+    N_("a machine or a newer boot point reads its files"),
+    N_("retention is on hold: {hold}"),
+    N_("nothing goes, so no room comes back"),
+    N_("how much room comes back cannot be told now"),
+    # What a job does, and its steps.
+    N_("makes a boot point"),
+    N_("applies an increment; newer ones go first"),
+    N_("converts a boot point again"),
+    N_("retires a boot point"),
+    N_("gets its newest boot point armed"),
+    N_("check"),
+    N_("fold"),
+    # What is waited for.
+    N_("waits for a slot"),
+    N_("waits for a slot of its target"),
+    N_("waits for a slot of its datastore"),
+    N_("waits for a slow target"),
+    N_("waits for its target"),
+    N_("waits for room"),
+    N_("waits for its own job"),
+    # The ladder.
+    N_("written"),
+    N_("arrived"),
+    N_("verified"),
+    N_("proven"),
+    N_("never"),
+    N_("<- time is lost here"),
+    N_("{time} no newer image was taken"),
+    N_("{time} on the way here"),
+    N_("{time} until its files were whole"),
+    N_("{time} making the boot point"),
+    N_("no image has arrived yet"),
+    # A start, its phases and what it usually takes.
+    N_("scratch layer"),
+    N_("define the VM"),
+    N_("power on"),
+    N_("drop scratch layer"),
+    N_("first serial output"),
+    N_("login prompt"),
+    N_("guest tools answer"),
+    N_("not known"),
+    N_("about {time} to power on; no guest's sign of life was measured yet"),
+    N_("Nothing odd in the newest {count} increments."),
+    N_("No history yet: neither this machine nor another on its target was started here."),
+    # What the engine says when something was asked of it.
+    N_("Starting {machine} from {point}."),
+    N_("Stopping {machine}."),
+    N_("Job {job} was asked to end."),
+    N_("Converting {point} of {machine} again."),
+    N_("A boot point of {machine} is made as soon as a slot is free."),
+    N_("{machine} is paused until {end}."),
+    N_("{machine} is resumed."),
+    N_("Boot point {point} of {machine} is pinned."),
+    N_("Boot point {point} of {machine} is not pinned any more."),
+    N_("The retention of {machine} is on hold: nothing is taken away."),
+    N_("The retention of {machine} works again."),
+    N_("{alert} is looked after by {operator}; nobody is reminded of it."),
+)
+_FIELD = re.compile(r"\\\{(\w+)\\\}")
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> list[tuple[str, re.Pattern[str]]]:
+    """Return each template with what fits it; the most literal first."""
+    ordered = sorted(KNOWN, key=lambda one: -len(re.sub(r"\{\w+\}", "", one)))
+    return [
+        (one, re.compile(_FIELD.sub(r"(?P<\1>.+?)", re.escape(one)), re.DOTALL)) for one in ordered
+    ]
 
 
 def heard(text: str) -> str:
     """Return a sentence of the engine in the operator's language, as it is when not known."""
+    if not text or words.language() == words.SOURCE:
+        return text
+    return _heard(text, words.language())
+
+
+@lru_cache(maxsize=4096)
+def _heard(text: str, _language: str) -> str:
+    for template, pattern in _patterns():
+        if found := pattern.fullmatch(text):
+            return _(template, **found.groupdict())
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.api.views import PROTO
+from tui import preferences, words
 from tui.format import age, duration
 from tui.look import Look
 from tui.rows import BLANK, Line, paragraph, text
@@ -42,6 +43,7 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         _("{width} by {height}, signs: {signs}", width=look.width, height=look.height, signs=signs),
         width,
     )
+    told += paragraph("Language", _language(), width)
     told += paragraph("Times", _("in your zone: {clock}", clock=look.clock()), width)
     told += paragraph("Read-only", _("yes") if look.read_only else _("no"), width)
     told.append(BLANK)
@@ -55,6 +57,15 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
     )
     return frame.pages(
         told, title=_("settings"), head=[text(" " + _("What is set, to read"), Tone.STRONG)]
+    )
+
+
+def _language() -> str:
+    """Return the language spoken, and how to have another."""
+    return _(
+        "{language}; another: bootpoint --lang, BOOTPOINT_LANG, or lang = in {file}",
+        language=words.CHOICES[words.language()],
+        file=preferences.path(),
     )
 
 
