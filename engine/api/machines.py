@@ -111,6 +111,10 @@ def _point(point: BootPoint, snapshot: Snapshot, layers: Mapping[LayerName, Laye
 
 def _is_armed(point: BootPoint, snapshot: Snapshot, layers: Mapping[LayerName, Layer]) -> bool:
     """Tell whether a power-on in the target's own client starts this boot point."""
+    standby = snapshot.standbys.get(point.standby)
+    target = next((one for one in snapshot.targets if standby and one.name == standby.target), None)
+    if target is None or target.capabilities is None or not target.capabilities.arms:
+        return False
     scratch = layer_name(point.id, LayerKind.SCRATCH)
     return scratch in layers and point.standby not in snapshot.state.runs
 

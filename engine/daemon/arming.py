@@ -66,14 +66,14 @@ class Arming:
         return not tries or not last <= now < last + pause
 
     def ended(self, job: Job, status: JobStatus, now: datetime) -> None:
-        """Take note of how a job ended: a start or a stop leaves nothing armed."""
+        """Take note of how a job ended: others leave nothing armed, or old."""
         with self._lock:
             if job.kind is JobKind.ARM and status is JobStatus.DONE and job.boot_point:
                 self._armed[job.standby] = job.boot_point
                 self._tries.pop(job.standby, None)
             elif job.kind is JobKind.ARM:
                 self._tries[job.standby] = (self._tries.get(job.standby, (0, now))[0] + 1, now)
-            elif job.kind in (JobKind.START, JobKind.STOP):
+            elif job.kind in (JobKind.START, JobKind.STOP, JobKind.CONVERT):
                 self._armed.pop(job.standby, None)
 
 

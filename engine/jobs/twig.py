@@ -89,6 +89,7 @@ def convert_again(point: BootPoint, t: Tools) -> None:
         NotBootable, Failure: It keeps the twig it has.
     """
     _check(point, t)
+    _drop_armed(point, t)
     new = _other_name(point)
     leftover = t.chain.layers().get(new)
     if leftover is not None:
@@ -105,6 +106,7 @@ def convert_again(point: BootPoint, t: Tools) -> None:
     if not is_ready or is_running:
         t.chain.drop(new)
         raise Refused(_busy(point))
+    _drop_armed(replace(point, boot=old), t)
     t.chain.drop(old)
     t.tell("point.converted", f"Boot point {point.id} was converted again.")
 
@@ -120,6 +122,17 @@ def _check(point: BootPoint, t: Tools) -> None:
     run = t.state.read().runs.get(point.standby)
     if point.stage is not Stage.READY or (run is not None and run.boot_point == point.id):
         raise Refused(_busy(point))
+
+
+def _drop_armed(point: BootPoint, t: Tools) -> None:
+    """Drop scratch that was armed on a twig and not written to; Refused when it was."""
+    layers = t.chain.layers()
+    for layer in list(children(layers, point.boot)):
+        if layer.kind is LayerKind.SCRATCH:
+            disks = range(len(layer.disk_sizes))
+            if any(True for disk in disks for _ in t.chain.changed(layer.name, disk)):
+                raise Refused(_busy(point))
+            t.chain.drop(layer.name)
 
 
 def _busy(point: BootPoint) -> Problem:

@@ -202,3 +202,23 @@ def test_the_engine_asks_for_arming_when_it_is_due(one: Stage, world: World) -> 
     assert wanted() == [job]
     world.work()
     assert wanted()[0].boot_point != job.boot_point
+
+
+def test_a_boot_point_that_was_converted_again_is_armed_anew(one: Stage, world: World) -> None:
+    """Its old twig goes, with the scratch that nobody wrote to; what somebody wrote to stays."""
+    point = _arm(world)
+    (old,) = _files(one)
+    world.perform(WantedJob(JobKind.CONVERT, "erp", point.id, ""))
+    assert _last(world) is JobStatus.DONE
+    _arm(world)
+    (new,) = _files(one)
+    assert new != old
+    layers = world.store.chain("erp").layers()
+    (again,) = [layer for layer in layers.values() if layer.name.endswith("-scratch")]
+    assert again.parent == max(world.state.read().ready("erp"), key=lambda p: p.taken_at).boot
+    with world.store.chain("erp").open(again.name, 0) as device:
+        device.write(0, memoryview(b"x" * 4096))
+        device.flush()
+    world.perform(WantedJob(JobKind.CONVERT, "erp", point.id, ""))
+    assert _last(world) is JobStatus.FAILED
+    assert again.name in world.store.chain("erp").layers()

@@ -203,7 +203,9 @@ class EsxiHypervisor:
             if there.seen.power is not Power.OFF:
                 raise rules.runs_already(vm, state.layer if state else "")
             self._check_unchanged(there)
-            if not (state and state.armed and state.layer == layer and there.seen.disks):
+            files = self._chains(vm).disk_files(layer)
+            is_done = state is not None and state.armed and bool(there.seen.disks)
+            if state is None or not is_done or not self._runs.shows(vm, state.operation, files):
                 self._give(there, layer, Network.NONE, armed=True)
 
     def started_by_hand(self, vm: VMRef) -> LayerName | None:

@@ -81,6 +81,17 @@ class RunFolders:
         sync_folder(folder)
         return shown
 
+    def shows(self, vm: str, operation: str, disks: Sequence[DiskFile]) -> bool:
+        """Tell whether a run folder holds these very disks."""
+        folder = self._root / vm / operation
+        try:
+            return all(
+                disk.path.samefile(folder / f"disk{number}-flat.vmdk")
+                for number, disk in enumerate(disks)
+            )
+        except FileNotFoundError:
+            return False
+
     def armed(self, vm: str, operation: str) -> None:
         """Remember that from now on whoever starts the VM does it by hand."""
         with open_folder(self._root / vm / operation) as opened:
