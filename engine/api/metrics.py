@@ -187,6 +187,15 @@ def _of_places(snapshot: Snapshot) -> Iterator[Family]:
     yield Family("target_up", up, [(labels, not one.problem) for labels, one in targets])
     free = "Free space where the target's disks lie."
     yield Family("store_free_bytes", free, [(labels, one.free) for labels, one in targets])
+    full = "Days until the target is full at the present growth; absent: not in sight."
+    yield Family("store_full_days", full, [(labels, one.days_left) for labels, one in targets])
+    writes = "Seconds of a small durable write where the target's disks lie."
+    yield Family("store_write_seconds", writes, [(labels, one.latency) for labels, one in targets])
+    slow = "1 while fewer jobs are begun on the target because it is slow."
+    yield Family("target_slow", slow, [(labels, bool(one.slow)) for labels, one in targets])
+    waiting = Counter(wait.bound.value for wait in snapshot.slots.values())
+    held = "Machines whose next job waits, by what for."
+    yield Family("waiting", held, [({"for": one}, count) for one, count in waiting.items()])
     online = "1 while the watched folder is there."
     roots = snapshot.roots.values()
     yield Family("folder_online", online, [({"folder": one.root}, one.online) for one in roots])

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from engine.api.exporting import Exporter
 from engine.api.metrics import Family, Meter, lines, metrics
 from engine.model.alarms import Alert, Condition
+from engine.model.waits import Bound, Wait
 from engine.model.work import Severity
-from tests.scripted import NOW, ScriptedService, root_view, site
+from tests.scripted import NOW, ScriptedService, root_view, site, target_status
 
 SAMPLE = re.compile(
     r'(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>(?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)*)\})?'
@@ -75,6 +76,7 @@ def test_the_values_are_those_of_the_picture() -> None:
     assert value(found, "alerts", severity="error") == 1
     assert value(found, "target_up", target="local") == 1
     assert value(found, "store_free_bytes", target="local") == 500 << 30
+    assert value(found, "target_slow", target="local") == 0
     assert value(found, "engine_well") == 1
     sick = parse(metrics(picture, {"loop": "It hangs."}, "Hamburg", NOW))
     assert value(sick, "engine_well") == 0
@@ -145,3 +147,18 @@ def test_a_second_look_tells_the_values_of_its_own_moment() -> None:
     assert value(parse(meter.told()), "rpo_lag_seconds", machine="erp") == before + 60
     fresh = metrics(service.snapshot(), {}, service.site, service.started_at)
     assert parse(meter.told()) == parse(fresh)
+
+
+def test_slow_and_full_targets_and_who_waits_can_be_measured() -> None:
+    """Figures of a target, and machines by what they wait for; what is not known is absent."""
+    slow = replace(target_status(), slow="It is slow.", latency=1.5, days_left=9.0)
+    wait = Wait(Bound.TARGET, "All 2 slots of target local are taken.")
+    picture = replace(
+        site(3), targets=(slow, target_status("nas")), slots={"erp": wait, "web": wait}
+    )
+    found = parse(metrics(picture, {}, "Hamburg", NOW))
+    assert value(found, "target_slow", target="local") == 1
+    assert value(found, "store_write_seconds", target="local") == 1.5
+    assert value(found, "store_full_days", target="local") == 9
+    assert value(found, "store_full_days", target="nas") is None
+    assert value(found, "waiting", **{"for": "target"}) == 2
