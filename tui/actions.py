@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -18,18 +17,16 @@ from tui.feed import Refusal
 from tui.guest import Guest
 from tui.heard import heard
 from tui.keeping import Keeping
-from tui.look import Draft, Menu, Parts, Serial
+from tui.look import Menu, Parts, Serial
 from tui.places import CONTENT
 from tui.question import Question, pause_words
 from tui.reading import Reading
-from tui.screens import new
-from tui.state import unprotected
+from tui.wizard import Wizard
 from tui.words import _
 
 if TYPE_CHECKING:
     from tui.core import Core
 
-TRIGGERS = ("immediate", "daily@22:00", "every:4", "cron:0 6-20/2 * * mon-fri")
 SURE = "yes"
 NAMED = ("start", "stop")
 """Actions for which the machine's name is typed, not a mere yes."""
@@ -44,6 +41,7 @@ class Actions:
         self._console = console
         self.guest = Guest(console)
         self._emergency = Emergency(console)
+        self._wizard = Wizard(console, self._sure)
         self._verbs: dict[str, Callable[[], None]] = {
             "up": lambda: self._move(-1),
             "down": lambda: self._move(1),
@@ -69,7 +67,7 @@ class Actions:
             **Alerts(console).verbs(),
             "serial": lambda: console.go("run", self._about(), subject=Serial()),
             **self.guest.verbs(),
-            "new": self._new,
+            **self._wizard.verbs(),
             "redraw": self._redraw,
             "retry": self._retry,
             "help": lambda: console.go("help", console.spot.place),
@@ -85,8 +83,7 @@ class Actions:
             "menu": self._open_menu,
             "plan": self._decide,
             "review": self._emergency.choose,
-            "new": self._draft,
-            "form": self._fill,
+            **self._wizard.openers(),
             "refused": lambda _name: console.back(),
             "help": lambda _name: console.back(),
         }
@@ -274,77 +271,3 @@ class Actions:
         """Show a refusal in its three parts."""
         parts = Parts(refusal.happened, refusal.unchanged, refusal.remedy)
         self._console.go("refused", self._console.spot.arg, subject=parts)
-
-    # --- a new standby ----------------------------------------------------------------------
-
-    def _new(self) -> None:
-        console, spot = self._console, self._console.spot
-        chosen = spot.chosen if spot.place == "sets" else spot.arg if spot.place == "set" else ""
-        found = console.fleet.sets.get(chosen)
-        if found is not None and not found.standby:
-            self._draft(chosen)
-        else:
-            console.go("new")
-
-    def _draft(self, chosen: str) -> None:
-        console = self._console
-        found = console.fleet.sets[chosen]
-        alike = [
-            one
-            for one in unprotected(console.fleet)
-            if (one.root, one.machine) == (found.root, found.machine)
-        ]
-        machine = found.machine if len(alike) == 1 else found.machine_uuid
-        name = new.free_name(found.machine, console.fleet.machines)
-        console.go("form", chosen, subject=Draft(found.root, machine, name), token=uuid4().hex)
-
-    def _fill(self, field: str) -> None:
-        console, spot = self._console, self._console.spot
-        draft = spot.subject
-        if not isinstance(draft, Draft):
-            return
-        if field == "no":
-            console.back()
-            console.note(_("Nothing was changed."))
-        elif field == "yes":
-            why = new.wrong(draft)
-            if why:
-                console.note(why)
-            elif not self._running:
-                self._sure(lambda: console.spawn(self._add(draft)))
-        else:
-
-            def done(text: str) -> None:
-                if text:
-                    spot.subject = replace(draft, **{field: text})
-
-            label, answers = {
-                "name": (_("Name:"), ()),
-                "trigger": (_("Trigger (immediate, daily@HH:MM, every:N, cron:EXPR):"), TRIGGERS),
-                "keep": (_("Boot points to keep:"), ()),
-            }[field]
-            console.face.ask(
-                Question(label, done=done, value=getattr(draft, field), answers=answers)
-            )
-
-    async def _add(self, draft: Draft) -> None:
-        console = self._console
-        params = {
-            "name": draft.name,
-            "images": draft.images,
-            "machine": draft.machine,
-            "trigger": draft.trigger,
-            "keep": int(draft.keep),
-            "key": console.spot.token,
-        }
-        self._running = True
-        try:
-            done = await console.feed.call("standby.add", params, Done)
-        except Refusal as refusal:
-            self.refused(refusal)
-            return
-        finally:
-            self._running = False
-        console.switch("fleet")
-        console.spot.chosen = draft.name
-        console.note(heard(done.text))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from textual import events
 from textual.app import App, ComposeResult
@@ -19,7 +20,7 @@ from textual.driver import Driver
 from tui import keys
 from tui.core import Core, Setup
 from tui.keystrokes import LEAVE, sent
-from tui.question import Question
+from tui.question import Page, Question
 from tui.widgets.board import Board
 from tui.widgets.prompt import Prompt
 from tui.words import _
@@ -34,6 +35,10 @@ class Steady(Protocol):
 
     def redraw(self) -> None:
         """Send everything again."""
+
+
+if TYPE_CHECKING:
+    from tui.widgets.pane import Pane
 
 
 class Console(App[int], inherit_bindings=False):
@@ -54,6 +59,8 @@ class Console(App[int], inherit_bindings=False):
         self.core = Core(setup, _OnScreen(self))
         self.board = Board(self.core.glyphs, colours=setup.kind.colours)
         self.prompt = Prompt()
+        self.pane: Pane | None = None
+        self._edits = False
         self._due: asyncio.TimerHandle | None = None
         self._painted = 0.0
         self._has_shown = False
@@ -136,6 +143,30 @@ class Console(App[int], inherit_bindings=False):
 
         self.prompt.ask(replace(question, done=done, left=left))
 
+    def edit(self, page: Page) -> None:
+        """Let the operator edit a text over the whole screen."""
+
+        def closed(then: Callable[[str], object]) -> Callable[[str], None]:
+            def close(text: str) -> None:
+                self._edits = False
+                self.board.focus()
+                then(text)
+                self.paint()
+
+            return close
+
+        async def show() -> None:
+            if self.pane is None:  # the editor costs time and memory: only who edits pays for it
+                from tui.widgets.pane import Pane
+
+                self.pane = Pane()
+                await self.mount(self.pane)
+            self.pane.edit(replace(page, done=closed(page.done), left=closed(page.left)))
+
+        if not self._edits:
+            self._edits = True
+            self.core.spawn(show())
+
     # --- keys -------------------------------------------------------------------------------
 
     async def on_event(self, event: events.Event) -> None:
@@ -170,7 +201,8 @@ class Console(App[int], inherit_bindings=False):
         """Tell whether a key belongs to this place now."""
         if action != "act":
             return True
-        return not self.prompt.is_open and self.core.belongs(str(parameters[0]))
+        busy = self.prompt.is_open or self._edits
+        return not busy and self.core.belongs(str(parameters[0]))
 
     def action_act(self, name: str) -> None:
         """Do what a key stands for, or say why it does not work now."""
@@ -201,6 +233,9 @@ class _OnScreen:
 
     def ask(self, question: Question) -> None:
         self._console.ask(question)
+
+    def edit(self, page: Page) -> None:
+        self._console.edit(page)
 
     def attach(self, _machine: str) -> None:
         self._console.attach()

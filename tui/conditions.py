@@ -93,7 +93,7 @@ def no_start(fleet: Fleet, look: Look) -> str:
 
 def no_row(fleet: Fleet, look: Look) -> str:
     """Say that there is no row to open."""
-    there = {"fleet": fleet.machines, "sets": fleet.sets, "new": fleet.sets}.get(look.place)
+    there = {"fleet": fleet.machines, "sets": fleet.sets}.get(look.place)
     nothing = there is not None and look.chosen not in there
     return _("There is nothing to open.") if nothing else ""
 

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.api.views import JournalView
+from engine.local.drafts import Draft
 from tui import clock, keys
 from tui.actions import Actions
 from tui.feed import Feed, Refusal, Wish
 from tui.glyphs import ASCII, BOX
 from tui.look import Look, Subject
 from tui.places import CONTENT
-from tui.question import Question
+from tui.question import Page, Question
 from tui.screens import frame
 from tui.state import Event, Fleet, Read, apply
 from tui.terminal import Kind
@@ -42,6 +43,7 @@ class Setup:
     Attributes:
         first: Picture to show until the engine answers, such as one read from a file.
         deaf_s: How long a page that decides something ignores keys.
+        drafts: Folder of definitions that were begun; None: none are kept.
     """
 
     socket: Path
@@ -50,6 +52,7 @@ class Setup:
     zone: tzinfo | None = None
     first: Fleet | None = None
     deaf_s: float = DEAF_S
+    drafts: Path | None = None
 
 
 @dataclass(slots=True)
@@ -87,6 +90,9 @@ class Face(Protocol):
     def ask(self, question: Question) -> None:
         """Let the operator type a line."""
 
+    def edit(self, page: Page) -> None:
+        """Let the operator edit a text."""
+
     def attach(self, machine: str) -> None:
         """Let the operator type into a guest's serial line."""
 
@@ -111,6 +117,7 @@ class Core:
         self.fleet = setup.first or Fleet()
         self.spots = [Spot("fleet")]
         self.orders: dict[str, tuple[str, bool]] = {}
+        self.drafts: tuple[Draft, ...] = ()
         self.feed = Feed(
             setup.socket,
             self.hear,
@@ -206,6 +213,7 @@ class Core:
             blocks=kind.unicode and kind.colours and kind.name in ("local", "ssh"),
             typing=self.typing,
             socket=str(self.setup.socket),
+            drafts=self.drafts,
         )
 
     def content(self) -> frame.Content:

@@ -14,7 +14,7 @@ from typing import TextIO
 from tui import spoken
 from tui.core import Core, Setup
 from tui.format import wrap
-from tui.question import Question
+from tui.question import Page, Question
 from tui.run_news import RunNews, news
 from tui.screens import frame
 from tui.talk import Talk
@@ -111,6 +111,12 @@ class LineMode:
         if question.value:
             leave = _("An empty line is: {answer}. A single dot leaves it.", answer=question.value)
         self._talk.say(*told, f" {leave}")
+
+    def edit(self, page: Page) -> None:
+        """Tell the text and where it can be edited: there is no editor line by line."""
+        self._talk.say(f" {page.title}:", *(f"   {line}" for line in page.text.splitlines()))
+        name = page.title.rpartition("/")[2].removesuffix(".toml")
+        self._talk.say(f" To edit it as text: bootpoint standby edit {name}")
 
     def attach(self, machine: str) -> None:
         """Ask for a line, and send it to the guest."""

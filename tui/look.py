@@ -6,22 +6,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
 from engine.api.changes import Words
+from engine.api.definition_views import CheckView
 from engine.api.guest_views import PictureView
 from engine.api.keeping_views import RetentionView
 from engine.api.views import Plan
+from engine.local.drafts import Draft
 from tui.format import clock, when
 from tui.glyphs import ASCII, Glyphs
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """A new standby on its way: what was chosen so far, as text."""
+class Form:
+    """A definition on its way; `review`: what the engine thinks of it, None until it said so."""
 
-    images: str
-    machine: str
-    name: str
-    trigger: str = "immediate"
-    keep: str = "24"
+    draft: Draft
+    review: CheckView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Kept:
     failed: Parts | None = None
 
 
-Subject = Plan | Draft | Serial | Menu | Parts | Report | Picture | Kept | None
+Subject = Plan | Form | Serial | Menu | Parts | Report | Picture | Kept | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +111,7 @@ class Look:
         read_only: The operator asked to look only.
         blocks: Pictures may be drawn with half blocks in colours.
         typing: Keys go to the guest's serial line.
+        drafts: Definitions that were begun and not handed in.
     """
 
     width: int
@@ -134,6 +134,7 @@ class Look:
     blocks: bool = False
     typing: bool = False
     socket: str = ""
+    drafts: tuple[Draft, ...] = ()
 
     @property
     def usable(self) -> int:

@@ -49,13 +49,15 @@ def main(
         return plain(socket, read_only=read_only, offline=offline, why=why, lang=lang)
     kind = _speak(kind, lang)
     os.environ.update(terminal.settings(kind))
+    from engine.local.drafts import drafts_folder
     from tui.app import Console
     from tui.core import Setup
     from tui.lowband import SteadyDriver
 
     first = _last_known(offline)
     chosen = None if driver == "stock" else SteadyDriver
-    console = Console(Setup(socket, kind, read_only=read_only, first=first), chosen)
+    setup = Setup(socket, kind, read_only=read_only, first=first, drafts=drafts_folder())
+    console = Console(setup, chosen)
     left = console.run(mouse=False)
     return left if left is not None else (console.return_code or 0)
 
@@ -74,11 +76,19 @@ def plain(
         socket, read_only, offline, lang: As for `main`.
         why: A sentence said first.
     """
+    from engine.local.drafts import drafts_folder
     from tui import line_mode
     from tui.core import Setup
 
     kind = _speak(terminal.lines(os.environ), lang)
-    setup = Setup(socket, kind, read_only=read_only, first=_last_known(offline), deaf_s=0.0)
+    setup = Setup(
+        socket,
+        kind,
+        read_only=read_only,
+        first=_last_known(offline),
+        deaf_s=0.0,
+        drafts=drafts_folder(),
+    )
     return line_mode.run(setup, why)
 
 

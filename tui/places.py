@@ -8,6 +8,7 @@ from tui.look import Look
 from tui.screens import (
     alerts,
     fleet,
+    form,
     help,  # noqa: A004  (the screen's name)
     jobs,
     journal,
@@ -49,5 +50,5 @@ CONTENT: Mapping[str, Callable[[Fleet, Look], Content]] = {
     "plan": plan.content,
     "refused": plan.refused_content,
     "new": new.content,
-    "form": new.form_content,
+    "form": form.content,
 }

@@ -28,6 +28,25 @@ class Question:
     left: Callable[[], object] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A text the operator is to edit.
+
+    Attributes:
+        title: Stands above it.
+        text: To begin with.
+        said: What was wrong with it, a sentence; empty at first.
+        done: Called with the text when it is handed in; `left`: when it is left, with what is
+            there.
+    """
+
+    title: str
+    text: str
+    done: Callable[[str], object]
+    left: Callable[[str], object]
+    said: str = ""
+
+
 _TIME = re.compile(r"(\d+[mhdw])+|\d{1,2}:\d\d|\d{4}-\d\d-\d\d\S*")
 
 

@@ -22,7 +22,7 @@ from engine.api.conversion_views import (
     GuestView,
     LedgerView,
 )
-from engine.api.definition_views import DefinitionView, ReviewView
+from engine.api.definition_views import CheckView, DefinitionView
 from engine.api.fleet import outlooks
 from engine.api.guarding import GuardView, guard_view
 from engine.api.guest_views import PictureView, ScreenView, SerialView, TypedView
@@ -198,7 +198,7 @@ class Calls:
         """Return a standby's file as it is."""
         return defining.text(self.service, ask)
 
-    def check(self, ask: asks.StandbyCheckAsk, _actor: Actor) -> ReviewView:
+    def check(self, ask: asks.StandbyCheckAsk, _actor: Actor) -> CheckView:
         """Return what a definition would mean, or what is wrong in it."""
         return defining.review(self.service, ask)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from engine.api import asks, keeping
 from engine.api.definition import KEYS, value_words, values
-from engine.api.definition_views import DefinitionView, FactView, ReviewView, WrongView
+from engine.api.definition_views import CheckView, DefinitionView, FactView, WrongView
 from engine.api.plans import Actor, check_name, require
 from engine.api.roles import Role
 from engine.api.views import Done
@@ -36,11 +36,11 @@ def text(service: Service, ask: asks.StandbyTextAsk) -> DefinitionView:
     return DefinitionView(id=ask.name, text=told, digest=digest(told), file=file)
 
 
-def review(service: Service, ask: asks.StandbyCheckAsk) -> ReviewView:
+def review(service: Service, ask: asks.StandbyCheckAsk) -> CheckView:
     """Return what a definition would mean, or everything that is wrong in it."""
     snapshot = service.snapshot()
     old = snapshot.standbys.get(ask.name)
-    view = ReviewView(id=safe(ask.name), new=old is None, text=ask.text)
+    view = CheckView(id=safe(ask.name), new=old is None, text=ask.text)
     if ask.new and old is not None:
         view.wrong = [wrong_view(exists(ask.name))]
         return view
@@ -119,7 +119,7 @@ def _changes(before: str, after: str) -> list[str]:
 # --- what it means --------------------------------------------------------------------------
 
 
-def _measure(view: ReviewView, snapshot: Snapshot, standby: Standby) -> None:
+def _measure(view: CheckView, snapshot: Snapshot, standby: Standby) -> None:
     root = snapshot.roots.get(standby.images)
     sets = root.sets if root is not None else ()
     found = match_source(standby, sets)
@@ -263,7 +263,7 @@ def _time(guess: Estimate | None, speed: Pace | None) -> str:
     return f"about {duration(guess.read / speed.rate)} for the first boot point, at {pace_words}"
 
 
-def _losses(view: ReviewView) -> Iterator[FactView]:
+def _losses(view: CheckView) -> Iterator[FactView]:
     if view.losing:
         told = f"{len(view.losing)} boot points that stay now go by this: "
         told += ", ".join(view.losing[:6]) + (" .." if len(view.losing) > 6 else "")

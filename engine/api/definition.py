@@ -212,7 +212,9 @@ def changed(text: str, changes: Mapping[str, Value | None]) -> str:
     told: dict[str, Any] = tomllib.loads(text)
     for key, value in changes.items():
         head, dot, name = key.rpartition(".")
-        table: dict[str, Any] = told.setdefault(head, {}) if dot else told
+        if dot and not isinstance(told.get(head), dict):
+            told[head] = {}
+        table: dict[str, Any] = told[head] if dot else told
         if value is None:
             table.pop(name, None)
         else:

@@ -37,7 +37,7 @@ class FactView(msgspec.Struct, kw_only=True):
     warns: bool = False
 
 
-class ReviewView(View, kw_only=True):
+class CheckView(View, kw_only=True):
     """Answer to `standby.check`; `id` is the name.
 
     `wrong` empty: it can be handed in. `new`: no standby has this name yet. `changes`: what would

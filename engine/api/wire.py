@@ -13,7 +13,7 @@ Methods and their params (all objects) and results:
     standby.list     {}                                    [StandbyView]
     standby.add      {name, images, …as StandbyView}       Done
     standby.text     {name}                                DefinitionView
-    standby.check    {name, text}                          ReviewView
+    standby.check    {name, text, new?}                    CheckView
     standby.put      {name, text, base, confirm?}          Done
     standby.remove   {name, confirm}                       Done
     plan             {action, machine, point?, job?, reason?}   Plan

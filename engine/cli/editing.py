@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from engine.api.definition_views import DefinitionView, ReviewView
+from engine.api.definition_views import CheckView, DefinitionView
 from engine.local.drafts import Draft, Drafts, drafts_folder
 from engine.local.durable import make_folder
 from engine.model.errors import Failure, Problem, WrongUse
@@ -41,7 +41,7 @@ class Editing:
 
     name: str
     view: DefinitionView
-    check: Callable[[str], ReviewView]
+    check: Callable[[str], CheckView]
     drafts: Drafts = field(default_factory=lambda: Drafts(drafts_folder()))
 
     def edit(self) -> str:

@@ -26,6 +26,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "door" / "engine.sock"
         self.service = ScriptedService(site(3))
+        self.drafts = folder / "drafts"
         self._door: Door | None = None
 
     def start(self, service: ScriptedService | None = None) -> ScriptedService:
@@ -47,7 +48,8 @@ class Bench:
     ) -> AsyncIterator[Hand]:
         """Open a console, wait until the fleet is there."""
         kind = Kind("local", unicode=unicode)
-        console = Console(Setup(self.socket, kind, read_only=read_only, zone=UTC))
+        setup = Setup(self.socket, kind, read_only=read_only, zone=UTC, drafts=self.drafts)
+        console = Console(setup)
         async with console.run_test(size=size) as pilot:
             yield Hand(console, pilot)
 

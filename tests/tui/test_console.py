@@ -17,7 +17,6 @@ from tests.scripted import (
     boot_point,
     empty,
     recovery_point,
-    site,
 )
 from tests.tui.bench import Bench
 from tui.places import CONTENT
@@ -238,48 +237,6 @@ async def test_a_plan_that_no_longer_fits_is_refused(bench: Bench) -> None:
         service.put(replace(newest, stage=Stage.RETIRED))
         await hand.agree("dc")
         await hand.sees("It was not done", "Nothing was changed")
-        assert service.calls == []
-
-
-async def test_a_new_standby_from_what_was_found(bench: Bench) -> None:
-    """`n`: choose an image set, change the trigger, agree; the machine appears in the fleet."""
-    found = site(2)
-    bare = replace(found, standbys={}, sources={}, state=replace(found.state, boot_points={}))
-    service = bench.start(ScriptedService(bare))
-    async with bench.open() as hand:
-        await hand.sees("NOTHING IS PROTECTED YET", "2 image sets found", "press n")
-        await hand.press("n")
-        await hand.sees("Which machine shall be protected?", "/mnt/replica/erp")
-        await hand.press("enter")
-        await hand.sees("NEW STANDBY", "Name         erp")
-        await asyncio.sleep(0.35)
-        await hand.press("down", "enter", "ctrl+u")
-        await hand.type("every:4")
-        await hand.press("enter")
-        await hand.sees("Trigger      every:4", "whenever 4 increments have arrived")
-        assert service.calls == []
-        await hand.press("end", "enter")
-        await hand.type("ｙｅｓ")
-        await hand.press("enter")
-        await hand.sees("CAN START NOW: 0 of 1", "Standby erp was added")
-        added = service.snapshot().standbys["erp"]
-        assert (str(added.trigger), added.images, added.keep) == ("every:4", "/mnt/replica/erp", 24)
-
-
-async def test_a_wrong_answer_in_the_form_is_said_before_anything_is_asked(bench: Bench) -> None:
-    """A name the engine would not take is refused on the page."""
-    found = site(1)
-    bare = replace(found, standbys={}, sources={}, state=replace(found.state, boot_points={}))
-    service = bench.start(ScriptedService(bare))
-    async with bench.open() as hand:
-        await hand.sees("1 image set found")
-        await hand.press("n", "enter")
-        await hand.sees("NEW STANDBY")
-        await asyncio.sleep(0.35)
-        await hand.press("enter", "ctrl+u")
-        await hand.type("Not Good")
-        await hand.press("enter", "end", "enter")
-        await hand.sees("The name takes small letters")
         assert service.calls == []
 
 

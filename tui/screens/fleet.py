@@ -63,7 +63,7 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
             head=[text(" " + _("NO ENGINE YET"), Tone.STRONG)], empty=_waiting(fleet, look)
         )
     if not fleet.machines:
-        head = [text(" " + _("NOTHING IS PROTECTED YET"), Tone.STRONG)]
+        head = [text(" " + _("NOTHING IS PROTECTED YET"), Tone.STRONG), *_drafts(look)]
         tail = [*_jobs(fleet, look), *_journal(fleet, look, 4)]
         return frame.Content(head=head, empty=_first_steps(fleet, look), tail=tail)
     listed = matching(fleet, look)
@@ -106,7 +106,21 @@ def _answer(fleet: Fleet, look: Look, listed: Listed[FleetView]) -> list[Line]:
     works = (_work(running, waiting), every, "")
     right = next((full for work in works if cell_len(full := f"{told}   {work}") <= room), told)
     answer = [spread(left, text(right.strip()), look.usable)]
-    return answer + listed.head(_("worst only") if look.worst else "")
+    return answer + listed.head(_("worst only") if look.worst else "") + _drafts(look)
+
+
+def _drafts(look: Look) -> list[Line]:
+    """Return that definitions were begun and left, if any were."""
+    if not look.drafts:
+        return []
+    named = ", ".join(one.name for one in look.drafts[:4])
+    words = ngettext(
+        " {count} draft is kept, not handed in: {names}   n or e goes on with it",
+        " {count} drafts are kept, not handed in: {names}   n or e goes on with one",
+        len(look.drafts),
+        names=named,
+    )
+    return [text(words, Tone.NOTE)]
 
 
 def _work(running: int, waiting: int) -> str:

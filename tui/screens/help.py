@@ -52,8 +52,11 @@ PLACES = {
     ),
     "alerts": N_("What is wrong. m says that you look after it, so that nobody is reminded."),
     "plan": N_("What will happen, before it happens. Nothing has changed yet."),
-    "new": N_("Image sets that no standby follows yet."),
-    "form": N_("A new standby: what to protect, when, and how many boot points to keep."),
+    "new": N_("Drafts that were begun and left, then image sets that no standby follows yet."),
+    "form": N_(
+        "How a machine is protected, step by step; Enter changes what the cursor is on. What is "
+        "wrong is said at once. Leaving keeps a draft; only yes on the last step changes anything."
+    ),
 }
 
 

@@ -1,21 +1,24 @@
-"""A new standby: choose an image set, then name, trigger and how many boot points to keep."""
+"""A new standby: what was begun and left, and the image sets that no standby follows."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
+from engine.api.views import SetView
+from engine.local.drafts import Draft
 from tui.format import pad, size
-from tui.look import Draft, Look
+from tui.look import Look
 from tui.rows import BLANK, Column, Line, paragraph, prose, table, text
 from tui.screens import frame
-from tui.screens.fleet import points_and_size
+from tui.screens.form import step_of
 from tui.screens.sets import chain
 from tui.state import Fleet, unprotected
 from tui.tones import Tone
 from tui.words import _
 
+ADD = "bootpoint standby add NAME --images DIR"
 COLUMNS = (
     Column("MACHINE", 18),
     Column("POINTS", 6, right=True),
@@ -23,37 +26,29 @@ COLUMNS = (
     Column("NEWEST", 12),
     Column("FOLDER", 0),
 )
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
-_TRIGGER = re.compile(r"immediate|daily@([01]\d|2[0-3]):[0-5]\d|cron:.{1,200}|every:[1-9]\d{0,3}")
+DRAFT = "draft:"
+"""Begins the ids of drafts; those of image sets have no colon before a name."""
 
 
 def content(fleet: Fleet, look: Look) -> frame.Content:
-    """Return the list of image sets that no standby follows."""
+    """Return the drafts that were left, then the image sets that no standby follows."""
     free = {one.id: one for one in unprotected(fleet)}
+    drafts = {DRAFT + one.name: one for one in look.drafts if one.new}
     grid = table(COLUMNS, look.usable)
-    chosen = free.get(look.chosen) or next(iter(free.values()), None)
+    chosen = look.chosen or next(iter([*drafts, *free]), "")
+
+    def row(name: str) -> Sequence[Line]:
+        if name in drafts:
+            return (_draft_row(drafts[name], look),)
+        return (grid.row((" ", Tone.PLAIN), _set_row(free[name], look)),)
+
+    head = _(" Which machine shall be protected?   Enter chooses, Esc leaves")
     return frame.Content(
         title=_("new standby"),
-        head=[
-            text(
-                " " + _("Which machine shall be protected?   Enter chooses, Esc leaves"),
-                Tone.STRONG,
-            )
-        ],
+        head=[text(head, Tone.STRONG)],
         columns=grid.head(),
-        ids=list(free),
-        row=lambda name: (
-            grid.row(
-                (" ", Tone.PLAIN),
-                (
-                    free[name].machine or "-",
-                    str(len(free[name].points)),
-                    size(free[name].size),
-                    look.when(free[name].newest),
-                    free[name].root,
-                ),
-            ),
-        ),
+        ids=[*drafts, *free],
+        row=row,
         empty=[
             BLANK,
             *prose(
@@ -64,97 +59,33 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
                 look.usable,
             ),
             BLANK,
-            *prose(
-                _(
-                    "A folder that is not watched yet: {command}",
-                    command="bootpoint standby add NAME --images DIR",
-                ),
-                look.usable,
-            ),
+            *prose(_("A folder that is not watched yet: {command}", command=ADD), look.usable),
         ],
-        tail=[text(f" {chain(chosen.points, look.usable - 2)}")] if chosen else (),
+        tail=_tail(look, free.get(chosen), drafts.get(chosen)),
     )
+
+
+def _set_row(one: SetView, look: Look) -> tuple[str, ...]:
+    newest = look.when(one.newest)
+    return (one.machine or "-", str(len(one.points)), size(one.size), newest, one.root)
+
+
+def _draft_row(one: Draft, look: Look) -> Line:
+    at = f"   {look.when(one.at)}" if one.at else ""
+    told = _("draft, left at: {step}", step=_(step_of(one).title))
+    return ((" ! ", Tone.WARN), (f"{pad(one.name, 18)} ", Tone.STRONG), (told + at, Tone.PLAIN))
+
+
+def _tail(look: Look, free: SetView | None, draft: Draft | None) -> list[Line]:
+    if draft is not None:
+        told = prose(_("Enter goes on where it was left; x throws the draft away."), look.usable)
+        return told + paragraph("Not taken", draft.why, look.usable, tone=Tone.WARN)
+    return [text(f" {chain(free.points, look.usable - 2)}")] if free else []
 
 
 def lines(fleet: Fleet, look: Look) -> list[Line]:
     """Return the list of image sets, line by line."""
     return list(frame.draw(content(fleet, look), fleet, look).lines)
-
-
-def form_content(fleet: Fleet, look: Look) -> frame.Content:
-    """Return the page that asks for the rest and says what will happen."""
-    draft = look.subject
-    if not isinstance(draft, Draft):
-        return frame.Content(title=_("new standby"), empty=[BLANK, text(" " + _("No draft."))])
-    rows = {
-        "name": f"   {pad(_('Name'), 12)} {draft.name}",
-        "trigger": f"   {pad(_('Trigger'), 12)} {draft.trigger}",
-        "keep": f"   {pad(_('Keep'), 12)} " + _("{count} boot points", count=draft.keep),
-        "no": "   ( ) " + _("No, leave. Nothing has changed."),
-        "yes": "   ( ) " + _("Yes, protect this machine"),
-    }
-    width = look.usable
-    found = fleet.sets.get(look.arg)
-    head = [text(" " + _("NEW STANDBY   nothing has changed yet"), Tone.STRONG), BLANK]
-    head += paragraph("Images", draft.images, width)
-    head += paragraph("Machine", draft.machine, width)
-    if found is not None:
-        head += paragraph("Found", points_and_size(len(found.points), found.size), width)
-    tail = paragraph("Trigger", _explain(draft.trigger), width)
-    tail += paragraph("Then", _promise(draft), width)
-    if look.height >= 20:
-        tail += [BLANK, *prose(_("Command:  {command}", command=_command(draft)), width)]
-    return frame.Content(
-        title=_("new standby"),
-        head=head,
-        ids=list(rows),
-        row=lambda name: (text(rows[name]),),
-        tail=tail,
-    )
-
-
-def form_lines(fleet: Fleet, look: Look) -> list[Line]:
-    """Return the form, line by line."""
-    return list(frame.draw(form_content(fleet, look), fleet, look).lines)
-
-
-def _promise(draft: Draft) -> str:
-    return _(
-        "the VM {name} is prepared (off), the full image is copied at once, then one boot point "
-        "after another. The image files and the source machine are not touched.",
-        name=draft.name,
-    )
-
-
-def _explain(trigger: str) -> str:
-    if trigger.startswith("daily@"):
-        return _("one boot point a day, at {time} (host's time)", time=trigger[6:])
-    if trigger.startswith("every:"):
-        return _("one boot point whenever {count} increments have arrived", count=trigger[6:])
-    if trigger.startswith("cron:"):
-        return _("one boot point at each moment of {cron} (host's time)", cron=trigger[5:])
-    return _("a boot point as soon as an increment has arrived")
-
-
-def _command(draft: Draft) -> str:
-    told = f"bootpoint standby add {draft.name} --images {draft.images}"
-    if draft.trigger != "immediate":
-        told += f" --trigger {draft.trigger}"
-    return told + (f" --keep {draft.keep}" if draft.keep != "24" else "")
-
-
-def wrong(draft: Draft) -> str:
-    """Return what is wrong with a draft, a sentence; empty when it can be asked for."""
-    if not _NAME.fullmatch(draft.name):
-        return _("The name takes small letters, digits and hyphens, at most 48.")
-    if not _TRIGGER.fullmatch(draft.trigger):
-        return _(
-            "The trigger is immediate, daily@HH:MM, every:N or cron:EXPRESSION, such as "
-            "daily@22:00, every:4 or cron:0 6-20/2 * * mon-fri."
-        )
-    if not (draft.keep.isascii() and draft.keep.isdigit() and 1 <= int(draft.keep) <= 9999):
-        return _("Keep takes a number of boot points, 1 or more.")
-    return ""
 
 
 def free_name(machine: str, taken: Container[str]) -> str:

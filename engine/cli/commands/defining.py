@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.api.definition import KEYS, OTHERS, Value, changed, read
-from engine.api.definition_views import DefinitionView, ReviewView
+from engine.api.definition_views import CheckView, DefinitionView
 from engine.api.views import Done, StandbyView
 from engine.cli.context import Context, wish_key
 from engine.cli.editing import Editing
@@ -137,9 +137,9 @@ def _values(keys: Sequence[tuple[str, str]]) -> Mapping[str, Value | None]:
     return told
 
 
-def _check(context: Context, name: str, text: str, *, new: bool = False) -> ReviewView:
+def _check(context: Context, name: str, text: str, *, new: bool = False) -> CheckView:
     with context.client() as client:
-        return client.call("standby.check", ReviewView, name=name, text=text, new=new)
+        return client.call("standby.check", CheckView, name=name, text=text, new=new)
 
 
 def _put(context: Context, name: str, text: str, *, base: str, confirm: str) -> int:
@@ -156,7 +156,7 @@ def _put(context: Context, name: str, text: str, *, base: str, confirm: str) -> 
     return _tell(context, done, name)
 
 
-def refuse(review: ReviewView) -> None:
+def refuse(review: CheckView) -> None:
     """Raise WrongUse when something is wrong in what was reviewed, with all of it."""
     if not review.wrong:
         return

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from engine.api.changes import Kind, Words
+from engine.api.definition import changed
+from engine.api.definition_views import CheckView, FactView, WrongView
 from engine.api.guest_views import PictureView
 from engine.api.keeping_views import RetentionView, VerdictView
 from engine.api.review_views import (
@@ -37,9 +39,10 @@ from engine.api.views import (
 from engine.api.views import (
     Picture as FleetPicture,
 )
+from engine.local.drafts import Draft
 from tui.conditions import REPORTS
 from tui.feed import Down
-from tui.look import Draft, Kept, Look, Menu, Parts, Picture, Report, Serial, Subject
+from tui.look import Form, Kept, Look, Menu, Parts, Picture, Report, Serial, Subject
 from tui.state import Fleet, Read, Told, Up, apply
 from tui.tones import STATES
 
@@ -353,6 +356,16 @@ def kept(name: str) -> Kept:
     return Kept(RetentionView(id=name, settings=settings, own=[], points=points, stay=5, go=1))
 
 
+def form(name: str, step: str = "review") -> Form:
+    """Return a definition at a step, with everything that can be said about it."""
+    text = changed("", {"images": f"/mnt/{name}", "machine": name, "trigger": "daily@22:00"})
+    wrong = WrongView(key="trigger", text=f"trigger: found {name}.", remedy=name)
+    facts = [FactView(label=word, text=name, warns=word == "Space") for word in ("Images", "Space")]
+    review = CheckView(id=name, new=True, facts=facts, changes=[name], losing=[name], role="admin")
+    review.wrong = [wrong] if name.endswith("]") else []
+    return Form(Draft(name, text, step=step, why=name), review)
+
+
 def picture(name: str) -> Picture:
     """Return a screen of 4 by 2 cells, or why there is none."""
     if not name:
@@ -367,7 +380,7 @@ def subjects(name: str) -> dict[str, Subject]:
     return {
         "review": review(name),
         "plan": plan(name),
-        "form": Draft(f"/mnt/{name}", name, name, "daily@22:00", "24"),
+        "form": form(name),
         "picture": picture(name),
         "run": Serial((name,) * 80, 9, tail=name),
         "menu": Menu((("start", "f", name, name), ("stop", "x", "stop", "stops"))),
