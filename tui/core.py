@@ -280,8 +280,8 @@ class Core:
         """Do what a key stands for, or say why it does not work now."""
         spot = self.spot
         waited = asyncio.get_running_loop().time() - spot.opened
-        if spot.place in DECIDING and waited < self.setup.deaf_s:
-            return
+        if spot.place in DECIDING and name != "back" and waited < self.setup.deaf_s:
+            return  # leaving is always safe, so Esc is heard at once
         self.notice = ""
         why = keys.refusal(keys.BY_ID[name], self.fleet, self.look())
         if why:
