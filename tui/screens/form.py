@@ -13,7 +13,7 @@ from engine.api.definition_views import CheckView, FactView, WrongView
 from engine.local.drafts import Draft
 from tui.format import pad
 from tui.look import Form, Look
-from tui.rows import BLANK, Line, paragraph, prose, text
+from tui.rows import BLANK, Line, cells, paragraph, prose, text
 from tui.screens import frame
 from tui.state import Fleet
 from tui.tones import Tone
@@ -142,18 +142,23 @@ def _head(form: Form, step: Step, look: Look) -> list[Line]:
     width, draft = look.usable, form.draft
     title = _("NEW STANDBY") if draft.new else _("EDIT")
     told = [text(f" {title} {draft.name}   " + _("nothing has changed yet"), Tone.STRONG)]
-    told.append(
-        tuple(
-            (f" [{_(one.title)}]" if one is step else f"  {_(one.title)} ", tone)
-            for one in STEPS
-            for tone in ((Tone.STRONG if one is step else Tone.PLAIN),)
-        )
-    )
+    told.append(_steps(step, width))
     if draft.why:
         told += paragraph("Not taken", draft.why, width, tone=Tone.WARN)
     if step.id == REVIEW:
         told += _review(form, look)
     return told
+
+
+def _steps(step: Step, width: int) -> Line:
+    """Return the steps in a line, the present one in brackets; alone where all do not fit."""
+    every: Line = tuple(
+        (f" [{_(one.title)}]", Tone.STRONG) if one is step else (f"  {_(one.title)} ", Tone.PLAIN)
+        for one in STEPS
+    )
+    if cells(every) <= width:
+        return every
+    return text(f" {STEPS.index(step) + 1}/{len(STEPS)} [{_(step.title)}]", Tone.STRONG)
 
 
 def _review(form: Form, look: Look) -> list[Line]:
