@@ -21,6 +21,10 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DAYS = (N_("Mon"), N_("Tue"), N_("Wed"), N_("Thu"), N_("Fri"), N_("Sat"), N_("Sun"))
 _WEEK = 7
+_CLOSING = frozenset(
+    "、。，．・：；？！）」』】〕〉》ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ),.;:!?"
+)
+_OPENING = frozenset("（「『【〔〈《(")
 
 
 def cut(text: str, cells: int) -> str:
@@ -40,19 +44,42 @@ def pad(text: str, cells: int, *, right: bool = False) -> str:
 
 
 def wrap(text: str, cells: int) -> list[str]:
-    """Return `text` as lines of at most `cells` cells; words longer than that are cut up."""
+    """Return `text` as lines of at most `cells` cells; words longer than that are cut up.
+
+    A line may also end after a wide sign, for such scripts have no blanks; none begins with a
+    closing mark or ends with an opening one.
+    """
     lines: list[str] = []
     line = ""
     for word in text.split():
-        joined = f"{line} {word}" if line else word
-        if cell_len(joined) <= cells:
-            line = joined
-            continue
-        if line:
-            lines.append(line)
-        *whole, line = chop(word, cells)
-        lines += whole
+        joint = " " if line else ""
+        for piece in _pieces(word):
+            if cell_len(line + joint + piece) <= cells:
+                line += joint + piece
+            else:
+                if line:
+                    lines.append(line)
+                *whole, line = chop(piece, cells)
+                lines += whole
+            joint = ""
     return [*lines, line] if line else lines
+
+
+def _pieces(word: str) -> list[str]:
+    """Return a word in the parts that a line may end between."""
+    if word.isascii():
+        return [word]
+    pieces: list[str] = []
+    for sign in word:
+        wide = cell_len(sign) == 2
+        before = pieces[-1][-1:] if pieces else ""
+        if pieces and (
+            sign in _CLOSING or before in _OPENING or not (wide or cell_len(before) == 2)
+        ):
+            pieces[-1] += sign
+        else:
+            pieces.append(sign)
+    return pieces
 
 
 def chop(word: str, cells: int) -> list[str]:

@@ -143,7 +143,7 @@ class LineMode:
     async def hold(self, why: str = "") -> int:
         """Talk until the operator leaves, or the input ends."""
         if why:
-            self._talk.say(why)
+            self._talk.say(*wrap(why, self.room()[0]))
         self._talk.say(_("Bootpoint, line by line. Type help for the words, leave to end."))
         self._talk.start()
         self.core.start()

@@ -39,9 +39,9 @@ def main(
         0 when the operator left, 1 when no full screen is possible here, 128 + N after signal N.
     """
     # Textual draws on standard error, so that is what must be a terminal.
+    _speak(terminal.lines(os.environ), lang)  # what is wrong with a terminal is said as well
     kind = terminal.look(sys.stdin, sys.stderr, os.environ)
     if kind.is_plain:
-        _speak(terminal.lines(os.environ), lang)
         if not sys.stdin.isatty():
             sys.stdout.write(terminal.advice(kind) + "\n")
             return NO_TERMINAL

@@ -211,10 +211,19 @@ def _about(look: Look, one: FleetView | None) -> list[Line]:
     width = look.usable
     most = 1 if look.height < 20 else 2 if look.height < 34 else 6
     if look.height >= 34:
-        ladder = climbing.line(one.ladder, look.now, look.zone)
-        told += clip(paragraph("Ladder", ladder, width), 2, width)
+        told += clip(paragraph("Ladder", _ladder(one, look), width), 2, width)
     alarm = paragraph("Happened", heard(one.alarm), width) if one.alarm else []
     return told + clip(alarm + paragraph("What now", heard(one.remedy), width), most, width)
+
+
+def _ladder(one: FleetView, look: Look) -> str:
+    """Return the ladder in one line: `written 13:00   arrived 13:00   ready Sat 23:00 <- ...`."""
+    parts = []
+    for rung in one.ladder.rungs:
+        when = look.when(rung.data_as_of) if rung.data_as_of else heard("never")
+        mark = f" {heard(climbing.LOST_HERE)}" if rung.rung == one.ladder.losing else ""
+        parts.append(f"{heard(rung.rung)} {when}{mark}")
+    return "   ".join(parts)
 
 
 def _jobs(fleet: Fleet, look: Look) -> list[Line]:

@@ -211,6 +211,8 @@ def _ladder(one: FleetView, look: Look) -> list[Line]:
     ):
         worst = rung.rung == one.ladder.losing
         tone = Tone.WARN if worst else Tone.PLAIN
+        row[1] = look.when(rung.data_as_of) if rung.data_as_of else row[1]
+        row[3] = look.when(rung.reached_at)
         told.append(grid.row(("!" if worst else " ", tone), [(heard(cell), tone) for cell in row]))
     return told
 

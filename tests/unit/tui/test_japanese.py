@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from tests.unit.tui.sample import HOSTILE, fleet, look
 from tests.unit.tui.test_lines import board
 from tui import heard, keymap, words
-from tui.format import clock, moment, when
+from tui.format import clock, moment, when, wrap
 from tui.heard import KNOWN
 from tui.places import CONTENT
 from tui.words import _
@@ -59,6 +59,16 @@ def test_an_action_fits_its_column_of_the_menu() -> None:
     """What an action is called in the line of keys also fits the menu of actions."""
     for key in keymap.TABLE:
         assert cell_len(_(key.words)) <= SIGN, key.id
+
+
+def test_japanese_is_wrapped_between_signs_and_never_inside_a_word() -> None:
+    """Without blanks to wrap at, words of ASCII stay whole and no line begins with a full stop."""
+    text = "同じことは bootpoint plain でもできます。二重(にじゅう)に確認。"
+    for cells in range(12, 60):
+        lines = wrap(text, cells)
+        assert any("bootpoint" in line for line in lines)
+        assert all(line[0] not in "。、)" and line[-1] != "(" for line in lines)
+        assert "".join(lines).replace(" ", "") == text.replace(" ", "")
 
 
 def test_dates_are_written_in_numbers() -> None:
@@ -106,6 +116,8 @@ def test_each_template_is_something_the_engine_says() -> None:
     """No template outlives its sentence: its longest part stands in the engine's sources."""
     said = _said_by_the_engine()
     for template in KNOWN:
-        parts = [part for text in re.split(r"\{\w+\}", template) for part in text.split("; ")]
+        parts = [
+            part for text in re.split(r"\{\w+\}", template) for part in re.split("[;,] ", text)
+        ]
         longest = max(parts, key=len).strip().removeprefix("waits for ")
         assert longest in said, template
