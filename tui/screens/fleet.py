@@ -15,6 +15,7 @@ from tui.lists import Listed
 from tui.look import Look
 from tui.rows import BLANK, Column, Line, Span, cells, clip, paragraph, prose, spread, table, text
 from tui.screens import frame
+from tui.screens.new import free_name
 from tui.state import Fleet, counts, live_jobs, matching, unprotected
 from tui.tones import SEVERITIES, Tone, state_sign
 from tui.words import N_, _, ngettext
@@ -324,7 +325,8 @@ def _first_steps(fleet: Fleet, look: Look) -> list[Line]:
     found = [text(f"        {one.machine}  {_much(one)}  {one.root}") for one in free[:6]]
     if free:
         then = _("Next: press n to protect one of them.")
-        example = f"bootpoint standby add {free[0].machine} --images {free[0].root}"
+        name = free_name(free[0].machine, fleet.machines)
+        example = f"bootpoint standby add {name} --images {free[0].root}"
     else:
         then = _(
             "No image files were found yet. Replicate them into a watched folder; what is found "
