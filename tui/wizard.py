@@ -20,6 +20,7 @@ from engine.model.standby import NAME as ALLOWED
 from tui.feed import Refusal
 from tui.heard import heard
 from tui.look import Form
+from tui.naming import free_name
 from tui.question import Page, Question
 from tui.screens import form, new
 from tui.state import unprotected
@@ -107,7 +108,7 @@ class Wizard:
         machine = found.machine if len(alike) == 1 else found.machine_uuid
         taken = {*console.fleet.machines, *(one.name for one in console.drafts)}
         text = changed("", {"images": found.root, "machine": machine})
-        draft = Draft(new.free_name(found.machine, taken), text, image_set=chosen)
+        draft = Draft(free_name(found.machine, taken), text, image_set=chosen)
         self._open(draft)
 
     def edit(self) -> None:

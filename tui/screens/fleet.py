@@ -13,9 +13,9 @@ from tui.format import age, bar, duration, goal, pad, percent, rate, retry_time,
 from tui.heard import heard
 from tui.lists import Listed
 from tui.look import Look
+from tui.naming import free_name
 from tui.rows import BLANK, Column, Line, Span, cells, clip, paragraph, prose, spread, table, text
 from tui.screens import frame
-from tui.screens.new import free_name
 from tui.state import Fleet, counts, live_jobs, matching, unprotected
 from tui.tones import SEVERITIES, Tone, state_sign
 from tui.words import N_, _, ngettext

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 from engine.api.views import SetView
 from engine.local.drafts import Draft
@@ -86,14 +84,3 @@ def _tail(look: Look, free: SetView | None, draft: Draft | None) -> list[Line]:
 def lines(fleet: Fleet, look: Look) -> list[Line]:
     """Return the list of image sets, line by line."""
     return list(frame.draw(content(fleet, look), fleet, look).lines)
-
-
-def free_name(machine: str, taken: Container[str]) -> str:
-    """Return a standby name made of a machine's name that is not taken yet."""
-    plain = unicodedata.normalize("NFKD", machine).encode("ascii", "ignore").decode().lower()
-    base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:44].strip("-") or "machine"
-    number, name = 1, base
-    while name in taken:
-        number += 1
-        name = f"{base}-{number}"
-    return name
