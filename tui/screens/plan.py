@@ -96,9 +96,10 @@ def _data(fleet: Fleet, look: Look, plan: Plan) -> list[Line]:
         words = _("what was written on the source in the last {time}", time=age(lost))
         told += paragraph("You lose", words, width)
     if plan.review is not None:
-        took = ". ".join(
-            heard(told)
-            for told in (review_words.expected(plan.review), review_words.history(plan.review))
+        took = _(
+            "{time}. {history}",
+            time=heard(review_words.expected(plan.review)),
+            history=heard(review_words.history(plan.review)),
         )
         told += clip(paragraph("Time", took, width), 2, width)
     return [*told, BLANK]

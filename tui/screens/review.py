@@ -63,7 +63,11 @@ def _head(look: Look, machine: str, view: ReviewView) -> list[Line]:
     guard = paragraph("Guard", heard(words.guard(view)), width, tone=tone)
     told += clip(guard, 6 if roomy else 2, width)
     told += _missing(look, view)
-    took = f"{heard(words.expected(view))}. {heard(words.history(view))}"
+    took = _(
+        "{time}. {history}",
+        time=heard(words.expected(view)),
+        history=heard(words.history(view)),
+    )
     return told + clip(paragraph("Time", took, width), 3 if roomy else 2, width)
 
 

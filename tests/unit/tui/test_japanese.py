@@ -119,5 +119,5 @@ def test_each_template_is_something_the_engine_says() -> None:
         parts = [
             part for text in re.split(r"\{\w+\}", template) for part in re.split("[;,] ", text)
         ]
-        longest = max(parts, key=len).strip().removeprefix("waits for ")
+        longest = max(parts, key=len).strip(" .()").removeprefix("waits for ")
         assert longest in said, template
