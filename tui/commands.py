@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tui import keys
+from tui import keys, preferences, words
 from tui.lists import following
 from tui.question import Question
 from tui.words import _
@@ -36,6 +36,7 @@ class Commands:
         look = console.look()
         verbs = [name_of(key) for key in keys.working(console.fleet, look)]
         verbs += [f"order {one}" for one in console.content().orders]
+        verbs += [f"lang {one}" for one in words.CHOICES]
         names = list(console.fleet.machines)
         answers = [*verbs, *names, *(f"{v} {n}" for v in ("start", "stop", "build") for n in names)]
         console.face.ask(Question(":", done=self._obey, answers=answers))
@@ -65,13 +66,26 @@ class Commands:
             else:
                 console.note(_("{name} does not work here now.", name=verb))
 
-    def _arranged(self, verb: str, words: str) -> bool:
-        """Filter or put in order by words; tell whether that was meant."""
+    def _speak(self, language: str) -> str:
+        """Speak a language from now on, and the next time; return what to say of it."""
+        kind = self.console.setup.kind
+        try:
+            spoken = preferences.choose_language(language, kind)
+        except OSError as error:
+            return _("The language cannot be kept: {why}.", why=error.strerror or error)
+        if spoken != language:
+            return _("This terminal cannot show that language; it is kept for others.")
+        return _("The console speaks English now, and the next time.")
+
+    def _arranged(self, verb: str, name: str) -> bool:
+        """Filter, put in order or change the language; tell whether that was meant."""
         console = self.console
-        if verb == "order" and words in console.content().orders:
-            self.order(words)
-        elif verb == "filter" and words and console.belongs("filter"):
-            console.spot.query = words
+        if verb == "order" and name in console.content().orders:
+            self.order(name)
+        elif verb == "filter" and name and console.belongs("filter"):
+            console.spot.query = name
+        elif verb == "lang" and name in words.CHOICES:
+            console.note(self._speak(name))
         else:
             return False
         return True

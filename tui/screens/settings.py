@@ -63,7 +63,7 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
 def _language() -> str:
     """Return the language spoken, and how to have another."""
     return _(
-        "{language}; another: bootpoint --lang, BOOTPOINT_LANG, or lang = in {file}",
+        "{language}; another: type :lang en or :lang ja, kept in {file}",
         language=words.CHOICES[words.language()],
         file=preferences.path(),
     )
