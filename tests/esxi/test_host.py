@@ -14,7 +14,7 @@ from engine.config.engine import load_engine
 from engine.guests.windows.drivers.shelf import DriverShelf
 from engine.hypervisors.esxi import faults
 from engine.jobs.power import Shape, vm_spec
-from engine.model.errors import HypervisorError, Refused, WrongUse
+from engine.model.errors import HypervisorError, Problem, Refused, WrongUse
 from engine.model.layers import LayerName
 from engine.model.machine import (
     CardModel,
@@ -433,8 +433,11 @@ def test_the_engine_opens_such_a_target_by_its_configuration(
         """
     )
     told = load_engine(file)
-    target = app._target(told.targets["esx-01"], told, DriverShelf((), tmp_path / "drivers"))
+    store = app._stores(told)["esx-01"]
+    shelf = DriverShelf((), tmp_path / "drivers")
+    target = app._target(told.targets["esx-01"], store, told, shelf)
     try:
+        store.check()
         opened = target.hypervisor()
         assert opened.create(SPEC) == VM
         status = target.status()
@@ -442,4 +445,4 @@ def test_the_engine_opens_such_a_target_by_its_configuration(
         assert "esxi.version" in {one.key for one in status.findings}
     finally:
         target.close()
-        target.store.close()  # type: ignore[attr-defined]  # stores of this kind have it
+        store._let_go(Problem("test.over", "The test is over."))

@@ -97,7 +97,8 @@ def test_a_follower_ends_with_its_reader(bootpoint: Program, service: ScriptedSe
 def started(bootpoint: Program, *words: str) -> subprocess.Popen[str]:
     """Start the real program and leave it running."""
     return subprocess.Popen(
-        [program(), *words],
+        # Tests that run in the background of a shell were told to ignore Ctrl-C.
+        ["env", "--default-signal=INT", program(), *words],
         env={**os.environ, "BOOTPOINT_SOCKET": str(bootpoint.place)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
