@@ -1,6 +1,6 @@
 r"""The script of the first start: staged drivers are installed, static addresses find their card.
 
-    Tcpip\Parameters\Interfaces ─► Static ─► by name, else by order ─► firstboot.ps1
+    Tcpip\Parameters\Interfaces, Nsi ─► Static ─► by name, else by order ─► firstboot.ps1
 
 Drivers come first, for a card that has none has no address. Windows installs only what a publisher
 that it trusts has signed; whoever registered a driver trusts its publisher, so each valid signer of
@@ -9,6 +9,8 @@ a staged catalogue is added to the trusted ones. Whatever pnputil does, it is en
 A static address stays bound to the old card's GUID; the new card is found by the address that the
 VM was given. Setup\CmdLine starts the script once, as SYSTEM; the script sets it back first of
 all, so that a failure never comes twice. Only netsh is used: every version since 2008 R2 has it.
+
+IPv6 addresses are not beside those of IPv4, see `ipv6.py`.
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.guests.windows import ipv6
 from engine.guests.windows.hive import Key, Path_
 from engine.model.cards import CardChange
 from engine.model.text import safe
 
 INTERFACES = ("Services", "Tcpip", "Parameters", "Interfaces")
 CONNECTIONS = ("Control", "Network", "{4D36E972-E325-11CE-BFC1-08002BE10318}")
-WANTED: Sequence[Path_] = (("Setup",), ("*", *INTERFACES), ("*", *CONNECTIONS))
+WANTED: Sequence[Path_] = (("Setup",), ("*", *INTERFACES), ("*", *CONNECTIONS), *ipv6.WANTED)
 """What is read of the hive SYSTEM."""
 FOLDER = b"/Windows/bootpoint"
 COMMAND = r'cmd.exe /c "%SystemRoot%\bootpoint\firstboot.cmd"'
@@ -37,10 +40,11 @@ _MOST = 64
 
 @dataclass(frozen=True, slots=True)
 class Static:
-    """Static IPv4 addresses of one old card.
+    """Static addresses of one old card.
 
     Attributes:
-        addresses: Address and mask.
+        addresses: Address and mask; empty when IPv4 comes by DHCP.
+        six: Static addresses of IPv6 and its name servers.
         gateways: Address and metric; 0: Windows decides.
         metric: Of the interface; 0: Windows decides.
     """
@@ -51,36 +55,47 @@ class Static:
     gateways: Sequence[tuple[str, int]]
     dns: Sequence[str]
     metric: int = 0
+    six: ipv6.Six = ipv6.NONE
+
+    @property
+    def first(self) -> str:
+        """The first address, for words."""
+        return next((address for address, _ in (*self.addresses, *self.six.addresses)), "")
 
 
 def statics(control_set: Key) -> Sequence[Static]:
     """Return the cards with static addresses; what is no address is left out."""
-    found = []
     interfaces = control_set.at(INTERFACES) or Key()
-    for guid, key in sorted(interfaces.keys.items()):
-        dhcp = key.values.get("enabledhcp")
-        if not _GUID.fullmatch(guid) or dhcp is None or dhcp.number != 0:
-            continue
-        masks = _texts(key, "subnetmask")
-        pairs = [
-            (address, mask)
-            for address, mask in zip(_texts(key, "ipaddress"), masks, strict=False)
-            if _is_address(address) and _is_address(mask) and address != "0.0.0.0"  # noqa: S104 - a value that is refused
-        ]
-        if pairs:
-            metrics = [*_texts(key, "defaultgatewaymetric"), *["0"] * _MOST]
-            gateways = [
-                (text, _metric(metric))
-                for text, metric in zip(_texts(key, "defaultgateway"), metrics, strict=False)
-                if _is_address(text)
-            ]
-            servers = re.split(r"[ ,]+", " ".join(_texts(key, "nameserver")))
-            dns = [text for text in servers if _is_address(text)]
-            told = key.values.get("interfacemetric")
-            metric = _metric(str(told.number)) if told is not None else 0
-            name = _name(control_set, guid)
-            found.append(Static(guid, name, pairs, gateways, dns, metric))
-    return found
+    six = ipv6.by_card(control_set)
+    guids = [guid for guid in sorted({*interfaces.keys, *six}) if _GUID.fullmatch(guid)]
+    found = [_static(control_set, guid, six.get(guid, ipv6.NONE)) for guid in guids]
+    return [static for static in found if static.first]
+
+
+def _static(control_set: Key, guid: str, six: ipv6.Six) -> Static:
+    key = control_set.at((*INTERFACES, guid)) or Key()
+    name, dhcp = _name(control_set, guid), key.values.get("enabledhcp")
+    if dhcp is None or dhcp.number != 0:
+        return Static(guid, name, (), (), (), six=six)
+    masks = _texts(key, "subnetmask")
+    pairs = [
+        (address, mask)
+        for address, mask in zip(_texts(key, "ipaddress"), masks, strict=False)
+        if _is_address(address) and _is_address(mask) and address != "0.0.0.0"  # noqa: S104 - a value that is refused
+    ]
+    if not pairs:
+        return Static(guid, name, (), (), (), six=six)
+    metrics = [*_texts(key, "defaultgatewaymetric"), *["0"] * _MOST]
+    gateways = [
+        (text, _metric(metric))
+        for text, metric in zip(_texts(key, "defaultgateway"), metrics, strict=False)
+        if _is_address(text)
+    ]
+    servers = re.split(r"[ ,]+", " ".join(_texts(key, "nameserver")))
+    dns = [text for text in servers if _is_address(text)]
+    told = key.values.get("interfacemetric")
+    metric = _metric(str(told.number)) if told is not None else 0
+    return Static(guid, name, pairs, gateways, dns, metric, six)
 
 
 def pair(
@@ -97,11 +112,17 @@ def pair(
             usable.remove(nic)
     by_order = list(zip(usable, left, strict=False))
     if len(by_order) > 1 or (by_order and len(usable) != len(left)):
-        told = ", ".join(f"{safe(nic.new)} gets {s.addresses[0][0]}" for nic, s in by_order)
+        told = ", ".join(f"{safe(nic.new)} gets {s.first}" for nic, s in by_order)
         warnings.append(f"Which network card has which address is decided by their order: {told}.")
     warnings += [
-        f"No network card of the VM gets the address {static.addresses[0][0]}."
+        f"No network card of the VM gets the address {static.first}."
         for static in left[len(by_order) :]
+    ]
+    warnings += [
+        f"The card with the address {static.first} has IPv6 routes of its own, which are not moved;"
+        " set its gateway by hand if no router tells it."
+        for _, static in (*pairs, *by_order)
+        if static.six.has_routes
     ]
     return [*pairs, *by_order]
 
@@ -127,9 +148,11 @@ def script(pairs: Sequence[tuple[CardChange, Static]]) -> bytes:
 def _card(nic: CardChange, static: Static) -> str:
     pairs = _list([f"{address}/{mask}" for address, mask in static.addresses])
     gateways = _list([f"{address}/{metric}" for address, metric in static.gateways])
+    six = _list([f"{address}/{length}" for address, length in static.six.addresses])
     return (
         f"  @{{ Mac = '{nic.new.upper()}'; Old = '{static.guid}'; Addresses = {pairs};"
-        f" Gateways = {gateways}; Dns = {_list(static.dns)}; Metric = {static.metric} }}"
+        f" Gateways = {gateways}; Dns = {_list(static.dns)}; Metric = {static.metric};"
+        f" Six = {six}; Dns6 = {_list(static.six.dns)} }}"
     )
 
 
@@ -201,7 +224,8 @@ foreach ($card in $cards) {
   if (-not $found) { "no network card has the address $($card.Mac)"; continue }
   $index = @($found)[0].InterfaceIndex
   $old = Join-Path $interfaces $card.Old
-  if ((Test-Path $old) -and @($found)[0].GUID -ne $card.Old) {
+  $moves = $card.Addresses.Count -gt 0 -and @($found)[0].GUID -ne $card.Old
+  if ($moves -and (Test-Path $old)) {
     Set-ItemProperty $old EnableDHCP 1
     foreach ($name in 'IPAddress', 'SubnetMask', 'DefaultGateway', 'NameServer') {
       Remove-ItemProperty $old $name -ErrorAction SilentlyContinue
@@ -226,6 +250,12 @@ foreach ($card in $cards) {
   foreach ($server in $card.Dns) {
     netsh interface ipv4 add dnsservers name=$index address=$server validate=no
   }
-  "$($card.Mac) has $($card.Addresses)"
+  foreach ($address in $card.Six) {
+    netsh interface ipv6 add address interface=$index address=$address store=persistent
+  }
+  foreach ($server in $card.Dns6) {
+    netsh interface ipv6 add dnsservers name=$index address=$server validate=no
+  }
+  "$($card.Mac) has $($card.Addresses) $($card.Six)"
 }
 """

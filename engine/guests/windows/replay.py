@@ -1,13 +1,16 @@
 """Finishes the write of a registry hive that a running Windows had begun: from its logs.
 
     hive (sequence numbers differ) + LOG1, LOG2 ─► entries in unbroken order ─► clean hive
+                                                └► pages marked DIRT, bins whole ─► clean hive
 
-Since Windows 8.1 a hive on the disk of a running machine is nearly always behind its logs. Only
-logs of that form are replayed, each entry only if both of its hashes are right, and only if none
-is missing from the hive's own number on; what is left over is refused, not guessed. Pure.
+Since Windows 8.1 a hive on the disk of a running machine is nearly always behind its logs. Of such
+logs an entry is replayed only if both of its hashes are right, and only if none is missing from
+the hive's own number on. Before, a log held the pages of one write and no hash: it is replayed only
+if it was begun at the hive's own time and every bin of what comes out is whole. What is left over
+is refused, not guessed. Pure.
 
 Source: Windows registry file format specification (M. Suhanov), "Format of transaction log files",
-"New format".
+"Multiple transaction log files".
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ LOG = 64 << 20
 """Longest log in bytes."""
 _LONGEST = 256 << 20
 _HEAD, _ENTRY, _SECTOR, _PAGE = 512, 40, 512, 4096
-_NEW_FORM = 6
+_NEW_FORM, _OLD_FORMS = 6, (1, 2)
 _SEED = 0x82EF4D887A4E55C5
 _MASK = 0xFFFFFFFF
 
@@ -52,8 +55,8 @@ def replay(hive: bytes, logs: Sequence[bytes]) -> Replayed | None:
         logs: LOG1 and LOG2, in any order; empty ones do not count.
 
     Returns:
-        None when it cannot be done without guessing: a damaged base block, logs of the old form,
-        of another hive, or with a gap.
+        None when it cannot be done without guessing: a damaged base block, logs of another hive
+        or another write, with a gap, or with pages that are no bins.
     """
     head = hive[:_HEAD]
     if len(head) < _HEAD or head[:4] != b"regf":
@@ -66,7 +69,12 @@ def replay(hive: bytes, logs: Sequence[bytes]) -> Replayed | None:
             entries.setdefault(entry.number, entry)
     first = int(struct.unpack_from("<I", head, 8)[0])
     chain = list(_chain(entries, first))
-    return Replayed(_written(hive, chain), len(chain)) if chain else None
+    if chain:
+        return Replayed(_written(hive, chain), len(chain))
+    # The newest first: of two, the second repeats what could not be written from the first.
+    old = sorted((log for log in logs if _is_old(log, head)), key=_number, reverse=True)
+    finished = next((made for log in old if (made := _finished(hive, log))), None)
+    return Replayed(finished, 1) if finished is not None else None
 
 
 def marvin32(data: bytes, seed: int = _SEED) -> int:
@@ -153,3 +161,54 @@ def _written(hive: bytes, chain: Sequence[_Entry]) -> bytes:
     struct.pack_into("<I", new, 40, last.bins)
     struct.pack_into("<I", new, 508, checksum(bytes(new[:_HEAD])))
     return bytes(new)
+
+
+def _number(log: bytes) -> int:
+    return int(struct.unpack_from("<I", log, 4)[0])
+
+
+def _is_old(log: bytes, head: bytes) -> bool:
+    """Return whether a log has the old form, is whole, and was begun at the hive's own time."""
+    if not _HEAD + _SECTOR <= len(log) <= LOG or log[:4] != b"regf":
+        return False
+    first, second = struct.unpack_from("<II", log, 4)
+    is_whole = first == second and checksum(log[:_HEAD]) == struct.unpack_from("<I", log, 508)[0]
+    is_of_form = struct.unpack_from("<I", log, 28)[0] in _OLD_FORMS
+    return is_whole and is_of_form and log[12:20] == head[12:20]
+
+
+def _finished(hive: bytes, log: bytes) -> bytes | None:
+    """Return the hive with the marked pages of 512 bytes; None when a page or a bin is not whole.
+
+    A bitmap with one bit a page follows the mark; the pages that it names follow one another.
+    """
+    bins = int(struct.unpack_from("<I", log, 40)[0])
+    marks = log[_HEAD + 4 : _HEAD + 4 + bins // _PAGE]
+    at = _HEAD + -(-(4 + bins // _PAGE) // _SECTOR) * _SECTOR
+    if log[_HEAD : _HEAD + 4] != b"DIRT" or not 0 < bins <= _LONGEST or bins % _PAGE:
+        return None
+    pages = [
+        8 * byte + bit for byte, mark in enumerate(marks) for bit in range(8) if mark >> bit & 1
+    ]
+    if not pages or at + len(pages) * _SECTOR > len(log):
+        return None
+    new = bytearray(hive[: BASE + bins].ljust(BASE + bins, b"\0"))
+    for number, page in enumerate(pages):
+        place = at + number * _SECTOR
+        new[BASE + page * _SECTOR : BASE + (page + 1) * _SECTOR] = log[place : place + _SECTOR]
+    number = max(_number(log), _number(hive))
+    struct.pack_into("<II", new, 4, number, number)
+    new[36:44] = log[36:44]  # the root key, and the length of all bins
+    struct.pack_into("<I", new, 508, checksum(bytes(new[:_HEAD])))
+    return bytes(new) if _is_whole(new) else None
+
+
+def _is_whole(hive: bytearray) -> bool:
+    """Return whether a hive is bins from its begin to its end, each with its own offset."""
+    at = BASE
+    while at < len(hive):
+        mark, offset, size = struct.unpack_from("<4sII", hive, at)
+        if mark != b"hbin" or offset != at - BASE or not size or size % _PAGE:
+            return False
+        at += int(size)
+    return at == len(hive)

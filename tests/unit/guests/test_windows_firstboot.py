@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
+import struct
 from pathlib import Path
+
+import pytest
 
 from engine.guests.inspect import inspect
 from engine.guests.plan import ConversionOptions, plan
-from engine.guests.windows.hive import MULTI_SZ, edit, text
+from engine.guests.windows.firstboot import WANTED, statics
+from engine.guests.windows.hive import BINARY, MULTI_SZ, Value, edit, read, text
 from engine.model.cards import CardChange
 from engine.model.guest import ConversionPlan
 from tests.guests.phony_hive import Tree, steps, system_hive
@@ -66,6 +71,65 @@ def test_metrics_move_too(tmp_path: Path) -> None:
     script = (tmp_path / "Windows/bootpoint/firstboot.ps1").read_bytes().decode("ascii")
     assert "Gateways = @('10.1.2.1/256')" in script
     assert "Metric = 25" in script
+
+
+NSI = "{eb004a01-9b1a-11d4-9123-0050047759bc}"
+CLASS = "{4D36E972-E325-11CE-BFC1-08002BE10318}"
+
+
+def six(*addresses: str, length: int = 64, servers: str = "", routes: bool = False) -> Tree:
+    """Return a control set with a card whose LUID is 6/9 and its addresses in the store.
+
+    `0000000900000600` is how the sources of `ipv6.py` print the LUID of such a card.
+    """
+    data = Value(BINARY, struct.pack("<IIIIB", 0xFFFFFFFF, 0xFFFFFFFF, 1, 1, length) + b"\xff" * 31)
+    names = ["0000000900000600" + ipaddress.IPv6Address(each).packed.hex() for each in addresses]
+    store: dict[str, Tree] = {"10": dict.fromkeys(names, data)}
+    if routes:
+        store["16"] = {"00" * 4 + "0000000900000600" + "00" * 20: data}
+    card = {"NetCfgInstanceId": GUID, "NetLuidIndex": 9, "*IfType": 6}
+    return {
+        "Control": {"Nsi": {NSI: store}, "Class": {CLASS: {"0007": card}}},
+        "Services": {"Tcpip6": {"Parameters": {"Interfaces": {GUID: {"NameServer": servers}}}}},
+    }
+
+
+def test_a_static_address_of_ipv6_moves_too(tmp_path: Path) -> None:
+    """By DHCP in IPv4, static in IPv6: the script adds it with its prefix and name servers."""
+    guest(tmp_path, {"ControlSet001": six("2001:db8::9", servers="2001:db8::2,x'y")})
+    made = planned(tmp_path)
+    opened(tmp_path).replay(made.edits)
+
+    script = (tmp_path / "Windows/bootpoint/firstboot.ps1").read_bytes().decode("ascii")
+    assert "Addresses = @(); Gateways = @(); Dns = @(); Metric = 0" in script
+    assert "Six = @('2001:db8::9/64'); Dns6 = @('2001:db8::2') }" in script
+    assert not any("IPv6" in warning for warning in made.warnings)
+    assert planned(tmp_path).edits == ()
+
+
+def test_both_kinds_of_addresses_are_of_one_card(tmp_path: Path) -> None:
+    """A card with both is one card; routes of its own are not moved, which is said."""
+    four = {"Services": {"Tcpip": {"Parameters": {"Interfaces": {GUID: static("10.1.2.9")}}}}}
+    hive = edit(system_hive(), steps({"ControlSet001": four}))
+    both = six("2001:db8::9", "2001:db8::a", routes=True)
+    windows(tmp_path, edit(hive, steps({"ControlSet001": both})))
+    made = planned(tmp_path)
+    opened(tmp_path).replay(made.edits)
+
+    script = (tmp_path / "Windows/bootpoint/firstboot.ps1").read_bytes().decode("ascii")
+    assert script.count("Mac = '00:50") == 1
+    assert "'10.1.2.9/255.255.255.0'" in script
+    assert "Six = @('2001:db8::9/64', '2001:db8::a/64')" in script
+    assert any("IPv6 routes" in warning for warning in made.warnings)
+
+
+@pytest.mark.parametrize("odd", ["::1", "ff02::1", "fe80::1", "::"])
+def test_an_address_that_no_card_keeps_is_left_out(odd: str) -> None:
+    """Loopback, multicast, link-local; and a prefix that is none."""
+    hive = edit(system_hive(), steps({"ControlSet001": six(odd)}))
+    assert statics(read(hive, WANTED).keys["controlset001"]) == []
+    hive = edit(system_hive(), steps({"ControlSet001": six("2001:db8::9", length=129)}))
+    assert statics(read(hive, WANTED).keys["controlset001"]) == []
 
 
 def test_what_is_no_address_gets_into_no_script(tmp_path: Path) -> None:

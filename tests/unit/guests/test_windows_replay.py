@@ -140,6 +140,70 @@ def test_pages_that_lead_out_of_the_hive_are_refused() -> None:
         assert replay(dirty, [log(forged)]) is None
 
 
+def old_log(hive: bytes, new: bytes, number: int = FIRST + 1) -> bytes:
+    """Return a log of the form before Windows 8.1: one write, its pages marked in a bitmap."""
+    head = bytearray(numbered(new, number, number)[:512])
+    head[12:20] = hive[12:20]
+    struct.pack_into("<I", head, 28, 1)
+    struct.pack_into("<I", head, 508, checksum(bytes(head)))
+    old = hive.ljust(len(new), b"\0")
+    marks = bytearray((len(new) - 4096) // 4096)
+    pages = []
+    for page in range((len(new) - 4096) // 512):
+        at = 4096 + page * 512
+        if old[at : at + 512] != new[at : at + 512]:
+            marks[page // 8] |= 1 << page % 8
+            pages.append(new[at : at + 512])
+    vector = b"DIRT" + bytes(marks)
+    return bytes(head) + vector.ljust(-(-len(vector) // 512) * 512, b"\0") + b"".join(pages)
+
+
+def test_a_write_of_windows_7_is_finished() -> None:
+    """A log with marked pages brings the hive to what Windows would see; an independent reader too.
+
+    The hive grows by a write, as it does when a service is installed.
+    """
+    made = states(120)
+    assert len(made[-1]) > len(made[0])
+    dirty, whole = numbered(made[0], FIRST + 1, FIRST), old_log(made[0], made[-1])
+    for logs in ([whole, b""], [b"", whole], [log(form=6), whole]):
+        done = replay(dirty, logs)
+        assert done is not None
+        assert (done.count, done.hive[4096:]) == (1, made[-1][4096:])
+        assert not is_dirty(done.hive[:512])
+        assert struct.unpack_from("<II", done.hive, 4) == (FIRST + 1, FIRST + 1)
+
+
+def test_of_two_old_logs_the_later_one_counts() -> None:
+    """The second log repeats what the first could not bring to its place, and adds to it."""
+    made = states(2)
+    dirty = numbered(made[0], FIRST + 2, FIRST)
+    logs = [old_log(made[0], made[1]), old_log(made[0], made[2], FIRST + 2)]
+
+    done = replay(dirty, logs)
+
+    assert done is not None
+    assert done.hive[4096:] == made[2][4096:]
+
+
+def test_an_old_log_of_another_write_is_refused() -> None:
+    """Another time, another form, unequal numbers, no mark, no page, a page that is no bin."""
+    made = states(1)
+    dirty, whole = numbered(made[0], FIRST + 1, FIRST), old_log(made[0], made[1])
+    assert replay(dirty, [whole]) is not None
+    for at, change in ((12, b"\x01"), (28, b"\x06"), (4, b"\x02"), (8, b"\x02"), (40, b"\x01")):
+        raw = bytearray(whole)
+        raw[at : at + 1] = change
+        assert replay(dirty, [bytes(raw)]) is None, at  # the checksum is wrong
+        struct.pack_into("<I", raw, 508, checksum(bytes(raw[:512])))
+        assert replay(dirty, [bytes(raw)]) is None, at
+    assert replay(dirty, [whole[:512] + b"DIRX" + whole[516:]]) is None
+    assert replay(dirty, [whole[:516] + bytes(508)]) is None
+    assert replay(dirty, [whole[:-1]]) is None
+    marked = whole[:516] + b"\x01" + whole[517:1024] + b"no bin".ljust(512) + whole[1024:]
+    assert replay(dirty, [marked]) is None
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_flipped_bits_never_raise(data: st.DataObject) -> None:
@@ -150,6 +214,22 @@ def test_flipped_bits_never_raise(data: st.DataObject) -> None:
         raw[at] ^= data.draw(st.integers(1, 255))
     done = replay(dirty, [bytes(raw)])
     assert done is None or done.count in (1, 2)
+
+
+OLD_STATES = states(1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_flipped_bits_of_an_old_log_give_a_whole_hive_or_none(data: st.DataObject) -> None:
+    """Whatever its marks and lengths say, with a right checksum too: bins or a refusal."""
+    raw = bytearray(old_log(*OLD_STATES))
+    for at in data.draw(st.lists(st.integers(4, 600), min_size=1, max_size=4)):
+        raw[at] ^= data.draw(st.integers(1, 255))
+    struct.pack_into("<I", raw, 508, checksum(bytes(raw[:512])))
+    done = replay(numbered(OLD_STATES[0], FIRST + 1, FIRST), [bytes(raw)])
+    assert done is None or done.hive[4096:4100] == b"hbin"
+    assert done is None or len(done.hive) == 4096 + struct.unpack_from("<I", raw, 40)[0]
 
 
 def test_a_windows_that_was_running_is_converted(tmp_path: Path) -> None:
