@@ -50,7 +50,7 @@ from engine.images.watching.cell import Confined
 from engine.images.watching.inbox import Inbox
 from engine.images.watching.source import FolderSource
 from engine.jobs.power import Shape
-from engine.local.durable import file_lock, make_folder, move_folder
+from engine.local.durable import file_lock, make_folder, move_folder, scratch_folder
 from engine.local.secret import read_secret
 from engine.model.alarms import Rules
 from engine.model.errors import Failure, Problem
@@ -80,6 +80,7 @@ def run_engine(
     with ExitStack() as stack:
         make_folder(told.state_dir)
         stack.enter_context(file_lock(told.state_dir / "engine.lock"))
+        stack.enter_context(scratch_folder(told.state_dir / "tmp"))
         clock = SystemClock()
         shelf = DriverShelf(told.drivers, told.state_dir / "conversion/drivers")
         stores = _stores(told)

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -119,6 +120,23 @@ def make_folder(path: Path, mode: int = 0o700) -> None:
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode)
     sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def scratch_folder(path: Path) -> Iterator[None]:
+    """Let this process's temporary files lie in a folder of its own, and leave none of them.
+
+    What an earlier process left when it was killed (parts of guests' files among it) is deleted
+    first, so the folder must be this process's alone.
+    """
+    remove_tree(path)
+    make_folder(path)
+    before, tempfile.tempdir = tempfile.tempdir, str(path)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        remove_tree(path)
 
 
 def remove_tree(path: Path) -> None:

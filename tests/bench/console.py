@@ -49,11 +49,17 @@ class Screen:
         heard, end = b"", time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not (until and until in heard):
             if select.select([self.master], [], [], left)[0]:
-                try:
-                    heard += os.read(self.master, 65536)
-                except OSError:
-                    break  # it has ended
+                if not (fresh := self.take(65536)):
+                    break
+                heard += fresh
         return heard
+
+    def take(self, size: int) -> bytes:
+        """Return what is there, at most so many bytes; nothing when the program has ended."""
+        try:
+            return os.read(self.master, size)
+        except OSError:
+            return b""
 
     def key(self, data: bytes) -> float:
         """Press a key; return the seconds to the first byte after it."""
@@ -151,7 +157,8 @@ class Slow(Screen):
             select.select([], [], [], 0.02)
             room = min(room + self.rate * 0.02, self.rate)
             if room >= 1 and select.select([self.master], [], [], 0)[0]:
-                fresh = os.read(self.master, int(room))
+                if not (fresh := self.take(int(room))):
+                    break
                 room -= len(fresh)
                 heard += fresh
         return heard

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -75,6 +76,18 @@ def test_moving_never_replaces_a_folder(tmp_path: Path) -> None:
         durable.move_folder(tmp_path / "old", tmp_path / "new")
     durable.move_folder(tmp_path / "old", tmp_path / "other")
     assert names(tmp_path) == ["new", "other"]
+
+
+def test_temporary_files_of_a_killed_process_are_gone_with_the_next(tmp_path: Path) -> None:
+    """They lie in a folder that is emptied first, and that nobody else may read."""
+    folder, before = tmp_path / "tmp", tempfile.gettempdir()
+    (folder / "bootpoint-edits-x").mkdir(parents=True)
+    (folder / "bootpoint-edits-x/shadow").write_bytes(b"of a guest")
+    with durable.scratch_folder(folder), tempfile.NamedTemporaryFile() as file:
+        assert names(folder) == [Path(file.name).name]
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()
+    assert tempfile.gettempdir() == before
 
 
 def test_deleting_a_tree_does_not_follow_links(tmp_path: Path) -> None:
