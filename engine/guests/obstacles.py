@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 from engine.guests.linux.devices import Use
 from engine.guests.members import lacking
@@ -163,6 +164,7 @@ def of_volumes(
             "not supported yet, and of copies it cannot be told which one boots.",
             "Give each copy a UUID of its own on the source machine, or leave it out.",
         )
+    yield from of_sectors(volumes, {mount.volume for mount in mounts})
     for use in missing:
         if use.path not in _NEEDED:
             continue
@@ -174,6 +176,20 @@ def of_volumes(
                 "image's disks.",
                 "Add the disk with that volume to the backup.",
             ),
+        )
+
+
+def of_sectors(volumes: Sequence[Volume], used: AbstractSet[str]) -> Iterator[Obstacle]:
+    """Yield the obstacle of a system on a disk whose sectors no disk of a VM has."""
+    big = {v.disk for v in volumes if v.sector != _SECTOR and (v.id in used or v.is_esp)}
+    if big:
+        listed = ", ".join(str(disk + 1) for disk in sorted(big))
+        yield Obstacle(
+            "guest.sector_size",
+            f"The system is on a disk with sectors of 4096 bytes (disk {listed}); disks of virtual "
+            "machines have sectors of 512 bytes, with which no firmware finds its partitions.",
+            "Move the system to a disk with sectors of 512 bytes (512n or 512e) on the source "
+            "machine, or set that disk to 512 bytes (nvme format, sg_format) and install it anew.",
         )
 
 
@@ -215,6 +231,7 @@ def _unified(tree: Tree) -> Iterator[bytes]:
                 yield folder + b"/" + name
 
 
+_SECTOR = 512
 _LOGICAL = frozenset(("striped", "linear", "error", "zero"))
 """Kinds of logical volumes that are opened; one that is not striped is `striped` over one."""
 _LEVELS = frozenset(("linear", "raid0", "raid1", "raid10"))

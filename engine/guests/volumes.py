@@ -18,14 +18,14 @@ from dataclasses import dataclass, replace
 from engine.guests.members import member
 from engine.guests.signatures import identify
 from engine.model.errors import Failure, Problem
-from engine.model.guest import Volume, VolumeId
+from engine.model.guest import FileSystem, Volume, VolumeId
 
 ReadDisk = Callable[[int, int, int], bytes]
 """`read(disk, offset, length)`: up to `length` bytes; fewer at the end of the disk."""
 
 MAX_PARTITIONS = 256
 """Most partitions of one disk that are looked at."""
-SECTOR = 512
+SECTOR, BIG_SECTOR = 512, 4096
 _EXTENDED = frozenset({0x05, 0x0F, 0x85})
 _PROTECTIVE = 0xEE
 _ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
@@ -34,22 +34,25 @@ _TABLE_LIMIT = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One entry of a partition table; start and size in bytes."""
+    """One entry of a partition table; start, size and `sector`, its unit, in bytes."""
 
     number: int
     start: int
     size: int
     entry: str
     is_esp: bool
+    name: str = ""
+    sector: int = SECTOR
 
 
 @dataclass(frozen=True, slots=True)
 class _Disk:
-    """One disk: its number for messages, its size, a way to its bytes."""
+    """One disk: its number for messages, its size, a way to its bytes, what an MBR counts in."""
 
     number: int
     size: int
     read: ReadDisk
+    sector: int = SECTOR
 
     def at(self, offset: int, length: int) -> bytes:
         """Return bytes of this disk; empty outside of it."""
@@ -98,12 +101,29 @@ def _place(disk: int, number: int) -> VolumeId:
     return VolumeId(f"disk{disk}-part{number}")
 
 
-def _of_disk(disk: _Disk) -> Iterator[Volume]:
+def _of_disk(disk: _Disk) -> Sequence[Volume]:
     table = partitions(disk.read, disk.number, disk.size)
     if table is None:
         table = [Partition(0, 0, disk.size, "", is_esp=False)] if disk.size > 0 else []
-    for part in table:
-        yield _volume(disk, part)
+    found = [_volume(disk, part) for part in table]
+    if any(part.sector != SECTOR or not part.number for part in table):
+        return found
+    return found if any(map(_holds, found)) else _of_big_sectors(disk) or found
+
+
+def _of_big_sectors(disk: _Disk) -> Sequence[Volume]:
+    """Return an MBR's volumes by sectors of 4 KiB, where these and not the usual ones hold data.
+
+    An MBR does not say in what it counts; only what lies there tells.
+    """
+    table = _table(replace(disk, sector=BIG_SECTOR)) or iter(())
+    found = sorted(_fitting(table, disk.size), key=lambda part: part.start)
+    volumes = [_volume(disk, part) for part in found]
+    return volumes if any(map(_holds, volumes)) else ()
+
+
+def _holds(volume: Volume) -> bool:
+    return volume.kind is not FileSystem.UNKNOWN
 
 
 def _volume(disk: _Disk, part: Partition) -> Volume:
@@ -124,6 +144,8 @@ def _volume(disk: _Disk, part: Partition) -> Volume:
         entry=part.entry,
         is_esp=part.is_esp,
         member=member(found.kind, read, part.size),
+        entry_name=part.name,
+        sector=part.sector,
     )
 
 
@@ -194,7 +216,7 @@ def _mbr(disk: _Disk, entries: Sequence[_Entry], signature: int) -> Iterator[Par
         if entry.type in _EXTENDED:
             chain = chain or entry
         elif entry.type and entry.sectors:
-            yield _mbr_partition(number, entry.first, entry, signature)
+            yield _mbr_partition(disk, number, entry.first, entry, signature)
     if chain is not None:
         yield from _logical(disk, chain, signature)
 
@@ -205,12 +227,12 @@ def _logical(disk: _Disk, chain: _Entry, signature: int) -> Iterator[Partition]:
     at, number = chain.first, 5
     while at not in seen and len(seen) < MAX_PARTITIONS:
         seen.add(at)
-        links = _entries(disk.at(at * SECTOR, SECTOR))
+        links = _entries(disk.at(at * disk.sector, SECTOR))
         if links is None:
             return
         for entry in links:
             if entry.sectors and entry.type and entry.type not in _EXTENDED:
-                yield _mbr_partition(number, at + entry.first, entry, signature)
+                yield _mbr_partition(disk, number, at + entry.first, entry, signature)
                 number += 1
                 break
         following = [entry for entry in links if entry.type in _EXTENDED and entry.sectors]
@@ -219,10 +241,12 @@ def _logical(disk: _Disk, chain: _Entry, signature: int) -> Iterator[Partition]:
         at = chain.first + following[0].first
 
 
-def _mbr_partition(number: int, first: int, entry: _Entry, signature: int) -> Partition:
-    name = f"{signature:08x}-{number:02x}"
-    is_esp = entry.type == 0xEF
-    return Partition(number, first * SECTOR, entry.sectors * SECTOR, name, is_esp)
+def _mbr_partition(
+    disk: _Disk, number: int, first: int, entry: _Entry, signature: int
+) -> Partition:
+    identity, size = f"{signature:08x}-{number:02x}", disk.sector
+    start, length, is_esp = first * size, entry.sectors * size, entry.type == 0xEF
+    return Partition(number, start, length, identity, is_esp, sector=size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +263,7 @@ class _Header:
 
 
 def _gpt(disk: _Disk) -> Iterator[Partition]:
-    for sector in (SECTOR, 4096):
+    for sector in (SECTOR, BIG_SECTOR):
         last = disk.size // sector - 1
         primary = _header(disk, sector, 1)
         places = [1, last] if primary is None else [1, primary.backup, last]
@@ -291,4 +315,5 @@ def _gpt_partitions(header: _Header, table: bytes, sector: int) -> Iterator[Part
             continue
         is_esp = uuid.UUID(bytes_le=kind) == _ESP
         size = (last - first + 1) * sector
-        yield Partition(index + 1, first * sector, size, str(unique), is_esp)
+        name = raw[56:128].decode("utf-16-le", "replace").partition("\0")[0]
+        yield Partition(index + 1, first * sector, size, str(unique), is_esp, name, sector)

@@ -61,7 +61,9 @@ class Volume:
         disk: Number of the disk; start, size: bytes on it.
         number: Partition number as the guest's kernel counts (sda1 -> 1); 0 for a whole disk, -1
             for a volume inside others (LVM, md), which then has `names` and starts at 0.
-        label, kind: Of the file system; PARTUUID-like id of the table entry in `entry`.
+        label, kind: Of the file system; PARTUUID-like id of the table entry in `entry`, and the
+            name that a GPT gives it in `entry_name`.
+        sector: Bytes of the sectors that the disk's table counts in.
         is_esp: The table calls it an EFI system partition.
         names: Devices as which the guest knows a volume inside others: `/dev/mapper/vg-root`.
         member: What a part of LVM or md says of the whole; None for others.
@@ -78,6 +80,8 @@ class Volume:
     is_esp: bool = False
     names: tuple[str, ...] = ()
     member: Member | None = None
+    entry_name: str = ""
+    sector: int = 512
 
 
 class Family(StrEnum):

@@ -38,7 +38,7 @@ SWAP = (80 * MIB, 15 * MIB)
 ROOT_UUID = "6f1d2c3b-0a49-4857-9665-748392a1b0cf"
 SWAP_UUID = "0c9a1b2d-3e4f-4a5b-8c6d-7e8f9a0b1c2d"
 _OWN = (b"ahci", b"sd_mod", b"ext4", b"crc32c_generic")
-_MORE = (b"ext4", b"xfs", b"btrfs", b"dm_mod", b"vfat", b"nls_cp437", b"nls_ascii",
+_MORE = (b"ext4", b"xfs", b"btrfs", b"dm_mod", b"raid1", b"vfat", b"nls_cp437", b"nls_ascii",
          b"nls_iso8859_1", b"crc32c_generic", b"evdev", b"button")  # fmt: skip
 _KERNEL = re.compile(r"\blinux-image-[0-9][^ ,()]*-amd64\b")
 _MEMORY = 4 << 30
@@ -133,7 +133,7 @@ def _fetch(cache: Path, packages: Packages, say: Say) -> Physical:
         debs._download([found[0]], folder)
         deb = debs._cached(folder, found[0])
         assert deb is not None
-    place = cache / f"physical-3-{deb.stem}"
+    place = cache / f"physical-4-{deb.stem}"
     if not place.is_dir():
         say(f"taking modules from {deb.name}")
         _prune(deb, place)

@@ -7,9 +7,11 @@
     lvm         MBR │ /boot ext4 │ PV ─ rack-root
     lvm-two     MBR │ /boot ext4 │ PV ┐
                 MBR │ PV ─────────────┴ rack-root
+    md          MBR │ /boot, RAID 1, superblock at its end │ root, RAID 1, superblock at its begin
+                MBR │ the same, bit for bit                │ the same
 
 Nothing is mounted by this machine: ext4 and xfs are filled by their mkfs; btrfs and LVM, in the
-nightly tests only, by libguestfs in its virtual machine.
+nightly tests only, by libguestfs in its virtual machine; the members of a mirror hold the same.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from pathlib import Path
 from engine.local.durable import file_lock
 from engine.sample import packages as debs
 from engine.sample.packages import Say
-from tests.guests import nvram, texts
+from tests.guests import mirror, nvram, texts
 from tests.guests.laying import FIRST, by_libguestfs, ext4, install_grub, lay, new_disk, run, sparse
 from tests.guests.physical import MIB, System, fetch_physical, lay_out
 
@@ -49,6 +51,7 @@ class Shape(StrEnum):
     BTRFS = "btrfs"
     LVM = "lvm"
     LVM_TWO = "lvm-two"
+    MD = "md"
 
     @property
     def is_efi(self) -> bool:
@@ -60,7 +63,7 @@ class Shape(StrEnum):
         """Return what is mounted beside the root."""
         if self is Shape.EXT4_UEFI:
             return ("/boot/efi",)
-        return ("/boot",) if self.is_lvm or self is Shape.ENTRIES else ()
+        return ("/boot",) if self.is_lvm or self in (Shape.ENTRIES, Shape.MD) else ()
 
     @property
     def is_lvm(self) -> bool:
@@ -111,10 +114,13 @@ def build(folder: Path, shape: Shape, cache: Path, say: Say) -> Built:
                 disks = [_build_xfs(folder, root, work)]
             case Shape.BTRFS:
                 disks = [_build_btrfs(folder, root, work)]
+            case Shape.MD:
+                disks = mirror.build(folder, root, work)
             case _:
                 disks = _build_lvm(folder, root, work, is_two=shape is Shape.LVM_TWO)
         prefix = {Shape.XFS: "/boot/grub", Shape.BTRFS: "/@rootfs/boot/grub"}.get(shape, "/grub")
-        install_grub(disks[0], parts, prefix, work)
+        for disk in disks if shape is Shape.MD else disks[:1]:
+            install_grub(disk, parts, prefix, work)
         return Built(disks)
 
 
@@ -138,6 +144,8 @@ def _system(shape: Shape, version: str) -> System:
         program = shutil.which("lvm", path="/usr/sbin:/sbin:/usr/bin")
         assert program is not None
         return System([*own, b"ext4", b"dm_mod"], files(menu, fstab), script, [Path(program)])
+    if shape is Shape.MD:
+        return mirror.system(own, kernel)
     if shape is Shape.BTRFS:
         options = "subvol=@rootfs"
         menu = texts.grub_cfg(ROOT_UUID, f"/@rootfs{kernel}", "/dev/sda1", f"rootflags={options}")

@@ -160,6 +160,16 @@ def test_converted_it_boots(rack: Rack, shape: Shape, hardware: Hardware) -> Non
     assert_runs_on(told, shape, hardware, f"nic enp3s0 {driver} {MAC} {ADDRESS}")
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_converted_mirror_boots_from_either_of_its_disks(rack: Rack, left: int) -> None:
+    """Both members were converted alike: each disk alone gets to the login."""
+    disk = rack.converted(Shape.MD).built.disks[left]
+    nic, driver = NICS[Hardware.VIRTIO_BLK]
+    told = boot([disk], Hardware.VIRTIO_BLK, nic=nic)
+    assert_runs_on(told, Shape.MD, Hardware.VIRTIO_BLK, f"nic enp3s0 {driver} {MAC} {ADDRESS}")
+
+
 def _quiet(nic: str, shape: Shape) -> str:
     """Return a card that UEFI has no driver for: else it looks for a loader in the network."""
     return "e1000e" if shape.is_efi else nic

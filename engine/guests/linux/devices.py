@@ -18,6 +18,8 @@ _NUMBERS = re.compile(
     rb"/dev/((?:nvme|mmcblk|cciss/c|ida/c|rd/c)(\d{1,4})(?:n\d{1,3}|d\d{1,3})?)(?:p(\d{1,3}))?"
 )
 _BY = re.compile(rb"/dev/disk/by-(?:path|id)/([^/]{1,255}?)(?:-part(\d{1,3}))?")
+_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
+"""How udev writes what no name of a link can hold, such as a space."""
 USES = 1000
 """Names that are weighed when disks are matched."""
 _STABLE = (b"dm-name-", b"dm-uuid-", b"lvm-pv-uuid-", b"md-name-", b"md-uuid-")
@@ -129,11 +131,13 @@ class Devices:
         key, _, value = spec.partition(b"=")
         if spec.startswith(b"/dev/disk/by-"):
             key, _, value = spec[len(b"/dev/disk/by-") :].partition(b"/")
+            value = _ESCAPED.sub(lambda match: bytes((int(match[1], 16),)), value)
         text = value.decode("utf-8", "surrogateescape")
         tests: dict[bytes, Callable[[Volume], bool]] = {
             b"uuid": lambda v: v.id.lower() == text.lower(),
             b"label": lambda v: v.label == text,
             b"partuuid": lambda v: v.entry.lower() == text.lower(),
+            b"partlabel": lambda v: v.entry_name == text,
         }
         test = tests.get(key.lower())
         if test is None or not text:

@@ -143,6 +143,8 @@ def _obstacles(
             yield words.DIRTY_HIVE
     except HiveDamaged:
         yield words.damaged_hive("SYSTEM")
+    used = {system.id, *([boot.id] if boot is not None else [])}
+    yield from words.of_sectors(volumes, used)
     if boot is None:
         hidden = any(volume.kind is FileSystem.BITLOCKER for volume in volumes)
         yield next(words.without_root(volumes)) if hidden else words.NO_BOOT_MANAGER

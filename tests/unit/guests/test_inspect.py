@@ -207,6 +207,36 @@ def test_boot_on_a_disk_that_is_not_in_the_backup_is_an_obstacle() -> None:
     assert "UUID=1-2-3" in guest.obstacles[0].text
 
 
+@pytest.mark.parametrize(
+    "spec", [r"PARTLABEL=disk\040main", r"/dev/disk/by-partlabel/disk\134x20main"]
+)
+def test_a_volume_is_found_by_the_name_of_its_entry(spec: str) -> None:
+    """Tools that lay out disks from a description name partitions, and fstab uses the names."""
+    made = separate_boot()
+    volumes = [replace(v, entry_name="disk main") if v.id == BOOT else v for v in made.volumes()]
+    guest = MemoryGuest(volumes, {})
+    guest.files = made.files
+    fstab = f"UUID={ROOT} / ext4 defaults 0 1\n{spec} /boot ext4 defaults 0 2\n"
+    guest.put(ROOT, "/etc/fstab", fstab)
+
+    assert inspect(guest).obstacles == ()
+    assert [mount.path for mount in inspect(guest).mounts] == [b"/", b"/boot"]
+
+
+def test_a_system_on_big_sectors_is_an_obstacle() -> None:
+    """No firmware of a VM finds a table that counts in 4 KiB; a data disk of that kind is none."""
+    made = debian12()
+    volumes = [replace(volume, sector=4096) for volume in made.volumes()]
+    guest = MemoryGuest(volumes, {})
+    guest.files = made.files
+    assert keys(inspect(guest)) == ["guest.sector_size"]
+
+    data = replace(volume(DATA, FileSystem.EXT, disk=1), sector=4096)
+    guest = MemoryGuest([*made.volumes(), data], {})
+    guest.files = {**made.files, DATA: {}}
+    assert keys(inspect(guest)) == []
+
+
 def test_windows_is_recognised_in_any_spelling() -> None:
     """NTFS with the registry of Windows is Windows; what is not there beside it is told."""
     disk = MemoryGuest(

@@ -99,6 +99,7 @@ def test_entries_carry_partuuid_and_esp(tmp_path: Path) -> None:
     found = volumes(gpt, dos)
 
     assert found[1].entry == wanted.lower()
+    assert [volume.entry_name for volume in found[:3]] == ["", "", "home, sweet"]
     assert [volume.entry for volume in found if volume.disk == 1] == [
         f"1234abcd-{number:02x}" for number in (1, 2, 5, 6, 7)
     ]
@@ -142,7 +143,7 @@ def test_a_gpt_of_4_kib_sectors_is_read() -> None:
 
     [volume] = in_memory(bytes(data))
 
-    assert (volume.start, volume.size) == (6 * 4096, 4 * 4096)
+    assert (volume.start, volume.size, volume.sector) == (6 * 4096, 4 * 4096, 4096)
     assert volume.entry == str(uuid.UUID(int=7))
 
 
@@ -269,6 +270,21 @@ def test_a_loop_of_logical_partitions_ends() -> None:
     data = crafted((446, first), (510, b"\x55\xaa"), link(64, 1, 20), link(84, 1, 0))
 
     assert [(v.number, v.start) for v in in_memory(data)] == [(5, 65 * 512), (6, 85 * 512)]
+
+
+def test_an_mbr_that_counts_in_4_kib_is_told_by_what_lies_there() -> None:
+    """Only there is data: logical partitions too; where neither place has any, 512 it is."""
+    rows = [(0x83, 6, 10), (5, 20, 100)]
+    table = b"".join(struct.pack("<IB3xII", 0, *row) for row in rows)
+    logical = link(20 * 8, 1, 0)
+    pieces = [(446, table), (510, b"\x55\xaa"), logical, (6 * 4096, b"XFSB\0\0\x10\0")]
+
+    found = in_memory(crafted(*pieces))
+
+    assert [(v.number, v.start, v.size, v.sector) for v in found] == [
+        (1, 6 * 4096, 10 * 4096, 4096), (5, 21 * 4096, 8 * 4096, 4096)
+    ]  # fmt: skip
+    assert [v.sector for v in in_memory(crafted(*pieces[:2]))] == [512]
 
 
 def test_overlapping_and_outlying_entries_are_ignored() -> None:
