@@ -164,6 +164,122 @@ def test_bridges_bonds_and_vlans_are_no_cards() -> None:
     assert warnings == []
 
 
+MADE = {
+    "a bridge of any name before its port": (
+        "/etc/network/interfaces",
+        "iface vmbr0 inet static\n\tmtu 9000\n\tbridge-ports eno1\niface eno1 inet manual\n",
+    ),
+    "a bond whose slave has no stanza": (
+        "/etc/network/interfaces", "auto up\niface up inet dhcp\n  bond-slaves eno1\n",
+    ),
+    "a VLAN of a card without a stanza": (
+        "/etc/network/interfaces", "iface lan inet dhcp\n\tvlan-raw-device eno1\n",
+    ),
+    "a tagged card": ("/etc/network/interfaces", "iface eno1.42 inet dhcp\n"),
+    "a bridge of SUSE": (
+        "/etc/sysconfig/network/ifcfg-lan", "BRIDGE='yes'\nBRIDGE_PORTS='eno1'\nBOOTPROTO=dhcp\n",
+    ),
+    "a VLAN of SUSE": ("/etc/sysconfig/network/ifcfg-office", "ETHERDEVICE='eno1'\n"),
+    "a file that another one names": (
+        "/etc/network/interfaces", "source /etc/network/more/*.cfg\n",
+        "/etc/network/more/a.cfg", "iface eno1 inet dhcp\n",
+    ),
+    "a pattern that no card of a VM fits": (
+        "/etc/systemd/network/10.network", "[Match]\nName=eno?\n[Network]\nDHCP=yes\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_the_card_below_is_named_not_what_is_made_of_it(name: str) -> None:
+    """Whatever a bridge, a bond or a VLAN is called, the card gets the name of its part."""
+    files = MADE[name]
+    texts, warnings = planned(guest(dict(zip(files[::2], files[1::2], strict=True))), *ONE)
+
+    assert list(texts) == [LINK % ("eno0" if "pattern" in name else "eno1")]
+    assert warnings == []
+
+
+def test_what_networkd_makes_is_no_card() -> None:
+    """A bridge of its own name beside a pattern that any card fits: nothing is to be named."""
+    disk = guest(
+        {
+            "/etc/systemd/network/10.netdev": "[NetDev]\nName=lan\nKind=bridge\n",
+            "/etc/systemd/network/20.network": "[Match]\nName=en*\n[Network]\nBridge=lan\n",
+            "/etc/systemd/network/30.network": "[Match]\nName=lan\n[Network]\nDHCP=yes\n",
+        }
+    )
+    assert planned(disk, *ONE) == ({}, [])
+
+
+def test_a_bridge_of_the_red_hat_family_and_its_port() -> None:
+    """The type tells; a port says by BRIDGE= whose it is."""
+    top = "/etc/sysconfig/network-scripts/ifcfg-"
+    disk = guest(
+        {f"{top}lan": "DEVICE=lan\nTYPE=Bridge\n", f"{top}em1": "DEVICE=em1\nBRIDGE=lan\n"}
+    )
+    texts, warnings = planned(disk, *ONE)
+
+    assert list(texts) == [LINK % "em1"]
+    assert warnings == []
+
+
+OLD_HARDWARE: dict[str, tuple[str, str]] = {
+    "/etc/systemd/network/20-wired.network": (
+        "[Match]\nPath=pci-0000:02:00.0\nDriver=igb\n\n[Network]\nDHCP=no\n",
+        ("[Match]\nMACAddress=@\n# bootpoint: Path=pci-0000:02:00.0\n# bootpoint: Driver=igb\n\n"
+        "[Network]\nDHCP=no\n"),
+    ),
+    "/etc/NetworkManager/system-connections/a.nmconnection": (
+        "[connection]\ntype=ethernet\n\n[match]\npath=pci-0000:02:00.0;\n\n[ipv4]\nmethod=auto\n",
+        ("[connection]\ntype=ethernet\n\n[match]\n# bootpoint: path=pci-0000:02:00.0;\n\n[ipv4]\n"
+        "method=auto\n\n[ethernet]\nmac-address=@\n"),
+    ),
+    "/etc/netplan/01.yaml": (
+        "network:\n  ethernets:\n    lan:\n      match:\n        driver: igb\n      dhcp4: true\n",
+        ("network:\n  ethernets:\n    lan:\n      match:\n        # bootpoint: driver: igb\n"
+        '        macaddress: "@"\n      dhcp4: true\n'),
+    ),
+    "/etc/netplan/02.yaml": (
+        "network:\n  ethernets:\n    lan:\n      match: {driver: igb}\n      mtu: 9000\n",
+        'network:\n  ethernets:\n    lan:\n      match: {macaddress: "@"}\n      mtu: 9000\n',
+    ),
+}  # fmt: skip
+"""Before, and after with the new address at `@`."""
+
+
+@pytest.mark.parametrize("path", OLD_HARDWARE)
+def test_a_slot_or_driver_of_the_old_hardware_gives_way_to_the_address(path: str) -> None:
+    """The VM's card is in another slot with another driver; a second plan changes nothing."""
+    before, after = OLD_HARDWARE[path]
+    disk = guest({path: before})
+    edits, warnings = drafted(disk, *ONE)
+
+    assert {edit.path.decode(): edit.after.decode() for edit in edits}[path] == (
+        after.replace("@", NEW.upper() if "Manager" in path else NEW)
+    )
+    assert warnings == []
+    assert [e for e in drafted(disk.replay(edits), *ONE)[0] if e.path == path.encode()] == []
+
+
+def test_more_cards_by_slot_than_the_vm_has_are_told() -> None:
+    """The first file gets the card; the second is left, with a word."""
+    text = OLD_HARDWARE["/etc/systemd/network/20-wired.network"][0]
+    disk = guest({"/etc/systemd/network/1.network": text, "/etc/systemd/network/2.network": text})
+    texts, warnings = planned(disk, *ONE)
+
+    assert list(texts) == ["/etc/systemd/network/1.network"]
+    assert "2.network is bound" in warnings[0]
+
+
+def test_a_pattern_for_all_cards_is_left_alone() -> None:
+    """What fits the VM's card by itself needs no rule, and its block's key is no card's name."""
+    disk = guest(
+        {"/etc/netplan/a.yaml": 'network:\n  ethernets:\n    all:\n      match: {name: "en*"}\n'}
+    )
+    assert planned(disk, *ONE) == ({}, [])
+
+
 def test_without_systemd_no_rule_is_written() -> None:
     """Where nobody reads link files, the operator is told."""
     disk = debian12()
@@ -247,5 +363,8 @@ def test_any_bytes_are_a_configuration(name: str, content: bytes) -> None:
     stack = BY_NAME[name]
     stack.cards(b"/etc/sysconfig/network/ifcfg-a", content)
     stack.cards(b"/etc/systemd/network/a.link", content)
+    stack.makes(b"/etc/systemd/network/a.netdev", content)
+    stack.sources(content)
+    stack.unbind(b"/etc/systemd/network/a.network", content, NEW.encode())
 
     assert stack.convert(content, {OLD: NEW}) == content or OLD.encode() in content.lower()

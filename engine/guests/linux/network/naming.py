@@ -6,11 +6,12 @@ Names are bound to addresses: by the guest's own rules where it has them, else b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 
 from engine.guests.linux.draft import Draft
 from engine.guests.linux.network import STACKS, networkd, udev
-from engine.guests.linux.network.stack import MAC, NAME, Card
+from engine.guests.linux.network.stack import MAC, NAME, Card, Stack
 from engine.model.cards import CardChange
 from engine.model.text import safe
 
@@ -23,15 +24,21 @@ _UDEV = (b"/usr/lib/systemd/systemd-udevd", b"/lib/systemd/systemd-udevd", b"/li
          b"/usr/lib/systemd/systemd")  # fmt: skip
 
 
+_ANY = b"02:00:00:00:00:00"
 NicChange = CardChange
 
 
 @dataclass(frozen=True, slots=True)
 class _Config:
-    """A file, what cards it names, and whether it gives them their names."""
+    """A file, what cards it names and makes, and whether it gives them their names."""
 
     cards: Sequence[Card]
     is_rule: bool
+    made: Sequence[str] = ()
+
+    def without(self, made: AbstractSet[str]) -> _Config:
+        """Return it without what some file makes of cards."""
+        return replace(self, cards=[card for card in self.cards if card.name not in made])
 
 
 def plan_network(draft: Draft, nics: Sequence[NicChange]) -> None:
@@ -43,7 +50,10 @@ def plan_network(draft: Draft, nics: Sequence[NicChange]) -> None:
     configs = _convert(draft, macs)
     if not usable:
         return
+    made = {name for config in configs for name in config.made}
+    configs = [config.without(made) for config in configs]
     names = _names(draft, usable, configs)
+    _unbind(draft, usable, names)
     ruled = {card for config in configs if config.is_rule for card in config.cards}
     for nic, name in zip(usable, names, strict=True):
         if name and Card(name, nic.new.lower()) not in ruled:
@@ -64,7 +74,8 @@ def _convert(draft: Draft, macs: Mapping[str, str]) -> Sequence[_Config]:
                 reason = "It is bound to the address of the old network card."
                 draft.write(path, new, reason)
             is_rule = stack is udev.STACK or networkd.is_rule(path, new)
-            configs.append(_Config(stack.cards(path, new), is_rule))
+            made = [name.decode("ascii", "replace") for name in stack.makes(path, new)]
+            configs.append(_Config(stack.cards(path, new), is_rule, made))
     return configs
 
 
@@ -83,6 +94,37 @@ def _names(draft: Draft, nics: Sequence[NicChange], configs: Sequence[_Config]) 
     elif open_nics and cards and not free:
         draft.warn("The guest's configuration names no network card for some card of the VM.")
     return names
+
+
+def _unbind(draft: Draft, nics: Sequence[NicChange], names: Sequence[str]) -> None:
+    """Bind to an address what is bound to the slot or driver of an old card."""
+    files = [(stack, path, content) for stack in STACKS for path in stack.files(draft.tree)
+             if (content := draft.read(path)) is not None]  # fmt: skip
+    said = b"\n".join(content for _, _, content in files).lower()
+    left = [nic.new.lower().encode() for nic, name in zip(nics, names, strict=True) if not name]
+    left = [mac for mac in left if mac not in said and mac.replace(b":", b"-") not in said]
+    count = len(left)
+    for stack, path, content in files:
+        while (new := _without(stack, path, content, left)) != content:
+            content = new
+            draft.write(path, new, "It is bound to the slot or the driver of the old network card.")
+        if stack.unbind(path, content, _ANY) != content:
+            draft.warn(
+                f"{safe(path)} is bound to the slot or the driver of an old network card, and the "
+                "VM has no card left for it."
+            )
+    if count - len(left) > 1:
+        draft.warn("Which network card has which configuration is decided by their order.")
+
+
+def _without(stack: Stack, path: bytes, content: bytes, left: list[bytes]) -> bytes:
+    """Return a file without one thing that binds it; the first address left is used if needed."""
+    new = stack.unbind(path, content, b"")
+    if new == content and left:
+        new = stack.unbind(path, content, left[0])
+        if new != content:
+            left.pop(0)
+    return new
 
 
 def _told(nic: NicChange) -> str:

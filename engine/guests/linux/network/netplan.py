@@ -12,6 +12,10 @@ from collections.abc import Sequence
 from engine.guests.linux.network.stack import Card, Stack, card
 
 _LINE = re.compile(rb"([ ]*)([\"']?[^\s#:\"'][^:\"']*[\"']?):[ \t]*(.*)")
+_BLOCK = re.compile(rb"(?m)^( *)(match:)[ \t]*\n((?:\1 +[^\n]*(?:\n|$))+)")
+_DRIVER = re.compile(rb"(?m)^( *)(driver:[^\n]*(?:\n\1 *-[^\n]*)*)")
+_SHORT = re.compile(rb"(?m)^ *match: *\{[^{}\n]*?\b(driver[\"']?:[^,{}\n]*)[^{}\n]*\}")
+_PAIR = re.compile(rb"\b(name|macaddress|driver)[\"']?[ \t]*:([^,{}]+)")
 _KEY = re.compile(rb"\bmacaddress[\"']?[ \t]*:")
 
 
@@ -31,14 +35,45 @@ def _cards(_path: bytes, content: bytes) -> Sequence[Card]:
         elif top >= 0 and (deep < 0 or indent == deep):
             deep = indent
             found.append({b"key": key})
-        elif top >= 0 and found and key in (b"macaddress", b"set-name", b"name"):
-            found[-1].setdefault(key, value)
+        elif top >= 0 and found:
+            _note(found[-1], key, value)
     return [each for block in found for each in _card(block)]
 
 
+def _note(block: dict[bytes, bytes], key: bytes, value: bytes) -> None:
+    """Keep what tells which card a block is for."""
+    pairs = [(key, value)]
+    if key == b"match" and value.startswith(b"{"):
+        pairs = [(pair[1], pair[2].strip()) for pair in _PAIR.finditer(value)]
+    for name, told in pairs:
+        if name in (b"macaddress", b"set-name", b"name", b"driver"):
+            block.setdefault(name, told)
+
+
 def _card(block: dict[bytes, bytes]) -> Sequence[Card]:
-    name = block.get(b"set-name") or block.get(b"name") or block[b"key"]
+    # The key of a block that matches by something else is no name of a card.
+    own = b"" if b"driver" in block and b"macaddress" not in block else block[b"key"]
+    name = block.get(b"set-name") or block.get(b"name") or own
     return card(name, block.get(b"macaddress", b""))
+
+
+def _unbind(_path: bytes, content: bytes, mac: bytes) -> bytes:
+    """Match by address what was matched by the old card's driver alone; one block for each call."""
+    match = _BLOCK.search(content) if mac else None
+    while match is not None and (_KEY.search(match[3]) or not _DRIVER.search(match[3])):
+        match = _BLOCK.search(content, match.end())
+    if match is None:
+        return _unbind_short(content, mac) if mac else content
+    new = _DRIVER.sub(rb'\1# bootpoint: \2\n\1macaddress: "' + mac + b'"', match[3], count=1)
+    return content[: match.start(3)] + new + content[match.end(3) :]
+
+
+def _unbind_short(content: bytes, mac: bytes) -> bytes:
+    for match in _SHORT.finditer(content):
+        if not _KEY.search(match[0]):
+            new = b'macaddress: "' + mac + b'"'
+            return content[: match.start(1)] + new + content[match.end(1) :]
+    return content
 
 
 STACK = Stack(
@@ -46,4 +81,5 @@ STACK = Stack(
     ((b"/etc/netplan", re.compile(rb".+\.ya?ml")),),
     _KEY,
     _cards,
+    unbind=_unbind,
 )

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from engine.guests.linux.network.stack import MAC, Card, Stack, card
+from engine.guests.linux.network.stack import MAC, Card, Stack, card, sections
 
 _KEY = re.compile(rb"(?i)^[ \t]*(?:Permanent)?MACAddress[ \t]*=")
 _SECTION = re.compile(rb"(?m)^[ \t]*\[([A-Za-z0-9]+)\][ \t]*\r?$")
 _MATCHED = re.compile(rb"(?m)^[ \t]*(?:Permanent)?MACAddress[ \t]*=(.*)$")
+_OLD = re.compile(rb"(?m)^[ \t]*((?:Path|Driver|Property)[ \t]*=.*)$")
 _NAME = re.compile(rb"(?m)^[ \t]*Name[ \t]*=(.*)$")
 
 
@@ -31,6 +32,26 @@ def _cards(path: bytes, content: bytes) -> Sequence[Card]:
     return card(name[1], mac)
 
 
+def _makes(path: bytes, content: bytes) -> Sequence[bytes]:
+    """Return what a `.netdev` makes, or the card's own name that other files may match."""
+    name = _NAME.search(content) if path.endswith(b".netdev") else None
+    return [name[1].strip()] if name else []
+
+
+def _unbind(path: bytes, content: bytes, mac: bytes) -> bytes:
+    """Take slot and driver of the old card out of `[Match]`; a link's name is given elsewhere."""
+    if not path.endswith(b".network"):
+        return content
+    for start, end in sections(content, b"Match"):
+        body = content[start:end]
+        is_bound = bool(_MATCHED.search(body) or _NAME.search(body))
+        if not _OLD.search(body) or not (is_bound or mac):
+            continue
+        line = b"" if is_bound else b"\nMACAddress=" + mac
+        return content[:start] + line + _OLD.sub(rb"# bootpoint: \1", body) + content[end:]
+    return content
+
+
 def is_rule(path: bytes, content: bytes) -> bool:
     """Return whether a file is a `.link` that names a card by its address and nothing else."""
     parts = _SECTION.split(content)
@@ -45,4 +66,6 @@ STACK = Stack(
     ((b"/etc/systemd/network", re.compile(rb".+\.(?:network|link|netdev)")),),
     _KEY,
     _cards,
+    makes=_makes,
+    unbind=_unbind,
 )

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from engine.guests.tree import Tree
 
+LONGEST = 1 << 20
+"""Longest file in bytes that is looked into for others."""
 FILES = 256
 """Files of one folder that are looked at."""
 MAC = re.compile(rb"(?i)(?<![0-9a-f:-])(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}(?![0-9a-f:-])")
 NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 """Names of network cards that are safe as a part of a file name."""
-_VIRTUAL = re.compile(rb"lo|(?:br|bond|team|veth|virbr|docker|tun|tap|wg|dummy|vlan)\d.*|.*[.:].*")
+_VIRTUAL = re.compile(rb"lo|(?:br|bond|team|veth|virbr|docker|tun|tap|wg|dummy|vlan)\d.*")
+_TAGGED = re.compile(rb"([^.:]+)(?:[.:]\d+)+")
+"""A VLAN or a further address of a card: `eth0.7`, `eth0:1`."""
+_PATTERN = re.compile(rb"[A-Za-z0-9._-]*[*?][A-Za-z0-9._*?-]*")
+_SECTION = re.compile(rb"(?m)^[ \t]*\[([A-Za-z0-9-]+)\][ \t]*\r?$")
+_USUAL = ("ens192", "ens3", "enp1s0", "eth0")
+"""Names that cards of virtual machines get by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,26 @@ class Card:
 
     name: str
     mac: str = ""
+
+
+def _nothing(_path: bytes, _content: bytes) -> Sequence[bytes]:
+    return ()
+
+
+def _as_it_is(_path: bytes, content: bytes, _mac: bytes) -> bytes:
+    return content
+
+
+def _no_sources(_content: bytes) -> Sequence[bytes]:
+    return ()
+
+
+def _fitting(tree: Tree, pattern: bytes) -> Sequence[bytes]:
+    """Return the files whose last component fits a pattern, as a shell finds them."""
+    folder, _, name = pattern.rpartition(b"/")
+    names = tree.list(folder or b"/") if folder.startswith(b"/") else ()
+    found = [one for one in names if fnmatchcase(one, name) and not one.startswith(b".")]
+    return [folder + b"/" + one for one in found[:FILES]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +62,19 @@ class Stack:
         folders: Guest folders with a pattern of the file names that count.
         key: Matches lines whose MAC addresses are those of cards.
         cards: Returns what cards a file (guest path, content) names.
+        makes: Returns the names of what a file makes of cards: bridges, bonds, VLANs.
+        unbind: Takes what binds to the old hardware (slot, driver) out of a file; `mac` is of the
+            card that it is bound to instead where nothing else tells which, empty for none.
+        sources: Returns the patterns of further files that a file names.
     """
 
     name: str
     folders: Sequence[tuple[bytes, re.Pattern[bytes]]]
     key: re.Pattern[bytes]
     cards: Callable[[bytes, bytes], Sequence[Card]]
+    makes: Callable[[bytes, bytes], Sequence[bytes]] = _nothing
+    unbind: Callable[[bytes, bytes, bytes], bytes] = _as_it_is
+    sources: Callable[[bytes], Sequence[bytes]] = _no_sources
 
     def files(self, tree: Tree) -> Sequence[bytes]:
         """Return the guest paths of its files, sorted within each folder."""
@@ -46,7 +82,11 @@ class Stack:
         for folder, pattern in self.folders:
             names = [name for name in tree.list(folder) if pattern.fullmatch(name)]
             found += [folder + b"/" + name for name in names[:FILES]]
-        return [path for path in found if (place := tree.locate(path)) and place.is_file]
+        for path in list(found):
+            content = tree.read(path, LONGEST) or b"" if self.sources is not _no_sources else b""
+            found += [more for pattern in self.sources(content) for more in _fitting(tree, pattern)]
+        paths = list(dict.fromkeys(found))[: 4 * FILES]
+        return [path for path in paths if (place := tree.locate(path)) and place.is_file]
 
     def convert(self, content: bytes, macs: Mapping[str, str]) -> bytes:
         """Return a file with old addresses replaced by new ones, in the old one's spelling."""
@@ -64,11 +104,30 @@ def plain_mac(raw: bytes) -> str:
 
 
 def card(name: bytes, mac: bytes = b"") -> Sequence[Card]:
-    """Return the card of that name; nothing for names of virtual or unsafe ones."""
+    """Return the card of that name; nothing for names of virtual or unsafe ones.
+
+    What is tagged is of its card. A pattern that no card of a VM fits by itself is a name that
+    fits it.
+    """
     name = name.strip().strip(b"\"'")
+    if tagged := _TAGGED.fullmatch(name):
+        name = tagged[1]
+    if _PATTERN.fullmatch(name):
+        if any(fnmatchcase(usual, name.decode("ascii")) for usual in _USUAL):
+            return ()
+        name = name.replace(b"*", b"0").replace(b"?", b"0")
     if not NAME.fullmatch(name) or _VIRTUAL.fullmatch(name):
         return ()
     return (Card(name.decode("ascii"), plain_mac(mac)),)
+
+
+def sections(content: bytes, name: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where the body of each `[name]` begins and ends."""
+    found = list(_SECTION.finditer(content))
+    ends = [match.start() for match in found[1:]] + [len(content)]
+    for match, end in zip(found, ends, strict=False):
+        if match[1].lower() == name.lower():
+            yield match.end(), end
 
 
 def values(content: bytes) -> Mapping[bytes, bytes]:
