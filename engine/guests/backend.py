@@ -55,6 +55,14 @@ class Reading(Protocol):
 
 
 @runtime_checkable
+class Subvolumes(Protocol):
+    """What a backend may offer beside: which subvolume of btrfs is mounted without a name."""
+
+    def default_subvolume(self, volume: VolumeId) -> bytes:
+        """Return its path without a slash at the begin; empty for the top of the volume."""
+
+
+@runtime_checkable
 class Parts(Protocol):
     """What a backend may offer beside: a part of a file that is too long to be read."""
 

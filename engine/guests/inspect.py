@@ -9,10 +9,11 @@ the inspection; it is told when the system could not be found without that volum
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from engine.guests import obstacles as words
-from engine.guests.backend import Reading
+from engine.guests.backend import Reading, Subvolumes
 from engine.guests.bootloader import find_boot_loader
 from engine.guests.linux import fstab
 from engine.guests.linux.devices import Devices, Fits, Use
@@ -20,6 +21,7 @@ from engine.guests.linux.kernels import find_kernels
 from engine.guests.linux.known import KNOWN
 from engine.guests.linux.network import STACKS
 from engine.guests.linux.release import read_release
+from engine.guests.members import further, partial
 from engine.guests.tree import Tree
 from engine.guests.windows.inspect import find_installations, inspect_windows, is_locked
 from engine.model.errors import Failure
@@ -32,6 +34,8 @@ FSTAB = 1 << 20
 MOUNTS = 64
 SUBVOLUMES = (b"", b"@", b"@rootfs", b"root", b"@/.snapshots/1/snapshot")
 """Where distributions put the root of the system in btrfs."""
+OTHERS = 16
+"""Other folders in the top of a btrfs that may be the root: users name subvolumes as they like."""
 _OS_RELEASE = (b"/etc/os-release", b"/usr/lib/os-release", b"/etc/redhat-release",
                b"/etc/debian_version")  # fmt: skip
 
@@ -109,9 +113,10 @@ def _has_any(reading: Reading, volume: Volume, test: Callable[[bytes], bool]) ->
 
 
 def _roots(reading: Reading, volumes: Sequence[Volume], damage: list[Obstacle]) -> list[Root]:
-    roots = []
+    roots: list[Root] = []
+    others = further(volumes) | partial(volumes)
     for volume in volumes:
-        if volume.kind not in LINUX:
+        if volume.kind not in LINUX or volume.id in others:
             continue
         try:
             roots += list(_roots_in(reading, volume, volumes))
@@ -122,7 +127,8 @@ def _roots(reading: Reading, volumes: Sequence[Volume], damage: list[Obstacle]) 
 
 def _roots_in(reading: Reading, volume: Volume, volumes: Sequence[Volume]) -> Iterator[Root]:
     names = set(reading.list(volume.id, b"/"))
-    for subvolume in SUBVOLUMES if volume.kind is FileSystem.BTRFS else (b"",):
+    default, places = _subvolumes(reading, volume, names)
+    for subvolume in places:
         if subvolume and subvolume.split(b"/")[0] not in names:
             continue
         tree = Tree(reading, (Mount(b"/", volume.id, subvolume),))
@@ -133,20 +139,34 @@ def _roots_in(reading: Reading, volume: Volume, volumes: Sequence[Volume]) -> It
         has_modules = bool(tree.list(b"/lib/modules"))
         if not (has_release or has_fstab):
             continue
-        named = has_fstab and _names_itself(tree, volume, volumes)
-        score = 4 * named + 2 * has_modules + has_release + has_fstab
-        if score > 1 or tree.has(b"/sbin/init") or tree.has(b"/boot"):
+        named = has_fstab and _names_itself(tree, volume, volumes, subvolume)
+        score = 2 * (4 * named + 2 * has_modules + has_release + has_fstab)
+        score += volume.kind is FileSystem.BTRFS and subvolume == default
+        if score > 3 or tree.has(b"/sbin/init") or tree.has(b"/boot"):
             yield Root(volume, subvolume, score)
 
 
-def _names_itself(tree: Tree, volume: Volume, volumes: Sequence[Volume]) -> bool:
+def _subvolumes(
+    reading: Reading, volume: Volume, names: AbstractSet[bytes]
+) -> tuple[bytes, Sequence[bytes]]:
+    """Return the subvolume that is mounted without a name, and all that may hold the root."""
+    if volume.kind is not FileSystem.BTRFS:
+        return b"", (b"",)
+    default = reading.default_subvolume(volume.id) if isinstance(reading, Subvolumes) else b""
+    system = {b"etc", b"usr", b"boot"}
+    others = () if system <= names else tuple(sorted(names))[:OTHERS]
+    return default, tuple(dict.fromkeys((default, *SUBVOLUMES, *others)))
+
+
+def _names_itself(tree: Tree, volume: Volume, volumes: Sequence[Volume], subvolume: bytes) -> bool:
     """Return whether fstab calls this volume `/`: a copy of a system names the original."""
     content = tree.read(b"/etc/fstab", FSTAB) or b""
     for line in fstab.parse(content):
         if line.path == b"/":
             devices = Devices(volumes, [line.use], lambda _volume, _path: True)
             found = devices.find(line.use).volume
-            return found is not None and found.id == volume.id
+            is_here = not line.subvolume or line.subvolume == subvolume
+            return found is not None and found.id == volume.id and is_here
     return False
 
 

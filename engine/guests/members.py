@@ -6,7 +6,8 @@
 So a part that is missing can be named, and a kind that is not supported, without opening anything.
 
 Source: LVM2, lib/format_text/layout.h (label, header of the metadata area); Linux,
-include/uapi/linux/raid/md_p.h (superblocks 0.90 and 1.x).
+include/uapi/linux/raid/md_p.h (superblocks 0.90 and 1.x), include/uapi/linux/btrfs_tree.h
+(superblock: number of devices, item of this device).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 
-from engine.model.guest import FileSystem, Member, Volume
+from engine.model.guest import FileSystem, Member, Volume, VolumeId
 
 ReadAt = Callable[[int, int], bytes]
 """Return up to `length` bytes at `offset` of a volume; fewer at its end."""
@@ -29,6 +30,7 @@ _PART = re.compile(rb"id = \"([A-Za-z0-9-]{1,40})\"\s+device = \"([^\"\n]{0,255}
 _KIND = re.compile(rb"^\s*type = \"([a-z0-9_-]{1,40})", re.MULTILINE)
 _MAGIC = 0xA92B4EFC
 _LINEAR = -1
+_BTRFS = 65536
 
 
 def member(kind: FileSystem, read: ReadAt, size: int) -> Member | None:
@@ -36,9 +38,43 @@ def member(kind: FileSystem, read: ReadAt, size: int) -> Member | None:
     try:
         if kind is FileSystem.LVM:
             return _physical_volume(read)
+        if kind is FileSystem.BTRFS:
+            return _btrfs_device(read)
         return _array_member(read, size) if kind is FileSystem.RAID else None
     except struct.error:  # cut off
         return None
+
+
+def _btrfs_device(read: ReadAt) -> Member | None:
+    """Return what one of several devices says; None of one that is alone."""
+    raw = read(_BTRFS, 512)
+    count, own = struct.unpack_from("<Q", raw, 0x88)[0], struct.unpack_from("<Q", raw, 0xC9)[0]
+    if not 1 < count <= PARTS:
+        return None
+    label = raw[0x12B:0x1FF].partition(b"\0")[0].decode("utf-8", "replace")
+    parts = tuple((str(number), "") for number in range(1, count + 1))
+    return Member(raw[32:48].hex(), label, str(own), parts, ("btrfs",))
+
+
+def further(volumes: Sequence[Volume]) -> frozenset[VolumeId]:
+    """Return the devices of btrfs that are not the first of their file system."""
+    seen: set[str] = set()
+    found = set()
+    for volume in volumes:
+        if volume.kind is FileSystem.BTRFS and volume.member is not None:
+            if volume.member.whole in seen:
+                found.add(volume.id)
+            seen.add(volume.member.whole)
+    return frozenset(found)
+
+
+def partial(volumes: Sequence[Volume]) -> frozenset[VolumeId]:
+    """Return the devices of btrfs whose file system has more devices than there are."""
+    parts = [v for v in volumes if v.kind is FileSystem.BTRFS and v.member is not None]
+    wholes = [v.member.whole for v in parts if v.member is not None]
+    return frozenset(
+        v.id for v in parts if v.member and wholes.count(v.member.whole) < len(v.member.parts)
+    )
 
 
 def _physical_volume(read: ReadAt) -> Member | None:

@@ -84,7 +84,7 @@ def no_system(volumes: Sequence[Volume]) -> Obstacle:
 
 def without_root(volumes: Sequence[Volume]) -> Iterator[Obstacle]:
     """Yield what may hide the root where none was found, what is known best first."""
-    told = [*_of_groups(volumes), *_of_arrays(volumes)]
+    told = [*_of_groups(volumes), *_of_arrays(volumes), *_of_btrfs(volumes)]
     yield from told
     opened = {volume.kind for volume in volumes if volume.names}
     for kind in sorted({volume.kind for volume in volumes}):
@@ -143,6 +143,19 @@ def _of_arrays(volumes: Sequence[Volume]) -> Iterator[Obstacle]:
                 f"The software RAID {name} (md, {array.kinds[0]}) has {len(array.parts)} members, "
                 f"of which {len(gone)} are in none of the image's disks.",
                 "Add the disks with all members to the backup; rebuild a degraded array first.",
+            )
+
+
+def _of_btrfs(volumes: Sequence[Volume]) -> Iterator[Obstacle]:
+    """Yield why a btrfs over several devices cannot be mounted: it is there in part only."""
+    for name, whole in _wholes(volumes, FileSystem.BTRFS):
+        there = sum(v.member is not None and v.member.whole == whole.whole for v in volumes)
+        if there < len(whole.parts):
+            yield Obstacle(
+                "guest.btrfs_incomplete",
+                f"The file system {name} (btrfs) is on {len(whole.parts)} devices, of which "
+                f"{len(whole.parts) - there} are in none of the image's disks.",
+                "Add the disks with all its devices to the backup.",
             )
 
 

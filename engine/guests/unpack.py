@@ -22,6 +22,7 @@ _PIECE = 1 << 18
 _ZSTD_BITE = 1 << 10
 """zstd makes up to 128 KiB of 4 bytes and takes no bound: at most 32 MiB a bite."""
 _LZ4_BLOCK = 8 << 20
+_LZO_MAGIC = b"\x89LZO"
 _LZ4_MAGIC = b"\x02\x21\x4c\x18"
 
 
@@ -75,6 +76,8 @@ class Unpacking:
             if start.startswith(magic):
                 self._pieces = decode()
                 return
+        if start.startswith(_LZO_MAGIC):
+            raise Damaged("it is packed with lzo, which is not supported; gzip, xz, zstd, lz4 are")
         raise Damaged(f"bytes {start.hex()} are no compression that is known here")
 
     def take(self, size: int) -> bytes:

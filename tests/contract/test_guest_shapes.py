@@ -16,6 +16,7 @@ import pytest
 from engine.guests.backends.uml.backend import UmlBackend
 from engine.guests.backends.uml.kernel import Kernel
 from engine.guests.backends.uml.probe import find_shim
+from engine.guests.backends.userland import open_userland
 from engine.guests.convert import GuestConverter
 from engine.guests.inspect import inspect
 from engine.model.errors import NotBootable
@@ -255,6 +256,36 @@ def test_subvolumes_for_root_and_home(tmp_path: Path, work: Path) -> None:
 
     assert {(mount.path, mount.subvolume) for mount in guest.mounts} == {
         (b"/", b"@"), (b"/home", b"@home")}  # fmt: skip
+
+
+@pytest.mark.nightly
+def test_a_btrfs_mirror_with_a_snapshot_for_root(tmp_path: Path, work: Path) -> None:
+    """Two devices, and the root where no name tells: read and written; one alone is refused."""
+    disks = built(
+        tmp_path, work, 2,
+        f"mkfs.btrfs -q -f -U {ROOT} -d raid1 -m raid1 /dev/vda2 /dev/vdb2", "mkdir /run/b",
+        "busybox mount /dev/vda2 /run/b -o device=/dev/vdb2", "btrfs subvolume create /run/b/@",
+        "btrfs subvolume create /run/b/@/7", "btrfs subvolume set-default /run/b/@/7",
+        "busybox umount /run/b",
+    )  # fmt: skip
+    with opened(disks, work) as backend:
+        assert backend.default_subvolume(ROOT) == b"@/7"
+        planted(backend, b"/@/7", f"UUID={ROOT} / btrfs defaults 0 0\n".encode())
+        assert backend.check([ROOT]) == "full"
+
+    assert [mount.subvolume for mount in seen(disks, work).mounts] == [b"@/7"]
+    assert refused(disks[:1], tmp_path).problem.key == "guest.btrfs_incomplete"
+
+
+def test_books_of_quotas_are_kept(tmp_path: Path, work: Path) -> None:
+    """No tool of user space keeps them, so a kernel writes; the check finds nothing."""
+    disks = built(tmp_path, work, 1, f"mkfs.ext4 -q -U {ROOT} -O quota /dev/vda2")
+    with open_userland(disks) as userland:
+        [sentence] = userland.unable(userland.volumes())
+        assert "ext4 with quota" in sentence
+    with opened(disks, work) as backend:
+        backend.replay([edit(b"/new", Action.WRITE, None, b"n" * 5000)])
+        assert backend.check([ROOT]) == "full"
 
 
 def test_an_encrypted_root_is_refused(tmp_path: Path, work: Path) -> None:

@@ -34,6 +34,9 @@ class OpenBackend(Backend, Protocol):
     def recover(self) -> None:
         """Replay journals; only where the disks may be written."""
 
+    def unable(self, volumes: Sequence[Volume]) -> Sequence[str]:
+        """Return why some of its volumes need another backend, a sentence for each."""
+
     def close(self) -> None:
         """End what was started; repeatable."""
 
@@ -122,11 +125,12 @@ def open_guest(
             if is_writing:
                 backend.recover()
             guest = inspect(backend)
-            ability = kind.probe(_needed(guest), work)
-            if ability.is_able:
+            needed = _needed(guest)
+            ability, odd = kind.probe(needed, work), backend.unable(needed)
+            if ability.is_able and not odd:
                 yield Opened(backend, guest, ability.warnings)
                 return
-            missing += ability.missing
+            missing += [*ability.missing, *odd]
     raise Failure(_unable(missing))
 
 
@@ -134,7 +138,8 @@ def _needed(guest: Guest) -> Sequence[Volume]:
     """Return the volumes that matter: those in the guest's tree, or all where no tree was found."""
     mounted = {mount.volume for mount in guest.mounts}
     if mounted and not guest.obstacles:
-        return [v for v in guest.volumes if v.id in mounted or v.is_esp]
+        loaders = {v.id for v in guest.volumes if v.is_esp and v.kind is FileSystem.FAT}
+        return [v for v in guest.volumes if v.id in mounted | loaders]
     return [volume for volume in guest.volumes if volume.kind not in _NO_FILES]
 
 

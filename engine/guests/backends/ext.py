@@ -39,6 +39,8 @@ _TYPES = {0o100000: Type.FILE, 0o040000: Type.FOLDER, 0o120000: Type.LINK}
 _TYPE_BITS = {Type.FILE: 0o100000, Type.FOLDER: 0o040000, Type.LINK: 0o120000}
 _UNSPEAKABLE = re.compile(rb"[\x00-\x1f\x7f\"'\\]")
 _NEEDS_RECOVERY, _WIDE, _ORPHANS = 0x4, 0x80, 0x10000
+_NEEDS_KERNEL = {"inline_data": (0, 0x8000), "quota": (1, 0x100), "project": (1, 0x2000)}
+"""Features by their bits in those that forbid reading (0) or writing (1) where unknown."""
 _JOURNAL = b"\xc0\x3b\x39\x98"
 _LABEL = b"security.selinux"
 
@@ -59,6 +61,7 @@ class _Super:
         block, size, used: Bytes of a block, of all blocks, of those in use.
         has_orphans: There are files that were deleted while they were open.
         written: The newest of its times, in seconds.
+        features: Those that forbid reading, and writing, to whoever does not know them.
     """
 
     block: int
@@ -67,6 +70,7 @@ class _Super:
     needs_recovery: bool
     has_orphans: bool
     written: int
+    features: tuple[int, int]
 
 
 class ExtVolume:
@@ -121,6 +125,16 @@ class ExtVolume:
             self._session.close()
         self._session = None
         self._listings.clear()
+
+    def unable(self) -> str:
+        """Return why the programs of e2fsprogs cannot be trusted with it; empty when they can.
+
+        debugfs 1.47 pads files that lie in their inode, and no program of e2fsprogs keeps the
+        books of quotas; a kernel does both.
+        """
+        features = self._super().features
+        odd = [name for name, (place, bit) in _NEEDS_KERNEL.items() if features[place] & bit]
+        return ", ".join(odd)
 
     def is_dirty(self) -> bool:
         """Whether the journal holds changes, or files that were deleted while open."""
@@ -279,6 +293,7 @@ class ExtVolume:
             needs_recovery=bool(incompatible & _NEEDS_RECOVERY),
             has_orphans=bool(_number(raw, 232) or _number(raw, 100) & _ORPHANS),
             written=max(_number(raw, 44), _number(raw, 48), _number(raw, 64)),
+            features=(incompatible, _number(raw, 100)),
         )
 
     def _commands(self, edit: FileEdit, number: int, folder: Path) -> Sequence[bytes]:

@@ -161,6 +161,10 @@ class MountedBackend(ABC, Generic[M]):
             raise no_link(path)
         return self.target(volume, path)
 
+    def unable(self, _volumes: Sequence[Volume]) -> Sequence[str]:
+        """Return nothing: what its kernel cannot do, mounting will tell."""
+        return ()
+
     def recover(self, volumes: Sequence[VolumeId] = ()) -> None:
         """Replay journals, as the guest's kernel does when it mounts: on the twig, before planning.
 

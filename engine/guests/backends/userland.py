@@ -122,6 +122,15 @@ class UserlandBackend:
         found = self._ntfs.get(volume)
         return found.trouble() if found else None
 
+    def unable(self, volumes: Sequence[Volume]) -> Sequence[str]:
+        """Return why some volumes need another backend, a sentence for each."""
+        odd = {v.id: self._ext[v.id].unable() for v in volumes if v.id in self._ext}
+        return [
+            f"Volume {safe(identifier)} (ext4 with {why}) needs another backend: uml or guestfs."
+            for identifier, why in odd.items()
+            if why
+        ]
+
     def replay(self, edits: Sequence[FileEdit]) -> int:
         """Make all edits, after all were seen to fit; read back; return bytes written.
 

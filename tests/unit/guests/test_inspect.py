@@ -82,6 +82,44 @@ def test_the_root_of_btrfs_is_found_in_its_subvolume() -> None:
     assert len(guest.kernels) == 2
 
 
+class WithDefault(MemoryGuest):
+    """A guest whose btrfs mounts a subvolume where none is named."""
+
+    default = b""
+
+    def default_subvolume(self, _volume: VolumeId) -> bytes:
+        """Return it."""
+        return self.default
+
+
+def subvolumes(*names: str, fstab: str) -> WithDefault:
+    """Return a guest with the same system in several subvolumes."""
+    made = debian12()
+    guest = WithDefault([replace(v, kind=FileSystem.BTRFS) for v in made.volumes()[:1]], {})
+    for name in names:
+        for path, content in made.files[ROOT].items():
+            guest.put(ROOT, f"/{name}{path.decode()}", content)
+        guest.put(ROOT, f"/{name}/etc/fstab", fstab)
+    return guest
+
+
+@pytest.mark.parametrize("number", [1, 2, 17])
+def test_the_snapshot_that_is_mounted_without_a_name_is_the_root(number: int) -> None:
+    """After a roll-back of openSUSE the system is in another snapshot than the installer's."""
+    names = [f"@/.snapshots/{each}/snapshot" for each in (1, 2, 17)]
+    guest = subvolumes(*names, fstab=f"UUID={ROOT} / btrfs defaults 0 0\n")
+    guest.default = names[(1, 2, 17).index(number)].encode()
+
+    assert inspect(guest).mounts == (Mount(b"/", VolumeId(ROOT), guest.default),)
+
+
+def test_a_copy_of_the_root_in_another_subvolume_is_not_the_root() -> None:
+    """Subvolumes of any name: fstab says which one is `/`; a copy says the same of the other."""
+    guest = subvolumes("copy", "system", fstab=f"UUID={ROOT} / btrfs subvol=/system 0 0\n")
+
+    assert inspect(guest).mounts == (Mount(b"/", VolumeId(ROOT), b"system"),)
+
+
 def test_a_red_hat_guest_with_loader_entries_is_told() -> None:
     """Loader entries beside GRUB are GRUB with BLS."""
     guest = inspect(redhat())

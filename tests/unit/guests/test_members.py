@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.guests.members import lacking, member
+from engine.guests.members import further, lacking, member, partial
 from engine.guests.obstacles import without_root
 from engine.model.guest import FileSystem, Member, Volume, VolumeId
 
+ID = VolumeId("disk1-part1")
 AREA, LENGTH = 4096, 65536
 OWN = "abcdefGhijKlmnOpqrStuvWxyzABCDEF"
 OTHER = "zbcdefGhijKlmnOpqrStuvWxyzABCDEF"
@@ -121,6 +122,30 @@ def test_arrays_tell_their_level_and_their_members() -> None:
     )
     [obstacle] = without_root([volume(found, FileSystem.RAID)])
     assert obstacle.key == "guest.raid_level"
+
+
+def test_a_btrfs_over_two_devices_tells_of_both() -> None:
+    """One alone is no part of a whole; of two, a missing one is told."""
+    raw = bytearray(72 << 10)
+    raw[65536 + 32 : 65536 + 48] = bytes(range(16))
+    struct.pack_into("<Q", raw, 65536 + 0x88, 1)
+    assert told(bytes(raw), FileSystem.BTRFS) is None
+    struct.pack_into("<Q", raw, 65536 + 0x88, 2)
+    struct.pack_into("<Q", raw, 65536 + 0xC9, 2)
+    raw[65536 + 0x12B : 65536 + 0x12B + 4] = b"pool"
+
+    found = told(bytes(raw), FileSystem.BTRFS)
+
+    assert found is not None
+    assert (found.whole, found.own, found.name) == (bytes(range(16)).hex(), "2", "pool")
+    [obstacle] = without_root([volume(found, FileSystem.BTRFS)])
+    assert obstacle.key == "guest.btrfs_incomplete"
+    assert "pool (btrfs) is on 2 devices, of which 1" in obstacle.text
+    both = [volume(found, FileSystem.BTRFS), replace(volume(found, FileSystem.BTRFS), id=ID)]
+    assert list(without_root(both)) == []
+    assert further(both) == {ID}
+    assert partial(both) == frozenset()
+    assert partial(both[1:]) == {ID}
 
 
 @given(st.binary(max_size=600), st.integers(0, 4096 + 600))

@@ -83,6 +83,13 @@ class UmlBackend(MountedBackend[Machine]):
         """Return where a link points."""
         return self.machine.content("link", volume, path)
 
+    def default_subvolume(self, volume: VolumeId) -> bytes:
+        """Return the subvolume of btrfs that is mounted without a name; empty for the top."""
+        self.machine.look(volume, b"/")
+        argv = ["btrfs", "subvolume", "get-default", self.machine.point(volume)]
+        answer = self.machine.kernel.ask("run", argv=argv, check_s=30)
+        return answer.content.partition(b" path ")[2].strip(b"\n/")
+
     def refuse(self, edit: FileEdit) -> None:
         """Refuse nothing more: all bytes can be told to it."""
 

@@ -209,7 +209,11 @@ class Server:
                  "fs/fat/fat", "fs/fat/vfat")  # fmt: skip
         point = asked["point"]
         Path(point).mkdir(exist_ok=True)
-        mount(asked["device"], point, asked["type"], asked["options"])
+        try:
+            mount(asked["device"], point, asked["type"], asked["options"])
+        except ProcessLookupError:  # ext4 with the feature quota: the form of its books is unknown
+            load("fs/quota/quota_tree", "fs/quota/quota_v2")
+            mount(asked["device"], point, asked["type"], asked["options"])
         self._points.append(point)
 
     def _unmount(self, asked: Mapping[str, Any], _body: memoryview, _out: int) -> None:

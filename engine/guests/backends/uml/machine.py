@@ -16,6 +16,7 @@ from engine.guests.backends.guestfs_places import WAYS as ALL_WAYS
 from engine.guests.backends.guestfs_places import Way, is_clean
 from engine.guests.backends.uml.kernel import Asked, Kernel, RefusedInside
 from engine.guests.backends.verify import damaged, no_volume, parent
+from engine.guests.members import further
 from engine.guests.volumes import find_volumes
 from engine.model.errors import Problem, WrongUse
 from engine.model.guest import FileSystem, Owner, Volume, VolumeId
@@ -58,7 +59,8 @@ class Machine:
             self.kernel.close()
             raise
         self.volumes: Sequence[Volume] = (*outer, *inner)
-        self.known = {v.id: v for v in self.volumes if v.kind in WAYS}
+        others = further(self.volumes)
+        self.known = {v.id: v for v in self.volumes if v.kind in WAYS and v.id not in others}
 
     def close(self) -> None:
         """Unmount everything and end; what cannot be ended well is killed.
@@ -100,12 +102,15 @@ class Machine:
 
     def device(self, volume: VolumeId) -> str:
         """Return a volume's device in the kernel. Failure where it sees it elsewhere."""
-        found = self._volume(volume)
-        if volume in self._inside:
-            return self._inside[volume]
+        return self._place(self._volume(volume))
+
+    def _place(self, found: Volume) -> str:
+        if found.id in self._inside:
+            return self._inside[found.id]
         name = _disk(found.disk) + (str(found.number) if found.number else "")
         if self._sizes.get(name) != (found.start, found.size):
-            raise damaged(volume, "the throw-away kernel sees it at another place than its table")
+            why = "the throw-away kernel sees it at another place than its table"
+            raise damaged(found.id, why)
         return f"/dev/{name}"
 
     def ask(self, verb: str, volume: VolumeId, path: bytes = b"/", **values: object) -> Asked:
@@ -224,13 +229,21 @@ class Machine:
         way, device = self.way(volume), self.device(volume)
         self.unmount(volume)
         point = f"/mnt/{list(self.known).index(volume)}"
-        options = way.write if is_writing else way.read
+        options = ",".join([way.write if is_writing else way.read, *self._companions(volume)])
         try:
             self.kernel.ask("mount", timeout_s=SLOW_S, device=device, point=point, type=way.type,
                             options=options)  # fmt: skip
         except RefusedInside as error:
             raise damaged(volume, f"it cannot be mounted ({safe(error.why)})") from error
         self._points[volume] = point
+
+    def _companions(self, volume: VolumeId) -> Sequence[str]:
+        """Return the mount options that name the other devices of a btrfs over several."""
+        whole = self.known[volume].member
+        if whole is None:
+            return ()
+        there = [v for v in self.volumes if v.member is not None and v.member.whole == whole.whole]
+        return [f"device={self._place(other)}" for other in there if other.id != volume]
 
     def unmount(self, volume: VolumeId) -> None:
         """Unmount a volume, if it is mounted."""
