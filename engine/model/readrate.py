@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 
 from engine.model.blackout import Blackout, closed_until, opens_after
 
@@ -51,6 +51,8 @@ class Pace:
     until: datetime | None = None
 
 
+_ALWAYS = timedelta(days=14)
+"""Hours that go on for so long leave no minute of a week: nothing changes."""
 FREE = Pace()
 """As fast as it goes, always."""
 
@@ -69,7 +71,7 @@ def pace(limit: ReadLimit | None, now: datetime, zone: tzinfo) -> Pace:
         return Pace(limit.rate)
     end = closed_until(limit.hours, now, zone)
     if end is not None:
-        return Pace(limit.rate, end)
+        return Pace(limit.rate, end if end - now < _ALWAYS else None)
     return Pace(limit.outside, opens_after(limit.hours, now, zone))
 
 

@@ -63,6 +63,7 @@ def test_the_rate_goes_by_the_clock_on_the_wall(
 
 
 @given(st.lists(windows, min_size=1, max_size=3), minutes, zones)
+@example([(set(DAYS), "00:00", "00:30"), (set(DAYS), "00:30", "00:00")], SPRING, ZoneInfo("UTC"))
 @example([({"sun"}, "01:00", "02:30")], SPRING, ZoneInfo("Europe/Berlin"))
 def test_a_rate_holds_until_it_says(
     told: list[tuple[set[str], str, str]], now: datetime, zone: ZoneInfo
