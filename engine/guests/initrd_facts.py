@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 
 from engine.guests.cpio import MAGIC, Damaged, Entry, entries
 from engine.guests.modules import suffix_of
+from engine.guests.recall import by_content
 from engine.guests.unpack import UNPACKED, Plain, Unpacking
 
 _ENTRIES = 400_000
 _NAMES = 64 << 20
 _HOPS = 40
+_USUAL = 20_000
+"""Folders and links; real initrds have a tenth of that."""
 _SOMETHING = re.compile(rb"[^\0]")
 
 
@@ -90,6 +93,11 @@ class _Gathering:
             self.suffixes.add(suffix_of(entry.path))
 
 
+def _is_usual(facts: InitrdFacts) -> bool:
+    return len(facts.folders) + len(facts.links) <= _USUAL
+
+
+@by_content(_is_usual)
 def read_facts(data: bytes, limit: int = UNPACKED) -> InitrdFacts:
     """List an initrd.
 

@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.guests.recall import by_content
 from engine.model.text import safe
 
 _PATH = re.compile(rb"[A-Za-z0-9_+,.-]+(?:/[A-Za-z0-9_+,.-]+)*\.ko(?:\.(?:xz|zst|gz))?")
+_USUAL = 20_000
+"""Modules of a kernel; real ones have a fifth of that."""
 _MOST = 512
 """Most modules that one overlay carries; the drivers of all targets need about 40."""
 
@@ -38,6 +41,11 @@ class Dependencies:
     odd: int
 
 
+def _is_usual(dependencies: Dependencies) -> bool:
+    return len(dependencies.paths) <= _USUAL
+
+
+@by_content(_is_usual)
 def parse(text: bytes) -> Dependencies:
     """Read `modules.dep`. A path that could lead out of the folder is passed over and counted."""
     needs: dict[bytes, Sequence[bytes]] = {}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from engine.local.ending import wait_for
 from engine.model.errors import Failure, Problem
 from engine.model.text import safe
 
@@ -118,7 +119,7 @@ def _wait(
         if check is not None:
             check()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.wait(STEP_S)
+            return wait_for(process, STEP_S)
     return None
 
 

@@ -23,6 +23,7 @@ from typing import IO, Self, cast
 
 from engine.guests.backends.cage import caged
 from engine.guests.backends.child import end
+from engine.local.ending import wait_for
 from engine.local.tools import ENVIRONMENT, ToolFailed
 from engine.model.errors import Problem
 from engine.model.text import safe
@@ -127,7 +128,7 @@ class Session:
         with contextlib.suppress(OSError):
             self._stdin.close()
         try:
-            code = self._process.wait(ANSWER_S)
+            code = wait_for(self._process, ANSWER_S)
         except subprocess.TimeoutExpired:
             code = None
         if code != 0:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from engine.guests.backend import GuestDisk
+from engine.local.ending import wait_for
 from engine.local.tools import ENVIRONMENT, run_tool
 from engine.model.errors import Failure, Problem
 from engine.model.text import safe
@@ -124,14 +125,14 @@ def _await(process: subprocess.Popen[bytes], point: Path, complaints: IO[bytes])
             said = complaints.read(1000)
             raise ExportFailed(_problem(f"did not export the disk: {safe(said, 500)}"))
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STEP_S)
+            wait_for(process, _STEP_S)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Let the daemon write what it holds and end; kill it when it does not."""
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(START_S)
+        wait_for(process, START_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from engine.guests.backends.child import end
+from engine.local.ending import wait_for
 from engine.local.tools import ENVIRONMENT, ToolFailed
 from engine.model.errors import Problem, WrongUse
 from engine.model.text import safe
@@ -157,7 +158,7 @@ class Guestfish:
         with contextlib.suppress(OSError):
             self._stdin.close()
         try:
-            code = self._process.wait(timeout_s)
+            code = wait_for(self._process, timeout_s)
         except subprocess.TimeoutExpired:
             code = None
         self.close()

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.guests.backends.cage import WALLS
+from engine.local.ending import wait_for
 from engine.local.tools import ENVIRONMENT
 
 PROGRAMS = ("bwrap", "setpriv", "prlimit", "qemu-storage-daemon", "ntfs-3g", "ntfs-3g.probe",
@@ -98,7 +99,7 @@ def _works() -> bool:
     argv = [*_sandbox(), "--", *_program(), "try"]
     process = start(argv, subprocess.DEVNULL, subprocess.DEVNULL, subprocess.DEVNULL)
     try:
-        return process.wait(20) == 0
+        return wait_for(process, 20) == 0
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

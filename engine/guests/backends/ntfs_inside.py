@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import json
 import os
+import select
 import shutil
 import stat
 import struct
@@ -31,7 +32,7 @@ PAGE, CHUNK = 4096, 1 << 20
 LIMIT = 256 << 20
 """Longest file in bytes that is read."""
 HIBERNATED, UNCLEAN = 14, 15
-START_S, RECOVER_S = 20.0, 100.0
+START_S, RECOVER_S, END_S = 20.0, 100.0, 60.0
 _TIMES, _ACCESS = "system.ntfs_times", "system.ntfs_acl"
 _NEW = struct.pack("<4Q", *[(1_700_000_000 + 11_644_473_600) * 10**7] * 4)
 """Times of what is made here, in 100 ns since 1601: repeated runs must write the same."""
@@ -75,7 +76,7 @@ class Mounted:
         """
         self._unmount(self._driver)
         self._slice.terminate()
-        if self._slice.wait(60):
+        if _ended(self._slice):
             raise TroubleError("lost", "qemu-storage-daemon could not write the disk")
 
     def _cut(self, offset: int, size: int, *, is_writing: bool) -> subprocess.Popen[bytes]:
@@ -129,8 +130,18 @@ class Mounted:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.umount2(os.fsencode(POINT), 0):
             raise TroubleError("lost", os.strerror(ctypes.get_errno()))
-        if driver.wait(60):
+        if _ended(driver):
             raise TroubleError("lost", f"ntfs-3g ended with code {driver.returncode}")
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """Return the exit code at once; Popen with a limit looks every 50 ms."""
+    waiting = select.poll()
+    handle = os.pidfd_open(process.pid)
+    waiting.register(handle, select.POLLIN)
+    waiting.poll(END_S * 1000)
+    os.close(handle)
+    return process.wait(1)
 
 
 def _await(process: subprocess.Popen[bytes], point: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.local import durable
+from engine.local.ending import wait_for
 from engine.local.tools import ToolFailed, run_tool
 from engine.model.errors import Cancelled
 
@@ -192,6 +193,15 @@ def is_alive(status: Path) -> bool:
         return "State:\tZ" not in status.read_text() and "State:\tX" not in status.read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_the_end_of_a_program_is_told_at_once_or_not_at_all() -> None:
+    """Its code comes as soon as there is one, again and again; one that runs on is named."""
+    with subprocess.Popen(["sh", "-c", "read line; exit 3"], stdin=subprocess.PIPE) as process:
+        with pytest.raises(subprocess.TimeoutExpired, match="sh"):
+            wait_for(process, 0.01)
+        process.communicate(b"go\n")
+        assert [wait_for(process, 60), wait_for(process, 60)] == [3, 3]
 
 
 def test_a_cancelled_tool_is_gone_with_its_children(tmp_path: Path) -> None:

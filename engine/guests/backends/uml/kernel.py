@@ -31,6 +31,7 @@ from typing import IO, Any, cast
 from engine.guests.backend import GuestDisk
 from engine.guests.backends.appliance import Scratch, chain
 from engine.guests.backends.cage import WALLS
+from engine.local.ending import wait_for
 from engine.local.tools import ENVIRONMENT, ToolFailed
 from engine.model.errors import Problem
 from engine.model.text import safe
@@ -151,10 +152,10 @@ class Kernel:
         """
         try:
             self.ask("stop")
-            self._uml.wait(END_S)
+            wait_for(self._uml, END_S)
             if self._daemon is not None:
                 cast("IO[bytes]", self._daemon.stdin).write(b'{"execute":"quit"}\n')
-                if self._daemon.wait(END_S):
+                if wait_for(self._daemon, END_S):
                     raise self._failed("lost its disks")
         except (OSError, subprocess.TimeoutExpired) as error:
             raise self._failed("did not end") from error
@@ -240,7 +241,7 @@ class Kernel:
     def _failed(self, how: str) -> ToolFailed:
         """End everything, and return the error with the kernel's last words."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._processes[-1].wait(1)  # its last words
+            wait_for(self._processes[-1], 1)  # its last words
         said = b""
         if not self._complaints.closed:
             size = os.fstat(self._complaints.fileno()).st_size
