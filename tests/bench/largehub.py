@@ -21,17 +21,16 @@ from engine.guests.simulated import SimulatedConverter
 from engine.hypervisors.simulated import SimulatedHypervisor
 from engine.jobs.power import Shape
 from engine.model import planner
-from engine.model.errors import Problem
 from engine.model.extents import Kind, Piece
 from engine.model.images import RecoveryPoint, RootView
 from engine.model.layers import DiskManifest, LayerKind, LayerManifest, LayerName, layer_name
 from engine.model.points import boot_point_id
 from engine.model.retention import Retention
-from engine.model.standby import Standby
 from engine.ports import DiskReader, PointReader
 from engine.state.sqlite import SqliteState
 from engine.stores.memory import MemoryStore
 from tests.bench.largesite import DISK, PAGE, Site, picture, recovery_points, standbys, view
+from tests.running import Files
 
 _CONTENT = bytes(range(256)) * (PAGE // 256)
 _DIGEST = blake3(_CONTENT).digest(length=16)
@@ -100,43 +99,6 @@ class Folders:
 
     def stop(self) -> None:
         """Do nothing."""
-
-
-class Files:
-    """`standbys.d` in memory."""
-
-    def __init__(self, known: Mapping[str, Standby]) -> None:
-        """Keep the standbys."""
-        self._known = dict(known)
-
-    def load(self) -> tuple[dict[str, Standby], Sequence[Problem]]:
-        """Return them."""
-        return dict(self._known), ()
-
-    def write(self, standby: Standby) -> str:
-        """Keep one."""
-        self._known[standby.name] = standby
-        return self.path(standby.name)
-
-    def text(self, name: str) -> str:
-        """There is no text; nobody edits here."""
-        raise NotImplementedError(name)
-
-    def parse(self, name: str, text: str) -> tuple[Standby | None, Sequence[Problem]]:
-        """There is no text; nobody edits here."""
-        raise NotImplementedError(name, text)
-
-    def write_text(self, standby: Standby, text: str) -> str:
-        """There is no text; nobody edits here."""
-        raise NotImplementedError(standby.name, text)
-
-    def remove(self, name: str) -> None:
-        """Forget one."""
-        del self._known[name]
-
-    def path(self, name: str) -> str:
-        """Return a name for it."""
-        return f"/standbys.d/{name}.toml"
 
 
 def fill(store: MemoryStore, site: Site) -> None:
