@@ -6,6 +6,7 @@ import contextlib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,7 +69,9 @@ def load_standbys(folder: Path) -> tuple[dict[str, Standby], list[Problem]]:
         try:
             found[file.stem] = load_standby(file)
         except Failure as failure:
-            problems.append(failure.problem)
+            problem = failure.problem
+            remedy = f"{problem.remedy} Then restart the engine: it reads these files as it starts."
+            problems.append(replace(problem, remedy=remedy.lstrip()))
     return found, problems
 
 

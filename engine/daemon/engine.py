@@ -211,7 +211,8 @@ class Engine:
         self.wake()
 
     def tell(self, severity: Severity, standby: str, problem: Problem) -> None:
-        """Write a problem into the journal."""
+        """Write a problem into the journal, and into the log."""
+        log.log(logging.getLevelNamesMapping()[severity.name], "%s", problem)
         with self.state.write() as tx:
             tx.write_journal(
                 self.clock.now(),

@@ -77,6 +77,7 @@ class Judged:
         dense: 0 as usual, 1 denser than usual, 2 like ciphertext.
         usual_rate, usual_density: 95 % of its history are below; median.
         is_known: The machine did the like before, or an operator released it.
+        is_early: Too few came before it to know what is usual.
     """
 
     increment: Increment
@@ -85,6 +86,7 @@ class Judged:
     usual_rate: float = 0.0
     usual_density: float = 0.0
     is_known: bool = False
+    is_early: bool = False
 
     @property
     def evidence(self) -> int:
@@ -114,7 +116,8 @@ class GuardVerdict:
 def increments_of(points: Iterable[RecoveryPoint], folder: str) -> list[Increment]:
     """Return the increments among recovery points of one machine below a folder, oldest first.
 
-    Fulls, consolidated points and points whose images do not tell what changed are left out.
+    Fulls, consolidated points and points whose images do not tell what changed are left out; so are
+    disks that are new in an increment: all of such a disk is there, and none of it was changed.
     """
     found = [
         point
@@ -127,7 +130,7 @@ def increments_of(points: Iterable[RecoveryPoint], folder: str) -> list[Incremen
 
 
 def _increment(point: RecoveryPoint) -> Increment | None:
-    parts = [disk.part for disk in point.disks]
+    parts = [disk.part for disk in point.disks if not disk.part.base]
     changed = [part.data_bytes for part in parts if part.data_bytes is not None]
     if not parts or len(changed) != len(parts):
         return None
@@ -228,7 +231,8 @@ def _judge(one: Increment, past: _Past, released_at: datetime | None) -> Judged:
     rates, densities = usual.rates, usual.weighty or usual.densities
     if len(rates) < ENOUGH:
         strange = rate > 0.3 and density > 0.9 and past.count >= 1
-        return Judged(one, volume=2 * strange, dense=2 * strange, usual_density=1.0)
+        told = 2 * strange
+        return Judged(one, volume=told, dense=told, usual_density=1.0, is_early=True)
     p95, median = rates[int(0.95 * (len(rates) - 1))], densities[len(densities) // 2]
     return Judged(
         one,
@@ -286,6 +290,12 @@ def _alarm(window: Sequence[Judged]) -> str:
 def words(one: Judged) -> str:
     """Return what an increment changed against what is usual, a sentence."""
     told, density = one.increment, one.increment.density
+    if one.is_early:
+        return (
+            f"Increment {told.sequence} changed {told.rate * 100:.1f} % of the disks "
+            f"({told.changed / 2**20:.0f} MiB), and what changed compresses to "
+            f"{density * 100:.0f} %; too few came before it to know what is usual."
+        )
     return (
         f"Increment {told.sequence} changed {told.rate * 100:.1f} % of the disks "
         f"({told.changed / 2**20:.0f} MiB; usually up to {one.usual_rate * 100:.1f} %), and what "

@@ -154,6 +154,24 @@ def test_only_increments_of_the_folder_that_tell_their_size_are_judged() -> None
     assert increments_of([first], "/images/web") == []
 
 
+def test_a_disk_that_is_new_is_no_change() -> None:
+    """All of it is in its first image; a disk beside it that changed is judged by itself."""
+    _full, first = recovery_points("erp", 2)
+    part = replace(first.disks[0].part, data_bytes=1 << 20, size=1 << 30)
+    fresh = replace(part, number=1, base=True, data_bytes=1 << 30)
+    disks = [replace(first.disks[0], part=one) for one in (part, fresh)]
+    (found,) = increments_of([replace(first, disks=disks)], "/images/erp")
+    assert (found.changed, found.disk) == (1 << 20, 1 << 30)
+    assert increments_of([replace(first, disks=disks[1:])], "/images/erp") == []
+
+
+def test_an_early_alarm_does_not_claim_to_know_what_is_usual() -> None:
+    """Much and dense is an alarm from the second increment on."""
+    reason = guard([increment(1, 0.01, 0.4), increment(2, 0.5, 1.0)]).reason
+    assert "changed 50.0 % of the disks" in reason
+    assert "too few came before it" in reason
+
+
 def slowly(history: Sequence[Increment], released: datetime | None) -> list[guarding.Judged]:
     """Judge each increment by a look at all those before it."""
     found: list[guarding.Judged] = []
@@ -166,7 +184,7 @@ def slowly(history: Sequence[Increment], released: datetime | None) -> list[guar
         usual += [j.increment for j in newest if j.is_known or not j.evidence]
         if len(usual) < guarding.ENOUGH:
             odd = 2 * (one.rate > 0.3 and one.density > 0.9 and bool(found))
-            found.append(guarding.Judged(one, odd, odd, usual_density=1.0))
+            found.append(guarding.Judged(one, odd, odd, usual_density=1.0, is_early=True))
             continue
         rates = sorted(past.rate for past in usual)
         weighty = [past for past in usual if past.changed >= 4 << 20] or usual
