@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from engine.local import durable
 from engine.model.errors import LayerError, Problem, StoreAway, WrongUse
@@ -39,6 +42,20 @@ def probe(path: Path) -> str:
         return "reflink" if target.read() == bytes(range(256)) * 16 else "qcow2"
 
 
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What stands in a store of itself. `ident`: drawn when it was made; empty: made before that.
+
+    Attributes:
+        kind: Empty for a folder that is no store yet.
+        is_whole: False when it was damaged, and the kind is told by the disks that are there.
+    """
+
+    kind: str = ""
+    ident: str = ""
+    is_whole: bool = True
+
+
 def open_store(path: Path, kind: str, name: str, memory: Path | None = None) -> FolderStore:
     """Open the store in a folder, made where missing, and lock it.
 
@@ -48,59 +65,67 @@ def open_store(path: Path, kind: str, name: str, memory: Path | None = None) -> 
         path: The folder.
         kind: `auto`, `reflink` or `qcow2`.
         name: The store's name for operators.
-        memory: A file elsewhere that remembers that the folder held a store: where it does not
-            any more, its file system is not mounted, and no new one is made. None: there is none.
+        memory: A file elsewhere that remembers which store the folder held: where it does not any
+            more, its file system is not mounted, or another is, and nothing is written there.
+            None: there is none.
 
     Raises:
         LockHeld: Another process works with it.
         WrongUse: `kind` is unknown, or the store is of another kind.
-        StoreAway: There was a store, and it is not there.
+        StoreAway: There was a store, and it is not there, or it is another one.
         LayerError: The file system cannot hold a store of this kind.
     """
     if kind not in ("auto", *KINDS):
         raise WrongUse(Problem("store.kind", f"{safe(kind)!r} is no kind of store.", remedy=_TRY))
-    if memory is not None and not (path / RECORD).exists() and _remembered(memory) == str(path):
+    known = _remembered(memory, path) if memory is not None else None
+    if memory is not None and known is not None and not (path / RECORD).exists():
         raise StoreAway(_unmounted(path, memory))
     durable.make_folder(path)
     was = _recorded(path)
-    if was and kind not in ("auto", was):
-        raise WrongUse(_other(path, was, kind))
-    chosen = was or (probe(path) if kind == "auto" else kind)
+    if memory is not None and known and was.is_whole and was.ident != known:
+        raise StoreAway(_another(path, memory))
+    if was.kind and kind not in ("auto", was.kind):
+        raise WrongUse(_other(path, was.kind, kind))
+    chosen = was.kind or (probe(path) if kind == "auto" else kind)
     if chosen == "reflink" and probe(path) != "reflink":
         raise LayerError(_cannot(path))
     disks: DiskKind = Reflink() if chosen == "reflink" else Qcow2()
     store = FolderStore(path, name, disks, chosen)
-    if not was:
-        with durable.open_folder(path) as folder:
-            text = json.dumps({"schema": 1, "kind": chosen}).encode() + b"\n"
-            durable.durable_replace(folder, RECORD, text)
-    if memory is not None and _remembered(memory) != str(path):
+    ident = was.ident or known or uuid4().hex
+    if was != _Record(chosen, ident):
+        _write(path / RECORD, {"schema": 1, "kind": chosen, "id": ident})
+    if memory is not None and known != ident:
         durable.make_folder(memory.parent)
-        with durable.open_folder(memory.parent) as folder:
-            text = json.dumps({"schema": 1, "path": str(path)}).encode() + b"\n"
-            durable.durable_replace(folder, memory.name, text)
+        _write(memory, {"schema": 1, "path": str(path), "id": ident})
     return store
 
 
-def _remembered(memory: Path) -> str:
-    """Return the folder in which a store was; empty when none is remembered."""
+def _write(file: Path, told: Mapping[str, object]) -> None:
+    with durable.open_folder(file.parent) as folder:
+        durable.durable_replace(folder, file.name, json.dumps(told).encode() + b"\n")
+
+
+def _remembered(memory: Path, path: Path) -> str | None:
+    """Return the id of the store that was in a folder, empty when it had none; None: no store."""
     try:
         told = json.loads(durable.read_bounded(memory, 1 << 16))
-        return str(told["path"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return ""
+        return str(told.get("id", "")) if told["path"] == str(path) else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
-def _recorded(path: Path) -> str:
-    """Return the kind a store was made as; empty for a new one."""
+def _recorded(path: Path) -> _Record:
+    """Return what a store says of itself."""
     try:
         record = json.loads(durable.read_bounded(path / RECORD, 4096))
-        kind = record["kind"]
+        kind, ident = record["kind"], record.get("id", "")
     except FileNotFoundError:
-        return ""
-    except (ValueError, KeyError, TypeError):
-        return _seen(path)
-    return kind if kind in KINDS else _seen(path)
+        return _Record()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return _Record(_seen(path), is_whole=False)
+    if kind not in KINDS or not isinstance(ident, str):
+        return _Record(_seen(path), is_whole=False)
+    return _Record(kind, ident)
 
 
 def _seen(path: Path) -> str:
@@ -129,6 +154,18 @@ def _unmounted(path: Path, memory: Path) -> Problem:
         "Nothing was written there; its boot points are where it is.",
         "Mount it; it is looked for by itself. If its disks are lost for good, delete "
         f"{safe(os.fspath(memory), 200)}, and a new store is begun.",
+        {"path": safe(os.fspath(path), 400)},
+    )
+
+
+def _another(path: Path, memory: Path) -> Problem:
+    return Problem(
+        "store.another",
+        f"The store in {safe(os.fspath(path))} is another one than the one that was there: another "
+        "file system is probably mounted.",
+        "Nothing was written there; the boot points are where their own store is.",
+        "Mount the right one; it is looked for by itself. If this shall be the target's store from "
+        f"now on, delete {safe(os.fspath(memory), 200)}.",
         {"path": safe(os.fspath(path), 400)},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,40 @@ def test_no_new_store_is_begun_in_an_empty_mount_point(tmp_path: Path) -> None:
     aside.rename(path)
     open_store(path, "auto", "local", memory).close()
     open_store(tmp_path / "other", "auto", "local", memory).close()
+
+
+def test_another_store_at_the_place_is_not_taken_for_ours(tmp_path: Path) -> None:
+    """Only somebody's word makes it the target's; a damaged record is our own."""
+    path, memory = tmp_path / "disk/store", tmp_path / "state/store.json"
+    open_store(path, "qcow2", "local", memory).close()
+    ours = (path / "store.json").read_bytes()
+    aside = unmount(path)
+    open_store(path, "qcow2", "local").close()
+    foreign = (path / "store.json").read_bytes()
+    for record in (foreign, b'{"schema": 1, "kind": "qcow2"}'):
+        (path / "store.json").write_bytes(record)
+        with pytest.raises(StoreAway, match="is another one"):
+            open_store(path, "auto", "local", memory)
+        assert (path / "store.json").read_bytes() == record
+    (path / "store.json").write_bytes(foreign)
+    memory.unlink()
+    open_store(path, "auto", "local", memory).close()
+
+    path.rename(path.with_name("foreign"))
+    aside.rename(path)
+    with pytest.raises(StoreAway, match="is another one"):
+        open_store(path, "auto", "local", memory)
+    ident = json.loads(ours)["id"]
+    known, nameless = memory.read_bytes(), b'{"schema": 1, "kind": "qcow2"}'
+    for record, is_known in ((ours, False), (b"{", True), (nameless, False), (b"{", False)):
+        (path / "store.json").write_bytes(record)
+        told = {"schema": 1, "path": str(path)} | ({"id": ident} if is_known else {})
+        memory.write_text(json.dumps(told))
+        open_store(path, "qcow2", "local", memory).close()
+        here, there = (json.loads(file.read_text())["id"] for file in (path / "store.json", memory))
+        assert here == there
+        assert (here == ident) == (record == ours or is_known)
+    assert json.loads(known)["id"] == json.loads(foreign)["id"] != ident
 
 
 def test_a_store_is_opened_again_when_it_is_back(tmp_path: Path) -> None:
