@@ -284,11 +284,11 @@ class Engine:
 
     def _take_views(self) -> bool:
         with self.lock:
-            views, rematch = self._fresh_views.batch(), self._rematch
+            views, rematch, self._rematch = self._fresh_views.batch(), self._rematch, False
             self.roots.update({view.root: view for view in views})
-            self._rematch = False
             here = {view.root for view in views}
-            names = [n for n, s in self.standbys.items() if rematch or s.images in here]
+            known, waits = self.standbys.items(), self.waiting.get  # which tells of ready points
+            names = [n for n, s in known if rematch or waits(n) or s.images in here]
             match(self, self.state.read(), names)
             followers = owners(self, views)
         if views:

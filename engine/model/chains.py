@@ -281,10 +281,12 @@ def _image_set(
     missing: dict[PointId, str] = {}
     for point in points:
         parent = point.parent
-        if parent is None or parent in by_id or parent in known or parent in missing:
+        if parent is None or parent in known or parent in missing or point.arrival not in USABLE:
             continue
-        if point.arrival in USABLE:
+        if parent not in by_id:
             missing[parent] = _missing(point, parent, root, points)
+        elif (before := by_id[parent].point).lacks_a_file:
+            missing[parent] = _overtaken(point, before)
     newest = max(points, key=lambda point: (point.taken_at, point.sequence, point.id))
     return ImageSet(set_id, newest.machine_uuid, newest.machine_name, root, tuple(points), missing)
 
@@ -367,6 +369,14 @@ def _missing(
         f"{label(point)} of {safe(point.machine_name)} continues point {_id(parent)}{before}, "
         f"which is not in {safe(root, 200)}. No boot point can be made from it or any later one. "
         f"Replicate the missing point again{named}, or start a new chain with a full backup."
+    )
+
+
+def _overtaken(point: RecoveryPoint, parent: RecoveryPoint) -> str:
+    """Return what stops a point that is whole before the one it continues is."""
+    return (
+        f"{parent.reason} {label(point)} is whole and continues it: until then no boot point can "
+        "be made from either or any later one. If nothing copies it any more, replicate it again."
     )
 
 

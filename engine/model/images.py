@@ -184,6 +184,12 @@ class RecoveryPoint:
         """True when the point can be reproduced without a parent."""
         return self.parent is None
 
+    @property
+    def lacks_a_file(self) -> bool:
+        """True while a disk's file is not there, or the manifest, which alone tells their names."""
+        is_waiting = self.arrival is Arrival.ARRIVING
+        return is_waiting and any(not (disk.path and disk.part.name) for disk in self.disks)
+
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:

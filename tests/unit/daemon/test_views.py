@@ -197,14 +197,15 @@ def test_nobody_is_worked_on_before_its_layers_were_looked_at() -> None:
 
 
 def test_only_who_follows_a_changed_folder_is_matched_again() -> None:
-    """A view of one folder changes nothing about the standbys of others."""
+    """A view of one folder changes nothing about others, but of those who wait."""
     engine = an_engine(MemoryState(), MemoryStore())
     engine.standbys = dict(standbys(SITE))
-    engine.sources, engine.waiting = {"m0001": "other"}, {"m0001": ["something"]}
+    engine.sources, engine.waiting = {"m0001": "other"}, {"m0001": [], "m0002": ["it was so"]}
     engine.on_view(view("m0000", recovery_points("m0000", 1)))
     assert engine._take_views()
     assert engine.sources == {"m0000": "m0000-uuid", "m0001": "other"}
-    assert engine.waiting["m0001"] == ["something"]
+    assert engine.waiting["m0001"] == []
+    assert "No image" in engine.waiting["m0002"][0]
     gone = replace(view("m0001", recovery_points("m0001", 1)), sets=())
     engine.on_view(gone)
     assert engine._take_views()

@@ -35,6 +35,25 @@ def test_the_missing_middle_is_named() -> None:
     }
 
 
+def test_a_point_that_was_overtaken_names_the_file_it_waits_for() -> None:
+    """Without one of its files it stops the next one; while a file still changes it does not."""
+    one, two, three = chain(3)
+    (disk,) = two.disks
+    for lost, words in ((disk, f"waits for disk 0 ({disk.path})."), (two.manifest, "its manifest")):
+        parts = [p for s in (one, two, three) for p in s.parts if p is not lost]
+        (made_set,) = assemble("/replica/erp", parts, lambda _: True).sets
+        ((point, text),) = made_set.missing.items()
+        assert point == two.id
+        assert words in text
+        assert "p000003 (2026-01-01 06:00:00 UTC) is whole and continues it" in text
+        assert "replicate it again" in text
+        (known,) = assemble("/replica/erp", parts, lambda _: True, known={two.id}).sets
+        assert not known.missing
+    parts = [p for s in (one, two, three) for p in s.parts]
+    (made_set,) = assemble("/replica/erp", parts, lambda path: path != disk.path).sets
+    assert not made_set.missing
+
+
 def test_an_applied_parent_is_not_missed() -> None:
     """What the trunk holds already need not lie in the folder."""
     one, two = chain(2)
