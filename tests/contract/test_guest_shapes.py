@@ -277,6 +277,22 @@ def test_a_btrfs_mirror_with_a_snapshot_for_root(tmp_path: Path, work: Path) -> 
     assert refused(disks[:1], tmp_path).problem.key == "guest.btrfs_incomplete"
 
 
+@pytest.mark.nightly
+def test_a_mirror_whose_superblock_may_be_the_disk_s_is_opened(tmp_path: Path, work: Path) -> None:
+    """Metadata 0.90 of a last partition is where that of the whole disk would be: no confusion."""
+    disks = [tmp_path / f"disk-{number}.raw" for number in range(2)]
+    for disk in disks:
+        disk.touch()
+        os.truncate(disk, 120 * MIB)
+        run("sfdisk", "-q", "--no-tell-kernel", str(disk), feed="label: dos\nstart=2048\n")
+    make = ("mdadm --create /dev/md0 --run --metadata=0.90 --level=1 --raid-devices=2 "
+            "--assume-clean /dev/vda1 /dev/vdb1")  # fmt: skip
+    with_disks(disks, work, make, f"mkfs.ext4 -q -F -U {ROOT} /dev/md0")
+
+    with opened(disks, work, is_writing=False) as backend:
+        assert ROOT in [volume.id for volume in backend.volumes()]
+
+
 def test_books_of_quotas_are_kept(tmp_path: Path, work: Path) -> None:
     """No tool of user space keeps them, so a kernel writes; the check finds nothing."""
     disks = built(tmp_path, work, 1, f"mkfs.ext4 -q -U {ROOT} -O quota /dev/vda2")

@@ -156,7 +156,9 @@ class Server:
             load("drivers/md/md-mod", "drivers/md/raid1", "drivers/md/raid0", "drivers/md/linear",
                  "drivers/md/raid10")  # fmt: skip
             Path("/sys/module/md_mod/parameters/start_ro").write_text("1")
-            Path("/run/mdadm.conf").write_text("DEVICE /dev/vd*\nHOMEHOST <ignore>\nAUTO +all\n")
+            # A superblock at the end of the last partition looks like its whole disk's as well.
+            among = " ".join(asked.get("members") or ["/dev/vd*"])
+            Path("/run/mdadm.conf").write_text(f"DEVICE {among}\nHOMEHOST <ignore>\nAUTO +all\n")
             run("mdadm", "--assemble", "--scan", "--no-degraded", "--config=/run/mdadm.conf")
         if asked["lvm"]:
             load("drivers/md/dm-mod")

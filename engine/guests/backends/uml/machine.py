@@ -104,14 +104,16 @@ class Machine:
         """Return a volume's device in the kernel. Failure where it sees it elsewhere."""
         return self._place(self._volume(volume))
 
+    def _is_seen(self, found: Volume) -> bool:
+        return self._sizes.get(_name(found)) == (found.start, found.size)
+
     def _place(self, found: Volume) -> str:
         if found.id in self._inside:
             return self._inside[found.id]
-        name = _disk(found.disk) + (str(found.number) if found.number else "")
-        if self._sizes.get(name) != (found.start, found.size):
+        if not self._is_seen(found):
             why = "the throw-away kernel sees it at another place than its table"
             raise damaged(found.id, why)
-        return f"/dev/{name}"
+        return f"/dev/{_name(found)}"
 
     def ask(self, verb: str, volume: VolumeId, path: bytes = b"/", **values: object) -> Asked:
         """Ask for something in a volume, which is mounted, at least to read."""
@@ -288,9 +290,15 @@ class Machine:
         self._inside: dict[VolumeId, str] = {}
         if not kinds & {FileSystem.LVM, FileSystem.RAID}:
             return ()
+        members = [
+            self._place(volume)
+            for volume in outer
+            if volume.kind is FileSystem.RAID and self._is_seen(volume)
+        ]
         answer = self.kernel.ask(
             "inner",
             timeout_s=SLOW_S,
+            members=members,
             raid=FileSystem.RAID in kinds,
             lvm=True,
             writing=self._is_writing,
@@ -324,6 +332,11 @@ def _disk(number: int) -> str:
         number, rest = divmod(number - 1, 26)
         letters = chr(ord("a") + rest) + letters
     return f"vd{letters}"
+
+
+def _name(found: Volume) -> str:
+    """Return the name of a disk's volume: vda1, or vda without a table."""
+    return _disk(found.disk) + (str(found.number) if found.number else "")
 
 
 def _items(told: object) -> Iterator[tuple[bytes, object]]:
