@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.guests import obstacles as words
 from engine.guests.backend import Reading, Subvolumes
@@ -40,6 +40,10 @@ _OS_RELEASE = (b"/etc/os-release", b"/usr/lib/os-release", b"/etc/redhat-release
                b"/etc/debian_version")  # fmt: skip
 
 
+_NAMED = 16
+"""Score of a volume that its own fstab calls `/`, above all else: no copy of another system."""
+
+
 @dataclass(frozen=True, slots=True)
 class Root:
     """A volume with a system on it; the highest score is the system that boots."""
@@ -57,7 +61,8 @@ def inspect(reading: Reading) -> Guest:
     if roots:
         best = max(roots, key=lambda root: root.score)
         try:
-            return _linux(reading, volumes, best)
+            others = {one.volume.id for one in roots if one.score >= _NAMED} - {best.volume.id}
+            return replace(_linux(reading, volumes, best), others=tuple(sorted(others)))
         except Failure as failure:
             damage.append(words.unreadable(best.volume, failure))
     else:
@@ -140,7 +145,7 @@ def _roots_in(reading: Reading, volume: Volume, volumes: Sequence[Volume]) -> It
         if not (has_release or has_fstab):
             continue
         named = has_fstab and _names_itself(tree, volume, volumes, subvolume)
-        score = 2 * (4 * named + 2 * has_modules + has_release + has_fstab)
+        score = _NAMED * named + 2 * (2 * has_modules + has_release + has_fstab)
         score += volume.kind is FileSystem.BTRFS and subvolume == default
         if score > 3 or tree.has(b"/sbin/init") or tree.has(b"/boot"):
             yield Root(volume, subvolume, score)

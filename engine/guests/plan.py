@@ -195,6 +195,11 @@ def plan(
     conversion.boot_loader(overlays)
     conversion.mounts()
     draft = conversion.draft
+    for other in guest.others[:WARNINGS]:
+        draft.warn(
+            f"Volume {safe(other)} has another system, which is left as it is: it may not start on "
+            "the standby VM. The boot menu's default should be the system that was converted."
+        )
     plan_network(draft, options.nics)
     plan_rebuild(draft, guest.kernels, conversion.rewrite, conversion.swap)
     loaders = _fallback_loaders(reading, guest, draft)

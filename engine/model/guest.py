@@ -133,7 +133,11 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """What inspection found in the disks of one layer."""
+    """What inspection found in the disks of one layer.
+
+    Attributes:
+        others: Volumes with further systems, which are no part of this one.
+    """
 
     family: Family
     name: str
@@ -145,6 +149,7 @@ class Guest:
     boot_loader: str
     networks: Sequence[str]
     obstacles: Sequence[Obstacle] = ()
+    others: Sequence[VolumeId] = ()
 
 
 class Action(StrEnum):

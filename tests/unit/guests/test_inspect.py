@@ -183,6 +183,12 @@ def test_a_copy_of_the_system_on_a_second_disk_is_not_the_system() -> None:
     twin.files = {DATA: copied, ROOT: dict(copied)}
 
     assert inspect(twin).mounts[0].volume == ROOT
+    assert inspect(twin).others == ()
+    twin.put(DATA, "/etc/fstab", f"UUID={DATA} / ext4 defaults 0 1\n")
+    assert (inspect(twin).mounts[0].volume, inspect(twin).others) in (
+        (ROOT, (DATA,)),
+        (DATA, (ROOT,)),
+    )
 
 
 def test_two_volumes_with_one_uuid_are_an_obstacle() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -202,6 +203,17 @@ def test_planning_again_on_the_converted_guest_gives_an_empty_plan(
     converted = disk.replay(planned(disk).edits)
 
     assert planned(converted) == ConversionPlan(())
+
+
+def test_another_system_is_named_and_left_as_it_is() -> None:
+    """Nobody shall find out in an emergency that the menu's other entry was not converted."""
+    disk = debian12()
+    alone = plan(disk, inspect(disk), overlay, NICS)
+    guest = replace(inspect(disk), others=("1234-ABCD",))
+    found = plan(disk, guest, overlay, NICS)
+    assert found.edits == alone.edits
+    (told,) = set(found.warnings) - set(alone.warnings)
+    assert "Volume 1234-ABCD has another system" in told
 
 
 @pytest.mark.parametrize("make", MAKERS)
