@@ -20,12 +20,12 @@ from tui.keeping import Keeping
 from tui.look import Menu, Parts, Serial
 from tui.places import CONTENT
 from tui.question import Question, pause_words
-from tui.reading import Reading
-from tui.wizard import Wizard
 from tui.words import _
 
 if TYPE_CHECKING:
     from tui.core import Core
+    from tui.reading import Reading
+    from tui.wizard import Wizard
 
 SURE = "yes"
 NAMED = ("start", "stop")
@@ -41,7 +41,8 @@ class Actions:
         self._console = console
         self.guest = Guest(console)
         self._emergency = Emergency(console)
-        self._wizard = Wizard(console, self._sure)
+        self._reading: Reading | None = None
+        self._wizard: Wizard | None = None
         self._verbs: dict[str, Callable[[], None]] = {
             "up": lambda: self._move(-1),
             "down": lambda: self._move(1),
@@ -61,13 +62,19 @@ class Actions:
             "hold": self._hold,
             "cancel": lambda: self._plan("cancel", job=console.spot.chosen),
             "convert": lambda: self._plan("convert"),
-            **Reading(console).verbs(),
+            "guest": lambda: self._read(lambda reading: reading.open("guest")),
+            "ledger": lambda: self._read(lambda reading: reading.open("ledger")),
+            "dry_run": lambda: self._read(lambda reading: reading.open("dry run")),
+            "other": lambda: self._read(lambda reading: reading.compare()),
             **Keeping(console, self._plan).verbs(),
             **self._emergency.verbs(),
             **Alerts(console).verbs(),
             "serial": lambda: console.go("run", self._about(), subject=Serial()),
             **self.guest.verbs(),
-            **self._wizard.verbs(),
+            "new": lambda: self._define(lambda wizard: wizard.new()),
+            "edit": lambda: self._define(lambda wizard: wizard.edit()),
+            "text": lambda: self._define(lambda wizard: wizard.as_text()),
+            "drop": lambda: self._define(lambda wizard: wizard.drop()),
             "redraw": self._redraw,
             "retry": self._retry,
             "help": lambda: console.go("help", console.spot.place),
@@ -83,7 +90,8 @@ class Actions:
             "menu": self._open_menu,
             "plan": self._decide,
             "review": self._emergency.choose,
-            **self._wizard.openers(),
+            "new": lambda name: self._define(lambda wizard: wizard.begin(name)),
+            "form": lambda name: self._define(lambda wizard: wizard.fill(name)),
             "refused": lambda _name: console.back(),
             "help": lambda _name: console.back(),
         }
@@ -92,6 +100,22 @@ class Actions:
     def do(self, name: str) -> None:
         """Do what the row of this id in the table of keys says."""
         self._verbs[name]()
+
+    def _read(self, verb: Callable[[Reading], None]) -> None:
+        """Do something with pages about guests, which are loaded at the first key for them."""
+        if self._reading is None:
+            from tui.reading import Reading
+
+            self._reading = Reading(self._console)
+        verb(self._reading)
+
+    def _define(self, verb: Callable[[Wizard], None]) -> None:
+        """Do something with definitions; what they need is loaded at the first key for them."""
+        if self._wizard is None:
+            from tui.wizard import Wizard
+
+            self._wizard = Wizard(self._console, self._sure)
+        verb(self._wizard)
 
     def _about(self) -> str:
         return about(self._console.fleet, self._console.look())

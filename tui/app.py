@@ -116,7 +116,9 @@ class Console(App[int], inherit_bindings=False):
         if self._due is not None or not self.is_running:
             return
         loop = asyncio.get_running_loop()
-        at = max(loop.time(), self._painted + 1 / self.core.setup.kind.max_hz)
+        at = loop.time()
+        if self._has_shown:  # before that nothing was sent, so there is no pace to keep
+            at = max(at, self._painted + 1 / self.core.setup.kind.max_hz)
         self._due = loop.call_at(at, self.paint)
 
     def _tick(self) -> None:

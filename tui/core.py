@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.api.views import JournalView
-from engine.local.drafts import Draft
+from engine.local.drafts import Draft, Drafts
 from tui import clock, keys
 from tui.actions import Actions
 from tui.feed import Feed, Refusal, Wish
@@ -117,7 +117,8 @@ class Core:
         self.fleet = setup.first or Fleet()
         self.spots = [Spot("fleet")]
         self.orders: dict[str, tuple[str, bool]] = {}
-        self.drafts: tuple[Draft, ...] = ()
+        kept = Drafts(setup.drafts).all() if setup.drafts is not None else ()
+        self.drafts: tuple[Draft, ...] = tuple(kept)
         self.feed = Feed(
             setup.socket,
             self.hear,

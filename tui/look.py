@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, TypeAlias
 
-from engine.api.changes import Words
-from engine.api.definition_views import CheckView
-from engine.api.guest_views import PictureView
-from engine.api.keeping_views import RetentionView
-from engine.api.views import Plan
-from engine.local.drafts import Draft
 from tui.format import clock, when
 from tui.glyphs import ASCII, Glyphs
+
+if TYPE_CHECKING:  # the first screen shows none of these, so it does not wait for them
+    from engine.api.changes import Words
+    from engine.api.definition_views import CheckView
+    from engine.api.guest_views import PictureView
+    from engine.api.keeping_views import RetentionView
+    from engine.api.views import Plan
+    from engine.local.drafts import Draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Kept:
     failed: Parts | None = None
 
 
-Subject = Plan | Form | Serial | Menu | Parts | Report | Picture | Kept | None
+Subject: TypeAlias = "Plan | Form | Serial | Menu | Parts | Report | Picture | Kept | None"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +25,6 @@ class Reading:
     """Opens the pages that are asked for, over one console."""
 
     console: Core
-
-    def verbs(self) -> Mapping[str, Callable[[], None]]:
-        """Return what each key does."""
-        return {
-            "guest": lambda: self.open("guest"),
-            "ledger": lambda: self.open("ledger"),
-            "dry_run": lambda: self.open("dry run"),
-            "other": self.compare,
-        }
 
     def open(self, place: str) -> None:
         """Open a page about the boot point that the operator looks at."""

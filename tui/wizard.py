@@ -7,7 +7,7 @@ image set or standby ─► draft ─► a step ─► … ─► review ─► 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -16,7 +16,7 @@ from engine.api.definition import KEYS, changed, read
 from engine.api.definition_views import CheckView, DefinitionView
 from engine.api.views import Done
 from engine.local.drafts import Draft, Drafts
-from engine.model.standby import NAME as ALLOWED
+from engine.model.text import NAME as ALLOWED
 from tui.feed import Refusal
 from tui.heard import heard
 from tui.look import Form
@@ -42,14 +42,6 @@ class Wizard:
         self._drafts = Drafts(folder) if folder is not None else None
         self._busy = False
         self.look_again()
-
-    def verbs(self) -> Mapping[str, Callable[[], None]]:
-        """Return what each key does."""
-        return {"new": self.new, "edit": self.edit, "text": self.as_text, "drop": self.drop}
-
-    def openers(self) -> Mapping[str, Callable[[str], None]]:
-        """Return what Enter does on a row."""
-        return {"new": self._begin, "form": self._fill}
 
     # --- drafts -----------------------------------------------------------------------------
 
@@ -86,11 +78,12 @@ class Wizard:
         found = console.fleet.sets.get(chosen)
         self.look_again()
         if found is not None and not found.standby:
-            self._begin(chosen)
+            self.begin(chosen)
         else:
             console.go("new")
 
-    def _begin(self, chosen: str) -> None:
+    def begin(self, chosen: str) -> None:
+        """Begin a definition for the image set that was chosen, or go on with a draft."""
         console = self._console
         name = chosen.removeprefix(new.DRAFT)
         kept = next((one for one in console.drafts if one.new and one.name == name), None)
@@ -172,7 +165,8 @@ class Wizard:
             console.spot.subject = Form(now.draft, review)
             console.face.paint_soon()
 
-    def _fill(self, row: str) -> None:
+    def fill(self, row: str) -> None:
+        """Answer the row of the form that was chosen."""
         told = self._form()
         if told is None:
             return

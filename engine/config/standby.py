@@ -23,8 +23,8 @@ from engine.model.conversion import ConversionMode
 from engine.model.errors import Failure, Problem, WrongUse
 from engine.model.machine import DiskBus, Firmware
 from engine.model.retention import COUNT
-from engine.model.standby import NAME, Backlog, Priority, Standby, parse_trigger
-from engine.model.text import safe
+from engine.model.standby import Backlog, Priority, Standby, parse_trigger
+from engine.model.text import NAME, safe
 
 SUFFIX = ".toml"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from engine.daemon.engine import Engine
 from engine.model.errors import Failure, NotFound, Problem, Refused, WrongUse
 from engine.model.points import Stage
-from engine.model.standby import NAME, Standby
-from engine.model.text import safe
+from engine.model.standby import Standby
+from engine.model.text import NAME, safe
 from engine.model.work import Severity
 
 _UNCHANGED = "Nothing was changed."

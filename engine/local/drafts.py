@@ -21,8 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.local.durable import durable_replace, make_folder, open_folder, read_bounded
-from engine.model.standby import NAME
-from engine.model.text import safe
+from engine.model.text import NAME, safe
 
 _HEAD = "# draft "
 _LARGEST = 1 << 18

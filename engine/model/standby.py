@@ -13,8 +13,6 @@ from engine.model.cron import Cron, daily, parse_cron
 from engine.model.machine import DiskBus, Firmware
 from engine.model.retention import COUNT, Retention
 
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
-
 
 class TriggerKind(StrEnum):
     """When a boot point is due."""

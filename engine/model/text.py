@@ -10,6 +10,8 @@ from typing import NewType
 SafeStr = NewType("SafeStr", str)
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+"""What a standby may be called."""
 _SLUG_GAPS = re.compile(r"[^a-z0-9]+")
 
 

@@ -428,6 +428,24 @@ async def test_q_leaves_with_zero(bench: Bench) -> None:
     assert hand.console.return_value == 0
 
 
+async def test_the_first_picture_waits_for_no_pace(bench: Bench) -> None:
+    """A line of one frame a second shows the fleet as it comes, then keeps its pace."""
+    bench.start()
+    async with bench.open() as hand:
+        await hand.sees("CAN START NOW")
+        console, loop = hand.console, asyncio.get_running_loop()
+        waits: list[float] = []
+        for shown in (False, True):
+            if console._due is not None:
+                console._due.cancel()
+                console._due = None
+            console._painted, console._has_shown = loop.time() + 60, shown
+            console.paint_soon()
+            assert console._due is not None
+            waits.append(console._due.when() - loop.time())
+        assert waits[0] <= 0 < 60 < waits[1]
+
+
 async def test_only_changed_lines_are_painted(bench: Bench) -> None:
     """A second without news repaints nothing at all."""
     bench.start()

@@ -101,6 +101,8 @@ def test_the_console_imports_no_engine_room() -> None:
     """pyVmomi, libvirt, SQLAlchemy and watchdog stay out: they cost the first paint."""
     loaded = _modules("import tui.app, tui.lowband")
     assert "textual" in loaded
+    later = {"tui.wizard", "tui.reading", "tui.screens.form", "engine.model.standby"}
+    assert not loaded & (later | {"engine.api.changes", "tui.screens.settings"})
     heavy = {"pyVmomi", "libvirt", "sqlalchemy", "watchdog", "zstandard", "blake3"}
     assert not loaded & heavy
     assert not any(name.startswith(("engine.daemon", "engine.jobs")) for name in loaded)
