@@ -36,7 +36,7 @@ _TOKEN = re.compile(
     rb"|(?P<odd>.)",
     re.DOTALL,
 )
-_LINUX = frozenset((b"linux", b"linux16", b"linuxefi"))
+LINUX = frozenset((b"linux", b"linux16", b"linuxefi"))
 _INITRD = frozenset((b"initrd", b"initrd16", b"initrdefi"))
 _OPTIONS = (b"kernelopts=", b"default_kernelopts=")
 _ARGUMENT = re.compile(rb"(?<![^\s\"'=])(root|resume)=(/dev/[^\s\"';]+)")
@@ -195,7 +195,9 @@ class Boot:
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
+class Word:
+    """A word of a command: where it is in the text, and the text itself, quotes included."""
+
     start: int
     end: int
     text: bytes
@@ -206,11 +208,11 @@ def convert_grub(content: bytes, boot: Boot) -> bytes:
     out: list[bytes] = []
     done = 0
     found: Found | None = None
-    for words in _commands(content):
+    for words in commands(content):
         name = words[0].text
         if name in (b"menuentry", b"submenu"):
             found = None
-        if name in _LINUX and len(words) > 1:
+        if name in LINUX and len(words) > 1:
             found = boot.find(words[1].text)
         start, end, new = _convert_command(content, words, found, boot)
         if new is not None:
@@ -220,12 +222,12 @@ def convert_grub(content: bytes, boot: Boot) -> bytes:
 
 
 def _convert_command(
-    content: bytes, words: Sequence[_Word], found: Found | None, boot: Boot
+    content: bytes, words: Sequence[Word], found: Found | None, boot: Boot
 ) -> tuple[int, int, bytes | None]:
     """Return which bytes of a command to replace by what; None to leave it."""
     name, start, end = words[0].text, words[0].end, words[-1].end
     is_options = name == b"set" and len(words) > 1 and words[1].text.startswith(_OPTIONS)
-    if is_options or (name in _LINUX and found is not None):
+    if is_options or (name in LINUX and found is not None):
         return start, end, boot.rewrite(content[start:end])
     if name in _INITRD and found is not None and found.overlay:
         boot.named.add(found.kernel.version)
@@ -234,12 +236,17 @@ def _convert_command(
     return start, end, None
 
 
-def _commands(content: bytes) -> Iterator[Sequence[_Word]]:
+def tokens(content: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield a `grub.cfg` piece by piece: each match is a `word`, `end`, `gap`, `comment`, `odd`."""
+    return _TOKEN.finditer(content)
+
+
+def commands(content: bytes) -> Iterator[Sequence[Word]]:
     """Yield the words of each command; quotes may span lines, comments are left out."""
-    words: list[_Word] = []
-    for token in _TOKEN.finditer(content):
+    words: list[Word] = []
+    for token in tokens(content):
         if token.lastgroup == "word":
-            words.append(_Word(token.start(), token.end(), token[0]))
+            words.append(Word(token.start(), token.end(), token[0]))
         elif token.lastgroup == "end" and words:
             yield words
             words = []

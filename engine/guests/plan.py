@@ -22,6 +22,7 @@ from engine.guests.linux.draft import Draft
 from engine.guests.linux.esp import plan_fallback
 from engine.guests.linux.network.naming import NicChange, plan_network
 from engine.guests.linux.rebuild import plan_rebuild
+from engine.guests.menu import default_kernel
 from engine.guests.tree import Tree
 from engine.guests.windows.plan import Choose, plan_windows
 from engine.model.errors import Failure
@@ -75,17 +76,17 @@ class _Conversion:
             guest.volumes, [line.use for line in lines], content_fits(reading, self.root)
         )
         self.obstacles: list[Obstacle] = []
+        self.failed: dict[str, Failure] = {}
 
     def overlays(self, overlay: Overlay) -> frozenset[str]:
         """Write each kernel's overlay beside it; return the versions that have one."""
         done: set[str] = set()
-        failed: list[Failure] = []
         kernels = [kernel for kernel in self.guest.kernels if kernel.initrd]
         for kernel in kernels:
             try:
                 content = overlay(kernel)
             except Failure as failure:
-                failed.append(failure)
+                self.failed[kernel.version] = failure
                 self.draft.warn(f"Kernel {kernel.version} gets no overlay. {failure.problem}")
                 continue
             if content:
@@ -94,8 +95,8 @@ class _Conversion:
         for kernel in self.guest.kernels:
             if not kernel.initrd:
                 self.draft.warn(f"Kernel {kernel.version} has no initrd; it starts as it did.")
-        if len(failed) == len(kernels):
-            self.obstacles.append(_no_overlay(failed))
+        if len(self.failed) == len(kernels):
+            self.obstacles.append(_no_overlay(list(self.failed.values())))
         return frozenset(done)
 
     def _write_overlay(self, kernel: Kernel, content: bytes) -> None:
@@ -123,6 +124,15 @@ class _Conversion:
             self.draft.warn(f"No menu entry starts kernel {version}; its overlay is not loaded.")
         if overlays and not boot.named:
             self.obstacles.append(_NO_ENTRY)
+        elif self.failed and boot.named:
+            self._need_default(boot)
+
+    def _need_default(self, boot: Boot) -> None:
+        """See to it that the kernel which starts by itself is one that got its drivers."""
+        version = default_kernel(self.tree, boot, self.guest.boot_loader)
+        if version in self.failed:
+            newest = [kernel.version for kernel in boot.kernels if kernel.version in boot.named]
+            self.obstacles.append(_default_kernel(version, self.failed[version], newest[-1]))
 
     def _convert(self, path: bytes, convert: Callable[[bytes], bytes]) -> None:
         content = self.draft.read(path, bootloader.LIMIT)
@@ -228,6 +238,16 @@ _NO_ENTRY = Obstacle(
     "Write the boot menu anew on the source machine (update-grub, grub2-mkconfig), then let the "
     "next increment arrive.",
 )
+
+
+def _default_kernel(version: str, failure: Failure, other: str) -> Obstacle:
+    return Obstacle(
+        "guest.default_kernel",
+        f"The guest starts kernel {safe(version)} by default, which cannot be given drivers for "
+        f"virtual machines. {failure.problem.happened}",
+        f"{failure.problem.remedy} Or let the boot menu there start kernel {safe(other)} by "
+        "default: that one can be converted.",
+    )
 
 
 def _no_overlay(failed: Sequence[Failure]) -> Obstacle:
