@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -115,6 +116,7 @@ def run_engine(
         shelf.start(engine.picture.touch)
         stack.callback(shelf.stop)
         engine.start(inbox)
+        gc.freeze()  # a large state stays; looking through it at each full collection takes long
         stack.callback(engine.stop)
         copying = partial(_copy_daily, told.state_dir / _DATABASE)
         housekeeping = Housekeeping(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -41,6 +42,7 @@ def plan(site: Site, rounds: int) -> dict[str, float]:
         return planner.next_jobs(known, store.read(), START, limits, memo=memo)
 
     limits = planner.Limits(jobs=2)
+    gc.freeze()  # as `engine.app` does once the state was read
     points, fresh = _timed(new)
     assert len(fresh) == site.machines * site.waiting, len(fresh)
     with store.write() as tx:
@@ -66,6 +68,7 @@ def _retained(site: Site) -> float:
     slots = dict.fromkeys((Rule.HOURLY, Rule.DAILY, Rule.WEEKLY, Rule.MONTHLY, Rule.YEARLY), 7)
     rules = Rules(keep=12, slots=slots, zone=ZoneInfo("Europe/Berlin"))
     groups = picture(replace(site, waiting=0)).by_standby.values()
+    gc.freeze()  # as `engine.app` does
     took, verdicts = _timed(lambda: [retain(made, rules, None) for made in groups])
     assert sum(map(len, verdicts)) == site.machines * site.points
     return took
