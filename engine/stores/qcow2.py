@@ -20,6 +20,7 @@ from pathlib import Path
 
 from engine.local.durable import move_file
 from engine.local.tools import ToolFailed, run_tool
+from engine.local.whole import ZEROS, fill_zeros, read_all, write_all
 from engine.model.errors import Cancelled, LayerError, NoSpace, Problem
 from engine.model.extents import Extent, clip
 from engine.model.layers import Gain, LayerName
@@ -29,7 +30,7 @@ from engine.stores.diskkind import DiskTree, FoldedDisk
 from engine.stores.layerfolders import Stack
 from engine.stores.overlays import overlays_gain
 from engine.stores.qcow2file import CLUSTER, HERE_NOT, SPAN, ZERO, Qcow2File, read_header
-from engine.stores.rawdisk import ZEROS, changing, fill_zeros, read_all, write_all
+from engine.stores.rawdisk import changing
 from engine.stores.tree import check_range
 
 SECTOR = 512

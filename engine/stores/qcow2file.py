@@ -26,10 +26,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.local.whole import read_all, write_all
 from engine.model.errors import LayerError, Problem
 from engine.model.extents import Extent, Kind, join
 from engine.model.text import safe
-from engine.stores.rawdisk import read_all, write_all
 
 CLUSTER_BITS = 16
 CLUSTER = 1 << CLUSTER_BITS

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
 import fcntl
 import itertools
 import os
@@ -13,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from engine.local.durable import FULL, no_space, start_writing
+from engine.local.durable import FULL, no_space
+from engine.local.whole import punch, read_all, write_all
 from engine.model.extents import Extent, Kind, join
 from engine.stores.tree import check_range, refused
 
 BLOCK = 4096
-ZEROS = memoryview(bytes(1 << 20))
 
 _FICLONE = 0x40049409
 _FIEMAP = 0xC020660B
@@ -27,62 +25,14 @@ _MAP_HEAD = struct.Struct("=QQIIII")
 _MAP_EXTENT = struct.Struct("=QQQ16xI12x")
 _MAP_COUNT = 2048
 _LAST, _NO_PLACE, _UNWRITTEN = 0x1, 0x2 | 0x4 | 0x80 | 0x100 | 0x200, 0x800
-_PUNCH_HOLE = 0x02 | 0x01
 _OFD_GETLK = 36
 _FLOCK = struct.Struct("@hhqqi")
 _QEMU_LOCKS = (100, 200)
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
-
-
-_MUCH = 256 << 10
-"""Bytes of one write from which the medium is set going at once, while others decompress."""
-
-
-def read_all(fd: int, into: memoryview, offset: int) -> None:
-    """Fill `into` from a file; what lies past its end reads as zeros."""
-    while into:
-        got = os.preadv(fd, [into], offset)
-        if not got:
-            fill_zeros(into)
-            return
-        into, offset = into[got:], offset + got
-
-
-def write_all(fd: int, data: memoryview, offset: int) -> None:
-    """Write all of `data` at `offset`; loops over short writes."""
-    start, length = offset, len(data)
-    while data:
-        put = os.pwrite(fd, data, offset)
-        data, offset = data[put:], offset + put
-    if length >= _MUCH:
-        start_writing(fd, start, length)
-
-
-def fill_zeros(into: memoryview) -> None:
-    """Set all bytes to zero."""
-    while into:
-        step = min(len(into), len(ZEROS))
-        into[:step] = ZEROS[:step]
-        into = into[step:]
 
 
 def clone(source: int, target: int) -> None:
     """Make `target` share all bytes of `source`; OSError where the file system cannot."""
     fcntl.ioctl(target, _FICLONE, source)
-
-
-def punch(fd: int, offset: int, length: int) -> None:
-    """Make a range of a file a hole; writes zeros where the file system has none."""
-    while _libc.fallocate(fd, _PUNCH_HOLE, offset, length):
-        number = ctypes.get_errno()
-        if number == errno.EOPNOTSUPP:
-            for at in range(offset, offset + length, len(ZEROS)):
-                write_all(fd, ZEROS[: offset + length - at], at)
-            return
-        if number != errno.EINTR:
-            raise OSError(number, os.strerror(number))
 
 
 def open_in_hypervisor(path: Path) -> bool:
