@@ -18,8 +18,10 @@ from engine.guests.backend import Reading
 from engine.guests.tree import Tree
 from engine.model.guest import Kernel, Mount, VolumeId
 
-LIMIT = 16 << 20
-"""Longest configuration in bytes that is read: 10^5 entries fit."""
+LIMIT = 2 << 20
+"""Longest configuration in bytes that is read; menus with a hundred snapshots have a fifth."""
+WORDS = 1000
+"""Words of one command that are looked at."""
 LOOKUPS = 1000
 """Different paths of kernels in configurations for which links are followed."""
 _ESP = (b"/boot/efi", b"/efi", b"/boot")
@@ -69,6 +71,13 @@ def entry_files(tree: Tree) -> Sequence[bytes]:
 def extlinux_files(tree: Tree) -> Sequence[bytes]:
     """Return the guest paths of extlinux configurations."""
     return [path for path in _EXTLINUX if _is_file(tree, path)]
+
+
+def too_long(tree: Tree) -> Sequence[tuple[bytes, int]]:
+    """Return the menus that are not read for their length, with their sizes in bytes."""
+    places = ((path, tree.locate(path)) for path in (*grub_files(tree), *extlinux_files(tree)))
+    sizes = [(path, place.stat.size) for path, place in places if place and place.stat]
+    return [(path, size) for path, size in sizes if size > LIMIT]
 
 
 def find_boot_loader(tree: Tree) -> str:
@@ -245,7 +254,7 @@ def commands(content: bytes) -> Iterator[Sequence[Word]]:
     """Yield the words of each command; quotes may span lines, comments are left out."""
     words: list[Word] = []
     for token in tokens(content):
-        if token.lastgroup == "word":
+        if token.lastgroup == "word" and len(words) < WORDS:
             words.append(Word(token.start(), token.end(), token[0]))
         elif token.lastgroup == "end" and words:
             yield words

@@ -61,7 +61,10 @@ class Files(Protocol):
         """Let what is at these paths be learnt at once, before it is read."""
 
     def read(self, path: bytes, limit: int) -> bytes | None:
-        """Return a file's content; None when there is none. Failure when longer than `limit`."""
+        """Return a file's content; None when there is none, or it is longer than `limit`."""
+
+    def has(self, path: bytes) -> bool:
+        """Return whether something is at a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +216,10 @@ def _modules(files: Files, kernel: Kernel, paths: Sequence[bytes]) -> Mapping[by
 
 
 def _needed(files: Files, path: bytes, limit: int) -> bytes:
-    """Return a file's content. ValueError when there is none."""
+    """Return a file's content. ValueError when there is none, or it is too long."""
     content = files.read(path, limit)
+    if content is None and files.has(path):
+        raise ValueError(f"{safe(path, 200)} is no file, or longer than {limit >> 20} MiB")
     if content is None:
         raise ValueError(f"{safe(path, 200)} is missing")
     return content

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from engine.guests import obstacles as words
 from engine.guests.backend import Reading, Subvolumes
-from engine.guests.bootloader import find_boot_loader
+from engine.guests.bootloader import LIMIT, find_boot_loader, too_long
 from engine.guests.linux import fstab
 from engine.guests.linux.devices import Devices, Fits, Use
 from engine.guests.linux.kernels import find_kernels
@@ -190,6 +190,7 @@ def _linux(reading: Reading, volumes: Sequence[Volume], root: Root) -> Guest:
     kernels = find_kernels(tree)
     loader = find_boot_loader(tree)
     found += words.of_boot(tree, loader, kernels)
+    found += [words.menu_too_long(path, size, LIMIT) for path, size in too_long(tree)]
     return Guest(
         family=release.family,
         name=release.name,

@@ -72,6 +72,17 @@ def fstab_too_long(size: int) -> Obstacle:
     )
 
 
+def menu_too_long(path: bytes, size: int, limit: int) -> Obstacle:
+    """Return the obstacle of a boot menu that no tool has written."""
+    return Obstacle(
+        "guest.menu_too_long",
+        f"The boot menu {safe(path, 200)} has {size} bytes; none longer than {limit} bytes is "
+        "changed here, and a menu that is not changed loads no drivers for virtual machines.",
+        "Write the boot menu anew on the source machine (update-grub, grub2-mkconfig) and take "
+        "out entries that nobody starts, then let the next increment arrive.",
+    )
+
+
 def no_system(volumes: Sequence[Volume]) -> Obstacle:
     """Return the obstacle of disks on which no system is seen."""
     kinds = ", ".join(sorted({volume.kind.value for volume in volumes})) or "no volume at all"

@@ -25,7 +25,7 @@ from engine.guests.linux.rebuild import plan_rebuild
 from engine.guests.menu import default_kernel
 from engine.guests.tree import Tree
 from engine.guests.windows.plan import Choose, plan_windows
-from engine.model.errors import Failure
+from engine.model.errors import Failure, Problem
 from engine.model.guest import (
     ConversionPlan,
     Family,
@@ -85,13 +85,12 @@ class _Conversion:
         for kernel in kernels:
             try:
                 content = overlay(kernel)
+                if content:
+                    self._write_overlay(kernel, content)
+                    done.add(kernel.version)
             except Failure as failure:
                 self.failed[kernel.version] = failure
                 self.draft.warn(f"Kernel {kernel.version} gets no overlay. {failure.problem}")
-                continue
-            if content:
-                self._write_overlay(kernel, content)
-                done.add(kernel.version)
         for kernel in self.guest.kernels:
             if not kernel.initrd:
                 self.draft.warn(f"Kernel {kernel.version} has no initrd; it starts as it did.")
@@ -100,10 +99,15 @@ class _Conversion:
         return frozenset(done)
 
     def _write_overlay(self, kernel: Kernel, content: bytes) -> None:
+        """Write an overlay beside its kernel. Failure when something else is in its place."""
         path = bootloader.overlay_path(self.tree, kernel)
+        place = self.tree.locate(path)
+        if place is None or place.guest != path or (place.stat and not place.is_file):
+            raise Failure(_taken(path))
         if self.draft.read(path, OVERLAY) != content:
             reason = f"Brings drivers for virtual machines to kernel {kernel.version}."
-            self.draft.write(path, content, reason, OVERLAY)
+            if not self.draft.write(path, content, reason, OVERLAY):
+                raise Failure(_taken(path))
 
     def boot_loader(self, overlays: frozenset[str]) -> None:
         """Let each entry of a kernel load its overlay and name its root by UUID."""
@@ -238,6 +242,16 @@ _NO_ENTRY = Obstacle(
     "Write the boot menu anew on the source machine (update-grub, grub2-mkconfig), then let the "
     "next increment arrive.",
 )
+
+
+def _taken(path: bytes) -> Problem:
+    return Problem(
+        "guest.overlay_taken",
+        f"The file with its drivers, {safe(path, 200)}, cannot be written: something else is in "
+        "its place.",
+        "The guest was not changed.",
+        "Remove what is there on the source machine, then let the next increment arrive.",
+    )
 
 
 def _default_kernel(version: str, failure: Failure, other: str) -> Obstacle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from engine.model.text import safe
 LIMIT = 1 << 20
 """Longest text file in bytes that is changed."""
 _FORBIDDEN = (b"/proc/", b"/sys/", b"/dev/", b"/run/")
+_ODD = re.compile(rb"[\0-\x1f\x7f\"'\\]|/[<-]")
+"""In names that tools could take for something else; no file that a system needs has one."""
 
 
 @dataclass(slots=True)
@@ -64,12 +67,19 @@ class Draft:
             return None
         return self._reading.read(place.volume, place.path, limit)
 
-    def write(self, path: bytes, content: bytes, reason: str, limit: int = LIMIT) -> None:
-        """Let a file have this content; folders that are missing are made, owners kept."""
+    def write(self, path: bytes, content: bytes, reason: str, limit: int = LIMIT) -> bool:
+        """Let a file have this content; folders that are missing are made, owners kept.
+
+        Returns:
+            False when nothing can be written there, which is warned of.
+        """
         place = self._tree.locate(path)
         if place is None or not self._may_write(path, place, limit):
             self.warn(f"{safe(path)} leads to no place that can be written; it is left as it is.")
-            return
+            return False
+        if _ODD.search(place.path):
+            self.warn(f"{safe(path)} has a name that is not safe to write to; it is left as it is.")
+            return False
         pending = self._files.get((place.volume, place.path))
         if pending is None:
             before = self._before(place, limit)
@@ -80,6 +90,7 @@ class Draft:
             pending.content = content
             if reason not in pending.reasons:
                 pending.reasons.append(reason)
+        return True
 
     def rename(self, path: bytes, suffix: bytes, reason: str) -> None:
         """Let a file be out of the way under its name with a suffix."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from engine.guests.tree import Tree
 from engine.model.guest import Kernel
@@ -23,12 +23,14 @@ _MACHINE = re.compile(rb"[0-9a-f]{32}")
 
 def find_kernels(tree: Tree) -> Sequence[Kernel]:
     """Return the kernels that have an image and modules, oldest first."""
-    modules = sorted((v for v in tree.list(b"/lib/modules") if _VERSION.fullmatch(v)), key=_age)
-    modules = [v for v in modules[-NAMES:] if tree.has_folder(b"/lib/modules/" + v)]
     names = set(tree.list(b"/boot"))
+    images = list(_images(names))
+    modules = _modules(tree, {flavour for _, flavour in images})
+    images.sort(key=lambda image: image[1] not in modules)
+    bases = _bases(tree, modules)
     found: dict[bytes, Kernel] = {}
-    for name, flavour in islice(_images(names), NAMES):
-        version = _version(tree, flavour, modules)
+    for name, flavour in images[:NAMES]:
+        version = _version(bases, flavour, modules)
         if version is None or version in found:
             continue
         initrd = _initrd(names, flavour, version)
@@ -36,6 +38,21 @@ def find_kernels(tree: Tree) -> Sequence[Kernel]:
     for kernel in _from_folders(tree, modules):
         found.setdefault(kernel.version.encode(), kernel)
     return tuple(found[version] for version in sorted(found, key=_age)[-KERNELS:])
+
+
+def _modules(tree: Tree, flavours: AbstractSet[bytes]) -> Sequence[bytes]:
+    """Return the folders of modules, oldest first; of too many, those that an image names."""
+    names = [name for name in tree.list(b"/lib/modules") if _VERSION.fullmatch(name)]
+    if len(names) > NAMES:
+        names = [name for name in names if name in flavours]
+    newest = sorted(names, key=_age)[-NAMES:]
+    return [name for name in newest if tree.has_folder(b"/lib/modules/" + name)]
+
+
+def _bases(tree: Tree, modules: Sequence[bytes]) -> Mapping[bytes, bytes]:
+    """Return the versions by what Arch writes into `pkgbase` beside the modules; newest win."""
+    read = {v: tree.read(b"/lib/modules/" + v + b"/pkgbase", 1 << 12) for v in modules}
+    return {base.strip(): version for version, base in read.items() if base is not None}
 
 
 def _kernel(version: bytes, image: bytes, initrd: bytes) -> Kernel:
@@ -50,19 +67,19 @@ def _images(names: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
             yield name, match[1] or b""
 
 
-def _version(tree: Tree, flavour: bytes, modules: Sequence[bytes]) -> bytes | None:
+def _version(
+    bases: Mapping[bytes, bytes], flavour: bytes, modules: Sequence[bytes]
+) -> bytes | None:
     """Return the modules that an image goes with: by version, by flavour, or the only ones.
 
-    Arch writes the flavour into `pkgbase` beside the modules; Alpine ends versions with it.
+    Arch has the flavour in `pkgbase` beside the modules; Alpine ends versions with it.
     """
     if flavour in modules:
         return flavour
     if not flavour:
         return modules[0] if len(modules) == 1 else None
-    for version in reversed(modules):
-        base = tree.read(b"/lib/modules/" + version + b"/pkgbase", 1 << 12)
-        if base is not None and base.strip() == flavour:
-            return version
+    if flavour in bases:
+        return bases[flavour]
     ending = [version for version in modules if version.endswith(b"-" + flavour)]
     return ending[0] if len(ending) == 1 and b"." not in flavour else None
 

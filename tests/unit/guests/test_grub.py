@@ -310,3 +310,13 @@ def test_extlinux_entries_load_both() -> None:
     )
     again = bootloader.convert_extlinux(got.encode(), boot, b"/boot/extlinux").decode()
     assert again == got
+
+
+def test_a_command_of_a_million_words_takes_no_memory() -> None:
+    """Only the first of its words are kept; what follows it is still converted."""
+    text = "x " * 700_000 + "\n" + entry(f"/boot/vmlinuz-{V}", f"/boot/initrd.img-{V}")
+
+    commands = list(bootloader.commands(text.encode()))
+
+    assert len(commands[0]) == bootloader.WORDS
+    assert f"/boot/bootpoint-{V}.img" in grub(text)

@@ -57,6 +57,10 @@ class Dict:
         assert content is None or len(content) <= limit
         return content
 
+    def has(self, path: bytes) -> bool:
+        """Return whether a file is there."""
+        return path in self.files
+
 
 def archive_of(names: Mapping[bytes, bytes | None], files: Mapping[bytes, bytes] = {}) -> bytes:
     """Return an archive: folders (None), links (target), files."""
@@ -423,3 +427,15 @@ def test_the_cache_keeps_the_newest_and_no_drafts(tmp_path: Path) -> None:
     assert cache.get(f"{0:064x}") is None
     assert cache.get(f"{KEPT + 2:064x}") == b"%d" % (KEPT + 2)
     assert len(list(tmp_path.iterdir())) == KEPT + 1
+
+
+def test_a_file_that_is_too_long_is_not_called_missing() -> None:
+    """The operator looks for what is really wrong."""
+
+    class Long(Dict):
+        def read(self, path: bytes, limit: int) -> bytes | None:
+            """Return nothing for the initrd, as if it were longer than is read."""
+            return None if path == KERNEL.initrd else super().read(path, limit)
+
+    with pytest.raises(Failure, match="is no file, or longer than 512 MiB"):
+        overlay(Long(guest().files), KERNEL)

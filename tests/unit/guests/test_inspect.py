@@ -438,3 +438,28 @@ def test_a_place_that_does_not_exist_is_told_with_its_volume() -> None:
 def test_swap_is_never_mounted() -> None:
     """A swap line is no mount."""
     assert all(mount.volume != SWAP for mount in inspect(debian12()).mounts)
+
+
+@pytest.mark.parametrize("path", ["/boot/grub/grub.cfg", "/boot/extlinux/extlinux.conf"])
+def test_a_boot_menu_of_ten_megabytes_is_refused_before_it_is_read(path: str) -> None:
+    """10^5 entries are no menu that a tool has written; the words name its size."""
+    disk = debian12()
+    del disk.files[ROOT][b"/boot/grub/grub.cfg"]
+    disk.put(ROOT, path, "menuentry 'x' { linux /boot/vmlinuz }\n" * 100_000)
+
+    (obstacle,) = inspect(disk).obstacles
+
+    assert obstacle.key == "guest.menu_too_long"
+    assert f"{path} has 3800000 bytes" in obstacle.text
+
+
+def test_thousands_of_kernels_are_looked_at_in_bounds_and_the_newest_are_found() -> None:
+    """Folders without an image, and images without a folder, do not push out what fits."""
+    disk = debian12()
+    for number in range(600):
+        disk.put(ROOT, f"/boot/vmlinuz-5.{number}.0", "x")
+        disk.put(ROOT, f"/usr/lib/modules/7.{number}.0/modules.dep", "")
+
+    found = inspect(disk)
+
+    assert [kernel.version for kernel in found.kernels] == ["6.1.0-49-amd64", "6.1.0-50-amd64"]

@@ -478,3 +478,41 @@ def test_many_kernels_are_bounded() -> None:
 
     assert len(versions) == 64
     assert versions[-1] == "7.0.299"
+
+
+@pytest.mark.parametrize("there", [None, Link(b"/home/x"), Link(b"/../../../tmp/evil")])
+def test_a_kernel_whose_overlay_s_place_is_taken_gets_none(there: Link | None) -> None:
+    """A folder or a link where the overlay belongs: the menu must not name it."""
+    disk = debian12()
+    disk.files[ROOT][b"/boot/bootpoint-6.1.0-49-amd64.img"] = there
+
+    found = planned(disk)
+
+    assert found.obstacles == ()
+    assert any("bootpoint-6.1.0-49-amd64.img, cannot be written" in w for w in found.warnings)
+    assert "bootpoint-6.1.0-49" not in after(found, "/boot/grub/grub.cfg")
+    assert all(b"evil" not in edit.path and b"/home" not in edit.path for edit in found.edits)
+
+
+def test_the_default_kernel_s_overlay_whose_place_is_taken_is_an_obstacle() -> None:
+    """What the VM would start cannot be left without its drivers."""
+    disk = debian12()
+    disk.files[ROOT][b"/boot/bootpoint-6.1.0-50-amd64.img"] = None
+
+    (obstacle,) = planned(disk).obstacles
+
+    assert obstacle.key == "guest.default_kernel"
+    assert "something else is in its place" in obstacle.text
+
+
+@pytest.mark.parametrize("name", ["<1>.network", "-x.network", 'a"b.network', "a'b.network"])
+def test_files_with_names_that_tools_misread_are_left_alone(name: str) -> None:
+    """One tool takes `<1>` for an inode: such a file is told, and the guest is converted."""
+    disk = debian12()
+    disk.put(ROOT, f"/etc/systemd/network/{name}", "[Match]\nMACAddress=aa:bb:cc:00:11:22\n")
+
+    found = planned(disk)
+
+    assert found.obstacles == ()
+    assert any("not safe to write to" in sentence for sentence in found.warnings)
+    assert all(not edit.path.endswith(b".network") for edit in found.edits)
