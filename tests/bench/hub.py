@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 from engine.api.metrics import Meter
 from engine.daemon.desk import Desk
@@ -77,17 +78,23 @@ def busy(site: Site, path: Path, rounds: float) -> dict[str, float]:
 
 
 def _snapshot_ms(desk: Desk) -> float:
-    began = time.thread_time()
-    desk.snapshot()
-    return (time.thread_time() - began) * 1000
+    return _median_ms(desk.snapshot)
 
 
 def _scrape_ms(desk: Desk) -> float:
     meter = Meter(desk)
     meter.told()
-    began = time.thread_time()
-    meter.told()
-    return (time.thread_time() - began) * 1000
+    return _median_ms(meter.told)
+
+
+def _median_ms(work: Callable[[], object]) -> float:
+    """Return what some work costs: the median of five times, milliseconds of this thread."""
+    took = []
+    for _ in range(5):
+        began = time.thread_time()
+        work()
+        took.append((time.thread_time() - began) * 1000)
+    return median(took)
 
 
 def starved(told: Sequence[Job], site: Site) -> float:
