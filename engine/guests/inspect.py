@@ -23,9 +23,14 @@ from engine.guests.linux.network import STACKS
 from engine.guests.linux.release import read_release
 from engine.guests.members import further, partial
 from engine.guests.tree import Tree
-from engine.guests.windows.inspect import find_installations, inspect_windows, is_locked
+from engine.guests.windows.inspect import (
+    Installation,
+    find_installations,
+    inspect_windows,
+    is_locked,
+)
 from engine.model.errors import Failure
-from engine.model.guest import Family, FileSystem, Guest, Mount, Obstacle, Volume
+from engine.model.guest import Family, FileSystem, Guest, Mount, Obstacle, Volume, VolumeId
 from engine.model.machine import Firmware
 
 LINUX = frozenset((FileSystem.EXT, FileSystem.XFS, FileSystem.BTRFS))
@@ -58,18 +63,55 @@ def inspect(reading: Reading) -> Guest:
     volumes = tuple(reading.volumes())
     damage: list[Obstacle] = []
     roots = _roots(reading, volumes, damage)
-    if roots:
-        best = max(roots, key=lambda root: root.score)
-        try:
-            others = {one.volume.id for one in roots if one.score >= _NAMED} - {best.volume.id}
-            return replace(_linux(reading, volumes, best), others=tuple(sorted(others)))
-        except Failure as failure:
-            damage.append(words.unreadable(best.volume, failure))
-    else:
-        found = find_installations(reading, volumes, damage)
-        if found:
-            return inspect_windows(reading, volumes, found)
+    windows = find_installations(reading, volumes, [] if roots else damage)
+    linux = _best(reading, volumes, roots, damage) if roots else None
+    if linux is not None and not (linux.obstacles and windows):
+        return replace(linux, others=_others(linux, roots, windows))
+    other = _windows(reading, volumes, windows, linux)
+    if other is not None:
+        return replace(other, others=_others(other, roots, windows))
+    if linux is not None:
+        return replace(linux, others=_others(linux, roots, windows))
     return _nothing(reading, volumes, damage)
+
+
+def _best(
+    reading: Reading, volumes: Sequence[Volume], roots: Sequence[Root], damage: list[Obstacle]
+) -> Guest | None:
+    """Return the Linux that boots; None when it cannot be read, which `damage` is told."""
+    best = max(roots, key=lambda root: root.score)
+    try:
+        return _linux(reading, volumes, best)
+    except Failure as failure:
+        damage.append(words.unreadable(best.volume, failure))
+        return None
+
+
+def _windows(
+    reading: Reading,
+    volumes: Sequence[Volume],
+    found: Sequence[Installation],
+    linux: Guest | None,
+) -> Guest | None:
+    """Return the Windows, if there is one; beside a Linux only one that can be converted."""
+    if not found:
+        return None
+    try:
+        guest = inspect_windows(reading, volumes, found)
+    except Failure:
+        if linux is None:
+            raise
+        return None
+    return guest if linux is None or not guest.obstacles else None
+
+
+def _others(
+    guest: Guest, roots: Sequence[Root], windows: Sequence[Installation]
+) -> Sequence[VolumeId]:
+    """Return the volumes with systems that are not this guest's."""
+    ids = {one.volume.id for one in roots if one.score >= _NAMED}
+    ids |= {one.volume.id for one in windows}
+    return tuple(sorted(ids - {mount.volume for mount in guest.mounts}))
 
 
 def root_volume(guest: Guest) -> Volume:

@@ -9,13 +9,13 @@ same plan, byte for byte; planning again on the converted guest gives an empty o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from engine.guests import bootloader
 from engine.guests.backend import Reading
 from engine.guests.bootloader import Boot
-from engine.guests.inspect import FSTAB, content_fits, efi_volumes, root_volume, tree_of
+from engine.guests.inspect import FSTAB, LINUX, content_fits, efi_volumes, root_volume, tree_of
 from engine.guests.linux import fstab
 from engine.guests.linux.devices import Devices, Use, is_raw
 from engine.guests.linux.draft import Draft
@@ -203,17 +203,15 @@ def plan(
         return ConversionPlan((), (), guest.obstacles)
     if guest.family is Family.WINDOWS:
         efi = efi_volumes(reading, guest.volumes)
-        return plan_windows(reading, guest, efi, options.nics, options.choose)
+        made = plan_windows(reading, guest, efi, options.nics, options.choose)
+        return replace(made, warnings=(*made.warnings, *_of_others(guest)))
     conversion = _Conversion(reading, guest)
     overlays = conversion.overlays(overlay)
     conversion.boot_loader(overlays)
     conversion.mounts()
     draft = conversion.draft
-    for other in guest.others[:WARNINGS]:
-        draft.warn(
-            f"Volume {safe(other)} has another system, which is left as it is: it may not start on "
-            "the standby VM. The boot menu's default should be the system that was converted."
-        )
+    for sentence in _of_others(guest):
+        draft.warn(sentence)
     plan_network(draft, options.nics)
     plan_rebuild(draft, guest.kernels, conversion.rewrite, conversion.swap)
     loaders = _fallback_loaders(reading, guest, draft)
@@ -222,6 +220,22 @@ def plan(
         return ConversionPlan((), warnings, tuple(conversion.obstacles))
     edits = sorted((*draft.edits(), *loaders), key=lambda edit: (edit.volume, edit.path))
     return ConversionPlan(tuple(edits), warnings)
+
+
+def _of_others(guest: Guest) -> Sequence[str]:
+    """Return a sentence for each further system on the disks."""
+    by_id = {volume.id: volume for volume in guest.volumes}
+    there = [by_id[other] for other in guest.others[:WARNINGS] if other in by_id]
+    return [
+        f"Another system ({_system(volume)}) is on volume {safe(volume.id)} of disk "
+        f"{volume.disk + 1}; it is left as it is and may not start on the standby VM. The boot "
+        "menu's default should be the system that was converted."
+        for volume in there
+    ]
+
+
+def _system(volume: Volume) -> str:
+    return "Linux" if volume.kind in LINUX else "Windows"
 
 
 def _fallback_loaders(reading: Reading, guest: Guest, draft: Draft) -> Sequence[FileEdit]:
