@@ -24,6 +24,10 @@ class Damaged(ValueError):
     """The bytes are no archive; in words for a sentence."""
 
 
+class Unsupported(Damaged):
+    """The bytes may be an archive, packed in a way that is not known here."""
+
+
 @dataclass(slots=True)
 class Archive:
     """An archive in the making. Parents must be added before what they hold.

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.guests.cpio import Archive, Damaged
+from engine.guests.cpio import Archive, Damaged, Unsupported
 from engine.guests.initrd_cache import OverlayCache
 from engine.guests.initrd_facts import InitrdFacts, read_facts
 from engine.guests.module_index import dependency_index
@@ -32,7 +32,7 @@ from engine.model.errors import Failure, Problem
 from engine.model.guest import Kernel
 from engine.model.text import safe
 
-RECIPE = b"bootpoint overlay initrd, recipe 1\n"
+RECIPE = b"bootpoint overlay initrd, recipe 2\n"
 WANTED = (b"virtio_pci", b"virtio_blk", b"virtio_scsi", b"virtio_net", b"sd_mod", b"ahci",
           b"ata_piix", b"vmw_pvscsi", b"mptspi", b"mptsas", b"nvme", b"vmxnet3", b"e1000",
           b"e1000e")  # fmt: skip
@@ -50,6 +50,12 @@ _KEPT = frozenset({b"lib", b"usr"})
 """Never in the archive: a folder's entry would delete a link of that name."""
 _HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 """gzip: no name, no time, unknown system."""
+_ZEROS = bytes(8)
+"""Before the archive: behind an lz4 stream the kernel takes four zeros, and what a boot loader
+adds to fill the last four bytes, for its end. Without them it takes our gzip for more lz4, says
+"Decoding failed" and reads no further (seen with 6.1). Zeros hurt behind no other.
+Source: Linux, lib/decompress_unlz4.c, and commit 2c484419efc0, in 5.11."""
+_ZEROS_END_LZ4 = (5, 11)
 _LEVEL = 6
 """Level 9 takes ten times as long for 1 % less."""
 
@@ -155,6 +161,8 @@ def overlay(files: Files, kernel: Kernel, cache: OverlayCache | None = None) -> 
         chosen = _choose(files, kernel)
         recipe = _recipe(files, kernel, facts, chosen)
         archive = _cached(recipe, cache)
+    except Unsupported as damage:
+        raise Failure(_foreign(kernel, damage)) from damage
     except Damaged as damage:
         raise Failure(_unreadable(kernel, damage)) from damage
     except ValueError as odd:
@@ -266,7 +274,7 @@ def _cached(recipe: _Recipe, cache: OverlayCache | None) -> bytes:
 def _gzip(data: bytes) -> bytes:
     """Compress, padded to 4 bytes as the kernel wants it of what may be followed by more."""
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = _HEADER + packer.compress(data) + packer.flush()
+    packed = _ZEROS + _HEADER + packer.compress(data) + packer.flush()
     packed += struct.pack("<II", zlib.crc32(data), len(data))
     return packed + bytes(-len(packed) % 4)
 
@@ -285,11 +293,40 @@ def _notes(kernel: Kernel, choice: _Choice, facts: InitrdFacts) -> Iterator[str]
             f"The list of modules of kernel {version} has {choice.odd} lines that name no module "
             "of this kernel; they were passed over."
         )
+    if facts.is_open and _may_stop_at_lz4(kernel):
+        yield (
+            f"The initrd of kernel {version} is packed with lz4, and some kernels before 5.11 read "
+            f"nothing behind such a one: its drivers may be missing. Make a test start. {_REPACK}."
+        )
     if _is_plain_only(facts, choice):
         yield (
             f"Modules of kernel {version} are packed on the disk and plain in its initrd; the "
             "overlay brings plain ones and an index that fits."
         )
+
+
+def _may_stop_at_lz4(kernel: Kernel) -> bool:
+    """Return whether a kernel is older than the one that finds the end of an lz4 initrd."""
+    numbers = re.findall(r"\d+", kernel.version)[:2]
+    return tuple(map(int, numbers)) < _ZEROS_END_LZ4
+
+
+def _foreign(kernel: Kernel, damage: Unsupported) -> Problem:
+    path = safe(kernel.initrd, 200)
+    return Problem(
+        "guest.initrd-packing",
+        f"The initrd {path} of kernel {safe(kernel.version)} cannot be read: {damage}.",
+        "The guest was not changed.",
+        f"{_REPACK}, then let the next increment arrive.",
+        {"path": path, "kernel": safe(kernel.version)},
+    )
+
+
+_REPACK = (
+    "Choose gzip, xz or zstd on the source machine (COMPRESS in "
+    "/etc/initramfs-tools/initramfs.conf, compress in /etc/dracut.conf, COMPRESSION in "
+    "/etc/mkinitcpio.conf) and make its initrds anew"
+)
 
 
 def _unreadable(kernel: Kernel, damage: Damaged) -> Problem:

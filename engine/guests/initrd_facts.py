@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from engine.guests.cpio import MAGIC, Damaged, Entry, entries
 from engine.guests.modules import suffix_of
 from engine.guests.recall import by_content
-from engine.guests.unpack import UNPACKED, Plain, Unpacking
+from engine.guests.unpack import UNPACKED, Plain, Unpacking, is_lz4
 
 _ENTRIES = 400_000
 _NAMES = 64 << 20
@@ -33,11 +33,13 @@ class InitrdFacts:
         folders: All its folders.
         links: Targets of all its symbolic links, by path.
         suffixes: Of its kernel modules: `.ko`, `.ko.xz`, …
+        is_open: It ends with an lz4 stream, whose end only zeros behind it can tell.
     """
 
     folders: frozenset[bytes]
     links: Mapping[bytes, bytes]
     suffixes: frozenset[bytes]
+    is_open: bool = False
 
     def resolve(self, path: bytes) -> bytes:
         """Return where a path leads when the initrd's links are followed.
@@ -75,6 +77,7 @@ class _Gathering:
     folders: set[bytes] = field(default_factory=set)
     links: dict[bytes, bytes] = field(default_factory=dict)
     suffixes: set[bytes] = field(default_factory=set)
+    is_open: bool = False
     _entries: int = 0
     _bytes: int = 0
 
@@ -109,15 +112,17 @@ def read_facts(data: bytes, limit: int = UNPACKED) -> InitrdFacts:
             and so never reach an archive behind it.
     """
     found = _Gathering()
-    for entry in _walk(data, limit):
+    for entry in _walk(data, limit, found):
         found.add(entry)
-    return InitrdFacts(frozenset(found.folders), found.links, frozenset(found.suffixes))
+    folders, suffixes = frozenset(found.folders), frozenset(found.suffixes)
+    return InitrdFacts(folders, found.links, suffixes, found.is_open)
 
 
-def _walk(data: bytes, limit: int) -> Iterator[Entry]:
+def _walk(data: bytes, limit: int, found: _Gathering) -> Iterator[Entry]:
     view = memoryview(data)
     at = 0
     while begins := _SOMETHING.search(data, at):
+        found.is_open = is_lz4(view, begins.start())
         if data[begins.start() : begins.start() + 6] in MAGIC:
             plain = Plain(view, begins.start())
             yield from entries(plain)

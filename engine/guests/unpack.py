@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import zstandard
 
-from engine.guests.cpio import Damaged
+from engine.guests.cpio import Damaged, Unsupported
 
 UNPACKED = 2 << 30
 """Most bytes that are unpacked of one initrd; the largest seen were 0.6 GB."""
@@ -24,6 +24,7 @@ _ZSTD_BITE = 1 << 10
 _LZ4_BLOCK = 8 << 20
 _LZO_MAGIC = b"\x89LZO"
 _LZ4_MAGIC = b"\x02\x21\x4c\x18"
+_LZ4_FRAME = b"\x04\x22\x4d\x18"
 
 
 @dataclass(slots=True)
@@ -77,7 +78,9 @@ class Unpacking:
                 self._pieces = decode()
                 return
         if start.startswith(_LZO_MAGIC):
-            raise Damaged("it is packed with lzo, which is not supported; gzip, xz, zstd, lz4 are")
+            raise Unsupported("it is packed with lzo, which is not supported")
+        if start.startswith(_LZ4_FRAME):
+            raise Unsupported("it is packed with lz4 in a form that no kernel reads (not lz4 -l)")
         raise Damaged(f"bytes {start.hex()} are no compression that is known here")
 
     def take(self, size: int) -> bytes:
@@ -171,6 +174,11 @@ class Unpacking:
             if piece := _lz4_block(self._fed(size)):
                 yield piece
         self.end = self.at
+
+
+def is_lz4(data: memoryview, at: int) -> bool:
+    """Return whether an lz4 stream begins there: nothing in it tells where it ends."""
+    return bytes(data[at : at + 4]) == _LZ4_MAGIC
 
 
 def _lz4_block(data: bytes) -> bytes:

@@ -8,6 +8,7 @@ import lzma
 import subprocess
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def guest(
 
 def unpacked(made: Overlay, onto: Path) -> dict[str, bytes]:
     """Unpack an overlay by the distribution's tool; return its files by path."""
-    plain = zlib.decompress(made.archive.rstrip(b"\0") + bytes(8), 31)
+    plain = zlib.decompress(made.archive.strip(b"\0") + bytes(8), 31)
     onto.mkdir(exist_ok=True)
     tool = ["busybox", "cpio", "-i", "-d"]
     subprocess.run(tool, cwd=onto, input=plain, check=True, capture_output=True)
@@ -106,7 +107,7 @@ def unpacked(made: Overlay, onto: Path) -> dict[str, bytes]:
 
 def listed(made: Overlay) -> list[str]:
     """List an overlay by the distribution's tool, in its order."""
-    plain = zlib.decompress(made.archive, 31)
+    plain = zlib.decompress(made.archive.lstrip(b"\0"), 31)
     tool = ["busybox", "cpio", "-i", "-t"]
     return (
         subprocess.run(tool, input=plain, check=True, capture_output=True).stdout.decode().split()
@@ -158,9 +159,10 @@ def test_the_archive_is_the_same_for_the_same_guest_and_has_no_time_in_it() -> N
     """Two overlays are equal; gzip has no name and no time; lengths are multiples of 4, 512."""
     one, other = overlay(guest(), KERNEL).archive, overlay(guest(), KERNEL).archive
     assert one == other
-    assert one[3:8] == bytes(5)
+    assert one[:8] == bytes(8)
+    assert one[11:16] == bytes(5)
     assert len(one) % 4 == 0
-    assert len(zlib.decompress(one, 31)) % 512 == 0
+    assert len(zlib.decompress(one[8:], 31)) % 512 == 0
 
 
 def test_the_order_of_modules_dep_does_not_matter_to_the_modules() -> None:
@@ -439,3 +441,44 @@ def test_a_file_that_is_too_long_is_not_called_missing() -> None:
 
     with pytest.raises(Failure, match="is no file, or longer than 512 MiB"):
         overlay(Long(guest().files), KERNEL)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"\x89LZO\0\r\n\x1a\n" + bytes(64), "packed with lzo, which is not supported"),
+        (b"\x04\x22\x4d\x18" + bytes(64), "packed with lz4 in a form that no kernel reads"),
+    ],
+)
+def test_an_initrd_of_another_packing_is_refused_with_what_to_choose(data: bytes, why: str) -> None:
+    """The remedy is another packing: the same tool would make the same initrd anew."""
+    with pytest.raises(Failure, match=why) as raised:
+        overlay(guest(pack=lambda _: data), KERNEL)
+
+    assert raised.value.problem.key == "guest.initrd-packing"
+    assert "Choose gzip, xz or zstd" in raised.value.problem.remedy
+
+
+@pytest.mark.parametrize("version", ["5.4.0-150-generic", "5.15.0-91-generic"])
+@pytest.mark.parametrize("pack", [lz4_legacy, gzip.compress])
+def test_lz4_under_an_old_kernel_is_doubted(version: str, pack: Callable[[bytes], bytes]) -> None:
+    """Kernels before 5.11 may not find the end of an lz4 initrd, and read nothing behind it."""
+    disk = guest(pack=pack)
+    kernel = replace(KERNEL, version=version)
+
+    notes = " ".join(overlay(disk, kernel).notes)
+
+    assert ("packed with lz4" in notes) == (pack is lz4_legacy and version.startswith("5.4"))
+
+
+@pytest.mark.parametrize("how", ["lz4", "gzip", "xz", "zstd", "none"])
+def test_every_archive_behind_another_one_is_read(how: str) -> None:
+    """Microcode, then the main archive, then zeros and an overlay, all in one file."""
+    early = archive_of({b"kernel": None}) + bytes(512)
+    behind = bytes(8) + gzip.compress(archive_of({b"new": None}))
+
+    facts = read_facts(early + PACKERS[how](archive_of(LINKED)) + behind)
+
+    assert {b"kernel", b"new", b"usr/lib"} <= facts.folders
+    assert not facts.is_open
+    assert read_facts(PACKERS[how](archive_of(LINKED))).is_open == (how == "lz4")
