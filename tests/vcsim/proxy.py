@@ -121,12 +121,14 @@ class Proxy:
         pictures: What GET answers by path; vcsim draws no consoles.
         asked: A question that every VM waits for an answer to; vcsim never asks.
         answers: Choices that were given.
+        scattered: Every VM needs consolidation until it is asked for; vcsim's never need any.
     """
 
     port: int = 0
     late: int = 0
     pictures: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     asked: str = ""
+    scattered: bool = False
     answers: list[str] = field(default_factory=list)
     credentials: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
@@ -179,6 +181,20 @@ def _waiting(answer: bytes, asked: str, request: bytes) -> bytes:
         return answer
     told = _QUESTION.format(id=asked, text="this VM may have been moved or copied").encode()
     return re.sub(rb'(<obj type="VirtualMachine">[^<]*</obj>)', rb"\1" + told, answer)
+
+
+def _scattered(answer: bytes, request: bytes) -> bytes:
+    """Return an answer as of a host on which a removal left something over."""
+    if b"runtime.consolidationNeeded" not in request:
+        return answer
+    told = b'<propSet><name>runtime.consolidationNeeded</name><val xsi:type="xsd:boolean">%s</val>'
+    if told % b"false" in answer:
+        return answer.replace(told % b"false", told % b"true")
+    return re.sub(
+        rb'(<obj type="VirtualMachine">[^<]*</obj>)',
+        rb"\1" + told % b"true" + b"</propSet>",
+        answer,
+    )
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -238,6 +254,15 @@ class _Handler(BaseHTTPRequestHandler):
         if method == "RetrievePropertiesEx" and self.proxy.asked:
             status, headers, answer = self._pass_on(body)
             self._send(status, headers, _waiting(answer, self.proxy.asked, body))
+        elif method == "RetrievePropertiesEx" and self.proxy.scattered:
+            status, headers, answer = self._pass_on(body)
+            self._send(status, headers, _scattered(answer, body))
+        elif method == "ConsolidateVMDisks_Task":
+            # vcsim has no such task; this one changes nothing there either.
+            self.proxy.scattered = False
+            ours, theirs = b"ConsolidateVMDisks_Task", b"RevertToCurrentSnapshot_Task"
+            status, headers, answer = self._pass_on(body.replace(ours, theirs))
+            self._send(status, headers, answer.replace(theirs, ours))
         elif method in _INSTEAD:
             answer = _ENVELOPE.format(_INSTEAD[method]).encode()
             self._send(200, {"Content-Type": "text/xml"}, answer)

@@ -40,6 +40,7 @@ _PATHS = (
     "runtime.question",
     "runtime.consolidationNeeded",
     "snapshot",
+    "layoutEx",
     "recentTask",
 )
 _UNFINISHED = frozenset({"running", "queued"})
@@ -48,11 +49,18 @@ _POWER = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.PAU
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A VM and what was read of it at once."""
+    """A VM and what was read of it at once.
+
+    Attributes:
+        snapshot: `vim.vm.SnapshotInfo`, None without any.
+        layout: `vim.vm.FileLayoutEx`, None where it was not told.
+    """
 
     ref: Any
     seen: Seen
     devices: Sequence[Any]
+    snapshot: Any = None
+    layout: Any = None
 
 
 class Machines:
@@ -114,6 +122,8 @@ class Machines:
                 question=questions.words(question) if question is not None else "",
             ),
             devices,
+            seen.get("snapshot"),
+            seen.get("layoutEx"),
         )
 
     def _is_running(self, task: Any) -> bool:
@@ -154,7 +164,7 @@ class Machines:
                 # A taken name may be ours: the reply got lost while the host was still at it.
                 log.warning("looking for %s: %s", spec.name, failure)
                 lost = True
-                self._await_tasks(self._session.content.taskManager, "createvm")
+                self.await_tasks(self._session.content.taskManager, "createvm")
         if (there := self._made(spec.name, place.folder)) is not None:
             return self._alone(there, place.folder)
         raise _unanswered(self._session.account.target, "CreateVM_Task")
@@ -169,7 +179,7 @@ class Machines:
             return there
         for ref in self._named(name, folder):
             there = self._marked(ref)
-            if there is None and self._await_tasks(self._session.content.taskManager, "createvm"):
+            if there is None and self.await_tasks(self._session.content.taskManager, "createvm"):
                 there = self._marked(ref)  # while it is being made, it shows no marks
             if there is None or not there.seen.is_of(self._engine, name):
                 raise Refused(_foreign(self._session.account.target, name))
@@ -204,7 +214,7 @@ class Machines:
                 self.destroy(twin)
         return there
 
-    def _await_tasks(self, holder: Any, kind: str = "") -> bool:
+    def await_tasks(self, holder: Any, kind: str = "") -> bool:
         """Wait for the host's unfinished tasks; tell whether there were any.
 
         Args:
@@ -237,11 +247,11 @@ class Machines:
             )
             return now.ref.ReconfigVM_Task(spec)
 
-        return self._until(vm, "ReconfigVM_Task", lambda seen: seen.state == state, change)
+        return self.until(vm, "ReconfigVM_Task", lambda seen: seen.state == state, change)
 
     def power_on(self, vm: Machine, report: Report) -> Machine:
         """Start a VM; it may have started already. What it asks is answered, or reported."""
-        return self._until(
+        return self.until(
             vm,
             "PowerOnVM_Task",
             lambda seen: seen.power is Power.ON,
@@ -251,7 +261,7 @@ class Machines:
 
     def power_off(self, vm: Machine) -> Machine:
         """Cut a VM's power; it may be off already."""
-        return self._until(
+        return self.until(
             vm,
             "PowerOffVM_Task",
             lambda seen: seen.power is Power.OFF,
@@ -260,7 +270,7 @@ class Machines:
 
     def release(self, vm: Machine) -> Machine:
         """Take all disks out of a VM that is off; their files stay. It is nobody's start then."""
-        return self._until(
+        return self.until(
             vm,
             "ReconfigVM_Task",
             lambda seen: not seen.disks and seen.state == State(),
@@ -276,7 +286,7 @@ class Machines:
         own folder is taken out first, and only what was read back clean is destroyed.
         """
         if vm.seen.outside():
-            vm = self._until(
+            vm = self.until(
                 vm,
                 "ReconfigVM_Task",
                 lambda seen: not seen.outside(),
@@ -297,7 +307,7 @@ class Machines:
                 log.warning("looking for %s after a lost reply: %s", vm.seen.vm, failure)
         raise _unanswered(self._session.account.target, "Destroy_Task")
 
-    def _until(
+    def until(
         self,
         vm: Machine,
         doing: str,
@@ -315,7 +325,7 @@ class Machines:
                 self._waiter.result(change(vm), doing, deadline_s=_LONG_S, watch=watch)
             except faults.ReplyLost as failure:
                 log.warning("looking at %s after a lost reply: %s", vm.seen.vm, failure)
-                self._await_tasks(vm.ref)
+                self.await_tasks(vm.ref)
             except faults.HostBusy:
                 if not left:
                     raise

@@ -31,8 +31,8 @@ def create_spec(spec: VMSpec, engine: str, home: str, network: Any) -> Any:
         name=spec.name,
         uuid=str(identity(engine, spec.name)),
         annotation=(
-            f"Standby VM {spec.name}, kept by Bootpoint. Its disks are on the appliance and are "
-            "exchanged with each boot point: do not add any, and make no snapshot."
+            f"Standby VM {spec.name}, kept by Bootpoint. Its disks and snapshots are its boot "
+            "points and change with each: add no disk, make no snapshot, delete none."
         ),
         guestId="otherGuest64",
         numCPUs=spec.cpus,
@@ -196,3 +196,67 @@ def _disk(number: int, file: str, controller: int, unit: int) -> Any:
             fileName=file, diskMode="persistent", thinProvisioned=True
         ),
     )
+
+
+def first_disks_spec(devices: Sequence[Any], home: str, wanted: Sequence[tuple[int, str]]) -> Any:
+    """Return the change that gives a VM new, thin disks in its own folder.
+
+    Args:
+        devices: Of the VM, as read.
+        home: Datastore.
+        wanted: Bytes in whole KiB, and UUID, of each.
+    """
+    disk = vim.vm.device.VirtualDisk
+    controller = next(
+        one for one in devices if isinstance(one, vim.vm.device.VirtualSCSIController)
+    )
+    return vim.vm.ConfigSpec(
+        deviceChange=[
+            _Device(
+                operation=_Device.Operation.add,
+                fileOperation=_Device.FileOperation.create,
+                device=disk(
+                    key=-(CONTROLLER + 200 + number),
+                    controllerKey=controller.key,
+                    unitNumber=unit,
+                    capacityInKB=size >> 10,
+                    capacityInBytes=size,
+                    backing=disk.FlatVer2BackingInfo(
+                        fileName=f"[{home}]",
+                        diskMode="persistent",
+                        thinProvisioned=True,
+                        uuid=uuid,
+                    ),
+                ),
+            )
+            for number, ((size, uuid), unit) in enumerate(zip(wanted, _UNITS[False], strict=False))
+        ]
+    )
+
+
+def attach_spec(controller: int, files: Sequence[tuple[str, int]], *, writable: bool) -> Any:
+    """Return the change that attaches existing files at units of a controller.
+
+    Independent of the appliance's own snapshots; what is written to one that is not `writable` is
+    dropped by the host at the detaching.
+    """
+    disk = vim.vm.device.VirtualDisk
+    mode = "independent_persistent" if writable else "independent_nonpersistent"
+    return vim.vm.ConfigSpec(
+        deviceChange=[
+            _added(
+                disk(
+                    key=-(CONTROLLER + 200 + number),
+                    controllerKey=controller,
+                    unitNumber=unit,
+                    backing=disk.FlatVer2BackingInfo(fileName=file, diskMode=mode),
+                )
+            )
+            for number, (file, unit) in enumerate(files)
+        ]
+    )
+
+
+def take_out_spec(devices: Sequence[Any]) -> Any:
+    """Return the change that takes devices out and leaves their files."""
+    return vim.vm.ConfigSpec(deviceChange=[_without(one) for one in devices])
