@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 
 GAP = "  "
 CUT = ".."
+NARROW = 12
+"""Cells that a column of text keeps however narrow the terminal is."""
 
 
 def cell_width(text: str) -> int:
@@ -39,22 +42,48 @@ def pad(text: str, width: int, *, right: bool = False) -> str:
     return blanks + text if right else text + blanks
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None
+) -> list[str]:
     """Return lines of aligned columns without borders.
 
     Args:
         heads: One head for each column; `>` before it puts the column to the right. Without any
             head the line of heads is left out.
         rows: Texts, as many in each row as there are heads.
+        width: Cells of a line; the widest columns of text are cut until all fit. None: none is.
     """
     right = [head.startswith(">") for head in heads]
     shown = [head.removeprefix(">") for head in heads]
     lines = [shown, *rows] if any(shown) else list(rows)
     widths = [max((cell_width(row[at]) for row in lines), default=0) for at in range(len(heads))]
+    if width is not None:
+        widths = _narrowed(widths, right, width - len(GAP) * (len(heads) - 1))
     return [
         GAP.join(
-            pad(text, width, right=side)
+            pad(fit(text, width), width, right=side)
             for text, width, side in zip(row, widths, right, strict=True)
         ).rstrip()
         for row in lines
     ]
+
+
+def _narrowed(widths: Sequence[int], numbers: Sequence[bool], room: int) -> list[int]:
+    """Return widths that fit into `room`: the widest texts give first, numbers never."""
+    told = list(widths)
+    while sum(told) > room:
+        wide = max((at for at, number in enumerate(numbers) if not number), key=told.__getitem__)
+        if told[wide] <= NARROW:
+            break
+        told[wide] -= 1
+    return told
+
+
+def shared(reasons: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return reasons for a column, and sentences below it: what several share is told once.
+
+    Of `on hold: a long story` in several rows each says `on hold`; the whole stands below.
+    """
+    counts = Counter(reasons)
+    long = {one for one, count in counts.items() if count > 1 and ": " in one}
+    return [one.partition(": ")[0] if one in long else one for one in reasons], sorted(long)

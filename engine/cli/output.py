@@ -74,7 +74,7 @@ class Output:
         codes = [row[state] if state >= 0 else "" for row in rows]
         if any(heads):
             codes.insert(0, "")
-        for line, code in zip(table(heads, rows), codes, strict=True):
+        for line, code in zip(table(heads, rows, self._columns), codes, strict=True):
             shown = line if self._columns is None else fit(line, self._columns)
             self.say(self._toned(shown, code))
 

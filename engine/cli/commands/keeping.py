@@ -8,6 +8,7 @@ from datetime import datetime
 from engine.api.keeping_views import RetentionView, VerdictView, room, settings_words
 from engine.api.views import Done
 from engine.api.words import age, moment
+from engine.cli.cells import shared
 from engine.cli.commands.acting import act, point_id
 from engine.cli.context import Context, wish_key
 from engine.model.errors import Problem, WrongUse
@@ -104,7 +105,11 @@ def _show(context: Context, view: RetentionView, now: datetime, *, only_going: b
     shown = [one for one in view.points if not one.keep] if only_going else view.points
     if shown:
         heads = ["", "POINT", "DATA AS OF", ">AGE", "STAGE", "", "BECAUSE"]
-        context.output.table(heads, [_row(one, now) for one in reversed(shown)])
+        newest_first = list(reversed(shown))
+        reasons, once = shared([one.reason for one in newest_first])
+        rows = [_row(one, why, now) for one, why in zip(newest_first, reasons, strict=True)]
+        context.output.table(heads, rows)
+        say(*once)
     if view.hidden:
         say(f"{view.hidden} older ones are not shown.")
     say(f"{room(view)[:1].upper()}{room(view)[1:]}.")
@@ -122,7 +127,7 @@ def _how(view: RetentionView) -> str:
     return f" with these settings ({told})"
 
 
-def _row(one: VerdictView, now: datetime) -> list[str]:
+def _row(one: VerdictView, why: str, now: datetime) -> list[str]:
     mark = "" if one.keep == one.now else "*"
     return [
         "+" if one.keep else "-",
@@ -131,7 +136,7 @@ def _row(one: VerdictView, now: datetime) -> list[str]:
         age((now - one.data_as_of).total_seconds()),
         one.stage,
         ("stays" if one.keep else "goes") + mark,
-        one.reason,
+        why,
     ]
 
 

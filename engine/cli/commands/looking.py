@@ -10,6 +10,7 @@ from engine.api.ladder_views import LadderView
 from engine.api.views import FleetView, LastView, MachineView, Next, PointView, SetView
 from engine.api.waiting import WaitView, sentence, short
 from engine.api.words import NEED, age, duration, moment, percent, size
+from engine.cli.cells import shared
 from engine.cli.context import Context
 from engine.cli.output import Output, plain
 
@@ -145,7 +146,7 @@ def _status_text(output: Output, fleet: Sequence[FleetView], now: datetime, *, l
         ">RPO",
         "NEXT",
         ">POINTS",
-        "LOSES",
+        "TIME LOST",
     ]
     rows = [
         [
@@ -158,7 +159,7 @@ def _status_text(output: Output, fleet: Sequence[FleetView], now: datetime, *, l
             duration(one.rpo_s),
             next_words(one.next, now, one.wait),
             f"{one.points}/{one.keep}",
-            climbing.losing(one.ladder, now),
+            climbing.in_words(one.ladder, now),
         ]
         for one in fleet
     ]
@@ -245,6 +246,9 @@ def kept_words(one: PointView) -> str:
 def _points_table(output: Output, machine: MachineView, now: datetime) -> None:
     heads = ["", "POINT", "DATA AS OF", ">AGE", "STAGE", ">SIZE", ">OCCUPIES", "KEPT BECAUSE"]
     marks = {"ready": "+", "failed": "X", "applying": ">", "converting": ">"}
+    newest_first = machine.points[::-1]
+    whys = [kept_words(p) if p.obstacle else p.reason or kept_words(p) for p in newest_first]
+    short, once = shared(whys)
     rows = [
         [
             marks.get(one.stage, " "),
@@ -254,14 +258,15 @@ def _points_table(output: Output, machine: MachineView, now: datetime) -> None:
             "not bootable" if one.obstacle else one.stage,
             size(one.bytes),
             size(one.used),
-            kept_words(one) if one.obstacle else one.reason or kept_words(one),
+            why,
         ]
-        for one in machine.points[::-1]
+        for one, why in zip(newest_first, short, strict=True)
     ]
     output.table(heads, rows)
+    output.say(*once)
     if machine.hidden:
         output.say(f"{machine.hidden} older ones are not shown.")
-    for one in machine.points[::-1]:
+    for one in newest_first:
         if one.obstacle:
             again = f"bootpoint convert {machine.id} --point {one.id}"
             output.say(
