@@ -29,6 +29,7 @@ from engine.daemon.clock import SystemClock
 from engine.daemon.desk import Desk
 from engine.daemon.engine import Engine
 from engine.daemon.given import Settings
+from engine.daemon.handedits import HandEdits
 from engine.daemon.housekeeping import Housekeeping
 from engine.daemon.nightly import NightlyLook
 from engine.daemon.rebuild import rebuild
@@ -119,13 +120,6 @@ def run_engine(
         gc.freeze()  # a large state stays; looking through it at each full collection takes long
         stack.callback(engine.stop)
         copying = partial(_copy_daily, told.state_dir / _DATABASE)
-        housekeeping = Housekeeping(
-            clock,
-            partial(engine.tell, Severity.ERROR, ""),
-            {"copy": copying, "look": NightlyLook(engine)},
-        )
-        housekeeping.start()
-        stack.callback(housekeeping.stop)
         reports = Reports(
             told.state_dir / "reports", clock.now, partial(engine.tell, Severity.INFO)
         )
@@ -133,6 +127,14 @@ def run_engine(
         alerting.start()
         stack.callback(alerting.stop)
         desk = Desk(engine, reports, shelf.sources, alerting)
+        edits = HandEdits(engine.files, desk)
+        housekeeping = Housekeeping(
+            clock,
+            partial(engine.tell, Severity.ERROR, ""),
+            {"copy": copying, "look": NightlyLook(engine), "edits": edits},
+        )
+        housekeeping.start()
+        stack.callback(housekeeping.stop)
         door = Door(desk, socket or told.socket, view=told.state_dir / "view")
         door.start()
         stack.callback(door.stop)

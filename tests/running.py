@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC
 from pathlib import Path
@@ -44,9 +44,13 @@ class Files:
         """Keep the standbys."""
         self.known = dict(known)
 
-    def load(self) -> tuple[dict[str, Standby], Sequence[Problem]]:
+    def load(self) -> tuple[dict[str, Standby], dict[str, Problem]]:
         """Return them."""
-        return dict(self.known), ()
+        return dict(self.known), {}
+
+    def marks(self) -> Mapping[str, object]:
+        """Return each."""
+        return dict(self.known)
 
     def write(self, standby: Standby) -> str:
         """Keep one."""

@@ -20,7 +20,7 @@ from typing import Any
 from engine.config.standby import dump_standby, parse_standby
 from engine.daemon.defining import changes_refused, digest, exists
 from engine.daemon.reports import Reports
-from engine.daemon.service import Snapshot, TargetStatus, Tried
+from engine.daemon.service import Reloaded, Snapshot, TargetStatus, Tried
 from engine.model.alarms import acknowledged
 from engine.model.conversion import Record
 from engine.model.errors import Failure, NotFound, Problem, Refused, WrongUse
@@ -239,6 +239,7 @@ class ScriptedService:
         self.dry_runs: dict[BootPointId, Record] = {}
         self.tried: list[Tried] = []
         self.texts: dict[str, str] = {}
+        self.reloaded = Reloaded()
         """Files of standbys, as they were written."""
         self.sick: dict[str, str] = {}
         self.lines: list[JournalLine] = []
@@ -451,6 +452,11 @@ class ScriptedService:
             raise Refused(exists(standby.name))
         self.put_standby(standby)
         return f"/etc/bootpoint/standbys.d/{standby.name}.toml"
+
+    def reload_standbys(self, actor: str) -> Reloaded:
+        """Return what the test put there."""
+        self._asked("reload_standbys", actor)
+        return self.reloaded
 
     def remove_standby(self, name: str, actor: str) -> None:
         """Forget a definition."""

@@ -22,7 +22,7 @@ from engine.api.conversion_views import (
     GuestView,
     LedgerView,
 )
-from engine.api.definition_views import CheckView, DefinitionView
+from engine.api.definition_views import CheckView, DefinitionView, ReloadView
 from engine.api.fleet import outlooks
 from engine.api.guarding import GuardView, guard_view
 from engine.api.guest_views import PictureView, ScreenView, SerialView, TypedView
@@ -208,6 +208,10 @@ class Calls:
             actor.name, ask.key, lambda: defining.put(self.service, ask, actor)
         )
 
+    def reload(self, _ask: asks.Ask, actor: Actor) -> ReloadView:
+        """Take up what was changed in `standbys.d` by hand."""
+        return defining.reload(self.service, actor)
+
     def remove(self, ask: asks.RemoveAsk, actor: Actor) -> Done:
         """Remove a standby."""
         check_name(ask.confirm, ask.name)
@@ -286,6 +290,7 @@ CALLS: Mapping[str, Call[Any]] = {
     "standby.text": Call(asks.StandbyTextAsk, Role.VIEWER, Calls.text),
     "standby.check": Call(asks.StandbyCheckAsk, Role.VIEWER, Calls.check),
     "standby.put": Call(asks.StandbyPutAsk, Role.OPERATOR, Calls.put),
+    "standby.reload": Call(asks.Ask, Role.OPERATOR, Calls.reload),
     "standby.remove": Call(asks.RemoveAsk, Role.ADMIN, Calls.remove),
     "plan": Call(asks.PlanAsk, Role.VIEWER, Calls.plan),
     "run": Call(asks.RunAsk, Role.VIEWER, Calls.run),

@@ -9,7 +9,14 @@ from collections.abc import Iterator, Sequence
 
 from engine.api import asks, keeping
 from engine.api.definition import KEYS, value_words, values
-from engine.api.definition_views import CheckView, DefinitionView, FactView, WrongView
+from engine.api.definition_views import (
+    CheckView,
+    DefinitionView,
+    FactView,
+    MisfitView,
+    ReloadView,
+    WrongView,
+)
 from engine.api.plans import Actor, check_name, require
 from engine.api.roles import Role
 from engine.api.views import Done
@@ -34,6 +41,21 @@ def text(service: Service, ask: asks.StandbyTextAsk) -> DefinitionView:
     told = service.standby_text(ask.name)
     file = safe(service.standby_file(ask.name), 400)
     return DefinitionView(id=ask.name, text=told, digest=digest(told), file=file)
+
+
+def reload(service: Service, actor: Actor) -> ReloadView:
+    """Take up what was changed in `standbys.d` by hand. Failure: it cannot be read."""
+    told = service.reload_standbys(actor.name)
+    wrong = [
+        MisfitView(
+            id=safe(name),
+            text=safe(one.happened, LONGEST),
+            unchanged=safe(one.unchanged, LONGEST),
+            remedy=safe(one.remedy, LONGEST),
+        )
+        for name, one in sorted(told.misfits.items())
+    ]
+    return ReloadView(added=list(told.added), changed=list(told.changed), wrong=wrong)
 
 
 def review(service: Service, ask: asks.StandbyCheckAsk) -> CheckView:

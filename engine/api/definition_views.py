@@ -29,6 +29,22 @@ class WrongView(msgspec.Struct, kw_only=True):
     remedy: str = ""
 
 
+class MisfitView(View, kw_only=True):
+    """A file of `standbys.d` that the engine does not work by; `id` is the standby's name."""
+
+    text: str
+    unchanged: str = ""
+    remedy: str = ""
+
+
+class ReloadView(msgspec.Struct, kw_only=True):
+    """Answer to `standby.reload`: names that were taken up, and what is wrong."""
+
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    wrong: list[MisfitView] = field(default_factory=list)
+
+
 class FactView(msgspec.Struct, kw_only=True):
     """One line of a review; `warns`: somebody should look at it."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from engine.api.views import FindingView
 from engine.daemon.service import Snapshot, TargetStatus
+from engine.model.errors import Problem
 from engine.model.images import Arrival, BadFile, RootView
 from engine.model.machine import Gravity
 from engine.model.text import safe
@@ -17,11 +18,23 @@ REASON = 400
 
 
 def findings(snapshot: Snapshot) -> list[FindingView]:
-    """Return the topic `findings`: folders, then files, then targets, then drivers."""
-    found = [one for root in snapshot.roots.values() for one in _of_root(root)]
+    """Return the topic `findings`: definitions, folders, files, targets, drivers."""
+    found = [_of_definition(*one) for one in sorted(snapshot.misfits.items())]
+    found += [one for root in snapshot.roots.values() for one in _of_root(root)]
     found += [one for target in snapshot.targets for one in _of_target(target)]
     found += [one for source in snapshot.drivers for one in _of_drivers(source)]
     return list({one.id: one for one in found}.values())
+
+
+def _of_definition(name: str, problem: Problem) -> FindingView:
+    told = f"{problem.happened} {problem.unchanged}"
+    return FindingView(
+        id=f"standbys.d:{safe(name, REASON)}",
+        gravity=Gravity.ERROR.value,
+        subject=f"standbys.d/{safe(name)}.toml" if name else "standbys.d",
+        text=safe(told.rstrip(), REASON),
+        remedy=safe(problem.remedy, REASON),
+    )
 
 
 def _of_root(root: RootView) -> Iterator[FindingView]:

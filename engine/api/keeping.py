@@ -25,6 +25,7 @@ from engine.model.retention import Retention, Rule, Rules, Verdict, rules_of
 from engine.model.standby import Standby
 from engine.model.text import safe
 from engine.model.upkeep import judged, upkeep_of
+from engine.model.upkeep import losing as losing_by
 
 REASON = 400
 MOST = 2000
@@ -110,11 +111,8 @@ def losing(snapshot: Snapshot, name: str, keep: int, told: Retention) -> list[Bo
     """Return the boot points of a standby that stay now and would go with other settings."""
     before = upkeep_of(snapshot.upkeep, snapshot.standbys[name])
     old = before.rules
-    after = replace(before, rules=rules_of(keep, told, snapshot.usual, old.zone, old.most))
-    points = snapshot.state.points_of(name)
-    now = judged(name, points, snapshot.state, before)
-    then = judged(name, points, snapshot.state, after)
-    return [point for point, verdict in then.items() if now[point].keep and not verdict.keep]
+    after = rules_of(keep, told, snapshot.usual, old.zone, old.most)
+    return losing_by(name, snapshot.state.points_of(name), snapshot.state, before, after)
 
 
 def changed(standby: Standby, settings: Mapping[str, int | None]) -> tuple[int, Retention]:

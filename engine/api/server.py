@@ -48,9 +48,9 @@ WATCHED_S, LAST_S, IDLE_S = 5.0, 10.0, 60.0
 WAIT_S = 0.2
 START_S, STOP_S = 10.0, 10.0
 
-_LOGGED = frozenset(
-    {"run", "alert.ack", "alert.test", "standby.add", "standby.put", "standby.remove"}
-)
+_LOGGED = {"run", "alert.ack", "alert.test"} | {
+    f"standby.{verb}" for verb in ("add", "put", "reload", "remove")
+}
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ Methods and their params (all objects) and results:
     standby.text     {name}                                DefinitionView
     standby.check    {name, text, new?}                    CheckView
     standby.put      {name, text, base, confirm?}          Done
+    standby.reload   {}                                    ReloadView
     standby.remove   {name, confirm}                       Done
     plan             {action, machine, point?, job?, reason?}   Plan
     run              {plan, confirm, key}                  Done

@@ -115,6 +115,16 @@ STANDBY = (
         ),
     ),
     Command(
+        "standby reload",
+        "Take up what was changed in standbys.d by hand, now.",
+        "defining:reload",
+        (
+            "bootpoint standby reload",
+            "bootpoint standby reload --json",
+            "bootpoint --json standby reload",
+        ),
+    ),
+    Command(
         "standby list",
         "List all standbys.",
         "listing:standby_list",

@@ -6,7 +6,6 @@ import contextlib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,27 +51,37 @@ class _Standby(Section):
     retention: OwnKeeping = field(default_factory=OwnKeeping)
 
 
-def load_standbys(folder: Path) -> tuple[dict[str, Standby], list[Problem]]:
-    """Read all standbys of a folder; a bad file is a problem and does not stop the others."""
+def load_standbys(folder: Path) -> tuple[dict[str, Standby], dict[str, Problem]]:
+    """Read all standbys of a folder; a bad file does not stop the others.
+
+    Returns:
+        Standbys, and what is wrong with other files, both by name; "" stands for the folder.
+    """
     found: dict[str, Standby] = {}
-    problems: list[Problem] = []
+    problems: dict[str, Problem] = {}
+    try:
+        files = standby_files(folder)
+    except Failure as failure:
+        return found, {"": failure.problem}
+    for name, file in files.items():
+        try:
+            found[name] = load_standby(file)
+        except Failure as failure:
+            problems[name] = failure.problem
+    return found, problems
+
+
+def standby_files(folder: Path) -> dict[str, Path]:
+    """Return the files of a folder by their standbys' names. Failure when it cannot be read."""
     try:
         files = sorted(folder.iterdir())
     except FileNotFoundError:
-        return found, problems
+        return {}
     except OSError as error:
         happened = f"{safe(str(folder), 200)} cannot be read: {os.strerror(error.errno or 0)}."
-        return found, [Problem("config.unreadable", happened, "", "Check its permissions.")]
-    for file in files:
-        if file.suffix != SUFFIX or file.name.startswith("."):
-            continue
-        try:
-            found[file.stem] = load_standby(file)
-        except Failure as failure:
-            problem = failure.problem
-            remedy = f"{problem.remedy} Then restart the engine: it reads these files as it starts."
-            problems.append(replace(problem, remedy=remedy.lstrip()))
-    return found, problems
+        problem = Problem("config.unreadable", happened, "", "Check its permissions.")
+        raise Failure(problem) from error
+    return {f.stem: f for f in files if f.suffix == SUFFIX and not f.name.startswith(".")}
 
 
 def load_standby(file: Path) -> Standby:
@@ -234,9 +243,18 @@ class StandbyFolder:
         """Look at nothing yet."""
         self._folder = folder
 
-    def load(self) -> tuple[dict[str, Standby], list[Problem]]:
-        """Read all files; a bad one is a problem and does not stop the others."""
+    def load(self) -> tuple[dict[str, Standby], dict[str, Problem]]:
+        """Read all files: standbys, and what is wrong with the others, by name."""
         return load_standbys(self._folder)
+
+    def marks(self) -> dict[str, object]:
+        """Return of each file, by name, what changes when it does. Failure: cannot be read."""
+        told: dict[str, object] = {}
+        for name, file in standby_files(self._folder).items():
+            with contextlib.suppress(OSError):
+                seen = file.stat()
+                told[name] = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
+        return told
 
     def write(self, standby: Standby) -> str:
         """Write one file durably; return its path."""

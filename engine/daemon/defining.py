@@ -12,10 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.daemon.engine import Engine
+from engine.daemon.service import Reloaded
+from engine.daemon.upkeep import rules_for, upkeep_of_all
 from engine.model.errors import Failure, NotFound, Problem, Refused, WrongUse
 from engine.model.points import Stage
 from engine.model.standby import Standby
 from engine.model.text import NAME, safe
+from engine.model.upkeep import losing
 from engine.model.work import Severity
 
 _UNCHANGED = "Nothing was changed."
@@ -63,15 +66,90 @@ class Definitions:
             if standby is None or problems:
                 raise WrongUse(replace(problems[0], unchanged=problems[0].unchanged or _UNCHANGED))
             path = engine.files.write_text(standby, text)
-            with engine.lock:
-                if old is not None and old.images != standby.images:
-                    engine.sources.pop(name, None)  # matched anew
-                engine.take_standby(standby, name)
+            self._take(standby, old)
+            engine.misfits = {n: one for n, one in engine.misfits.items() if n != name}
         if old is None:
             self._tell(name, "standby.added", f"{actor} added standby {name}.")
         else:
             self._tell(name, "standby.changed", f"{actor} changed the definition of {name}.")
         return path
+
+    def reload_standbys(self, actor: str) -> Reloaded:
+        """Take up what was changed in `standbys.d` by hand; what is wrong there stays as it was.
+
+        A file that is gone takes no standby away: that is what `remove_standby` is for.
+
+        Raises:
+            Failure: The folder cannot be read.
+        """
+        engine = self._engine
+        with self._defining:
+            added: list[str] = []
+            changed: list[str] = []
+            misfits: dict[str, Problem] = {}
+            here = engine.files.marks()
+            for name in here:
+                old = engine.standbys.get(name)
+                standby, problem = self._by_hand(name, old)
+                if problem is not None:
+                    misfits[name] = replace(problem, unchanged=_in_force(name, old))
+                elif standby is not None:
+                    self._take(standby, old)
+                    (added if old is None else changed).append(name)
+            misfits |= {name: _gone(name) for name in engine.standbys if name not in here}
+            fresh = {n: one for n, one in misfits.items() if engine.misfits.get(n) != one}
+            engine.misfits = misfits
+        for name in (*added, *changed):
+            how = "added" if name in added else "changed"
+            self._tell(name, f"standby.{how}", f"{actor} took up {name}, {how} by hand.")
+        for name, problem in fresh.items():
+            engine.tell(Severity.ERROR, name if name in engine.standbys else "", problem)
+        engine.picture.touch()
+        return Reloaded(added, changed, misfits)
+
+    def has_misfits(self) -> bool:
+        """Tell whether some file is not what the engine works by."""
+        return bool(self._engine.misfits)
+
+    def _by_hand(self, name: str, old: Standby | None) -> tuple[Standby | None, Problem | None]:
+        """Return what a file makes of a standby, None where nothing; or why it cannot."""
+        try:
+            standby, problems = self._engine.files.parse(name, self._engine.files.text(name))
+            if standby is not None:
+                if standby == old:
+                    return None, None
+                problems = list(_objections(self._engine, standby))
+                problems = problems or list(self._losses(standby, old))
+        except Failure as failure:
+            return None, failure.problem
+        return standby, next(iter(problems), None)
+
+    def _losses(self, standby: Standby, old: Standby | None) -> Iterator[Problem]:
+        """Yield why a change must be confirmed: boot points would go by it."""
+        engine, name = self._engine, standby.name
+        if old is None:
+            return
+        state = engine.state.read()
+        with engine.lock:
+            before = upkeep_of_all(engine, state)[name]
+        rules, _ = rules_for(engine, standby)
+        gone = losing(name, state.points_of(name), state, before, rules)
+        if gone:
+            yield Problem(
+                "standby.losing",
+                f"{engine.files.path(name)}: {len(gone)} boot points of {name} that stay now would "
+                "be taken away by what was changed.",
+                "",
+                f"If that is meant: bootpoint standby edit {name} --yes-i-mean {name}",
+                {"key": "keep", "found": str(standby.keep), "expected": f"{old.keep} as now"},
+            )
+
+    def _take(self, standby: Standby, old: Standby | None) -> None:
+        """Let the engine work by a definition."""
+        with self._engine.lock:
+            if old is not None and old.images != standby.images:
+                self._engine.sources.pop(standby.name, None)  # matched anew
+            self._engine.take_standby(standby, standby.name)
 
     def add_standby(self, standby: Standby, actor: str) -> str:
         """Validate, write `standbys.d/NAME.toml`, take it up; return the file's path."""
@@ -128,6 +206,21 @@ def _objections(engine: Engine, standby: Standby) -> Iterator[Problem]:
     old = engine.standbys.get(standby.name)
     if old is not None:
         yield from changes_refused(old, standby, has_points=_has_points(engine, standby.name))
+
+
+def _in_force(name: str, old: Standby | None) -> str:
+    if old is None:
+        return f"{name} is no standby until then; the others are not concerned."
+    return f"{name} goes on as it was defined before."
+
+
+def _gone(name: str) -> Problem:
+    return Problem(
+        "standby.file-gone",
+        f"The file of standby {name} is gone.",
+        f"{name} goes on as it was defined, until the engine is started again.",
+        f"Put the file back, or remove the standby: bootpoint standby remove {name}",
+    )
 
 
 def _has_points(engine: Engine, name: str) -> bool:

@@ -99,6 +99,7 @@ class Desk(Definitions):
             journal_end=last[-1].number if last else 0,
             calendar=engine.settings.calendar,
             slots=engine.slots,
+            misfits=engine.misfits,
         )
 
     def wait_change(self, seq: int, timeout_s: float) -> int:

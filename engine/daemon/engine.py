@@ -78,6 +78,7 @@ class Engine:
         reading = Pacing(settings.reads, settings.zone, clock)
         self.performer = Performer(state, clock, source, self.target_of, settings.shape, reading)
         self.standbys: dict[str, Standby] = {}
+        self.misfits: Mapping[str, Problem] = {}
         self.roots: dict[str, RootView] = {}
         self.sources: dict[str, str] = {}
         self.waiting: dict[str, list[str]] = {}
@@ -182,10 +183,9 @@ class Engine:
         return target
 
     def _load_standbys(self) -> None:
-        found, problems = self.files.load()
         with self.lock:
-            self.standbys = dict(found)
-        for problem in problems:
+            self.standbys, self.misfits = self.files.load()
+        for problem in self.misfits.values():
             self.tell(Severity.ERROR, "", problem)
 
     def take_standby(self, standby: Standby | None, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Protocol
@@ -39,8 +39,11 @@ class Watcher(Protocol):
 class StandbyFiles(Protocol):
     """The folder `standbys.d`."""
 
-    def load(self) -> tuple[dict[str, Standby], Sequence[Problem]]:
-        """Read all files; a bad one is a problem and does not stop the others."""
+    def load(self) -> tuple[dict[str, Standby], dict[str, Problem]]:
+        """Read all files: standbys, and what is wrong with the others, by name."""
+
+    def marks(self) -> Mapping[str, object]:
+        """Return of each file, by name, what changes when it does. Failure: cannot be read."""
 
     def write(self, standby: Standby) -> str:
         """Write one file durably; return its path."""

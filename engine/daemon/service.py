@@ -83,6 +83,7 @@ class Snapshot:
         verdicts: Boot point -> whether retention keeps it, and why.
         upkeep: Standby -> what retention goes by.
         usual: What is kept of standbys that do not say it themselves.
+        misfits: Standby -> why its file in `standbys.d` is not what the engine works by.
     """
 
     seq: int
@@ -103,6 +104,16 @@ class Snapshot:
     drivers: Sequence[DriverSource] = ()
     calendar: Calendar = field(default_factory=Calendar)
     slots: Mapping[str, Wait] = field(default_factory=dict)
+    misfits: Mapping[str, Problem] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What reading `standbys.d` again did: names of standbys, and what is wrong by name."""
+
+    added: Sequence[str] = ()
+    changed: Sequence[str] = ()
+    misfits: Mapping[str, Problem] = field(default_factory=dict)
 
 
 class Service(Protocol):
@@ -151,6 +162,9 @@ class Service(Protocol):
             base: Digest of the text that was changed; empty: the standby must be new.
             actor: Who does it.
         """
+
+    def reload_standbys(self, actor: str) -> Reloaded:
+        """Take up what was changed in `standbys.d` by hand; what is wrong there stays as it was."""
 
     def remove_standby(self, name: str, actor: str) -> None:
         """Stop its jobs, move its file and layers out of the way (quarantine), forget it."""

@@ -129,6 +129,15 @@ def judged(
     return retain(made, upkeep.rules, running, upkeep.in_use)
 
 
+def losing(
+    standby: str, made: Sequence[BootPoint], state: State, before: Upkeep, rules: Rules
+) -> list[BootPointId]:
+    """Return the boot points of a standby that stay now and would go by other rules."""
+    now = judged(standby, made, state, before)
+    then = judged(standby, made, state, replace(before, rules=rules))
+    return [point for point, verdict in then.items() if now[point].keep and not verdict.keep]
+
+
 def surplus(
     standby: str, made: Sequence[BootPoint], state: State, upkeep: Upkeep
 ) -> list[WantedJob]:

@@ -20,6 +20,7 @@ from tests.scripted import NOW, ScriptedService, site
 PARAMS: dict[str, dict[str, object]] = {
     "standby.add": {"name": "new", "images": "/images/new"},
     "standby.put": {"name": "new", "text": 'images = "/images/new"'},
+    "standby.reload": {},
     "standby.remove": {"name": "erp"},
     "retention.set": {"machine": "erp", "settings": {"keep": 5}},
     "guest.report": {"machine": "erp", "report": "e30="},

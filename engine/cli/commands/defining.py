@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.api.definition import KEYS, OTHERS, Value, changed, read
-from engine.api.definition_views import CheckView, DefinitionView
+from engine.api.definition_views import CheckView, DefinitionView, ReloadView
 from engine.api.views import Done, StandbyView
 from engine.cli.context import Context, wish_key
 from engine.cli.editing import Editing
@@ -70,6 +70,26 @@ def set_keys(
     if dry_run:
         return _review(context, name, text)
     return _put(context, name, text, base=view.digest, confirm=yes_i_mean)
+
+
+def reload(context: Context) -> int:
+    """Read standbys.d again; return 1 where something in it is wrong."""
+    with context.client() as client:
+        view = client.call("standby.reload", ReloadView)
+    output = context.output
+    if output.as_json:
+        output.object(added=view.added, changed=view.changed, wrong=view.wrong)
+        return 1 if view.wrong else 0
+    for name in view.added:
+        output.say(f"{name}: added.")
+    for name in view.changed:
+        output.say(f"{name}: changed.")
+    for one in view.wrong:
+        output.say(f"{one.id}: NOT TAKEN UP. {one.text}")
+        output.say(*(f"  {text}" for text in (one.unchanged, one.remedy) if text))
+    if not (view.added or view.changed or view.wrong):
+        output.say("Nothing differs from what the engine works by.")
+    return 1 if view.wrong else 0
 
 
 def edit(context: Context, *, name: str, file: Path | None, dry_run: bool, yes_i_mean: str) -> int:

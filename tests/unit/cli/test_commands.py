@@ -62,6 +62,7 @@ ACTING = [
     "convert erp --again --wait",
     "convert erp --dry-run",
     "standby add new --images /r/new",
+    "standby reload",
     "standby remove erp --yes-i-mean erp",
 ]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from engine.daemon.service import Reloaded
 from engine.local.drafts import Draft, Drafts
+from engine.model.errors import Problem
 from tests.scripted import ScriptedService
 from tests.unit.cli.program import Program
 
@@ -200,3 +203,22 @@ def test_drafts_survive_anything_that_lies_in_their_folder(tmp_path: Path) -> No
     drafts.drop("erp")
     drafts.drop("erp")
     assert drafts.read("erp") is None
+
+
+def test_reload_says_what_it_took_up_and_what_is_wrong(
+    bootpoint: Program, service: ScriptedService
+) -> None:
+    """Names, then what was not taken up with what goes on and the remedy; exit code 1."""
+    gone = Problem("config.value", "web.toml: keep: found 'x'.", "web goes on.", "Correct keep.")
+    service.reloaded = Reloaded(["new"], ["erp"], {"web": gone})
+    ran = bootpoint("standby", "reload")
+    assert ran.code == 1
+    assert ran.out.splitlines() == [
+        "new: added.",
+        "erp: changed.",
+        "web: NOT TAKEN UP. web.toml: keep: found 'x'.",
+        "  web goes on.",
+        "  Correct keep.",
+    ]
+    told = json.loads(bootpoint("standby", "reload", "--json").out)
+    assert (told["added"], told["changed"], told["wrong"][0]["id"]) == (["new"], ["erp"], "web")

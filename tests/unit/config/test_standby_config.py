@@ -165,8 +165,8 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_the_folder_is_what_the_engine_uses(tmp_path: Path) -> None:
     """Load, write, remove and path work on one folder, which need not exist yet."""
     folder = StandbyFolder(tmp_path / "standbys.d")
-    assert folder.load() == ({}, [])
+    assert folder.load() == ({}, {})
     assert folder.write(FULL) == folder.path("erp")
-    assert folder.load() == ({"erp": FULL}, [])
+    assert folder.load() == ({"erp": FULL}, {})
     folder.remove("erp")
-    assert folder.load() == ({}, [])
+    assert folder.load() == ({}, {})

@@ -27,29 +27,11 @@ from engine.model.work import Severity
 from engine.ports import StateStore
 from engine.state.memory import MemoryState
 from engine.state.sqlite import SqliteState
+from tests.running import Files
 from tests.world import MemoryImages
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FOLDER = "/srv/replica"
-
-
-class Files:
-    """A folder of definitions that holds one standby."""
-
-    def load(self) -> tuple[dict[str, Standby], list[Problem]]:
-        """Return it."""
-        return {"erp": Standby("erp", FOLDER)}, []
-
-    def write(self, _standby: Standby) -> str:
-        """Do nothing."""
-        return ""
-
-    def remove(self, _name: str) -> None:
-        """Do nothing."""
-
-    def path(self, name: str) -> str:
-        """Return a path."""
-        return name
 
 
 class Watcher:
@@ -107,7 +89,9 @@ class Beat:
 def make_engine(state: StateStore, clock: ManualClock) -> Engine:
     """Return an engine that is not started: no loop, no targets."""
     settings = Settings("Hamburg", (), UTC, Retention(), Limits(), Shape(1 << 30, 1))
-    engine = Engine(settings, state, clock, MemoryImages(), {}, Files())
+    engine = Engine(
+        settings, state, clock, MemoryImages(), {}, Files({"erp": Standby("erp", FOLDER)})
+    )
     engine._watcher = Watcher()
     engine._load_standbys()
     return engine
