@@ -15,11 +15,13 @@ from engine.model.errors import LayerError, Problem, StoreAway, WrongUse
 from engine.model.text import safe
 from engine.stores.diskkind import DiskKind
 from engine.stores.folderstore import FolderStore
+from engine.stores.outline import Outline
 from engine.stores.qcow2 import Qcow2
 from engine.stores.rawdisk import clone
 from engine.stores.reflink import Reflink
 
-KINDS = ("reflink", "qcow2")
+KINDS = ("reflink", "qcow2", "hotadd")
+"""`hotadd` holds no bytes: they lie in snapshots on a host, and it is never chosen by itself."""
 RECORD = "store.json"
 
 
@@ -63,7 +65,7 @@ def open_store(path: Path, kind: str, name: str, memory: Path | None = None) -> 
 
     Args:
         path: The folder.
-        kind: `auto`, `reflink` or `qcow2`.
+        kind: `auto`, `reflink`, `qcow2` or `hotadd`.
         name: The store's name for operators.
         memory: A file elsewhere that remembers which store the folder held: where it does not any
             more, its file system is not mounted, or another is, and nothing is written there.
@@ -89,8 +91,7 @@ def open_store(path: Path, kind: str, name: str, memory: Path | None = None) -> 
     chosen = was.kind or (probe(path) if kind == "auto" else kind)
     if chosen == "reflink" and probe(path) != "reflink":
         raise LayerError(_cannot(path))
-    disks: DiskKind = Reflink() if chosen == "reflink" else Qcow2()
-    store = FolderStore(path, name, disks, chosen)
+    store = FolderStore(path, name, _disks(chosen), chosen)
     ident = was.ident or known or uuid4().hex
     if was != _Record(chosen, ident):
         _write(path / RECORD, {"schema": 1, "kind": chosen, "id": ident})
@@ -98,6 +99,12 @@ def open_store(path: Path, kind: str, name: str, memory: Path | None = None) -> 
         durable.make_folder(memory.parent)
         _write(memory, {"schema": 1, "path": str(path), "id": ident})
     return store
+
+
+def _disks(kind: str) -> DiskKind:
+    if kind == "hotadd":
+        return Outline(None)
+    return Reflink() if kind == "reflink" else Qcow2()
 
 
 def _write(file: Path, told: Mapping[str, object]) -> None:
@@ -131,7 +138,8 @@ def _recorded(path: Path) -> _Record:
 def _seen(path: Path) -> str:
     """Return the kind of the disks that are there, for a store whose record is damaged."""
     names = {file.suffix for file in path.glob("*/*/disk-0.*")}
-    return "reflink" if ".raw" in names else "qcow2" if ".qcow2" in names else ""
+    found = {".raw": "reflink", ".qcow2": "qcow2", ".outline": "hotadd"}
+    return next((kind for suffix, kind in found.items() if suffix in names), "")
 
 
 _TRY = "Use auto, reflink or qcow2."

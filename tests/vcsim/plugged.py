@@ -27,7 +27,6 @@ class Plugged:
         """Have one controller in slot 192, and the machine's own disk on another one."""
         self.sys, self.dev = folder / "sys", folder / "dev"
         self._loops: dict[str, str] = {}
-        self._letters = 0
         for part in ("block", "bus/pci/slots", "class/scsi_host"):
             (self.sys / part).mkdir(parents=True)
         self.dev.mkdir()
@@ -43,13 +42,15 @@ class Plugged:
         """Return the finder of this machine."""
         return Devices(pause, sys=self.sys, dev=self.dev)
 
-    def plug(self, file: Path, unit: int, uuid: str, slot: int = 192) -> str:
+    def plug(
+        self, file: Path, unit: int, uuid: str, slot: int = 192, *, read_only: bool = False
+    ) -> str:
         """Show a file as a disk; return its name, which no test can tell beforehand."""
-        words = ["losetup", "--find", "--show", str(file)]
+        words = ["losetup", "--find", "--show", *(["--read-only"] if read_only else []), str(file)]
         loop = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
         # Letters are given in an order of the kernel's own.
-        name = f"sd{'qcxbmzkahwp'[self._letters % 11]}{'' if self._letters < 11 else 'a'}"
-        self._letters += 1
+        free = (f"sd{one}{two}" for two in ("", "a", "b") for one in "qcxbmzkahwp")
+        name = next(one for one in free if one not in self._loops)
         number = Path(loop).stat().st_rdev
         os.mknod(self.dev / name, stat.S_IFBLK | 0o600, number)
         self._loops[name] = loop

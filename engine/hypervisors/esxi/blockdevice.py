@@ -261,7 +261,7 @@ class AttachedDisk:
             size: Bytes of the layer's disk; the device may be longer by less than a MiB.
         """
         self._fd = devices.open(device, writable=writable)
-        self._path, self._ends, self.size = devices.path(device), device.size, size
+        self._path, self._writable, self.size = devices.path(device), writable, size
 
     def read(self, offset: int, into: memoryview) -> None:
         """Fill `into` with the bytes at `offset`."""
@@ -294,8 +294,12 @@ class AttachedDisk:
         os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
-        """Close it."""
-        os.close(self._fd)
+        """Write out what was not flushed, and close; the disk may be taken away next."""
+        try:
+            if self._writable:
+                self.flush()
+        finally:
+            os.close(self._fd)
 
     @contextlib.contextmanager
     def _full(self) -> Iterator[None]:

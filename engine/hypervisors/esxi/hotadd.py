@@ -1,0 +1,340 @@
+"""Layers as snapshots of the standby VM, written through disks attached to this machine (`hotadd`).
+
+    add    revert to the parent's snapshot: a leaf grows, marked with layer and step
+    open   attach the leaf, or a frozen disk to read only ── read, write ── flush
+    seal   flush · papers · detach · snapshot               only then the layer counts as sealed
+    fold   detach · RemoveSnapshot · consolidate · papers   only while the VM is off
+    drop   the leaf: revert to the parent.  A snapshot: leave it, then remove it
+
+The host has the bytes and the tree, and is the truth about both. The *papers* beside it, a store
+without bytes on this machine, have what snapshots have no room for: manifests, hashes, notes, and
+where each layer was written. One layer of a VM is attached at a time: all have the same name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from uuid import uuid4
+
+from engine.hypervisors.esxi import faults, leaf
+from engine.hypervisors.esxi.attached import HotaddDevice, Plugs, Steps
+from engine.hypervisors.esxi.blockdevice import AttachedDisk, Devices, Wanted
+from engine.hypervisors.esxi.branches import Standing
+from engine.hypervisors.esxi.layers import State
+from engine.hypervisors.esxi.leaf import refused
+from engine.hypervisors.esxi.tree import MOST_POINTS, Mark
+from engine.hypervisors.esxi.vmdk import whole_units
+from engine.model.extents import Extent, Kind
+from engine.model.layers import Gain, Layer, LayerKind, LayerManifest, LayerName, children
+from engine.model.machine import Power
+from engine.ports import BlockDevice, Cancel, Copied, DiskChain, DiskFile, unseen
+
+log = logging.getLogger(__name__)
+
+
+class HotaddChain:
+    """The layers of one standby as snapshots of its VM. Thread-safe."""
+
+    folds_files = False
+    deepest: int | None = MOST_POINTS + 2
+
+    def __init__(
+        self,
+        vm: str,
+        papers: DiskChain,
+        steps: Steps,
+        plugs: Plugs,
+        devices: Devices,
+        engine: str,
+        now: Callable[[], datetime],
+        lock: Callable[[], contextlib.AbstractContextManager[None]],
+    ) -> None:
+        """Know the VM; it is made with the first layer.
+
+        Args:
+            papers: Of this standby, in a store of kind `hotadd`.
+            engine: Its id, in the mark of each snapshot.
+            lock: Held while anything is changed or attached; its holder may take it again.
+        """
+        self._vm, self._papers, self._steps, self._plugs = vm, papers, steps, plugs
+        self._devices, self._engine, self._now, self._lock = devices, engine, now, lock
+        self._attached: tuple[LayerName, Sequence[Wanted]] | None = None
+        self._users = 0
+
+    # --- looking ---------------------------------------------------------------------------
+
+    def layers(self) -> Mapping[LayerName, Layer]:
+        """Return the layers; sealed are those that have a snapshot and a manifest."""
+        known = self._papers.layers()
+        there = self._steps.look(self._vm) if any(one.sealed for one in known.values()) else None
+        return {name: self._as_found(one, there) for name, one in known.items()}
+
+    def _as_found(self, layer: Layer, there: Standing | None) -> Layer:
+        if not layer.sealed or (there is not None and there.tree.layer(layer.name) is not None):
+            return layer
+        return replace(layer, sealed=False, manifest=None)
+
+    def _known(self, name: LayerName) -> tuple[Layer, Standing | None]:
+        """Return a layer and its VM. LayerError when there is no such layer."""
+        self._papers.noted(name)  # refuses names that are none
+        found, there = self._papers.layers().get(name), self._steps.look(self._vm)
+        if found is None:
+            raise refused("missing", f"There is no layer {name}.")
+        return self._as_found(found, there), there
+
+    def manifest(self, layer: LayerName) -> LayerManifest:
+        """Return a sealed layer's manifest with hashes."""
+        found, _ = self._known(layer)
+        if not found.sealed:
+            raise refused("manifest", f"{layer} is not sealed: it has no manifest that counts.")
+        return self._papers.manifest(layer)
+
+    def note(self, layer: LayerName, text: str) -> None:
+        """Keep a text beside an unsealed layer."""
+        self._papers.note(layer, text)
+
+    def noted(self, layer: LayerName) -> str:
+        """Return the text kept by `note`; empty when the leaf it tells of is gone."""
+        if not (text := self._papers.noted(layer)):
+            return ""
+        there = self._steps.look(self._vm)
+        return text if there is not None and leaf.holds(there, layer) else ""
+
+    def changed(self, layer: LayerName, disk: int) -> Iterator[Extent]:
+        """Yield what the layer holds itself; all of scratch that a VM may have written to."""
+        told = self._papers.changed(layer, disk)
+        found, there = self._known(layer)
+        if found.parent is None:
+            return (one for one in told if one.kind is Kind.DATA)
+        if found.kind is not LayerKind.SCRATCH or there is None or not leaf.holds(there, layer):
+            return told
+        if there.seen.power is Power.OFF and not leaf.grew(there, self._papers.noted(layer)):
+            return told
+        return iter([Extent(0, found.disk_sizes[disk], Kind.DATA)])
+
+    def gain(self, gone: Sequence[LayerName]) -> Gain:
+        """Return about what comes back when layers go."""
+        return self._papers.gain(gone)
+
+    def free(self) -> int:
+        """Return the bytes that the datastore of the VM can still take."""
+        return self._steps.free()[0]
+
+    # --- the disks -------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def open(self, layer: LayerName, disk: int) -> Iterator[BlockDevice]:
+        """Open one disk; its layer is attached meanwhile, and no other one."""
+        with self._papers.open(layer, disk) as paper:
+            device = HotaddDevice(paper, self._take(layer, disk))
+            try:
+                yield device
+            finally:
+                with self._lock():
+                    self._users -= 1
+                    device.close()
+
+    def _take(self, layer: LayerName, disk: int) -> AttachedDisk:
+        with self._lock():
+            found, wanted = self._attach(layer)
+            size = found.disk_sizes[disk]
+            device = self._devices.find(wanted[disk])
+            taken = AttachedDisk(self._devices, device, size, writable=not found.sealed)
+            self._users += 1
+            return taken
+
+    def _attach(self, layer: LayerName) -> tuple[Layer, Sequence[Wanted]]:
+        """Have a layer attached, and no other; what is attached already stays."""
+        found, there = self._known(layer)
+        if there is None:
+            raise leaf.lost(layer)
+        if self._attached is not None and self._attached[0] == layer:
+            return found, self._attached[1]
+        if self._users and self._attached is not None:
+            raise refused("in-use", f"{self._attached[0]} is attached: one layer at a time.")
+        self._rest(there)
+        snapshot = there.tree.layer(layer)
+        if snapshot is not None:
+            disks = self._steps.frozen(there, snapshot.id)
+        else:
+            there = self._unchanged(there)
+            leaf.check_holds(there, layer)
+            disks = there.disks
+        if [one.size for one in disks] != [whole_units(size) for size in found.disk_sizes]:
+            raise leaf.resized(layer)
+        wanted = self._plugs.attach(disks, there.seen.home, writable=snapshot is None)
+        self._attached = layer, wanted
+        return found, wanted
+
+    def _rest(self, there: Standing) -> None:
+        """Take out of this machine whatever is attached of the VM, also by an earlier run."""
+        if self._users:
+            raise refused("in-use", f"A disk of {self._vm} is being read or written.")
+        self._plugs.detach(there.seen.home)
+        self._attached = None
+
+    def rest(self) -> None:
+        """Let the VM have its disks for itself, before it is started. LayerError while in use."""
+        with self._lock():
+            if (there := self._steps.look(self._vm)) is not None:
+                self._rest(there)
+
+    def disk_files(self, layer: LayerName) -> Sequence[DiskFile]:
+        """Return the block devices of a layer; they are there until another layer is wanted."""
+        self._papers.disk_files(layer)
+        with self._lock():
+            found, wanted = self._attach(layer)
+            if not found.sealed:
+                for number in range(len(found.disk_sizes)):
+                    with self._papers.open(layer, number) as paper:
+                        paper.write(0, memoryview(b""))  # refuses what is sealed in the papers
+                        leaf.written_anywhere(paper)
+            return [DiskFile(self._path(one), "raw") for one in wanted]
+
+    def _path(self, wanted: Wanted) -> Path:
+        return self._devices.path(self._devices.find(wanted))
+
+    # --- growing ---------------------------------------------------------------------------
+
+    def add(
+        self, name: LayerName, parent: LayerName | None, kind: LayerKind, sizes: Sequence[int]
+    ) -> Layer:
+        """Let a leaf grow on the parent's snapshot; scratch that nobody ran from goes for it."""
+        with self._lock():
+            before = self.layers()
+            above = before.get(parent) if parent is not None else None
+            if above is not None and not above.sealed:
+                raise refused("parent", f"{name} cannot lie on {parent}, which is not sealed.")
+            made = self._papers.add(name, parent, kind, sizes)
+            try:
+                self._grow(made, above, before)
+            except BaseException:
+                if name not in before:
+                    self._papers.drop(name)
+                raise
+            return made
+
+    def _grow(self, made: Layer, above: Layer | None, before: Mapping[LayerName, Layer]) -> None:
+        there, state = self._steps.look(self._vm), State(uuid4().hex, made.name)
+        if there is not None and made.name in before and self._is_grown(there, made):
+            return
+        if above is None:
+            self._plant(made, there, state, others=bool(before.keys() - {made.name}))
+            return
+        below = there.tree.layer(above.name) if there is not None else None
+        if there is None or below is None:
+            raise leaf.lost(above.name)
+        if list(made.disk_sizes) != list(above.disk_sizes):
+            raise leaf.other_sizes(made.name)
+        there = self._unchanged(there)
+        leaf.check_grow(there, made, before, self._papers)
+        self._rest(there)
+        self._steps.revert(there, below.id, state)
+        for one in before.values():
+            if one.kind is LayerKind.SCRATCH and one.name != made.name:
+                self._papers.drop(one.name)
+
+    def _is_grown(self, there: Standing, made: Layer) -> bool:
+        return leaf.holds(there, made.name) or there.tree.layer(made.name) is not None
+
+    def _plant(self, made: Layer, there: Standing | None, state: State, *, others: bool) -> None:
+        """Make the VM with the first layer's disks; one without a snapshot is made anew."""
+        if there is not None:
+            there = self._unchanged(there)
+            if there.tree.snapshots or others:
+                raise leaf.second_trunk(made.name, self._vm)
+            self._rest(there)
+            self._steps.discard(there)
+        self._steps.make(self._vm, [whole_units(size) for size in made.disk_sizes], state)
+
+    # --- sealing ---------------------------------------------------------------------------
+
+    def seal(self, layer: LayerName, manifest: LayerManifest) -> None:
+        """Write out, keep the papers, detach, make the snapshot: a lost reply makes no second."""
+        with self._lock():
+            found, there = self._known(layer)
+            if found.sealed:
+                return
+            if there is None:
+                raise leaf.lost(layer)
+            there = self._unchanged(there)
+            leaf.check_holds(there, layer)
+            if self._attached is not None and not self._users:
+                for one in self._attached[1]:
+                    AttachedDisk(self._devices, self._devices.find(one), 0, writable=True).close()
+            self._papers.seal(layer, manifest)
+            self._rest(there)
+            state = there.seen.state or State()
+            at, point = self._now(), manifest.recovery_point
+            mark = Mark(self._engine, self._vm, layer, found.kind, state.operation, point, at)
+            self._steps.snapshot(there, mark)
+
+    # --- taking away -----------------------------------------------------------------------
+
+    def fold(self, layer: LayerName, cancel: Cancel, copied: Copied = unseen) -> None:
+        """Take a trunk layer away; its child goes on reading the same bytes."""
+        with self._lock():
+            known = self._papers.layers()
+            if layer in known:
+                leaf.check_fold(known, layer)
+                cancel.check()
+                there = self._steps.look(self._vm)
+                snapshot = there.tree.layer(layer) if there is not None else None
+                if there is not None and snapshot is not None:
+                    there = self._unchanged(there)
+                    tip = there.tree.trunk()[-1]
+                    if there.tree.current == snapshot.id:
+                        self._rest(there)
+                        there = self._steps.revert(there, tip.id, State())
+                    self._rest(there)
+                    self._steps.remove(there, snapshot.id)
+            self._papers.fold(layer, cancel, copied)
+
+    def drop(self, layer: LayerName) -> None:
+        """Delete a layer without children: its snapshot, or the leaf."""
+        with self._lock():
+            known = self._papers.layers()
+            found, there = known.get(layer), None
+            if found is not None and not any(True for _ in children(known, layer)):
+                there = self._steps.look(self._vm)
+            if found is not None and there is not None:
+                self._leave(found, there, alone=len(known) == 1)
+            self._papers.drop(layer)
+
+    def _leave(self, layer: Layer, there: Standing, *, alone: bool) -> None:
+        """Remove from the host what a layer has there."""
+        snapshot = there.tree.layer(layer.name)
+        if snapshot is None and not leaf.holds(there, layer.name):
+            return
+        there = self._unchanged(there)
+        if snapshot is not None and there.tree.children(snapshot.id):
+            raise refused("children", f"The host has snapshots on {layer.name}.")
+        self._rest(there)
+        below = there.tree.layer(layer.parent) if layer.parent is not None else None
+        if below is None:
+            if alone or not there.tree.snapshots:
+                self._steps.discard(there)
+                return
+            raise leaf.lost(layer.parent or layer.name)
+        if snapshot is None or there.tree.current == snapshot.id:
+            there = self._steps.revert(there, below.id, State())
+        if snapshot is not None:
+            self._steps.remove(there, snapshot.id)
+
+    def _unchanged(self, there: Standing) -> Standing:
+        """Return the VM, off and as the last step left it, consolidated. Refused otherwise."""
+        if why := leaf.drift(there, self._papers.layers(), self._engine, self._vm):
+            raise faults.drifted(self._vm, why)
+        return self._steps.consolidate(there)
+
+    def set_aside(self, stamp: str) -> None:
+        """Rename the VM, so that the standby's name is free and an operator may delete it."""
+        with self._lock():
+            if (there := self._steps.look(self._vm)) is not None:
+                self._rest(there)
+                self._steps.set_aside(there, f"{self._vm}-{stamp}")
