@@ -46,7 +46,7 @@ def test_a_written_standby_is_read_back_equal(tmp_path: Path, standby: Standby) 
     """Every field survives, quotes and line breaks included."""
     path = write_standby(tmp_path / "standbys.d", standby)
     assert load_standby(path) == standby
-    assert load_standbys(tmp_path / "standbys.d") == ({standby.name: standby}, [])
+    assert load_standbys(tmp_path / "standbys.d") == ({standby.name: standby}, {})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -88,7 +88,7 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
     found, problems = load_standbys(tmp_path)
 
     assert found == {"erp": FULL}
-    told = " ".join(str(problem) for problem in problems)
+    told = " ".join(str(problem) for problem in problems.values())
     assert len(problems) == 3
     assert all(name in told for name in ("web.toml", "Bad Name.toml", "dir.toml"))
 
@@ -150,7 +150,7 @@ def test_a_removed_standby_is_moved_aside(tmp_path: Path) -> None:
     text = path.read_text()
     for _ in range(2):
         remove_standby(tmp_path, "erp")
-    assert load_standbys(tmp_path) == ({}, [])
+    assert load_standbys(tmp_path) == ({}, {})
     assert (tmp_path / "erp.toml.removed").read_text() == text
 
 
