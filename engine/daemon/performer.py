@@ -36,6 +36,13 @@ from engine.ports import Cancel, Clock, ImageSource, Reading, Report, StateStore
 
 log = logging.getLogger(__name__)
 
+_ROUND, _WHOLE = 4, 2
+"""The third of four tries writes a new generation whole: what it was compared with may be bad.
+
+Not each one after that: for want of room tries are counted only up to the sixth, and with less to
+write the next may find it.
+"""
+
 Story = Callable[[BootPoint, LayerName | None, Sequence[RecoveryPoint], Tools], None]
 MAKING = (JobKind.SYNC, JobKind.APPLY)
 POWERING = (JobKind.START, JobKind.STOP)
@@ -121,6 +128,9 @@ class Performer:
     def _sync(self, point: BootPoint, story: Story, t: Tools) -> None:
         path = planner.path_for(point, self._state.read())
         parent = self._state.boot_point(point.parent) if point.parent else None
+        begins_anew = bool(path) and path[0].is_base
+        if begins_anew and point.attempts % _ROUND == _WHOLE:
+            parent = None
         story(point, parent.replica if parent else None, path, t)
 
     def _point(self, job: Job) -> BootPoint:

@@ -20,6 +20,7 @@ from engine.ports import BlockDevice, Cancel, DiskReader, unseen
 
 DIGEST = 16
 READ_BACK = 1 << 20
+_GRAIN = 1 << 16
 
 Advance = Callable[[int], None]
 """Told how many more bytes are done; called from several threads."""
@@ -36,6 +37,32 @@ class _Fresh:
 
     reader: DiskReader
     buffer: bytearray
+
+
+def move_disk(source: BlockDevice, device: BlockDevice, cancel: Cancel) -> None:
+    """Make `device` read like `source`, zeros where that is shorter; write only what differs."""
+    end = min(source.size, device.size)
+    for start in range(0, end, READ_BACK):
+        cancel.check()
+        view = memoryview(bytearray(min(READ_BACK, end - start)))
+        source.read(start, view)
+        if not view.tobytes().strip(b"\0"):
+            device.zero(start, len(view))
+        else:
+            _write_differing(device, start, view)
+    if end < device.size:
+        device.zero(end, device.size - end)
+
+
+def clear_gaps(reader: DiskReader, device: BlockDevice) -> None:
+    """Make zeros what a base says nothing about, so that nothing of another disk shines through."""
+    at = 0
+    for piece in reader.pieces():
+        if at < min(piece.start, device.size):
+            device.zero(at, min(piece.start, device.size) - at)
+        at = max(at, piece.start + piece.length)
+    if at < device.size:
+        device.zero(at, device.size - at)
 
 
 def held(reader: DiskReader, size: int) -> Iterator[Piece]:
@@ -58,11 +85,14 @@ def copy_disk(
     cancel: Cancel,
     advance: Advance,
     before: Advance = unseen,
+    *,
+    compare: bool = False,
 ) -> None:
     """Write one disk's layer to `device`, every byte checked against the image.
 
     What lies past the device's end is left out (the disk shrank). The device is neither flushed
     nor read back; see `check_disk`. `before` is told of each piece before it is read: it may wait.
+    With `compare`, what the device holds already is not written again.
 
     Raises:
         ImageCorrupt: A stored frame does not match its checksum.
@@ -89,7 +119,12 @@ def copy_disk(
         view = memoryview(own.buffer)[: piece.length]
         before(piece.length)
         own.reader.read(piece, view)
-        device.write(piece.start, view[: device.size - piece.start])
+        kept = view[: device.size - piece.start]
+        if compare:
+            _write_differing(device, piece.start, kept)
+        else:
+            device.write(piece.start, kept)
+        kept.release()
         view.release()
         advance(piece.length)
 
@@ -98,6 +133,22 @@ def copy_disk(
     finally:
         for one in opened:
             one.close()
+
+
+def _write_differing(device: BlockDevice, start: int, data: memoryview) -> None:
+    """Write those grains that the device does not hold; all of it where it cannot be read."""
+    seen = bytearray(len(data))
+    try:
+        device.read(start, memoryview(seen))
+    except (OSError, LayerError):
+        device.write(start, data)
+        return
+    if seen == data:
+        return
+    for at in range(0, len(data), _GRAIN):
+        with data[at : at + _GRAIN] as part:
+            if seen[at : at + _GRAIN] != part:
+                device.write(start + at, part)
 
 
 def check_disk(

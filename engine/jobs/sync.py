@@ -13,18 +13,27 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
 
 from blake3 import blake3
 
-from engine.jobs.copying import check_disk, copy_disk, held, merged, read_digest
+from engine.jobs.copying import (
+    check_disk,
+    clear_gaps,
+    copy_disk,
+    held,
+    merged,
+    move_disk,
+    read_digest,
+)
 from engine.jobs.tools import Tools
 from engine.jobs.twig import make_twig, twigs
 from engine.model.errors import FormatError, Problem
+from engine.model.extents import Kind, Piece
 from engine.model.images import DiskPart, PointDisk, RecoveryPoint, hints_to_json
 from engine.model.layers import (
     DiskManifest,
@@ -37,7 +46,7 @@ from engine.model.layers import (
 from engine.model.points import BootPoint, Stage
 from engine.model.progress import Meter
 from engine.model.text import safe
-from engine.ports import BlockDevice, PointReader
+from engine.ports import BlockDevice, DiskReader, PointReader
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +117,8 @@ def _make_replica(
     found = layers.get(point.replica)
     if found is not None and _is_done(found, point):
         return point.bytes
-    _refuse_strangers(path, None if parent is None else layers[parent])
+    below = None if parent is None else layers[parent]
+    _refuse_strangers(path, below)
     finished = _finished(t, point, path) if found and found.parent == parent else frozenset()
     if not finished:
         for leftover in (*twigs(list(layers.values()), point), point.replica):
@@ -118,7 +128,7 @@ def _make_replica(
         t.chain.add(point.replica, parent, LayerKind.REPLICA, sizes)
     with ExitStack() as stack:
         readers = [stack.enter_context(t.source.open(one)) for one in path]
-        copy = _Copy(point, path, readers, t)
+        copy = _Copy(point, path, readers, below, t)
         disks = copy.all_disks(finished)
         for reader in readers:
             reader.unchanged()
@@ -134,16 +144,23 @@ def _is_done(found: Layer, point: BootPoint) -> bool:
 
 
 def _refuse_strangers(path: Sequence[RecoveryPoint], below: Layer | None) -> None:
-    """Refuse an increment of a disk that the layer below does not have under the same identity."""
+    """Refuse an increment of a disk that the layer below does not have, in whatever place."""
     known: list[str] = []
     if below is not None and below.manifest is not None:
         known = [disk.uuid for disk in below.manifest.disks]
     for one in path:
         for number, disk in enumerate(one.disks):
-            have = known[number] if number < len(known) else "no disk"
-            if not disk.part.base and have not in (disk.part.uuid, ""):
+            if not disk.part.base and _place(disk.part.uuid, number, known) is None:
+                have = known[number] if number < len(known) else "no disk"
                 raise FormatError(_stranger(one, number, disk.part.uuid, have))
         known = [disk.part.uuid for disk in one.disks]
+
+
+def _place(uuid: str, number: int, known: Sequence[str]) -> int | None:
+    """Return where a disk is among others: by its identity, by its place where it has none."""
+    if uuid and uuid in known:
+        return known.index(uuid)
+    return number if number < len(known) and not known[number] else None
 
 
 def _stranger(one: RecoveryPoint, number: int, uuid: str, have: str) -> Problem:
@@ -168,6 +185,26 @@ def _finished(t: Tools, point: BootPoint, path: Sequence[RecoveryPoint]) -> froz
     return frozenset(note.get("disks", []))
 
 
+@dataclass(frozen=True, slots=True)
+class _DiskLayer:
+    """What one recovery point brings of one disk."""
+
+    point: RecoveryPoint
+    disk: PointDisk
+    reader: DiskReader
+
+    @property
+    def size(self) -> int:
+        """Bytes of the disk at that point."""
+        return self.disk.part.size
+
+    def pieces(self, size: int) -> Iterator[Piece]:
+        """Yield what it says of a disk of `size` bytes; zeros where the disk was shorter then."""
+        yield from held(self.reader, min(self.size, size))
+        if self.size < size:
+            yield Piece(self.size, size - self.size, Kind.ZERO, bytes(16))
+
+
 class _Copy:
     """Copies all disks of a path into one layer, with one progress for all."""
 
@@ -176,8 +213,10 @@ class _Copy:
         point: BootPoint,
         path: Sequence[RecoveryPoint],
         readers: Sequence[PointReader],
+        below: Layer | None,
         t: Tools,
     ) -> None:
+        self._below = below
         self._point, self._path, self._readers, self._t = point, path, readers, t
         self._total = sum(_weight(disk.part) for one in path for disk in one.disks)
         self._meter = Meter(self._total, t.clock.monotonic())
@@ -189,23 +228,54 @@ class _Copy:
         """Copy each disk that is not `finished`; note each one that is."""
         manifests = []
         for number, disk in enumerate(self._path[-1].disks):
+            layers = self._layers(disk.part.uuid, number)
             with self._t.chain.open(self._point.replica, number) as device:
                 if number not in finished:
-                    self._apply(number, device)
+                    self._apply(number, layers, device)
                     finished |= {number}
                     self._note(finished)
-                manifests.append(_disk_manifest(disk, device.size, self._hashes(number, device)))
+                manifests.append(_disk_manifest(disk, device.size, self._hashes(layers, device)))
         return manifests
 
-    def _apply(self, number: int, device: BlockDevice) -> None:
-        for reader, one in zip(self._readers, self._path, strict=True):
-            if number < len(reader.disks):
-                disk = reader.disks[number]
-                self._step = "apply"
-                before = self._brake(one, one.disks[number])
-                copy_disk(disk, device, self._t.cancel, self._advance, before)
-                self._step = "check"
-                check_disk(device, held(disk, device.size), self._t.cancel, self._tell)
+    def _layers(self, uuid: str, number: int) -> list[_DiskLayer]:
+        """Return the image layers of one disk, oldest first, wherever it was in each point.
+
+        A base hides all that is older.
+        """
+        found: list[_DiskLayer] = []
+        for reader, one in zip(reversed(self._readers), reversed(self._path), strict=True):
+            place = _place(uuid, number, [disk.part.uuid for disk in one.disks])
+            if place is None or (found and found[0].disk.part.base):
+                break
+            found.insert(0, _DiskLayer(one, one.disks[place], reader.disks[place]))
+            number = place
+        return found
+
+    def _apply(self, number: int, layers: Sequence[_DiskLayer], device: BlockDevice) -> None:
+        first = layers[0].disk.part
+        if self._below is not None and not first.base:
+            self._bring(first, number, device)
+        for layer in layers:
+            self._step = "apply"
+            before = self._brake(layer.point, layer.disk)
+            compare = layer.disk.part.base and self._below is not None
+            if compare:
+                clear_gaps(layer.reader, device)
+            copy_disk(layer.reader, device, self._t.cancel, self._advance, before, compare=compare)
+            if layer.size < device.size:
+                device.zero(layer.size, device.size - layer.size)
+            self._step = "check"
+            check_disk(device, held(layer.reader, device.size), self._t.cancel, self._tell)
+
+    def _bring(self, part: DiskPart, number: int, device: BlockDevice) -> None:
+        """Copy a disk that had another place in the layer below."""
+        below = self._below
+        if below is None or below.manifest is None:
+            return
+        place = _place(part.uuid, part.number, [disk.uuid for disk in below.manifest.disks])
+        if place is not None and place != number:
+            with self._t.chain.open(below.name, place) as source:
+                move_disk(source, device, self._t.cancel)
 
     def _brake(self, point: RecoveryPoint, disk: PointDisk) -> Callable[[int], None]:
         """Return what waits before a piece is read: for as many bytes as it has in the file."""
@@ -214,11 +284,9 @@ class _Copy:
         stored = min(disk.part.file_size / plain, 1.0) if plain else 1.0
         return lambda length: reading.take(file, int(length * stored), cancel)
 
-    def _hashes(self, number: int, device: BlockDevice) -> bytes:
-        layers = [
-            held(r.disks[number], device.size) for r in self._readers if number < len(r.disks)
-        ]
-        return pack_pieces(merged(layers, lambda start, size: read_digest(device, start, size)))
+    def _hashes(self, layers: Sequence[_DiskLayer], device: BlockDevice) -> bytes:
+        told = [layer.pieces(device.size) for layer in layers]
+        return pack_pieces(merged(told, lambda start, size: read_digest(device, start, size)))
 
     def _note(self, finished: frozenset[int]) -> None:
         note = {"path": [one.id for one in self._path], "disks": sorted(finished)}

@@ -15,7 +15,7 @@ from enum import StrEnum
 from engine.model.guard import GUARD
 from engine.model.images import RecoveryPoint
 from engine.model.ladder import Ladder, climb, silence
-from engine.model.line import forks, is_usable, lies_in
+from engine.model.line import forks, is_usable, lies_in, outdated
 from engine.model.outlook import Outlook, outlook
 from engine.model.planner import Limits, is_parked
 from engine.model.points import WORKING, BootPoint, BootPointId, Stage, in_order
@@ -265,5 +265,11 @@ def _alarms(
         f"Recovery point {fork.sequence} ({safe(fork.id)}) branches off before the newest boot "
         "point and is not newer; it is held. Check which backup chain of this machine goes on."
         for fork in forks(around.images, around.made)
+    ]
+    told += [
+        f"A chain of images came later and yet ends at {end.taken_at:%Y-%m-%d %H:%M:%S} UTC, "
+        "which is older than the newest boot point; it is held. If it is an archive, keep it in "
+        "another folder. If this machine's clock was put back, set it right and make a full backup."
+        for end in outdated(around.images, around.made)
     ]
     return told

@@ -6,15 +6,15 @@
 
 The head is the newest point whose chain is complete down to an anchor or a base. A second child
 of one parent that is newer than our tip is a differential and becomes the line; one that is not
-newer is a fork and is held.
+newer is a fork and is held. So is a chain of its own that claims to be older than the tip.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from engine.model.errors import Problem
 from engine.model.images import Arrival, ImageSet, PointId, RecoveryPoint
@@ -24,6 +24,8 @@ from engine.model.state import State
 from engine.model.text import safe, slug
 
 USABLE = frozenset({Arrival.COMPLETE, Arrival.VERIFIED})
+_AHEAD = timedelta(days=1)
+"""How far a source's clock may be ahead: more than any error in the choice of a time zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Line:
         way: Points to apply to reach `head`, oldest first; empty when `head` was made already.
         fresh: Those of `way` that are news, so that boot points of them are of use.
         siblings: Differentials newer than the tip that have the head's parent, the head included.
+        goes_on: A newer chain follows that is a line of its own.
     """
 
     head: RecoveryPoint
@@ -43,6 +46,7 @@ class Line:
     way: Sequence[RecoveryPoint]
     fresh: Sequence[RecoveryPoint]
     siblings: int
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,14 @@ def is_usable(point: RecoveryPoint) -> bool:
 
 
 def newness(point: RecoveryPoint | BootPoint) -> tuple[datetime, int]:
-    """Return what decides which of two points that do not follow one another is the newer."""
-    return point.taken_at, point.sequence
+    """Return what decides which of two points that do not follow one another is the newer.
+
+    No point is from a time after it was seen here: the source's clock was ahead then, and once it
+    is put right all that follows would be older.
+    """
+    seen = point.created_at if isinstance(point, BootPoint) else point.arrived_at
+    is_ahead = seen is not None and point.taken_at > seen + _AHEAD
+    return seen if seen is not None and is_ahead else point.taken_at, point.sequence
 
 
 def lies_in(point: RecoveryPoint, folder: str) -> bool:
@@ -83,12 +93,16 @@ def lies_in(point: RecoveryPoint, folder: str) -> bool:
     )
 
 
-def follow(points: Iterable[RecoveryPoint], made: Sequence[BootPoint]) -> Line | None:
+def follow(
+    points: Iterable[RecoveryPoint], made: Sequence[BootPoint], *, every: bool = False
+) -> Line | None:
     """Return how a standby goes on.
 
     Args:
         points: Recovery points of its machine in its folder, in any order.
         made: Its boot points, retired ones included.
+        every: Where several generations came at once, the news of the older ones first; else only
+            the newest is followed.
 
     Returns:
         None while no point can be made at all.
@@ -96,14 +110,28 @@ def follow(points: Iterable[RecoveryPoint], made: Sequence[BootPoint]) -> Line |
     known = {point.id: point for point in points}
     anchors = _anchors(made)
     within = _reachable(known, anchors)
-    head = _newest_leaf(within)
-    if head is None:
+    heads = _newest_leaves(within)
+    tip = tip_of(made)
+    if not heads:
         return None
+    if every and tip is not None:
+        for head in heads[:-1]:
+            line = _line_to(head, within, anchors, tip)
+            if line.fresh:
+                return replace(line, goes_on=True)
+    return _line_to(heads[-1], within, anchors, tip)
+
+
+def _line_to(
+    head: RecoveryPoint,
+    within: Mapping[PointId, RecoveryPoint],
+    anchors: Mapping[PointId, BootPoint],
+    tip: BootPoint | None,
+) -> Line:
     if head.id in anchors:
         return Line(head, anchors[head.id], (), (), 0)
     way = _way(head, within, anchors)
     anchor = _anchor_of(way[0], anchors)
-    tip = tip_of(made)
     fresh = _fresh(way, anchor, tip)
     siblings = [
         p for p in within.values() if p.parent == head.parent and (not tip or _is_newer(p, tip))
@@ -118,6 +146,15 @@ def tip_of(made: Sequence[BootPoint]) -> BootPoint | None:
     tip. Those given up before they were ready do not count.
     """
     return max(counting(made), key=lambda point: in_order(point.id), default=None)
+
+
+def bed(made: Iterable[BootPoint]) -> BootPoint | None:
+    """Return the boot point whose trunk layer a new generation is compared with: the newest READY.
+
+    No other: a new full must not wait for a chain that cannot go on.
+    """
+    ready = (point for point in made if point.stage is Stage.READY)
+    return max(ready, key=lambda point: in_order(point.id), default=None)
 
 
 def counting(made: Iterable[BootPoint]) -> list[BootPoint]:
@@ -146,8 +183,34 @@ def forks(points: Iterable[RecoveryPoint], made: Sequence[BootPoint]) -> list[Re
     ]
 
 
+def outdated(points: Iterable[RecoveryPoint], made: Sequence[BootPoint]) -> list[RecoveryPoint]:
+    """Return the ends of chains that came after the newest boot point and claim to be older.
+
+    Those of which nothing was ever made: an archive that was copied in, or a source whose clock
+    was put back.
+    """
+    tip = tip_of(made)
+    if tip is None:
+        return []
+    known = {point.id: point for point in points}
+    followed = {boot_point.set_id for boot_point in made}
+    if all(point.set_id in followed for point in known.values()):
+        return []
+    return [
+        point
+        for point in _newest_leaves(_reachable(known, _anchors(made)))
+        if point.set_id not in followed
+        and point.arrived_at is not None
+        and point.arrived_at > tip.created_at
+        and not _is_newer(point, tip)
+    ]
+
+
 def path_for(boot_point: BootPoint, state: State) -> Sequence[RecoveryPoint]:
     """Return the recovery points that make a boot point out of its parent's trunk layer.
+
+    A path may begin at a base although there is a parent: it is a new generation, of which only
+    what differs from the parent's layer is written.
 
     Args:
         boot_point: Its `parent` says where the path begins; None: at a base.
@@ -174,7 +237,7 @@ def path_for(boot_point: BootPoint, state: State) -> Sequence[RecoveryPoint]:
         path.append(point)
         is_folded = stop in point.replaces and stop != point.id
         at = stop if is_folded else point.parent
-    return tuple(reversed(path)) if at == stop else ()
+    return tuple(reversed(path)) if at is None or at == stop else ()
 
 
 def match_source(standby: Standby, sets: Iterable[ImageSet]) -> Source:
@@ -265,10 +328,13 @@ def _reachable(
     return found
 
 
-def _newest_leaf(within: Mapping[PointId, RecoveryPoint]) -> RecoveryPoint | None:
+def _newest_leaves(within: Mapping[PointId, RecoveryPoint]) -> Sequence[RecoveryPoint]:
+    """Return the newest end of each image set, the newest of all last."""
     parents = {point.parent for point in within.values()}
     leaves = [point for point in within.values() if point.id not in parents]
-    return max(leaves, key=lambda point: (*newness(point), point.id), default=None)
+    leaves.sort(key=lambda point: (*newness(point), point.id))
+    newest = {point.set_id: point for point in leaves}
+    return [point for point in leaves if newest[point.set_id] is point]
 
 
 def _way(

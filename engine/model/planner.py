@@ -28,6 +28,7 @@ from engine.model.layers import LayerKind, layer_name
 from engine.model.line import (
     Line,
     Source,
+    bed,
     follow,
     forks,
     lies_in,
@@ -38,7 +39,7 @@ from engine.model.memo import Memo
 from engine.model.points import UNMADE, WORKING, BootPoint, BootPointId, Stage, boot_point_id
 from engine.model.schedule import Calendar
 from engine.model.slots import Limits, choose
-from engine.model.standby import Backlog, Standby
+from engine.model.standby import Backlog, Standby, TriggerKind
 from engine.model.state import State
 from engine.model.upkeep import Upkeep, is_full, surplus, upkeep_of, with_room
 from engine.model.work import JobKind, WantedJob
@@ -93,11 +94,13 @@ def new_boot_points(
         points = machines.get(sources[name], ())
         work = partial(_line, standby, points, mine)
         line = memo.of(("line", name), (standby, points, mine), work)
-        if line is not None:
+        while line is not None:
             fresh = _missing(standby, line, mine, now, zone, number)
             fresh = fresh if name in busy else _gathered(standby, line, fresh)
             number += sum(point.id not in state.boot_points for point in fresh)
             found += fresh
+            mine = (*mine, *fresh)
+            line = _line(standby, points, mine) if fresh and line.goes_on else None
     return found
 
 
@@ -121,14 +124,15 @@ def build_now(
     """
     made = state.by_standby.get(standby.name, ())
     points = state.by_machine.get(machine or "", ())
-    line = _line(standby, points, made)
+    line = follow([p for p in points if lies_in(p, standby.images)], made)
     if line is None:
         return None
     if line.anchor is not None and line.anchor.recovery_point == line.head.id:
         return _asked_again(line.anchor)
     if not line.fresh:
         return None
-    return replace(_chain(standby, [line.head], line, now, state.next_boot_point)[0], asked=True)
+    found = _chain(standby, [line.head], line, bed(made), now, state.next_boot_point)
+    return replace(found[0], asked=True)
 
 
 def _asked_again(point: BootPoint) -> BootPoint | None:
@@ -147,7 +151,8 @@ def try_again(point: BootPoint) -> BootPoint:
 def _line(
     standby: Standby, points: Iterable[RecoveryPoint], made: Sequence[BootPoint]
 ) -> Line | None:
-    return follow([p for p in points if lies_in(p, standby.images)], made)
+    each = standby.trigger.kind is TriggerKind.IMMEDIATE and standby.backlog is Backlog.EVERY
+    return follow([p for p in points if lies_in(p, standby.images)], made, every=each)
 
 
 def _missing(
@@ -160,14 +165,24 @@ def _missing(
 ) -> Sequence[BootPoint]:
     if standby.is_held(now) or not line.fresh:
         return []
-    return _chain(standby, schedule.wanted(standby, line, made, now, zone), line, now, number)
+    points = schedule.wanted(standby, line, made, now, zone)
+    return _chain(standby, points, line, bed(made), now, number)
 
 
 def _chain(
-    standby: Standby, points: Iterable[RecoveryPoint], line: Line, now: datetime, number: int
+    standby: Standby,
+    points: Iterable[RecoveryPoint],
+    line: Line,
+    below: BootPoint | None,
+    now: datetime,
+    number: int,
 ) -> list[BootPoint]:
-    """Return boot points of `points`, each the child of the one before, the first of the anchor."""
-    parent = None if line.anchor is None else line.anchor.id
+    """Return boot points of `points`, each the child of the one before.
+
+    The first is the child of the anchor; of `below`, if there is one, where a generation begins.
+    """
+    anchor = line.anchor or below
+    parent = None if anchor is None else anchor.id
     places = {point.id: place for place, point in enumerate(line.way, 1)}
     last = 0
     made: list[BootPoint] = []

@@ -18,7 +18,7 @@ from engine.model.images import (
     RecoveryPoint,
 )
 from engine.model.layers import LayerKind, layer_name
-from engine.model.line import follow, forks, lies_in, match_source, path_for
+from engine.model.line import follow, forks, lies_in, match_source, outdated, path_for
 from engine.model.machine import Hints
 from engine.model.points import BootPoint, Stage, boot_point_id
 from engine.model.standby import Standby
@@ -161,6 +161,29 @@ def test_a_new_full_begins_a_generation() -> None:
     line = follow([*CHAIN, again], [made(1, FULL), made(2, DAY4)])
     assert line is not None
     assert (line.anchor, line.fresh) == (None, [again])
+
+
+def test_no_point_is_newer_than_the_moment_it_was_seen() -> None:
+    """A source whose clock was ten years ahead, and was put right, goes on with its new full."""
+    ahead = made(1, replace(FULL, taken_at=START + timedelta(days=3650)))
+    right = replace(arrived("right", None, 8), set_id="set2", arrived_at=START)
+    line = follow([FULL, right], [ahead])
+    assert line is not None
+    assert line.fresh == [right]
+
+
+def test_a_chain_that_comes_late_and_is_older_is_told() -> None:
+    """It is held, not laid over newer data; what was there at first, or newer, is no news."""
+    tip = made(1, DAY4)
+    old = replace(arrived("old", None, 1), set_id="archive", arrived_at=START + timedelta(hours=9))
+    line = follow([*CHAIN, old], [tip])
+    assert line is not None
+    assert (line.head, line.fresh) == (DAY4, ())
+    assert outdated([*CHAIN, old], [tip]) == [old]
+    assert outdated([*CHAIN, replace(old, arrived_at=START)], [tip]) == []
+    assert outdated([*CHAIN, replace(old, taken_at=START + timedelta(hours=8))], [tip]) == []
+    assert outdated([*CHAIN, old], [tip, made(2, old)]) == []
+    assert outdated([old], []) == []
 
 
 def test_parents_in_a_ring_are_never_followed() -> None:

@@ -9,7 +9,7 @@ from engine.daemon.intake import unaffected
 from engine.model import planner
 from engine.model.images import Arrival, PointId, RecoveryPoint
 from engine.model.points import BootPoint, BootPointId, Stage
-from engine.model.standby import Standby
+from engine.model.standby import Backlog, Standby
 from engine.model.state import State
 from engine.model.work import JobKind
 from tests.unit.model.test_planner_rules import LIMITS, arrived, known, with_made
@@ -53,13 +53,15 @@ MERGED = replace(arrived(3, parent=1), replaces=(TWO.id, THREE.id))
 
 
 def test_a_new_full_is_a_generation_of_its_own() -> None:
-    """It is laid on nothing old, and the boot points of the old chain stay."""
+    """It begins at a base, compared with the newest trunk layer; the old boot points stay."""
     full = replace(arrived(9, parent=None), id=PointId("full"), set_id="other")
     state = applied(ONE, TWO)
     state = holding(state, ONE, TWO, full)
     (point,) = plan(state)
-    assert (point.recovery_point, point.parent, point.set_id) == ("full", None, "other")
-    assert retires(with_made(state, point)) == []
+    assert (point.recovery_point, point.parent, point.set_id) == ("full", "bp000002", "other")
+    state = with_made(state, point)
+    assert planner.path_for(point, state) == (full,)
+    assert retires(state) == []
 
 
 def test_a_new_full_goes_on_with_its_own_increments() -> None:
@@ -67,7 +69,33 @@ def test_a_new_full_goes_on_with_its_own_increments() -> None:
     full = replace(arrived(8, parent=None), id=PointId("full"), set_id="other")
     step = replace(arrived(9), id=PointId("step"), parent=full.id, set_id="other")
     first, second = plan(holding(applied(ONE, TWO), full, step))
-    assert (first.parent, second.parent) == (None, first.id)
+    assert (first.parent, second.parent) == ("bp000002", first.id)
+
+
+def test_a_new_full_does_not_wait_for_a_chain_that_broke() -> None:
+    """It is compared with what is ready, not with a boot point that may never be made."""
+    full = replace(arrived(8, parent=None), id=PointId("full"), set_id="other")
+    state = holding(of(applied(ONE, TWO), 2, Stage.FAILED), full)
+    assert [point.parent for point in plan(state)] == ["bp000001"]
+
+
+def test_generations_that_came_at_once_all_become_boot_points() -> None:
+    """The old chain's last increments first, then the new full and what follows it, in one go."""
+    full = replace(arrived(8, parent=None), id=PointId("full"), set_id="other")
+    step = replace(arrived(9), id=PointId("step"), parent=full.id, set_id="other")
+    found = plan(holding(applied(ONE), ONE, TWO, THREE, full, step))
+    assert [point.recovery_point for point in found] == [TWO.id, THREE.id, "full", "step"]
+    assert [point.parent for point in found] == ["bp000001", "bp000002", "bp000001", "bp000004"]
+
+
+def test_only_the_newest_generation_where_only_the_newest_counts() -> None:
+    """With `backlog = "newest"`, and where the first seed is to be made, nothing older is."""
+    full = replace(arrived(8, parent=None), id=PointId("full"), set_id="other")
+    newest = {"erp": replace(ERP, backlog=Backlog.NEWEST)}
+    state = holding(applied(ONE), ONE, TWO, full)
+    found = planner.new_boot_points(newest, {"erp": "uuid"}, state, NOW, UTC)
+    assert [point.recovery_point for point in found] == ["full"]
+    assert [point.recovery_point for point in plan(known(ONE, TWO, full))] == ["full"]
 
 
 def test_files_of_applied_points_may_vanish() -> None:
