@@ -1,6 +1,7 @@
 """Fixtures that the contract suites share."""
 
 from tests.contract.disk_chains import lab, xfs
+from tests.contract.doors import client, door, line, place, service
 from tests.contract.targets import libvirt_folder, site
 
-__all__ = ["lab", "libvirt_folder", "site", "xfs"]
+__all__ = ["client", "door", "lab", "libvirt_folder", "line", "place", "service", "site", "xfs"]
