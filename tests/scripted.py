@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.standby import dump_standby, parse_standby
+from engine.daemon.alerting import no_way
 from engine.daemon.defining import changes_refused, digest, exists
 from engine.daemon.reports import Reports
 from engine.daemon.service import Reloaded, Snapshot, TargetStatus, Tried
@@ -42,6 +43,7 @@ from engine.model.progress import Progress
 from engine.model.retention import Retention, Verdict, rules_of
 from engine.model.standby import Standby
 from engine.model.state import State
+from engine.model.text import safe
 from engine.model.upkeep import Upkeep
 from engine.model.work import LIVE, Job, JobId, JobKind, JobStatus, JournalLine, Run, Severity
 from engine.ports import DriverFacts, DriverSource, Finding
@@ -621,7 +623,10 @@ class ScriptedService:
     def try_alerts(self, way: str) -> Sequence[Tried]:
         """Return the ways the test put there, as they went."""
         self._asked("try_alerts", way)
-        return [one for one in self.tried if way in ("", one.name)]
+        chosen = [one for one in self.tried if way in ("", one.name)]
+        if way and not chosen:
+            raise NotFound(no_way(way, [one.name for one in self.tried]))
+        return chosen
 
     def ack_alert(self, key: str, note: str, actor: str) -> None:
         """Acknowledge an alert of the picture."""
@@ -636,7 +641,7 @@ class ScriptedService:
         """Remember it; a target that is not in the picture is not known."""
         self._asked("check_target", name)
         if name not in {one.name for one in self._snapshot.targets}:
-            raise NotFound(Problem("target.not-running", f"Target {name} is not known."))
+            raise NotFound(Problem("target.not-running", f"Target {safe(name)} is not known."))
 
     def unwell(self) -> Mapping[str, str]:
         """Return what the test put there."""

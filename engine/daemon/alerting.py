@@ -236,9 +236,7 @@ class Alerting:
         """
         chosen = [way for way in self.ways.values() if name in ("", way.name)]
         if not chosen:
-            known = ", ".join(self.ways) or "none is configured (engine.toml, [alerts])"
-            happened = f"There is no way {safe(name)} for alerts." if name else "There is no way."
-            raise NotFound(Problem("alert.no-way", happened, "", f"Known: {known}."))
+            raise NotFound(no_way(name, list(self.ways)))
         now, site = self._engine.clock.now(), self._engine.settings.site
         message = Message(f"test-{now:%Y%m%dT%H%M%S%f}", site, now)
         found: dict[str, str] = {}
@@ -335,3 +333,20 @@ def _written(roots: Iterable[RootView]) -> Mapping[str, datetime]:
             known = found.get(family.machine_uuid, point.taken_at)
             found[family.machine_uuid] = max(known, point.taken_at)
     return found
+
+
+def no_way(name: str, known: Sequence[str]) -> Problem:
+    """Return the problem of a way out that is not there; without a name: of none at all."""
+    if not known:
+        return Problem(
+            "alert.no-way",
+            "No way out for alerts is configured, so nobody is told of any.",
+            "Nothing was sent.",
+            "Add one to engine.toml, [alerts], and start the engine again.",
+        )
+    return Problem(
+        "alert.no-way",
+        f"There is no way {safe(name)} for alerts.",
+        "Nothing was sent.",
+        f"Known: {', '.join(known)}.",
+    )

@@ -185,7 +185,7 @@ def test_a_test_tells_how_each_way_went() -> None:
     assert [(one.name, one.problem) for one in made.test()] == [("good", ""), ("bad", "No server.")]
     with pytest.raises(NotFound, match="good, bad"):
         made.test("worse")
-    with pytest.raises(NotFound, match="none is configured"):
+    with pytest.raises(NotFound, match="nobody is told"):
         Alerting(make_engine(MemoryState(), ManualClock(START)), (), (), Rules()).test()
 
 
