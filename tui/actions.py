@@ -10,6 +10,7 @@ from uuid import uuid4
 from engine.api.views import Done, Plan
 from tui import keys
 from tui.alerts import Alerts
+from tui.choosing import Choosing
 from tui.commands import Commands
 from tui.conditions import about, point_of
 from tui.emergency import Emergency
@@ -43,6 +44,7 @@ class Actions:
         self._emergency = Emergency(console)
         self._reading: Reading | None = None
         self._wizard: Wizard | None = None
+        choosing = Choosing(console)
         self._verbs: dict[str, Callable[[], None]] = {
             "up": lambda: self._move(-1),
             "down": lambda: self._move(1),
@@ -54,7 +56,7 @@ class Actions:
             "back": self._back,
             "filter": self._filter,
             "worst": self._worst,
-            **Commands(console).verbs(),
+            **Commands(console, choosing).verbs(),
             "menu": self._menu,
             "stop": lambda: self._plan("stop"),
             "build": lambda: self._plan("build"),
@@ -88,6 +90,7 @@ class Actions:
             "sets": self._open_set,
             "jobs": self._open_job,
             "menu": self._open_menu,
+            "settings": choosing.change,
             "plan": self._decide,
             "review": self._emergency.choose,
             "new": lambda name: self._define(lambda wizard: wizard.begin(name)),
@@ -246,7 +249,8 @@ class Actions:
             label = _("Type {word} to go on:", word=plan.confirm)
             console.face.ask(Question(label, done=lambda text: self._run(plan, text)))
         else:
-            word = plan.machine if plan.action in NAMED else SURE
+            by_name = plan.action in NAMED or console.chosen["confirm"] == "name"
+            word = plan.machine if by_name and plan.machine else SURE
             self._sure(lambda: self._run(plan, ""), word)
 
     def _sure(self, then: Callable[[], object], word: str = SURE) -> None:

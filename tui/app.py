@@ -57,7 +57,7 @@ class Console(App[int], inherit_bindings=False):
         super().__init__(ansi_color=True, driver_class=driver)
         self.theme = "ansi-dark"
         self.core = Core(setup, _OnScreen(self))
-        self.board = Board(self.core.glyphs, colours=setup.kind.colours)
+        self.board = Board(self.core.glyphs, colours=self.core.kind.colours)
         self.prompt = Prompt()
         self.pane: Pane | None = None
         self._edits = False
@@ -232,6 +232,10 @@ class _OnScreen:
             self._console.steady.redraw()
         else:
             self._console.refresh(repaint=True, layout=True)
+
+    def dress(self) -> None:
+        core = self._console.core
+        self._console.board.dress(core.glyphs, colours=core.kind.colours)
 
     def ask(self, question: Question) -> None:
         self._console.ask(question)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tui import keys, preferences, words
+from tui import keys
+from tui.choosing import Choosing
 from tui.lists import following
+from tui.preferences import CHOICES
 from tui.question import Question
 from tui.words import _
 
@@ -25,6 +27,7 @@ class Commands:
     """The verbs that take words, over one console."""
 
     console: Core
+    choosing: Choosing
 
     def verbs(self) -> Mapping[str, Callable[[], None]]:
         """Return what each key does."""
@@ -36,7 +39,7 @@ class Commands:
         look = console.look()
         verbs = [name_of(key) for key in keys.working(console.fleet, look)]
         verbs += [f"order {one}" for one in console.content().orders]
-        verbs += [f"lang {one}" for one in words.CHOICES]
+        verbs += [f"{what} {one}" for what, all_of in CHOICES.items() for one in all_of]
         names = list(console.fleet.machines)
         answers = [*verbs, *names, *(f"{v} {n}" for v in ("start", "stop", "build") for n in names)]
         console.face.ask(Question(":", done=self._obey, answers=answers))
@@ -66,17 +69,6 @@ class Commands:
             else:
                 console.note(_("{name} does not work here now.", name=verb))
 
-    def _speak(self, language: str) -> str:
-        """Speak a language from now on, and the next time; return what to say of it."""
-        kind = self.console.setup.kind
-        try:
-            spoken = preferences.choose_language(language, kind)
-        except OSError as error:
-            return _("The language cannot be kept: {why}.", why=error.strerror or error)
-        if spoken != language:
-            return _("This terminal cannot show that language; it is kept for others.")
-        return _("The console speaks English now, and the next time.")
-
     def _arranged(self, verb: str, name: str) -> bool:
         """Filter, put in order or change the language; tell whether that was meant."""
         console = self.console
@@ -84,8 +76,9 @@ class Commands:
             self.order(name)
         elif verb == "filter" and name and console.belongs("filter"):
             console.spot.query = name
-        elif verb == "lang" and name in words.CHOICES:
-            console.note(self._speak(name))
+        elif verb in CHOICES and name:
+            self.choosing.take(verb, name)
+            return True
         else:
             return False
         return True

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any, Protocol
 
 from engine.api.views import JournalView
 from engine.local.drafts import Draft, Drafts
-from tui import clock, keys
+from tui import clock, keys, preferences, words
 from tui.actions import Actions
 from tui.feed import Feed, Refusal, Wish
 from tui.glyphs import ASCII, BOX
@@ -43,7 +43,9 @@ class Setup:
     Attributes:
         first: Picture to show until the engine answers, such as one read from a file.
         deaf_s: How long a page that decides something ignores keys.
+        kind: The terminal as it was found; the operator's own choices are worn over it.
         drafts: Folder of definitions that were begun; None: none are kept.
+        config: Where an engine of this computer looks for engine.toml; None: not known.
     """
 
     socket: Path
@@ -53,6 +55,7 @@ class Setup:
     first: Fleet | None = None
     deaf_s: float = DEAF_S
     drafts: Path | None = None
+    config: Path | None = None
 
 
 @dataclass(slots=True)
@@ -99,6 +102,9 @@ class Face(Protocol):
     def detach(self) -> None:
         """End that, if it was going on."""
 
+    def dress(self) -> None:
+        """Take colours and signs anew: the operator chose others."""
+
     def leave(self, code: int) -> None:
         """End the console."""
 
@@ -111,9 +117,8 @@ class Core:
 
     def __init__(self, setup: Setup, face: Face) -> None:
         """Prepare; `start` connects."""
-        kind = setup.kind
         self.setup, self.face = setup, face
-        self.glyphs = BOX if kind.unicode else ASCII
+        self._wear()
         self.fleet = setup.first or Fleet()
         self.spots = [Spot("fleet")]
         self.orders: dict[str, tuple[str, bool]] = {}
@@ -122,7 +127,7 @@ class Core:
         self.feed = Feed(
             setup.socket,
             self.hear,
-            Wish("viewer" if setup.read_only else "admin", kind.max_hz),
+            Wish("viewer" if setup.read_only else "admin", self.kind.max_hz),
         )
         self.actions = Actions(self)
         self.notice = ""
@@ -130,6 +135,20 @@ class Core:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._line: asyncio.Task[Any] | None = None
         self._reading = False
+
+    def _wear(self) -> None:
+        """Put the operator's choices on: zone, colours and signs."""
+        kind = preferences.dressed(self.setup.kind)
+        if words.language() != words.SOURCE:
+            kind = replace(kind, unicode=True)  # its signs are needed to say anything
+        self.kind, self.glyphs = kind, BOX if kind.unicode else ASCII
+        self.zone = preferences.times() or self.setup.zone
+        self.chosen = {name: preferences.chosen(name) for name in preferences.CHOICES}
+
+    def dress(self) -> None:
+        """Wear what the operator has chosen now."""
+        self._wear()
+        self.face.dress()
 
     # --- beginning and end ------------------------------------------------------------------
 
@@ -190,7 +209,7 @@ class Core:
 
     def look(self, spot: Spot | None = None) -> Look:
         """Return the present look at a place, the top one by default."""
-        spot, kind = spot or self.spots[-1], self.setup.kind
+        spot, kind = spot or self.spots[-1], self.kind
         width, height = self.face.room()
         order, turned = self.orders.get(spot.place, ("", False))
         return Look(
@@ -199,7 +218,7 @@ class Core:
             now=clock.now() + self.fleet.skew,
             place=spot.place,
             arg=spot.arg,
-            zone=self.setup.zone,
+            zone=self.zone,
             glyphs=self.glyphs,
             chosen=spot.chosen,
             at=spot.at,
@@ -214,6 +233,10 @@ class Core:
             blocks=kind.unicode and kind.colours and kind.name in ("local", "ssh"),
             typing=self.typing,
             socket=str(self.setup.socket),
+            config=str(self.setup.config or ""),
+            choices=self.chosen,
+            name=kind.name,
+            colours=kind.colours,
             drafts=self.drafts,
         )
 

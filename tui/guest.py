@@ -125,7 +125,7 @@ class Guest:
 
     def _is_due(self) -> bool:
         """Tell whether it is time for another look; on a serial line only a key asks for one."""
-        kind = self._console.setup.kind
+        kind = self._console.kind
         pause = {"serial": None, "ssh": 2.0, "plain": None}.get(kind.name, 1.0)
         return pause is not None and asyncio.get_running_loop().time() - self._drawn >= pause
 

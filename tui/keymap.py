@@ -50,10 +50,23 @@ EVERYWHERE = frozenset(
     | {"help", "menu", "plan", "review", "new", "form", "refused"}
 )
 OPENING = frozenset(
-    {"fleet", "machine", "jobs", "sets", "menu", "plan", "review", "new", "form", "refused", "help"}
+    {
+        "fleet",
+        "machine",
+        "jobs",
+        "sets",
+        "settings",
+        "menu",
+        "plan",
+        "review",
+        "new",
+        "form",
+        "refused",
+        "help",
+    }
 )
 OPENS = {"plan": N_("choose"), "review": N_("this one"), "new": N_("choose")}
-OPENS |= {"form": N_("change"), "menu": N_("do it")}
+OPENS |= {"form": N_("change"), "settings": N_("change"), "menu": N_("do it")}
 OPENS |= dict.fromkeys(("refused", "help"), N_("back"))
 """What Enter does, where it does not open something."""
 CALM = EVERYWHERE - {"plan", "review", "form", "new", "refused"}
@@ -106,7 +119,7 @@ TABLE: tuple[Key, ...] = (
     _go("journal", "3", "what has happened"),
     _go("targets", "4", "where standby VMs run"),
     _go("sets", "5", "image sets that were found"),
-    _go("settings", "6", "engine, console, versions"),
+    _go("settings", "6", "what is set: times, language, colours, signs"),
     _go("alerts", "7", "what is wrong and was told"),
     _key(
         "filter",

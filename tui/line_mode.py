@@ -100,6 +100,10 @@ class LineMode:
         """Tell the place again."""
         self._tell()
 
+    def dress(self) -> None:
+        """Write with the signs that the operator chose."""
+        self._talk.glyphs = self.core.glyphs
+
     def ask(self, question: Question) -> None:
         """Say what is to be typed; the next line is the answer."""
         self._question = question

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, TypeAlias
@@ -115,6 +116,8 @@ class Look:
         blocks: Pictures may be drawn with half blocks in colours.
         typing: Keys go to the guest's serial line.
         drafts: Definitions that were begun and not handed in.
+        config: Where engine.toml is looked for; `choices`: what the operator chose of
+            `preferences.CHOICES`; `name`: kind of the terminal.
     """
 
     width: int
@@ -137,6 +140,10 @@ class Look:
     blocks: bool = False
     typing: bool = False
     socket: str = ""
+    config: str = ""
+    choices: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    colours: bool = True
     drafts: tuple[Draft, ...] = ()
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ def main(
     offline: Path | None = None,
     driver: str = "steady",
     lang: str = "",
+    config: Path | None = None,
 ) -> int:
     """Open the console and return its exit code.
 
@@ -34,6 +34,7 @@ def main(
         driver: `stock` takes Textual's own driver, anything else ours, which survives bad bytes,
             a lost terminal and signals.
         lang: Language asked for, such as `ja`; empty: by the operator's choice or environment.
+        config: engine.toml named on the command line, to be shown; None: the usual place.
 
     Returns:
         0 when the operator left, 1 when no full screen is possible here, 128 + N after signal N.
@@ -47,8 +48,11 @@ def main(
             return NO_TERMINAL
         why = kind.why + " " + _("So it goes line by line; the same by: bootpoint plain")
         return plain(socket, read_only=read_only, offline=offline, why=why, lang=lang)
-    kind = _speak(kind, lang)
+    _speak(kind, lang)
+    if preferences.dressed(kind).colours:
+        os.environ.pop("NO_COLOR", None)  # the operator's own choice; Textual knows the other only
     os.environ.update(terminal.settings(kind))
+    from engine.api.sockets import usual_config
     from engine.local.drafts import drafts_folder
     from tui.app import Console
     from tui.core import Setup
@@ -56,7 +60,14 @@ def main(
 
     first = _last_known(offline)
     chosen = None if driver == "stock" else SteadyDriver
-    setup = Setup(socket, kind, read_only=read_only, first=first, drafts=drafts_folder())
+    setup = Setup(
+        socket,
+        kind,
+        read_only=read_only,
+        first=first,
+        drafts=drafts_folder(),
+        config=config or usual_config(),
+    )
     console = Console(setup, chosen)
     left = console.run(mouse=False)
     return left if left is not None else (console.return_code or 0)
@@ -80,7 +91,8 @@ def plain(
     from tui import line_mode
     from tui.core import Setup
 
-    kind = _speak(terminal.lines(os.environ), lang)
+    kind = terminal.lines(os.environ)
+    _speak(kind, lang)
     setup = Setup(
         socket,
         kind,
@@ -92,10 +104,9 @@ def plain(
     return line_mode.run(setup, why)
 
 
-def _speak(kind: terminal.Kind, lang: str) -> terminal.Kind:
-    """Speak the operator's language from now on; return the terminal with the signs it needs."""
-    words.use(preferences.language(kind, lang))
-    return kind if words.language() == words.SOURCE else replace(kind, unicode=True)
+def _speak(kind: terminal.Kind, lang: str) -> None:
+    """Speak the operator's language from now on."""
+    words.use(preferences.language(preferences.dressed(kind), lang))
 
 
 def _last_known(path: Path | None) -> Fleet | None:

@@ -20,7 +20,7 @@ class Talk:
 
     def __init__(self, source: int, out: TextIO, glyphs: Glyphs) -> None:
         """Talk over a file descriptor and a stream; `start` begins to read."""
-        self._source, self._out, self._glyphs = source, out, glyphs
+        self._source, self._out, self.glyphs = source, out, glyphs
         self._heard: asyncio.Queue[str | None] = asyncio.Queue()
 
     def start(self) -> None:
@@ -32,7 +32,7 @@ class Talk:
     def say(self, *lines: str) -> None:
         """Write whole lines. BrokenPipeError once nobody reads them."""
         for line in lines:
-            self._out.write(self._glyphs.fit(line).rstrip() + "\n")
+            self._out.write(self.glyphs.fit(line).rstrip() + "\n")
         self._out.flush()
 
     async def line(self, patience_s: float) -> str | None:

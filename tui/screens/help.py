@@ -43,7 +43,10 @@ PLACES = {
         "cannot be used, with the reason."
     ),
     "set": N_("One image set and its recovery points."),
-    "settings": N_("What is set, to read."),
+    "settings": N_(
+        "Times, language, colours, signs and what is confirmed: Enter takes the next choice, kept "
+        "in your own file. Below them what runs, to read."
+    ),
     "review": N_(
         "The boot points that can start, newest data on top. YOU LOSE is the age of the "
         "data; NEWER counts increments that arrived after it; GUARD warns of data that looks "

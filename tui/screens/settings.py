@@ -1,30 +1,73 @@
-"""What runs, as whom, on which terminal: to read, not to change."""
+"""What the operator chooses for the console; below it what runs, as whom, on which terminal."""
 
 from __future__ import annotations
 
 from engine.api.views import PROTO
 from tui import preferences, words
-from tui.format import age, duration
+from tui.format import age, duration, pad
 from tui.look import Look
-from tui.rows import BLANK, Line, paragraph, text
+from tui.rows import Line, paragraph, text
 from tui.screens import frame
 from tui.state import Fleet
 from tui.tones import Tone
-from tui.words import _
+from tui.words import N_, _
+
+CHOOSES = {
+    "zone": N_("Times"),
+    "lang": N_("Language"),
+    "colours": N_("Colours"),
+    "signs": N_("Signs"),
+    "confirm": N_("Confirm"),
+}
+"""Rows that can be changed -> their label."""
 
 
 def content(fleet: Fleet, look: Look) -> frame.Content:
     """Return what stands on the settings screen."""
+    return frame.Content(
+        title=_("settings"),
+        head=[
+            text(" " + _("Yours, kept in {file}", file=preferences.path()), Tone.STRONG),
+        ],
+        ids=list(CHOOSES),
+        row=lambda name: _row(name, look),
+        tail=_facts(fleet, look),
+    )
+
+
+def _row(name: str, look: Look) -> list[Line]:
+    """Return one choice: what it is, what was chosen, what that gives here."""
+    chosen = look.choices.get(name, preferences.USUAL)
+    line = f"   {pad(_(CHOOSES[name]), 12)} {pad(chosen, 14)} {_gives(name, chosen, look)}"
+    return [text(line)]
+
+
+def _gives(name: str, chosen: str, look: Look) -> str:
+    match name:
+        case "zone":
+            return _("now {clock}", clock=look.clock())
+        case "lang":
+            return words.CHOICES[words.language()]
+        case "colours" if look.name == "plain":
+            return _("none: lines only")
+        case "colours":
+            return _("sixteen colours") if look.colours else _("no colours: bold and reverse")
+        case "signs":
+            return "ASCII" if look.glyphs.ascii else _("ASCII and lines")
+    if chosen == "name":
+        return _("the machine's name for every change")
+    return _("the name to start or stop, yes for the rest")
+
+
+def _facts(fleet: Fleet, look: Look) -> list[Line]:
     width, hello = look.usable, fleet.hello
     told: list[Line] = []
     if hello is not None:
         told += paragraph(
             "Engine", _("{version}, up {time}", version=hello.engine, time=age(hello.up_s)), width
         )
-        told += paragraph("Site", hello.site, width)
-        told += paragraph(
-            "You are", _("{user}, role {role}", user=hello.user, role=hello.role), width
-        )
+        who = _("{user}, role {role}", user=hello.user, role=hello.role)
+        told += paragraph("You are", who + _why_so_low(fleet, look), width)
         told += paragraph(
             "Protocol",
             _("{engine} (this console speaks {console})", engine=hello.proto, console=PROTO),
@@ -36,37 +79,29 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
                 "Clocks", _("engine and console differ by {time}", time=duration(abs(skew))), width
             )
     told += paragraph("Socket", look.socket, width)
-    told.append(BLANK)
-    signs = "ASCII" if look.glyphs.ascii else _("ASCII and lines")
-    told += paragraph(
-        "Terminal",
-        _("{width} by {height}, signs: {signs}", width=look.width, height=look.height, signs=signs),
-        width,
-    )
-    told += paragraph("Language", _language(), width)
-    told += paragraph("Times", _("in your zone: {clock}", clock=look.clock()), width)
-    told += paragraph("Read-only", _("yes") if look.read_only else _("no"), width)
-    told.append(BLANK)
+    size = _("{width} by {height}", width=look.width, height=look.height)
+    told += paragraph("Terminal", f"{size}  {look.name}".rstrip(), width)
+    if look.config:
+        told += paragraph("engine.toml", look.config, width)
     told += paragraph(
         "To change",
         _(
-            "engine.toml and standbys.d/ in the configuration folder; the engine reads them at its "
-            "start. bootpoint standby add and remove change standbys at once."
+            "engine.toml, and standbys.d/ beside it, with an editor. The engine reads them at its "
+            "start and names file, key and reason in its log where something is wrong. Standbys "
+            "change at once by e on a machine, or bootpoint standby."
         ),
         width,
     )
-    return frame.pages(
-        told, title=_("settings"), head=[text(" " + _("What is set, to read"), Tone.STRONG)]
-    )
+    return told
 
 
-def _language() -> str:
-    """Return the language spoken, and how to have another."""
-    return _(
-        "{language}; another: type :lang en or :lang ja, kept in {file}",
-        language=words.CHOICES[words.language()],
-        file=preferences.path(),
-    )
+def _why_so_low(fleet: Fleet, look: Look) -> str:
+    """Return why this console only looks; empty when it does not."""
+    if fleet.role != "viewer":
+        return ""
+    if look.read_only:
+        return "  " + _("This console was opened read-only: it only looks.")
+    return "  " + _("It only looks: the group bootpoint-operators may change.")
 
 
 def lines(fleet: Fleet, look: Look) -> list[Line]:

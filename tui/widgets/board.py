@@ -50,6 +50,11 @@ class Board(Widget, can_focus=True):
             if before != after or (y in (was, cursor) and was != cursor):
                 self.refresh(Region(0, y, self.size.width, 1))
 
+    def dress(self, glyphs: Glyphs, *, colours: bool) -> None:
+        """Draw with these signs from now on, in colours or without."""
+        self._glyphs, self._colours = glyphs, colours
+        self.refresh()
+
     def text(self) -> str:
         """Return what stands on the board as plain text."""
         return "\n".join(

@@ -65,6 +65,7 @@ def console(context: Context) -> int:
         read_only=context.read_only,
         offline=place.state / "view" / "last.json",
         lang=context.lang,
+        config=context.config,
     )
 
 
