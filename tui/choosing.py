@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tui import preferences, words
-from tui.preferences import CHOICES, USUAL, ZONE
+from tui.preferences import CHOICES, FILE, USUAL, ZONE
 from tui.question import Question
 from tui.words import _
 
@@ -22,7 +22,13 @@ class Choosing:
     console: Core
 
     def change(self, name: str) -> None:
-        """Take the next of few choices, or ask which zone."""
+        """Take the next of few choices, ask which zone, or show the engine's own file."""
+        if name == FILE:
+            from tui import configuration
+
+            console = self.console
+            console.go(FILE, subject=configuration.read(console.look().config, console.fleet))
+            return
         if name not in CHOICES:
             return
         if name == ZONE:

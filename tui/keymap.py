@@ -44,26 +44,14 @@ NAMING = (
 """Where a machine is under the cursor, or the page is about one."""
 EVERYWHERE = frozenset(
     {"fleet", "machine", "point", "run", "jobs", "journal", "targets", "sets", "set", "settings"}
-    | {"alerts", "picture"}
+    | {"alerts", "picture", "engine.toml"}
     | REPORTS
     | RETENTION
     | {"help", "menu", "plan", "review", "new", "form", "refused"}
 )
 OPENING = frozenset(
-    {
-        "fleet",
-        "machine",
-        "jobs",
-        "sets",
-        "settings",
-        "menu",
-        "plan",
-        "review",
-        "new",
-        "form",
-        "refused",
-        "help",
-    }
+    {"fleet", "machine", "jobs", "sets", "settings", "menu", "plan"}
+    | {"review", "new", "form", "refused", "help"}
 )
 OPENS = {"plan": N_("choose"), "review": N_("this one"), "new": N_("choose")}
 OPENS |= {"form": N_("change"), "settings": N_("change"), "menu": N_("do it")}
@@ -119,7 +107,7 @@ TABLE: tuple[Key, ...] = (
     _go("journal", "3", "what has happened"),
     _go("targets", "4", "where standby VMs run"),
     _go("sets", "5", "image sets that were found"),
-    _go("settings", "6", "what is set: times, language, colours, signs"),
+    _go("settings", "6", "times, language, colours, signs, engine"),
     _go("alerts", "7", "what is wrong and was told"),
     _key(
         "filter",
@@ -127,7 +115,7 @@ TABLE: tuple[Key, ...] = (
         "/",
         "find",
         "show only some rows",
-        places=LISTS | REPORTS | {"set"},
+        places=LISTS | REPORTS | {"set", "engine.toml"},
         when=has_rows,
         rank=9,
     ),

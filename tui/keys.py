@@ -68,7 +68,7 @@ def too_low(key: Key, fleet: Fleet, look: Look) -> str:
     if look.read_only:
         return _("This console was opened read-only: it only looks.")
     return _(
-        "You are {role}; this needs {needed}, which the group bootpoint-{needed}s gives.",
+        "You are {role}; this is for members of the group bootpoint-{needed}s.",
         role=fleet.role,
         needed=key.role,
     )

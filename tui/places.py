@@ -31,6 +31,7 @@ _WHERE = {
     "sets": "sets.content",
     "set": "sets.set_content",
     "settings": "settings.content",
+    "engine.toml": "reports.file_content",
     "help": "help.content",
     "menu": "help.menu_content",
     "review": "review.content",

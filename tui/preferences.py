@@ -19,6 +19,8 @@ from tui.terminal import Kind
 
 LANGUAGE = "lang"
 ZONE = "zone"
+FILE = "engine.toml"
+"""The row of the settings that shows the engine's own file."""
 USUAL = "auto"
 """Typed for no choice of one's own: as terminal, environment and host say."""
 CHOICES: Mapping[str, tuple[str, ...]] = {

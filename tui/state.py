@@ -116,6 +116,11 @@ class Fleet:
     journal_end: int = 0
 
     @property
+    def started_at(self) -> datetime | None:
+        """Return when the engine started, by its own clock; None until it answered."""
+        return self.hello.now - timedelta(seconds=self.hello.up_s) if self.hello else None
+
+    @property
     def role(self) -> str:
         """Return the role the engine gave us; `viewer` until it has."""
         return self.hello.role if self.hello else "viewer"

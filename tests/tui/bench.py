@@ -27,6 +27,7 @@ class Bench:
         self.socket = folder / "door" / "engine.sock"
         self.service = ScriptedService(site(3))
         self.drafts = folder / "drafts"
+        self.config = folder / "engine.toml"
         self._door: Door | None = None
 
     def start(self, service: ScriptedService | None = None) -> ScriptedService:
@@ -48,7 +49,14 @@ class Bench:
     ) -> AsyncIterator[Hand]:
         """Open a console, wait until the fleet is there."""
         kind = Kind("local", unicode=unicode)
-        setup = Setup(self.socket, kind, read_only=read_only, zone=UTC, drafts=self.drafts)
+        setup = Setup(
+            self.socket,
+            kind,
+            read_only=read_only,
+            zone=UTC,
+            drafts=self.drafts,
+            config=self.config,
+        )
         console = Console(setup)
         async with console.run_test(size=size) as pilot:
             yield Hand(console, pilot)

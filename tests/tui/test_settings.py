@@ -27,6 +27,16 @@ def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return preferences.path()
 
 
+def write(file: Path, text: str) -> None:
+    """Write a file as somebody with an editor would."""
+    file.write_text(text)
+
+
+def kept(file: Path) -> dict[str, object]:
+    """Return what the operator's own file holds."""
+    return tomllib.loads(file.read_text())
+
+
 async def test_choices_are_made_by_key_worn_at_once_and_kept(bench: Bench, own_file: Path) -> None:
     """Enter takes the next choice; signs change on the screen, and the file has all of them."""
     bench.start()
@@ -46,8 +56,12 @@ async def test_choices_are_made_by_key_worn_at_once_and_kept(bench: Bench, own_f
         await hand.type("Asia/Tokyo")
         await hand.press("enter")
         await hand.sees("JST")
-    told = tomllib.loads(own_file.read_text())
-    assert told == {"colours": "none", "signs": "utf-8", "confirm": "name", "zone": "Asia/Tokyo"}
+    assert kept(own_file) == {
+        "colours": "none",
+        "signs": "utf-8",
+        "confirm": "name",
+        "zone": "Asia/Tokyo",
+    }
 
 
 async def test_choices_are_made_by_word_too(bench: Bench, own_file: Path) -> None:
@@ -66,7 +80,7 @@ async def test_choices_are_made_by_word_too(bench: Bench, own_file: Path) -> Non
             await hand.type(typed)
             await hand.press("enter")
             await hand.sees(seen)
-    assert tomllib.loads(own_file.read_text()) == {}
+    assert kept(own_file) == {}
 
 
 async def test_the_name_can_be_wanted_for_every_change(bench: Bench) -> None:
@@ -91,18 +105,37 @@ async def test_a_viewer_by_role_is_told_so_and_refused(
         await hand.sees("CAN START NOW", "(viewer, read-only)")
         for key in CHANGING[:3]:
             await hand.press(key)
-            text = await hand.sees("You are viewer; this needs", "gives.")
+            text = await hand.sees(
+                "You are viewer; this is for members of the group bootpoint-operators."
+            )
             assert "nothing has changed yet" not in text
         await hand.press("6")
-        await hand.sees("It only looks: the group bootpoint-operators may change.")
+        await hand.sees("Read-only", "Changes are for members of the group")
         with pytest.raises(Refusal) as refusal:
             await hand.console.core.feed.call("plan", {"action": "build", "machine": "erp"}, Plan)
         assert "operator" in str(refusal.value)
     assert service.calls == []
 
 
+async def test_engine_toml_can_be_read_without_its_passwords(bench: Bench, tmp_path: Path) -> None:
+    """The last row opens the file: what is hostile in it is spelled, a password is left out."""
+    bench.start()
+    bench.config = tmp_path / "engine.toml"
+    write(bench.config, 'site = "x\x1b[2J"\n[mail]\npassword = "open sesame"\nsecret = "file:/p"\n')
+    async with bench.open() as hand:
+        await hand.sees("CAN START NOW")
+        await hand.press("6", "end", "enter")
+        text = await hand.sees("ENGINE.TOML", "[mail]", "file:/p", "holds from the engine's next")
+        assert "sesame" not in text
+        assert "\\u{1b}[2J" in text
+        await hand.press("escape")
+        bench.config.unlink()
+        await hand.press("enter")
+        await hand.sees("There is no", "its default", "What now")
+
+
 def test_choices_dress_a_terminal() -> None:
-    """ASCII takes kanji with it; colours can be had where the terminal said none, never on lines."""
+    """ASCII takes kanji with it; colours can be had where the terminal has none, never on lines."""
     bare, lines = Kind("ssh", colours=False, unicode=True, kanji=True), Kind("plain", colours=False)
     assert preferences.dressed(bare) == bare
     preferences.choose("colours", "16")

@@ -18,14 +18,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tui import keys
-from tui.format import cut, duration, moment
+from tui.format import duration, moment
 from tui.look import Look
-from tui.rows import BLANK, Line, Span, cells, fit, spread, text
+from tui.rows import BLANK, Line, Span, cells, fit, prose, spread, text
 from tui.state import Fleet, raised_alerts
 from tui.tones import Tone
 from tui.words import _, ngettext
 
 LEAST_ROWS = 5
+MOST_NOTICE = 3
+"""Lines of a sentence for the operator, where the screen is high enough."""
 STATUS = "systemctl status bootpoint"
 
 
@@ -87,7 +89,7 @@ def draw(content: Content, fleet: Fleet, look: Look) -> Drawing:
     look = replace(look, chosen=chosen_of(content, look))
     width, rule = look.usable, text(look.glyphs.rule * look.usable)
     above = [title(content.title, fleet, look), *banner(fleet, look)]
-    below = [*([_notice(look)] if look.notice else []), footer(fleet, look)]
+    below = [*_notice(look), footer(fleet, look)]
     columns = [content.columns] if content.columns and content.ids else []
     head, tail = list(content.head), list(content.tail)
     room = look.height - len(above) - len(below) - len(columns) - 1
@@ -159,7 +161,8 @@ def _more(top: int, page: int, total: int) -> Line:
 def title(where: str, fleet: Fleet, look: Look) -> Line:
     """Return the first line: what this is, who looks, and the time with its zone."""
     hello = fleet.hello
-    who = f"{hello.user} ({hello.role})  " if hello else ""
+    role = _("viewer, read-only") if fleet.role == "viewer" else fleet.role
+    who = f"{hello.user} ({role})  " if hello else ""
     place = f" > {where}" if where else ""
     left: Line = ((" bootpoint  ", Tone.HEAD), ((hello.site if hello else "") + place, Tone.PLAIN))
     raised = len(raised_alerts(fleet))
@@ -199,8 +202,9 @@ def wait_words(fleet: Fleet, look: Look) -> str:
     return "0s" if link.next_at is None else duration((link.next_at - here).total_seconds())
 
 
-def _notice(look: Look) -> Line:
-    return text(" " + cut(look.notice, look.usable - 1), Tone.STRONG)
+def _notice(look: Look) -> list[Line]:
+    told = prose(look.notice, look.usable, Tone.STRONG) if look.notice else []
+    return told[:MOST_NOTICE] if look.height >= LEAST_ROWS * 4 else told[:1]
 
 
 def footer(fleet: Fleet, look: Look) -> Line:

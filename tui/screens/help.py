@@ -45,7 +45,11 @@ PLACES = {
     "set": N_("One image set and its recovery points."),
     "settings": N_(
         "Times, language, colours, signs and what is confirmed: Enter takes the next choice, kept "
-        "in your own file. Below them what runs, to read."
+        "in your own file. The last row shows the engine's own file. Below it what runs."
+    ),
+    "engine.toml": N_(
+        "The engine's own file, to read. Change it with an editor, then start the engine anew. "
+        "Values that are passwords are left out."
     ),
     "review": N_(
         "The boot points that can start, newest data on top. YOU LOSE is the age of the "

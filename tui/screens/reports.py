@@ -99,6 +99,17 @@ def laid_out(lines: Iterable[Words], look: Look) -> list[Line]:
 # --- what the engine answered ---------------------------------------------------------------
 
 
+def file_content(_fleet: Fleet, look: Look) -> frame.Content:
+    """Return the page of engine.toml, to read."""
+    report = look.subject if isinstance(look.subject, Report) else Report()
+    head: list[Line] = [text(" " + _("ENGINE.TOML, to read"), Tone.STRONG)]
+    if report.failed is not None:
+        return frame.pages(refused(look, report.failed), title="engine.toml", head=head)
+    told, said = found(laid_out(report.lines, look), look)
+    head += [*laid_out(report.head, look), *said]
+    return frame.pages(told or [BLANK], title="engine.toml", head=head)
+
+
 def of_guest(view: GuestView) -> Report:
     """Return the page of a guest."""
     if view.source == "record":

@@ -29,7 +29,7 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         head=[
             text(" " + _("Yours, kept in {file}", file=preferences.path()), Tone.STRONG),
         ],
-        ids=list(CHOOSES),
+        ids=[*CHOOSES, preferences.FILE],
         row=lambda name: _row(name, look),
         tail=_facts(fleet, look),
     )
@@ -37,6 +37,8 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
 
 def _row(name: str, look: Look) -> list[Line]:
     """Return one choice: what it is, what was chosen, what that gives here."""
+    if name == preferences.FILE:
+        return [text("   " + f"{pad(name, 12)} " + _("Enter shows it"))]
     chosen = look.choices.get(name, preferences.USUAL)
     line = f"   {pad(_(CHOOSES[name]), 12)} {pad(chosen, 14)} {_gives(name, chosen, look)}"
     return [text(line)]
@@ -67,7 +69,9 @@ def _facts(fleet: Fleet, look: Look) -> list[Line]:
             "Engine", _("{version}, up {time}", version=hello.engine, time=age(hello.up_s)), width
         )
         who = _("{user}, role {role}", user=hello.user, role=hello.role)
-        told += paragraph("You are", who + _why_so_low(fleet, look), width)
+        told += paragraph("You are", who, width)
+        if fleet.role == "viewer":
+            told += paragraph("Read-only", _why_so_low(look), width)
         told += paragraph(
             "Protocol",
             _("{engine} (this console speaks {console})", engine=hello.proto, console=PROTO),
@@ -81,27 +85,23 @@ def _facts(fleet: Fleet, look: Look) -> list[Line]:
     told += paragraph("Socket", look.socket, width)
     size = _("{width} by {height}", width=look.width, height=look.height)
     told += paragraph("Terminal", f"{size}  {look.name}".rstrip(), width)
-    if look.config:
-        told += paragraph("engine.toml", look.config, width)
     told += paragraph(
         "To change",
         _(
-            "engine.toml, and standbys.d/ beside it, with an editor. The engine reads them at its "
-            "start and names file, key and reason in its log where something is wrong. Standbys "
-            "change at once by e on a machine, or bootpoint standby."
+            "engine.toml with an editor; the engine reads it at its start, and its log names file, "
+            "key and reason where something is wrong. Standbys change at once by e on a machine, "
+            "or by bootpoint standby edit."
         ),
         width,
     )
     return told
 
 
-def _why_so_low(fleet: Fleet, look: Look) -> str:
-    """Return why this console only looks; empty when it does not."""
-    if fleet.role != "viewer":
-        return ""
+def _why_so_low(look: Look) -> str:
+    """Return why this console only looks."""
     if look.read_only:
-        return "  " + _("This console was opened read-only: it only looks.")
-    return "  " + _("It only looks: the group bootpoint-operators may change.")
+        return _("This console was opened read-only: it only looks.")
+    return _("Changes are for members of the group bootpoint-operators.")
 
 
 def lines(fleet: Fleet, look: Look) -> list[Line]:
