@@ -83,6 +83,14 @@ class Ahead(Protocol):
 
 
 @runtime_checkable
+class Room(Protocol):
+    """What a backend may offer beside: how much can still be written."""
+
+    def room(self, volume: VolumeId) -> int | None:
+        """Return the free bytes of a volume; None when that cannot be told."""
+
+
+@runtime_checkable
 class Troubles(Protocol):
     """What a backend may offer beside: why a volume that it can read cannot be written."""
 

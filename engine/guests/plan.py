@@ -8,12 +8,12 @@ same plan, byte for byte; planning again on the converted guest gives an empty o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from engine.guests import bootloader
-from engine.guests.backend import Reading
+from engine.guests.backend import Reading, Room
 from engine.guests.bootloader import Boot
 from engine.guests.inspect import FSTAB, LINUX, content_fits, efi_volumes, root_volume, tree_of
 from engine.guests.linux import fstab
@@ -23,10 +23,11 @@ from engine.guests.linux.esp import plan_fallback
 from engine.guests.linux.network.naming import NicChange, plan_network
 from engine.guests.linux.rebuild import plan_rebuild
 from engine.guests.menu import default_kernel
-from engine.guests.tree import Tree
+from engine.guests.tree import Place, Tree
 from engine.guests.windows.plan import Choose, plan_windows
 from engine.model.errors import Failure, Problem
 from engine.model.guest import (
+    Action,
     ConversionPlan,
     Family,
     FileEdit,
@@ -36,12 +37,17 @@ from engine.model.guest import (
     Mount,
     Obstacle,
     Volume,
+    VolumeId,
 )
 from engine.model.text import safe
 
 OVERLAY = 64 << 20
 """Longest overlay in bytes."""
 WARNINGS = 200
+BLOCK = 4096
+"""Bytes in which files take their room."""
+SPARE = 64 << 10
+"""Bytes of each volume that overlays leave for the other changes."""
 _ENTRY = "The kernel's menu entry loads the overlay with drivers for virtual machines."
 
 Overlay = Callable[[Kernel], bytes]
@@ -77,12 +83,13 @@ class _Conversion:
         )
         self.obstacles: list[Obstacle] = []
         self.failed: dict[str, Failure] = {}
+        self.room: dict[VolumeId, int | None] = {}
 
     def overlays(self, overlay: Overlay) -> frozenset[str]:
         """Write each kernel's overlay beside it; return the versions that have one."""
         done: set[str] = set()
         kernels = [kernel for kernel in self.guest.kernels if kernel.initrd]
-        for kernel in kernels:
+        for kernel in reversed(kernels):  # where room is short, the newest gets it
             try:
                 content = overlay(kernel)
                 if content:
@@ -105,9 +112,22 @@ class _Conversion:
         if place is None or place.guest != path or (place.stat and not place.is_file):
             raise Failure(_taken(path))
         if self.draft.read(path, OVERLAY) != content:
+            self._take_room(place, kernel, len(content))
             reason = f"Brings drivers for virtual machines to kernel {kernel.version}."
             if not self.draft.write(path, content, reason, OVERLAY):
                 raise Failure(_taken(path))
+
+    def _take_room(self, place: Place, kernel: Kernel, size: int) -> None:
+        """Count what is written to a volume. Failure when it does not fit any more."""
+        volume = place.volume
+        if volume not in self.room:
+            self.room[volume] = room_of(self.reading, volume)
+        room = self.room[volume]
+        if room is None:
+            return
+        if whole(size) + SPARE > room:
+            raise Failure(_no_room(kernel, place.guest, size, room))
+        self.room[volume] = room - whole(size)
 
     def boot_loader(self, overlays: frozenset[str]) -> None:
         """Let each entry of a kernel load its overlay and name its root by UUID."""
@@ -219,7 +239,36 @@ def plan(
     if conversion.obstacles:
         return ConversionPlan((), warnings, tuple(conversion.obstacles))
     edits = sorted((*draft.edits(), *loaders), key=lambda edit: (edit.volume, edit.path))
-    return ConversionPlan(tuple(edits), warnings)
+    full = tuple(_full(reading, guest, edits))
+    return ConversionPlan((), warnings, full) if full else ConversionPlan(tuple(edits), warnings)
+
+
+def room_of(reading: Reading, volume: VolumeId) -> int | None:
+    """Return the free bytes of a volume; None when the backend cannot tell."""
+    return reading.room(volume) if isinstance(reading, Room) else None
+
+
+def whole(size: int) -> int:
+    """Return the bytes that a file takes on a volume."""
+    return -(-size // BLOCK) * BLOCK
+
+
+def _full(reading: Reading, guest: Guest, edits: Sequence[FileEdit]) -> Iterator[Obstacle]:
+    """Yield each volume that has too little room for what is written to it."""
+    paths = {mount.volume: mount.path for mount in reversed(guest.mounts)}
+    needed: dict[VolumeId, int] = {}
+    for edit in edits:
+        if edit.action in (Action.WRITE, Action.MKDIR):
+            needed[edit.volume] = needed.get(edit.volume, 0) + max(BLOCK, whole(len(edit.after)))
+    for volume, size in needed.items():
+        room = room_of(reading, volume)
+        if room is not None and size > room:
+            yield Obstacle(
+                "guest.no_room",
+                f"The volume at {safe(paths.get(volume, b'?'))} ({safe(volume)}) has "
+                f"{room >> 10} KiB free, and {size >> 10} KiB are to be written to it.",
+                "Free some room on it on the source machine, then let the next increment arrive.",
+            )
 
 
 def _of_others(guest: Guest) -> Sequence[str]:
@@ -258,6 +307,17 @@ _NO_ENTRY = Obstacle(
 )
 
 
+def _no_room(kernel: Kernel, path: bytes, size: int, room: int) -> Problem:
+    return Problem(
+        "guest.no_room",
+        f"The file with the drivers of kernel {safe(kernel.version)} has {-(-size >> 10)} KiB, and "
+        f"{safe(path.rpartition(b'/')[0], 200)} has {room >> 10} KiB free for it.",
+        "The guest was not changed.",
+        "Free some room there on the source machine, such as by removing old kernels, then let "
+        "the next increment arrive.",
+    )
+
+
 def _taken(path: bytes) -> Problem:
     return Problem(
         "guest.overlay_taken",
@@ -282,8 +342,8 @@ def _no_overlay(failed: Sequence[Failure]) -> Obstacle:
     if failed:
         return Obstacle(
             "guest.no_drivers",
-            f"No kernel can be given drivers for virtual machines. {failed[-1].problem.happened}",
-            failed[-1].problem.remedy,
+            f"No kernel can be given drivers for virtual machines. {failed[0].problem.happened}",
+            failed[0].problem.remedy,
         )
     return Obstacle(
         "guest.no_initrd",

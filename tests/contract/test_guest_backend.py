@@ -341,6 +341,17 @@ def test_a_label_of_selinux_stays_on_a_file_and_is_inherited(raw: Place) -> None
     assert raw.open().check([ROOT]) == "full"
 
 
+def test_free_room_is_told_as_its_own_tools_tell_it(raw: Place) -> None:
+    """What is free is the sum of all groups; of FAT nothing is told."""
+    said = run("dumpe2fs", "-h", f"{raw.paths[0]}?offset={START}").decode()
+    told = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
+    free = int(told["Free blocks"]) * int(told["Block size"])
+
+    with open_userland(raw.paths) as backend:
+        assert backend.room(ROOT) == free
+        assert backend.room(ESP) is None
+
+
 def test_a_full_file_system_fails_in_words(raw: Place) -> None:
     """Running out of space is a Failure with the tool's words, never a short file."""
     with pytest.raises(Failure, match=r"debugfs could not change the guest.*free space"):

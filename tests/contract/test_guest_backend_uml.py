@@ -112,6 +112,7 @@ def test_reading_writes_nothing(base: Path, work: Path, kind: str) -> None:
     with opened(disks, work, is_writing=False) as backend:
         assert backend.read(ROOT, b"/etc/fstab") == FSTAB
         assert backend.list(ROOT, b"/lib") == []
+        assert 1 << 20 < (backend.room(ROOT) or 0) < 1 << 40
         assert backend.stat(ROOT, b"/lib/anything") is None
         with pytest.raises(Failure, match=r"179200 bytes long.*at most 1000"):
             backend.read(ROOT, "/etc/with space/ä ü".encode(), 1000)

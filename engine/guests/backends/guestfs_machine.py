@@ -133,13 +133,23 @@ class Machine:
 
     def used(self, volume: VolumeId) -> int | None:
         """Return the bytes in use; None when the answer cannot be read."""
+        seen = self._statvfs(volume)
+        return None if seen is None else max(0, seen[0] - seen[1])
+
+    def free(self, volume: VolumeId) -> int | None:
+        """Return the bytes that are free; None when the answer cannot be read."""
+        seen = self._statvfs(volume)
+        return None if seen is None else seen[1]
+
+    def _statvfs(self, volume: VolumeId) -> tuple[int, int] | None:
+        """Return the bytes of a file system, and those that are free."""
         answer = self.do("statvfs", self.inside(volume, b"/"))
         found = dict(line.split(b": ", 1) for line in answer.splitlines() if b": " in line)
         numbers = [found.get(name, b"") for name in (b"blocks", b"bfree", b"frsize")]
         if not all(number.isdigit() for number in numbers):
             return None
         blocks, free, size = map(int, numbers)
-        return max(0, blocks - free) * size
+        return blocks * size, free * size
 
     def check(self, volume: VolumeId, limit_s: int) -> tuple[int, bytes]:
         """Run the way's check; return its exit code (124: took too long) and last words."""

@@ -69,6 +69,9 @@ class Mounter(Protocol):
     def used(self, volume: VolumeId) -> int | None:
         """Return the bytes in use; None when that cannot be told."""
 
+    def free(self, volume: VolumeId) -> int | None:
+        """Return the bytes that are free; None when that cannot be told."""
+
     def check(self, volume: VolumeId, limit_s: int) -> tuple[int, bytes]:
         """Run the way's check on an unmounted volume; return its exit code and last words."""
 
@@ -215,6 +218,10 @@ class MountedBackend(ABC, Generic[M]):
         """
         outcomes = [self._check(volume) for volume in volumes]
         return next((outcome for outcome in outcomes if outcome != "full"), "full")
+
+    def room(self, volume: VolumeId) -> int | None:
+        """Return the free bytes of a volume; None when that cannot be told."""
+        return self.machine.free(volume)
 
     def _check(self, volume: VolumeId) -> str:
         way = self.machine.way(volume)

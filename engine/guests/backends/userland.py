@@ -99,6 +99,11 @@ class UserlandBackend:
         """Return where a symbolic link points."""
         return self._at(volume).link(path)
 
+    def room(self, volume: VolumeId) -> int | None:
+        """Return the free bytes of a volume of ext; None of the others."""
+        found = self._ext.get(volume)
+        return None if found is None else found.room()
+
     def recover(self, volumes: Sequence[VolumeId] = ()) -> None:
         """Replay journals and drop orphans: on the twig, before planning.
 

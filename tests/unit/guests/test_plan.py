@@ -516,3 +516,62 @@ def test_files_with_names_that_tools_misread_are_left_alone(name: str) -> None:
     assert found.obstacles == ()
     assert any("not safe to write to" in sentence for sentence in found.warnings)
     assert all(not edit.path.endswith(b".network") for edit in found.edits)
+
+
+class Full(MemoryGuest):
+    """A guest whose volumes have so many bytes free."""
+
+    free = 0
+
+    def room(self, _volume: str) -> int:
+        """Return the free bytes."""
+        return self.free
+
+
+def with_room(disk: MemoryGuest, free: int) -> Full:
+    """Return the same guest with so many bytes free on each volume."""
+    made = Full(disk.volumes(), {})
+    made.files, made.free = disk.files, free
+    return made
+
+
+def large(kernel: Kernel) -> bytes:
+    """Return an overlay of a megabyte."""
+    return kernel.version.encode().ljust(1 << 20, b"x")
+
+
+@pytest.mark.parametrize(
+    ("free", "converted", "keys"),
+    [
+        (3 << 20, 2, []),
+        (3 << 19, 1, []),
+        (1 << 19, 0, ["guest.no_drivers"]),
+    ],
+)
+def test_where_room_is_short_the_newest_kernel_gets_its_drivers(
+    free: int, converted: int, keys: list[str]
+) -> None:
+    """A full /boot is usual: old kernels go without, and the newest one's lack is told."""
+    disk = with_room(separate_boot(), free)
+
+    found = plan(disk, inspect(disk), large, NICS)
+
+    made = [edit.path for edit in found.edits if edit.path.startswith(b"/bootpoint-")]
+    assert len(made) == converted
+    assert made[-1:] == [b"/bootpoint-6.1.0-50-amd64.img"][:converted]
+    assert [obstacle.key for obstacle in found.obstacles] == keys
+    if converted < 2:
+        told = " ".join((*found.warnings, *(obstacle.text for obstacle in found.obstacles)))
+        assert "has 1024 KiB, and /boot has" in told
+
+
+def test_a_full_root_is_an_obstacle_before_anything_is_written() -> None:
+    """Not even a line of fstab fits: the reason is told, not a tool's failure."""
+    disk = with_room(debian12(), 8 << 10)
+
+    found = plan(disk, inspect(disk), lambda _kernel: b"", NICS)
+
+    (obstacle,) = found.obstacles
+    assert obstacle.key == "guest.no_room"
+    assert f"The volume at / ({ROOT}) has 8 KiB free" in obstacle.text
+    assert found.edits == ()

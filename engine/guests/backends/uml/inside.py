@@ -122,6 +122,7 @@ class Server:
             "link": self._link,
             "ahead": self._ahead,
             "used": self._used,
+            "free": self._free,
             "edit": self._edit,
             "run": self._run,
             "sync": self._sync,
@@ -258,6 +259,10 @@ class Server:
     def _used(self, asked: Mapping[str, Any], _body: memoryview, _out: int) -> object:
         seen = os.statvfs(asked["point"])
         return (seen.f_blocks - seen.f_bfree) * seen.f_frsize
+
+    def _free(self, asked: Mapping[str, Any], _body: memoryview, _out: int) -> object:
+        seen = os.statvfs(asked["point"])
+        return seen.f_bfree * seen.f_frsize
 
     def _run(self, asked: Mapping[str, Any], _body: memoryview, out: int) -> object:
         code, said = run(*asked["argv"], timeout_s=asked["check_s"])

@@ -90,6 +90,11 @@ class Machine:
         used = self.ask("used", volume).value
         return used if isinstance(used, int) else None
 
+    def free(self, volume: VolumeId) -> int | None:
+        """Return the bytes that are free; None when the kernel does not tell."""
+        free = self.ask("free", volume).value
+        return free if isinstance(free, int) else None
+
     def check(self, volume: VolumeId, limit_s: int) -> tuple[int, bytes]:
         """Run the way's check; return its exit code (124: took too long) and last words."""
         argv = [*self.way(volume).check.split(" "), self.device(volume)]
