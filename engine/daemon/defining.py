@@ -137,8 +137,8 @@ class Definitions:
         if gone:
             yield Problem(
                 "standby.losing",
-                f"{engine.files.path(name)}: {len(gone)} boot points of {name} that stay now would "
-                "be taken away by what was changed.",
+                f"{engine.files.path(name)}: by what was changed, boot points of {name} that stay now "
+                f"would be taken away: {len(gone)}.",
                 "",
                 f"If that is meant: bootpoint standby edit {name} --yes-i-mean {name}",
                 {"key": "keep", "found": str(standby.keep), "expected": f"{old.keep} as now"},
