@@ -137,8 +137,8 @@ class Definitions:
         if gone:
             yield Problem(
                 "standby.losing",
-                f"{engine.files.path(name)}: by what was changed, boot points of {name} that stay now "
-                f"would be taken away: {len(gone)}.",
+                f"{engine.files.path(name)}: by what was changed, boot points of {name} that "
+                f"stay now would be taken away: {len(gone)}.",
                 "",
                 f"If that is meant: bootpoint standby edit {name} --yes-i-mean {name}",
                 {"key": "keep", "found": str(standby.keep), "expected": f"{old.keep} as now"},
