@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tui import preferences, words
-from tui.preferences import CHOICES, FILE, USUAL, ZONE
+from tui.look import Report
+from tui.preferences import CHOICES, FILE, USUAL, WHO, ZONE
 from tui.question import Question
 from tui.words import _
 
 if TYPE_CHECKING:
-    from tui.core import Core
+    from tui.core import Core, Spot
     from tui.terminal import Kind
 
 
@@ -23,11 +24,15 @@ class Choosing:
 
     def change(self, name: str) -> None:
         """Take the next of few choices, ask which zone, or show the engine's own file."""
-        if name == FILE:
+        if name == FILE:  # these two pages are loaded when somebody opens them
             from tui import configuration
 
             console = self.console
             console.go(FILE, subject=configuration.read(console.look().config, console.fleet))
+            return
+        if name == WHO:
+            self.console.go(WHO, subject=Report())
+            self.console.spawn(self._who(self.console.spot))
             return
         if name not in CHOICES:
             return
@@ -40,6 +45,12 @@ class Choosing:
         known = CHOICES[name]
         now = known.index(preferences.chosen(name))
         self.take(name, known[(now + 1) % len(known)])
+
+    async def _who(self, spot: Spot) -> None:
+        from tui import presence
+
+        spot.subject = await presence.asked(self.console.feed, self.console.look())
+        self.console.face.paint_soon()
 
     def take(self, name: str, value: str) -> None:
         """Keep a choice, wear it, and say so."""

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.api import wire
+from engine.api.client import claims
 from engine.api.views import PROTO, Hello, Picture
 from tui import clock
 from tui.heard import heard
@@ -171,7 +172,7 @@ class Feed:
         wish = self._wish
         try:
             hello = await self._ask(
-                "hello", {"proto": PROTO, "client": wish.name, "want": wish.want}, Hello
+                "hello", {"proto": PROTO, "client": wish.name, "want": wish.want} | claims(), Hello
             )
             if hello.proto != PROTO:
                 raise _LineLost(

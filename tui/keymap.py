@@ -44,7 +44,7 @@ NAMING = (
 """Where a machine is under the cursor, or the page is about one."""
 EVERYWHERE = frozenset(
     {"fleet", "machine", "point", "run", "jobs", "journal", "targets", "sets", "set", "settings"}
-    | {"alerts", "picture", "engine.toml"}
+    | {"alerts", "picture", "engine.toml", "connected"}
     | REPORTS
     | RETENTION
     | {"help", "menu", "plan", "review", "new", "form", "refused"}
@@ -115,7 +115,7 @@ TABLE: tuple[Key, ...] = (
         "/",
         "find",
         "show only some rows",
-        places=LISTS | REPORTS | {"set", "engine.toml"},
+        places=LISTS | REPORTS | {"set", "engine.toml", "connected"},
         when=has_rows,
         rank=9,
     ),

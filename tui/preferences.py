@@ -21,6 +21,8 @@ LANGUAGE = "lang"
 ZONE = "zone"
 FILE = "engine.toml"
 """The row of the settings that shows the engine's own file."""
+WHO = "connected"
+"""The row that shows who is connected to the engine."""
 USUAL = "auto"
 """Typed for no choice of one's own: as terminal, environment and host say."""
 CHOICES: Mapping[str, tuple[str, ...]] = {

@@ -60,7 +60,7 @@ class Client:
         self._waiting: list[Message] = []
         self._socket = _connect(path, min(CONNECT_S, timeout_s))
         try:
-            self.hello = self.call("hello", Hello, proto=PROTO, client=name, want=want, **_claims())
+            self.hello = self.call("hello", Hello, proto=PROTO, client=name, want=want, **claims())
         except BaseException:
             self.close()
             raise
@@ -202,7 +202,7 @@ def _connect(path: Path, timeout_s: float) -> socket.socket:
     return connection
 
 
-def _claims() -> dict[str, Any]:
+def claims() -> dict[str, Any]:
     """Return what the log shall say of this client; claims, not trusted."""
     try:
         tty = os.ttyname(0)

@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import BaseServer
 
+from engine.api.listening import listen
 from engine.api.metrics import CONTENT_TYPE, Meter
-from engine.api.server import listen
 from engine.daemon.service import Service
 from engine.local.durable import durable_replace, open_folder
 

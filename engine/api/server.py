@@ -13,7 +13,6 @@ import contextlib
 import logging
 import os
 import socket
-import stat
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -28,20 +27,20 @@ from engine.api import asks, problems
 from engine.api.calls import Calls, read_ask
 from engine.api.last import write_last
 from engine.api.ledger import MACHINE, Ledger
+from engine.api.listening import MOST_CLIENTS, listen
 from engine.api.plans import Actor
+from engine.api.presence import ClientView
 from engine.api.present import Presenter, Views, last_view
 from engine.api.roles import GROUPS, Peer, known_groups, lowered, peer_of, role_of
 from engine.api.session import FRAME_S, Session
 from engine.api.views import PROTO, TOPICS, Hello, MachineView
 from engine.api.wire import raw
 from engine.daemon.service import Service, Snapshot
-from engine.local.durable import make_folder
-from engine.model.errors import NotFound, Problem, Refused, WrongUse
+from engine.model.errors import NotFound, Problem, WrongUse
 from engine.model.text import safe
 
 log = logging.getLogger(__name__)
 
-MOST_CLIENTS = 32
 THREADS = 8
 PRESENT_S = 0.1
 WATCHED_S, LAST_S, IDLE_S = 5.0, 10.0, 60.0
@@ -114,65 +113,6 @@ class Door:
         return 0 if self._hall is None else self._hall.unsent()
 
 
-def listen(path: Path) -> socket.socket:
-    """Return a listening socket, mode 0660, of the group bootpoint where that can be.
-
-    A socket that nobody answers is replaced.
-
-    Raises:
-        Refused: Somebody answers there, or it is no socket.
-    """
-    make_folder(path.parent, 0o750)
-    _clear(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o117)
-    try:
-        listener.bind(str(path))
-    except OSError:
-        listener.close()
-        raise
-    finally:
-        os.umask(before)
-    group = known_groups().get(GROUPS[0])
-    if group is not None and os.geteuid() == 0:
-        os.chown(path, -1, group, follow_symlinks=False)
-    listener.listen(MOST_CLIENTS)
-    return listener
-
-
-def _clear(path: Path) -> None:
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise Refused(
-            Problem(
-                "door.taken",
-                f"{safe(str(path), 200)} is there already, and is no socket.",
-                "It was left as it is.",
-                "Move it away, or give the engine another socket.",
-            )
-        )
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            path.unlink(missing_ok=True)
-            return
-        except OSError as error:
-            log.warning("probing %s: %s", path, error)
-    raise Refused(
-        Problem(
-            "door.answered",
-            f"Another engine answers at {safe(str(path), 200)}.",
-            "It goes on undisturbed.",
-            "Use that one, or stop it first.",
-        )
-    )
-
-
 class _House:
     """What is behind the door: sessions, ledger, pools. Lives in the door's loop."""
 
@@ -181,7 +121,7 @@ class _House:
         self._service, self._view, self._frame_s = service, view, frame_s
         self._calls = Calls(service, time.monotonic)
         self._presenter = Presenter()
-        self._sessions: set[Session] = set()
+        self._sessions: dict[Session, None] = {}  # in the order in which they came
         self._groups = known_groups()
         self._pool = ThreadPoolExecutor(THREADS, "door-call")
         self._present = ThreadPoolExecutor(1, "door-present")
@@ -312,11 +252,11 @@ class _House:
                 )
             )
         session.role = role
-        self._sessions.add(session)
+        self._sessions[session] = None
         return peer
 
     def leave(self, session: Session) -> None:
-        self._sessions.discard(session)
+        self._sessions.pop(session, None)
 
     async def call(self, session: Session, method: str, params: bytes) -> msgspec.Raw:
         match method:
@@ -328,6 +268,8 @@ class _House:
                 return await self._subscribe(session, read_ask(params, asks.SubscribeAsk))
             case "machine":
                 return raw(await self._machine(read_ask(params, asks.MachineAsk)))
+            case "clients":
+                return raw(self._clients(session))
             case topic if topic in TOPICS:
                 views, _machines = await self._in(self._present, lambda: self._look_at(set()))
                 return raw(getattr(views, topic))
@@ -358,6 +300,7 @@ class _House:
         actor_name = session.peer.user
         session.actor = Actor(actor_name, role)
         session.claims = (safe(ask.tty), safe(ask.ssh))
+        session.name, session.since = safe(ask.client), snapshot.now
         log.debug("hello user=%s role=%s client=%s", actor_name, role.word, safe(ask.client))
         return Hello(
             proto=PROTO,
@@ -369,6 +312,21 @@ class _House:
             now=snapshot.now,
             up_s=max(0.0, (snapshot.now - self._service.started_at).total_seconds()),
         )
+
+    def _clients(self, asking: Session) -> list[ClientView]:
+        return [
+            ClientView(
+                user=session.actor.name,
+                role=session.actor.role.word,
+                client=session.name,
+                tty=session.claims[0],
+                ssh=session.claims[1].partition(" ")[0],
+                since=session.since,
+                own=session is asking,
+            )
+            for session in self._sessions
+            if session.actor is not None and session.since is not None
+        ]
 
     async def _subscribe(self, session: Session, ask: asks.SubscribeAsk) -> msgspec.Raw:
         for topic in ask.topics:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from datetime import datetime
 from typing import Protocol, cast
 
 import msgspec
@@ -62,6 +63,8 @@ class Session(asyncio.Protocol):
         self.role: Role = Role.VIEWER
         self.claims = ("", "")
         """Terminal and SSH connection, as the client says."""
+        self.name = ""
+        self.since: datetime | None = None
         self.topics: frozenset[str] = frozenset()
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()

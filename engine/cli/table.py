@@ -127,6 +127,12 @@ _LOOKING = (
         ("bootpoint findings", "bootpoint findings --json", "bootpoint findings --read-only"),
     ),
     Command(
+        "who",
+        "List who is connected to the engine, with which role, from where.",
+        "listing:who",
+        ("bootpoint who", "bootpoint who --json", "bootpoint who --read-only"),
+    ),
+    Command(
         "targets",
         "List the targets and the room they have.",
         "listing:targets",

@@ -12,6 +12,7 @@ import pytest
 
 from engine.api.client import Client
 from engine.api.guest_views import ScreenView, SerialView
+from engine.api.presence import ClientView
 from engine.api.server import Door
 from engine.api.views import (
     FleetView,
@@ -27,7 +28,7 @@ from engine.api.wire import MAX_FRAME
 from engine.model.errors import Failure, NotFound, Problem, WrongUse
 from engine.model.progress import Progress
 from engine.model.work import JobKind, Severity
-from tests.contract.doors import ERP, Line, pause
+from tests.contract.doors import ERP, Line, pause, until
 from tests.scripted import PNG, ScriptedService, site
 
 # --- looking --------------------------------------------------------------------------------
@@ -251,3 +252,13 @@ def test_answers_nobody_reads_are_not_piled_up(place: Path) -> None:
     with Client(place) as other:
         assert other.call("ping", dict[str, str]) == {}
     opened.stop()
+
+
+def test_everybody_sees_who_is_connected(client: Client, place: Path) -> None:
+    """All clients that greeted are told with their role; the one that asks is marked."""
+    with Client(place, want="viewer", name="wall\x1b[2J") as other:
+        told = client.call("clients", list[ClientView])
+        assert [(one.role, one.own) for one in told] == [("admin", True), ("viewer", False)]
+        assert "\x1b" not in told[1].client
+        assert [one.own for one in other.call("clients", list[ClientView])] == [False, True]
+    until(lambda: len(client.call("clients", list[ClientView])) == 1)

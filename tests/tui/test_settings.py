@@ -111,6 +111,9 @@ async def test_a_viewer_by_role_is_told_so_and_refused(
             assert "nothing has changed yet" not in text
         await hand.press("6")
         await hand.sees("Read-only", "Changes are for members of the group")
+        await hand.press("end", "enter")
+        await hand.sees("CONNECTED NOW", "viewer     console", "(this console)")
+        await hand.press("escape")
         with pytest.raises(Refusal) as refusal:
             await hand.console.core.feed.call("plan", {"action": "build", "machine": "erp"}, Plan)
         assert "operator" in str(refusal.value)
@@ -124,7 +127,7 @@ async def test_engine_toml_can_be_read_without_its_passwords(bench: Bench, tmp_p
     write(bench.config, 'site = "x\x1b[2J"\n[mail]\npassword = "open sesame"\nsecret = "file:/p"\n')
     async with bench.open() as hand:
         await hand.sees("CAN START NOW")
-        await hand.press("6", "end", "enter")
+        await hand.press("6", "end", "up", "enter")
         text = await hand.sees("ENGINE.TOML", "[mail]", "file:/p", "holds from the engine's next")
         assert "sesame" not in text
         assert "\\u{1b}[2J" in text

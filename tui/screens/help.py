@@ -45,7 +45,11 @@ PLACES = {
     "set": N_("One image set and its recovery points."),
     "settings": N_(
         "Times, language, colours, signs and what is confirmed: Enter takes the next choice, kept "
-        "in your own file. The last row shows the engine's own file. Below it what runs."
+        "in your own file. The last rows show the engine's own file and who is connected."
+    ),
+    "connected": N_(
+        "Who is connected to the engine: user and role as this host says, terminal and address as "
+        "their program says."
     ),
     "engine.toml": N_(
         "The engine's own file, to read. Change it with an editor, then start the engine anew. "

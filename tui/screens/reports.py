@@ -35,6 +35,8 @@ TITLES = {
     "guest": N_("GUEST"),
     "ledger": N_("LEDGER: what its conversion changed"),
     "dry run": N_("DRY RUN: what converting it would change"),
+    "engine.toml": N_("ENGINE.TOML, to read"),
+    "connected": N_("CONNECTED NOW, the longest first"),
 }
 ASKING = {
     "guest": N_("Asking the engine .."),
@@ -99,15 +101,16 @@ def laid_out(lines: Iterable[Words], look: Look) -> list[Line]:
 # --- what the engine answered ---------------------------------------------------------------
 
 
-def file_content(_fleet: Fleet, look: Look) -> frame.Content:
-    """Return the page of engine.toml, to read."""
+def about_content(_fleet: Fleet, look: Look) -> frame.Content:
+    """Return a page about the engine: its own file, or who is connected to it."""
     report = look.subject if isinstance(look.subject, Report) else Report()
-    head: list[Line] = [text(" " + _("ENGINE.TOML, to read"), Tone.STRONG)]
+    head: list[Line] = [text(" " + _(TITLES[look.place]), Tone.STRONG)]
+    title = _("connected") if look.place == "connected" else look.place
     if report.failed is not None:
-        return frame.pages(refused(look, report.failed), title="engine.toml", head=head)
+        return frame.pages(refused(look, report.failed), title=title, head=head)
     told, said = found(laid_out(report.lines, look), look)
     head += [*laid_out(report.head, look), *said]
-    return frame.pages(told or [BLANK], title="engine.toml", head=head)
+    return frame.pages(told or [BLANK], title=title, head=head)
 
 
 def of_guest(view: GuestView) -> Report:

@@ -20,6 +20,11 @@ CHOOSES = {
     "confirm": N_("Confirm"),
 }
 """Rows that can be changed -> their label."""
+SHOWS = {
+    preferences.FILE: (N_("engine.toml"), N_("Enter shows the engine's own file")),
+    preferences.WHO: (N_("Connected"), N_("Enter shows who is connected to the engine")),
+}
+"""Rows that open a page -> their label, and what Enter does."""
 
 
 def content(fleet: Fleet, look: Look) -> frame.Content:
@@ -29,7 +34,7 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
         head=[
             text(" " + _("Yours, kept in {file}", file=preferences.path()), Tone.STRONG),
         ],
-        ids=[*CHOOSES, preferences.FILE],
+        ids=[*CHOOSES, *SHOWS],
         row=lambda name: _row(name, look),
         tail=_facts(fleet, look),
     )
@@ -37,8 +42,9 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
 
 def _row(name: str, look: Look) -> list[Line]:
     """Return one choice: what it is, what was chosen, what that gives here."""
-    if name == preferences.FILE:
-        return [text("   " + f"{pad(name, 12)} " + _("Enter shows it"))]
+    if name in SHOWS:
+        label, shows = SHOWS[name]
+        return [text(f"   {pad(_(label), 12)} {_(shows)}")]
     chosen = look.choices.get(name, preferences.USUAL)
     line = f"   {pad(_(CHOOSES[name]), 12)} {pad(chosen, 14)} {_gives(name, chosen, look)}"
     return [text(line)]

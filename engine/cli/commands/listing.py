@@ -7,6 +7,7 @@ from datetime import datetime
 
 from engine.api import climbing
 from engine.api.ladder_views import LadderView
+from engine.api.presence import ClientView
 from engine.api.views import FindingView, FleetView, JobView, JournalView, StandbyView, TargetView
 from engine.api.waiting import sentence
 from engine.api.words import duration, limited, moment, percent, rate, size
@@ -170,6 +171,31 @@ def _finding(output: Output, one: FindingView) -> None:
     for text in (one.text, one.remedy):
         if text:
             output.say(f"    {text}")
+
+
+def who(context: Context) -> int:
+    """Print who is connected, the longest first."""
+    with context.client() as client:
+        found = client.call("clients", list[ClientView])
+        now = client.hello.now
+    output = context.output
+    if output.as_json:
+        output.object(items=found)
+        return 0
+    rows = [
+        [
+            one.user,
+            one.role,
+            one.client,
+            moment(one.since, now),
+            one.tty or "-",
+            one.ssh or "-",
+            "this command" if one.own else "",
+        ]
+        for one in found
+    ]
+    output.table(["USER", "ROLE", "PROGRAM", "SINCE", "TERMINAL", "FROM", ""], rows)
+    return 0
 
 
 def standby_list(context: Context) -> int:

@@ -37,6 +37,7 @@ LOOKING = [
     "jobs",
     "journal",
     "findings",
+    "who",
     "targets",
     "show erp",
     "standby list",
