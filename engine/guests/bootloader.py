@@ -41,10 +41,14 @@ _TOKEN = re.compile(
 LINUX = frozenset((b"linux", b"linux16", b"linuxefi"))
 _INITRD = frozenset((b"initrd", b"initrd16", b"initrdefi"))
 _OPTIONS = (b"kernelopts=", b"default_kernelopts=")
-_ARGUMENT = re.compile(rb"(?<![^\s\"'=])(root|resume)=(/dev/[^\s\"';]+)")
+_ARGUMENT = re.compile(
+    rb"(?<![^\s\"'=])((?:real_)?(?:root|resume))="
+    rb"(/dev/[^\s\"';]+|(?:[0-9a-fA-F]{3,5}|\d{1,3}:\d{1,3})(?![^\s\"']))"
+)
 
 Arguments = Callable[[bytes, bytes], bytes | None]
-"""Takes `root` or `resume` and a device name; returns the new argument, None to leave it."""
+"""Takes `root` or `resume` (of Gentoo `real_root`, `real_resume`) and a device name; returns the
+new argument, None to leave it."""
 
 
 def grub_files(tree: Tree) -> Sequence[bytes]:

@@ -8,6 +8,7 @@ same plan, byte for byte; planning again on the converted guest gives an empty o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +17,7 @@ from engine.guests import bootloader
 from engine.guests.backend import Reading, Room
 from engine.guests.bootloader import Boot
 from engine.guests.inspect import FSTAB, LINUX, content_fits, efi_volumes, root_volume, tree_of
-from engine.guests.linux import fstab
+from engine.guests.linux import crypttab, fstab
 from engine.guests.linux.devices import Devices, Use, is_raw
 from engine.guests.linux.draft import Draft
 from engine.guests.linux.esp import plan_fallback
@@ -48,6 +49,8 @@ BLOCK = 4096
 """Bytes in which files take their room."""
 SPARE = 64 << 10
 """Bytes of each volume that overlays leave for the other changes."""
+_NUMBER = re.compile(rb"[0-9a-fA-F]{3,5}|\d{1,3}:\d{1,3}")
+"""A device by its numbers, as LILO and old menus have it: they depend on the hardware too."""
 _ENTRY = "The kernel's menu entry loads the overlay with drivers for virtual machines."
 
 Overlay = Callable[[Kernel], bytes]
@@ -168,21 +171,24 @@ class _Conversion:
 
     def argument(self, key: bytes, spec: bytes) -> bytes | None:
         """Return the kernel argument that replaces `root=` or `resume=` with a raw name."""
-        if not is_raw(spec):
+        if not is_raw(spec) and not _NUMBER.fullmatch(spec):
             return None
-        if key == b"resume":
+        if key.endswith(b"resume"):
             name = self.swap(spec)
-            return b"noresume" if name == b"none" else b"resume=" + name
+            return b"noresume" if name == b"none" else key + b"=" + name
         name = self.devices.name(self.root) or b""
         if not name:
             self.draft.warn(f"The root {safe(spec)} has no UUID; it keeps its name.")
-        return b"root=" + name if name else None
+        return key + b"=" + name if name else None
 
     def swap(self, spec: bytes) -> bytes:
         """Return a name that holds for a raw swap device; `none` when there is no swap."""
-        if not is_raw(spec):
+        if not is_raw(spec) and not _NUMBER.fullmatch(spec):
             return spec
         volume = self.devices.find(Use(spec, b"none", FileSystem.SWAP)).volume
+        if volume is None:  # swapping may go to a file: then its volume is named
+            there = self.devices.anywhere(spec)
+            volume = there if there is not None and there.kind in LINUX else None
         swaps = self.devices.swaps()
         if volume is None and len(swaps) == 1:
             volume = swaps[0]
@@ -190,12 +196,25 @@ class _Conversion:
 
     def mounts(self) -> None:
         """Let fstab name volumes by what does not depend on the hardware."""
-        converted = fstab.convert(self.fstab, self.devices, self.root)
+        converted = fstab.convert(self.fstab, self.devices, self.root, self._encrypted())
         for sentence in converted.warnings[:WARNINGS]:
             self.draft.warn(sentence)
         if converted.content != self.fstab:
             reason = "Names of devices that depend on the old hardware become UUIDs."
             self.draft.write(b"/etc/fstab", converted.content, reason)
+
+    def _encrypted(self) -> frozenset[bytes]:
+        """Let crypttab name its volumes likewise; return the names that may not be there."""
+        content = self.draft.read(b"/etc/crypttab")
+        if content is None:
+            return frozenset()
+        mapped = crypttab.convert(content, self.devices)
+        for sentence in mapped.warnings[:WARNINGS]:
+            self.draft.warn(sentence)
+        if mapped.content != content:
+            reason = "Encrypted volumes are named by what does not depend on the old hardware."
+            self.draft.write(b"/etc/crypttab", mapped.content, reason)
+        return mapped.unsure
 
     def rewrite(self, text: bytes) -> bytes:
         """Return kernel arguments of a text with raw names replaced."""

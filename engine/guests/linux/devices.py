@@ -17,6 +17,8 @@ _LETTERS = re.compile(rb"/dev/((?:s|h|v|xv)d([a-z]{1,3}))(\d{0,3})")
 _NUMBERS = re.compile(
     rb"/dev/((?:nvme|mmcblk|cciss/c|ida/c|rd/c)(\d{1,4})(?:n\d{1,3}|d\d{1,3})?)(?:p(\d{1,3}))?"
 )
+_MULTIPATH = re.compile(rb"/dev/mapper/(mpath[a-z]{1,3})(?:(?:-part|p)?(\d{1,3}))?")
+"""Of several paths to one disk: a VM's disk has one, and no such name."""
 _BY = re.compile(rb"/dev/disk/by-(?:path|id)/([^/]{1,255}?)(?:-part(\d{1,3}))?")
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 """How udev writes what no name of a link can hold, such as a space."""
@@ -67,6 +69,8 @@ def take_apart(spec: bytes) -> Raw | None:
         return Raw(match[1], order - 1, int(match[3] or 0))
     if match := _NUMBERS.fullmatch(spec):
         return Raw(match[1], int(match[2]), int(match[3] or 0))
+    if match := _MULTIPATH.fullmatch(spec):
+        return Raw(match[1], None, int(match[2] or 0))
     match = _BY.fullmatch(spec)
     if match and not match[1].startswith(_STABLE):
         return Raw(match[1], None, int(match[2] or 0))
@@ -96,6 +100,7 @@ class Devices:
         self._volumes = volumes
         self._places = {(v.disk, v.number): v for v in reversed(volumes)}
         self._fits = fits
+        self._count = 1 + max((volume.disk for volume in volumes), default=-1)
         self._disks, self._doubts = self._match(uses)
 
     def find(self, use: Use) -> Answer:
@@ -110,6 +115,16 @@ class Devices:
         if volume is None or not self._suits(volume, use):
             return Answer(None)
         return Answer(volume, self._doubts.get(raw.disk, ""))
+
+    def anywhere(self, spec: bytes) -> Volume | None:
+        """Return the volume that a name means whatever it holds, such as one that is encrypted."""
+        raw = take_apart(spec)
+        if raw is None:
+            return self._by_tag(spec)
+        disk = self._disks.get(raw.disk)
+        if disk is None and raw.order is not None and raw.order < self._count:
+            disk = raw.order
+        return None if disk is None else self._at(disk, raw.number)
 
     def name(self, volume: Volume) -> bytes | None:
         """Return a name that holds on any hardware; None when the volume has none."""

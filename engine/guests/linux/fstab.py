@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from engine.guests.linux.devices import Devices, Use, is_raw
@@ -125,19 +126,25 @@ class Converted:
     warnings: Sequence[str]
 
 
-def convert(content: bytes, devices: Devices, root: Volume) -> Converted:
+def convert(
+    content: bytes, devices: Devices, root: Volume, unsure: AbstractSet[bytes] = frozenset()
+) -> Converted:
     """Replace names that depend on the hardware by UUIDs; make data volumes optional.
 
     Args:
         content: fstab as it is.
         devices: Decides which volume a name was.
         root: What is at `/`, whatever fstab calls it.
+        unsure: Names of mapped devices that may not be there.
     """
     texts = content.split(b"\n")
     warnings: list[str] = []
     for line in parse(content):
         if line.is_local:
-            texts[line.number] = _convert_line(texts[line.number], line, devices, root, warnings)
+            text = _convert_line(texts[line.number], line, devices, root, warnings)
+            if line.spec.removeprefix(b"/dev/mapper/") in unsure and not line.is_data:
+                text = _rewrite(text, line, None, optional=not _vital(line.path))
+            texts[line.number] = text
     return Converted(b"\n".join(texts), tuple(warnings))
 
 

@@ -3,7 +3,7 @@
 A kernel update in the VM then makes an initrd that boots there without an overlay.
 
 Source: initramfs-tools(7) (`modules`, `conf.d/resume`), dracut.conf(5) (`add_drivers`),
-mkinitcpio.conf(5) (drop-ins), GRUB manual, "Simple configuration".
+mkinitcpio.conf(5) (drop-ins), GRUB manual, "Simple configuration", kernel-install(8) (cmdline).
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ _BY_NAME = re.compile(rb"(?m)^([ \t]*GRUB_DISABLE_LINUX_UUID=[\"']?true[^\n]*)$"
 _RESUME = re.compile(rb"(?m)^([ \t]*RESUME=)(/dev/[^\s#]+)")
 _OLD = b".bootpoint-old"
 _INDEX = 8 << 20
+_MORE_DEFAULTS = b"/etc/default/grub.d"
+_FILES = 64
+_COMMAND_LINES = (b"/etc/kernel/cmdline", b"/etc/update-extlinux.conf")
+"""Where kernel-install and Alpine's tool take the arguments of a new kernel's entry from."""
 
 Rewrite = Callable[[bytes], bytes]
 """Replaces raw names in kernel arguments."""
@@ -106,7 +110,16 @@ def _resume(draft: Draft, swap: Swap) -> None:
 
 
 def _grub_defaults(draft: Draft, rewrite: Rewrite) -> None:
-    path = b"/etc/default/grub"
+    more = [b"/etc/default/grub.d/" + name for name in draft.tree.list(_MORE_DEFAULTS)[:_FILES]]
+    for path in (b"/etc/default/grub", *(path for path in more if path.endswith(b".cfg"))):
+        _grub_default(draft, path, rewrite)
+    for path in _COMMAND_LINES:
+        content = draft.read(path)
+        if content is not None and (new := rewrite(content)) != content:
+            draft.write(path, new, "Entries of kernels that come later name the root by its UUID.")
+
+
+def _grub_default(draft: Draft, path: bytes, rewrite: Rewrite) -> None:
     content = draft.read(path)
     if content is None:
         return

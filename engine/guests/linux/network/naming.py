@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 from engine.guests.linux.draft import Draft
 from engine.guests.linux.network import STACKS, networkd, udev
@@ -81,7 +82,7 @@ def _convert(draft: Draft, macs: Mapping[str, str]) -> Sequence[_Config]:
 
 def _names(draft: Draft, nics: Sequence[NicChange], configs: Sequence[_Config]) -> Sequence[str]:
     """Return each card's name: as told, as bound to its address, or by elimination."""
-    cards = [card for config in configs for card in config.cards]
+    cards = _settled([card for config in configs for card in config.cards])
     bound = {card.mac: card.name for card in reversed(cards) if card.mac}
     names = [_told(nic) or bound.get(nic.new.lower(), "") for nic in nics]
     free = list(dict.fromkeys(c.name for c in cards if not c.mac and c.name not in names))
@@ -94,6 +95,13 @@ def _names(draft: Draft, nics: Sequence[NicChange], configs: Sequence[_Config]) 
     elif open_nics and cards and not free:
         draft.warn("The guest's configuration names no network card for some card of the VM.")
     return names
+
+
+def _settled(cards: Sequence[Card]) -> Sequence[Card]:
+    """Return cards of patterns under a name that is told elsewhere and fits, where there is one."""
+    told = list(dict.fromkeys(card.name for card in cards if not card.pattern))
+    fitting = ((card, [n for n in told if fnmatchcase(n, card.pattern)]) for card in cards)
+    return [replace(card, name=names[0], pattern="") if names else card for card, names in fitting]
 
 
 def _unbind(draft: Draft, nics: Sequence[NicChange], names: Sequence[str]) -> None:

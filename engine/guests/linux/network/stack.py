@@ -27,10 +27,16 @@ _USUAL = ("ens192", "ens3", "enp1s0", "eth0")
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A network card that a configuration names; `mac` in lower case, empty when not bound."""
+    """A network card that a configuration names.
+
+    Attributes:
+        mac: In lower case; empty when it is not bound to one.
+        pattern: Which names fit, where the configuration has a pattern; `name` is one of them.
+    """
 
     name: str
     mac: str = ""
+    pattern: str = ""
 
 
 def _nothing(_path: bytes, _content: bytes) -> Sequence[bytes]:
@@ -109,16 +115,17 @@ def card(name: bytes, mac: bytes = b"") -> Sequence[Card]:
     What is tagged is of its card. A pattern that no card of a VM fits by itself is a name that
     fits it.
     """
-    name = name.strip().strip(b"\"'")
+    name, pattern = name.strip().strip(b"\"'"), b""
     if tagged := _TAGGED.fullmatch(name):
         name = tagged[1]
     if _PATTERN.fullmatch(name):
         if any(fnmatchcase(usual, name.decode("ascii")) for usual in _USUAL):
             return ()
+        pattern = name
         name = name.replace(b"*", b"0").replace(b"?", b"0")
     if not NAME.fullmatch(name) or _VIRTUAL.fullmatch(name):
         return ()
-    return (Card(name.decode("ascii"), plain_mac(mac)),)
+    return (Card(name.decode("ascii"), plain_mac(mac), pattern.decode("ascii")),)
 
 
 def sections(content: bytes, name: bytes) -> Iterator[tuple[int, int]]:
