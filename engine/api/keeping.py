@@ -13,18 +13,19 @@ import msgspec
 from msgspec import Meta
 
 from engine.api.asks import Ask, Name, Words
-from engine.api.keeping_views import RetentionView, VerdictView
+from engine.api.keeping_views import ForeseenView, RetentionView, VerdictView
 from engine.api.plans import Actor, check_name
 from engine.api.views import Done
 from engine.api.wishes import standby_of
 from engine.daemon.service import Service, Snapshot
 from engine.model.errors import Failure, Problem, WrongUse
+from engine.model.foresight import foresee
 from engine.model.layers import Gain
-from engine.model.points import BootPointId
+from engine.model.points import BootPointId, Stage
 from engine.model.retention import Retention, Rule, Rules, Verdict, rules_of
 from engine.model.standby import Standby
 from engine.model.text import safe
-from engine.model.upkeep import judged, upkeep_of
+from engine.model.upkeep import Upkeep, judged, upkeep_of
 from engine.model.upkeep import losing as losing_by
 
 REASON = 400
@@ -83,6 +84,27 @@ def retention(service: Service, ask: RetentionAsk) -> RetentionView:
         copied=0 if gain is None else gain.copied,
         exact=gain is None or gain.exact,
         hidden=max(len(views) - MOST, 0),
+        next=None if gone else _coming(service, snapshot, standby, after),
+    )
+
+
+def _coming(
+    service: Service, snapshot: Snapshot, standby: Standby, care: Upkeep
+) -> ForeseenView | None:
+    run = snapshot.state.runs.get(standby.name)
+    made = snapshot.state.by_standby.get(standby.name, ())
+    seen = foresee(made, None if run is None else run.boot_point, care, snapshot.now)
+    if not any(point.stage is not Stage.RETIRED for point in made):
+        return None
+    gain = _gain(service, standby.name, [seen.point]) if seen.point else None
+    return ForeseenView(
+        point=seen.point or "",
+        reason=safe(seen.reason, REASON),
+        after=seen.after,
+        at=seen.at,
+        depth=seen.depth,
+        bytes=None if gain is None else gain.bytes,
+        copied=0 if gain is None else gain.copied,
     )
 
 

@@ -26,13 +26,32 @@ class VerdictView(msgspec.Struct, kw_only=True):
     pin: str = ""
 
 
+class ForeseenView(msgspec.Struct, kw_only=True):
+    """The next consolidation: `point` goes after so many more boot points, about `at`.
+
+    `after` 0: before another one can be made. Without `point` none goes: after so many more the
+    chain on the target is full, and no further one is made; null: never. `depth`: trunk layers
+    that lie on one another now.
+    `bytes`, `copied`: what comes back then, by the layers as they are, and what is copied for it.
+    """
+
+    point: str = ""
+    reason: str = ""
+    after: int | None = None
+    at: datetime | None = None
+    depth: int = 0
+    bytes: int | None = None
+    copied: int = 0
+
+
 class RetentionView(View, kw_only=True):
     """Answer to `retention`; `id` is the machine.
 
     `settings`: what it is judged by; `own`: names of those that its own file says. `most`: boot
     points that the target can hold. `bytes`: what comes back when those go that do not stay
     (`points` with `keep` false), None where it cannot be told; not `exact`: about, rather less.
-    `copied`: what consolidation copies for it. `proposed`: with other settings than those in force.
+    `copied`: what consolidation copies for it. `next`: what comes next where nothing goes now;
+    null where something does. `proposed`: with other settings than those in force.
     """
 
     settings: dict[str, int]
@@ -47,6 +66,7 @@ class RetentionView(View, kw_only=True):
     copied: int = 0
     exact: bool = True
     hidden: int = 0
+    next: ForeseenView | None = None
 
 
 def settings_words(view: RetentionView) -> str:
@@ -56,6 +76,28 @@ def settings_words(view: RetentionView) -> str:
         if key not in ("keep", "floor") and value:
             told.append(f"{key.replace('_', ' ')} {value}")
     return ", ".join([*told, f"floor {view.settings['floor']}"])
+
+
+def coming(view: RetentionView) -> str:
+    """Return what goes next and when, a sentence; empty where something goes now."""
+    seen = view.next
+    if seen is None:
+        return ""
+    if not seen.point and seen.after is None:
+        return "None of them goes as more come: each is kept for a reason."
+    more = f"{seen.after} more boot point{'s' * (seen.after != 1)}"
+    when = f" (about {seen.at:%Y-%m-%d %H:%M} UTC)" if seen.at else ""
+    if not seen.point:
+        return f"After {more}{when} the chain is full, and no further one is made: none may go."
+    then = f"after {more}{when}" if seen.after else "before another one is made"
+    return f"Next to go: {seen.point}, {then}: {seen.reason}; {_back(seen)}."
+
+
+def _back(seen: ForeseenView) -> str:
+    if seen.bytes is None:
+        return "how much room comes back cannot be told now"
+    copied = f"; consolidation copies {size(seen.copied)}" if seen.copied else ""
+    return f"about {size(seen.bytes)} come back{copied}"
 
 
 def room(view: RetentionView) -> str:

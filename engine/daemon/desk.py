@@ -20,6 +20,7 @@ from engine.model import planner
 from engine.model.alarms import Rules
 from engine.model.conversion import Record
 from engine.model.errors import Failure, NotFound, Problem, Refused
+from engine.model.foresight import tight
 from engine.model.layers import Gain
 from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.retention import Retention
@@ -78,7 +79,9 @@ class Desk(Definitions):
         last = engine.state.journal(limit=1)
         made = state.alive()
         for name, care in upkeep.items():
-            if why := stuck(made.get(name, ()), state, care):
+            mine, run = made.get(name, ()), state.runs.get(name)
+            runs = None if run is None else run.boot_point
+            if why := stuck(mine, state, care) or tight(mine, runs, care, engine.clock.now()):
                 waiting[name] = (why, *waiting.get(name, ()))
         return Snapshot(
             seq=seq,

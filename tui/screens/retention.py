@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 from engine.api.changes import Kind as Tint
 from engine.api.changes import Words
-from engine.api.keeping_views import RetentionView, VerdictView, room, settings_words
+from engine.api.keeping_views import (
+    ForeseenView,
+    RetentionView,
+    VerdictView,
+    room,
+    settings_words,
+)
 from tui.format import age, moment
 from tui.heard import heard
 from tui.lists import Kind, Order, arrange
@@ -57,7 +63,7 @@ def content(_fleet: Fleet, look: Look) -> frame.Content:
     chosen = points.get(look.chosen) or next(iter(points.values()), None)
     return frame.Content(
         title=title,
-        head=[*head, *laid_out(_answer(view), look), *listed.head()],
+        head=[*head, *laid_out(_answer(view, look), look), *listed.head()],
         columns=grid.head(),
         ids=list(points),
         row=lambda name: (grid.row(*_row(look, points[name])),),
@@ -69,7 +75,7 @@ def content(_fleet: Fleet, look: Look) -> frame.Content:
     )
 
 
-def _answer(view: RetentionView) -> list[Words]:
+def _answer(view: RetentionView, look: Look) -> list[Words]:
     comes = _("{stay} stay, {go} go; {room}.", stay=view.stay, go=view.go, room=heard(room(view)))
     told = [Words(comes), Words(heard(settings_words(view)))]
     if view.most is not None:
@@ -79,6 +85,7 @@ def _answer(view: RetentionView) -> list[Words]:
     if view.hold:
         hold = _("ON HOLD, nothing is taken away: {reason}", reason=view.hold)
         told.append(Words(hold, Tint.WARNING))
+    told += _coming(view.next, look)
     if view.hidden:
         told.append(
             Words(
@@ -90,6 +97,26 @@ def _answer(view: RetentionView) -> list[Words]:
             )
         )
     return told
+
+
+def _coming(seen: ForeseenView | None, look: Look) -> list[Words]:
+    """Return what goes next and when; nothing where something goes now."""
+    if seen is None:
+        return []
+    time = moment(seen.at, look.zone) if seen.at else ""
+    facts = {"point": seen.point, "count": seen.after, "time": time, "reason": heard(seen.reason)}
+    if seen.after is None:
+        return [Words(_("None of them goes as more come: each is kept for a reason."))]
+    if not seen.point:
+        full = N_("After {count} more the chain is full, and no further one is made: none may go.")
+        return [Words(_(full, **facts), Tint.WARNING)]
+    if not seen.after:
+        told = _("Next to go: {point}, before another one is made: {reason}.", **facts)
+    elif time:
+        told = _("Next to go: {point}, after {count} more (about {time}): {reason}.", **facts)
+    else:
+        told = _("Next to go: {point}, after {count} more: {reason}.", **facts)
+    return [Words(told)]
 
 
 def _row(look: Look, one: VerdictView) -> tuple[Span, Sequence[str | Span]]:

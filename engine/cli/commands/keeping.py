@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from engine.api.keeping_views import RetentionView, VerdictView, room, settings_words
+from engine.api.keeping_views import RetentionView, VerdictView, coming, room, settings_words
 from engine.api.views import Done
 from engine.api.words import age, moment
 from engine.cli.cells import shared
@@ -99,7 +99,8 @@ def _show(context: Context, view: RetentionView, now: datetime, *, only_going: b
     say(f"RETENTION of {view.id}: {view.stay} stay, {view.go} go" + _how(view))
     say(f"Judged by: {settings_words(view)}")
     if view.most is not None:
-        say(f"The target can hold {view.most} boot points of one chain.")
+        now_there = f"; {view.next.depth} are there" if view.next and view.next.depth else ""
+        say(f"The target can hold {view.most} boot points of one chain{now_there}.")
     if view.hold:
         say(f"ON HOLD, nothing is taken away: {view.hold}")
     shown = [one for one in view.points if not one.keep] if only_going else view.points
@@ -113,6 +114,8 @@ def _show(context: Context, view: RetentionView, now: datetime, *, only_going: b
     if view.hidden:
         say(f"{view.hidden} older ones are not shown.")
     say(f"{room(view)[:1].upper()}{room(view)[1:]}.")
+    if told := coming(view):
+        say(told)
     if view.proposed:
         say("Nothing was changed: this was a preview. To set it: --set KEY=N …")
 

@@ -35,7 +35,29 @@ def test_retention_says_what_stays_and_why(bootpoint: Program) -> None:
     assert lines[1] == "Judged by: keep 24, floor 1"
     assert "bp000004" in lines[3]
     assert lines[3].endswith("stays  newest ready boot point")
-    assert lines[-1] == "Nothing goes, so no room comes back."
+    assert lines[-2] == "Nothing goes, so no room comes back."
+    assert lines[-1].startswith("Next to go: bp000001, after 21 more boot points (about 2026-")
+    assert lines[-1].endswith(" UTC): 24 newer ones are ready; about 1.0 GiB come back.")
+
+
+def test_a_chain_that_will_be_full_is_told_beforehand(
+    bootpoint: Program, service: ScriptedService
+) -> None:
+    """With all on hold the end is in sight; and where nothing ever goes, that is said."""
+    erp = service.snapshot().standbys["erp"]
+    service.put_standby(replace(erp, retention=Retention(floor=1, hold="audit")))
+    held = Rules(floor=1, most=6, hold="audit")
+    names = [point.replica for point in service.snapshot().state.points_of("erp")]
+    depths = {name: place for place, name in enumerate(names, 1)}
+    service.show(upkeep={"erp": Upkeep(held, depths=depths)})
+    told = bootpoint("retention", "erp").out
+    assert "can hold 6 boot points of one chain; 4 are there." in told
+    assert "After 2 more boot points (about 2026-" in told
+    assert "the chain is full, and no further one is made: none may go." in told
+    view = bootpoint("retention", "erp", "--json").told["retention"]["next"]
+    assert (view["point"], view["after"], view["depth"]) == ("", 2, 4)
+    service.show(upkeep={"erp": Upkeep(Rules(floor=1, hold="audit"))})
+    assert "None of them goes as more come" in bootpoint("retention", "erp").out
 
 
 def test_a_preview_shows_other_settings_and_changes_nothing(
@@ -64,7 +86,7 @@ def test_a_preview_without_settings_shows_only_what_goes(
     bootpoint: Program, service: ScriptedService
 ) -> None:
     """As things are: the table is empty when nothing goes."""
-    assert "bp0000" not in bootpoint("retention", "erp", "--preview").out
+    assert "  bp0000" not in bootpoint("retention", "erp", "--preview").out
     service.put_standby(replace(service.snapshot().standbys["erp"], keep=3))
     service.show(upkeep={"erp": Upkeep(Rules(keep=3, floor=1))})
     told = bootpoint("retention", "erp", "--preview").out
