@@ -37,6 +37,7 @@ def loop(tmp_path: Path) -> Any:
     (tmp_path / "images").mkdir()
     return Loop(
         standbys={},
+        misfits={},
         sources={},
         lock=threading.RLock(),
         clock=ManualClock(START),
