@@ -191,6 +191,10 @@ def _of_places(snapshot: Snapshot) -> Iterator[Family]:
     yield Family("store_full_days", full, [(labels, one.days_left) for labels, one in targets])
     writes = "Seconds of a small durable write where the target's disks lie."
     yield Family("store_write_seconds", writes, [(labels, one.latency) for labels, one in targets])
+    asks = "Seconds of a small question to the target's hypervisor."
+    yield Family(
+        "target_call_seconds", asks, [(labels, one.call_latency) for labels, one in targets]
+    )
     slow = "1 while fewer jobs are begun on the target because it is slow."
     yield Family("target_slow", slow, [(labels, bool(one.slow)) for labels, one in targets])
     waiting = Counter(wait.bound.value for wait in snapshot.slots.values())

@@ -186,6 +186,8 @@ def target_view(target: TargetStatus, snapshot: Snapshot) -> TargetView:
         slow=target.slow,
         latency_s=target.latency,
         usual_latency_s=target.usual_latency,
+        call_latency_s=target.call_latency,
+        usual_call_latency_s=target.usual_call_latency,
         total=target.room.total if target.room else None,
         fold=target.room.fold if target.room else 0,
         days_left=target.days_left,

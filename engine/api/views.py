@@ -247,8 +247,8 @@ class TargetView(View, kw_only=True):
 
     `away`: why its store cannot be used; what else is in the way stands in `findings` too.
     `looked_at`: when it was last checked by night. `slow`: why fewer jobs are begun on it;
-    `latency_s`: of a small durable write. `fold`: bytes that the largest pending consolidation
-    copies. `days_left`: until it is full at the present growth.
+    `latency_s`: of a small durable write, `call_latency_s`: of a small question to its hypervisor.
+    `fold`: bytes that the largest pending consolidation copies. `days_left`: until it is full.
     """
 
     kind: str
@@ -265,6 +265,8 @@ class TargetView(View, kw_only=True):
     slow: str = ""
     latency_s: float | None = None
     usual_latency_s: float | None = None
+    call_latency_s: float | None = None
+    usual_call_latency_s: float | None = None
     total: int | None = None
     fold: int = 0
     days_left: float | None = None

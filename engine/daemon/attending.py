@@ -1,6 +1,7 @@
 """Looks after targets: a store that is away is looked for, and what comes or goes is told.
 
-One thread a target, so that a file system that hangs holds up nobody else. What a target's store
+Two threads a target, one for its store and one for its hypervisor, so that a file system or a host
+that hangs holds up nobody else. What a target's store
 lacks is that target's problem alone: the others work, and its own machines say why they wait.
 """
 
@@ -52,10 +53,11 @@ class Seen:
 
 def attendants(engine: Engine, seen: Seen) -> Mapping[str, Callable[[], None]]:
     """Return the work of the threads that look after targets, by the thread's name."""
-    return {
-        f"target-{name}": partial(attend, engine, target, seen.of(name))
-        for name, target in engine.targets.items()
-    }
+    work: dict[str, Callable[[], None]] = {}
+    for name, target in engine.targets.items():
+        work[f"target-{name}"] = partial(attend, engine, target, seen.of(name))
+        work[f"answers-{name}"] = partial(ask, engine, target)
+    return work
 
 
 def attend(engine: Engine, target: Target, seen: threading.Event) -> None:
@@ -65,12 +67,21 @@ def attend(engine: Engine, target: Target, seen: threading.Event) -> None:
         try:
             look(engine, target, is_first=first, seen=seen)
             if target.away is None:
-                engine.latencies.measure(engine, target)
+                engine.latencies.measure_write(engine, target)
                 engine.folds.look(engine, target)
         except Exception:
             log.exception("target %s", target.name)
         seen.set()
         first = False
+
+
+def ask(engine: Engine, target: Target) -> None:
+    """Measure how quickly a target's hypervisor answers, until the engine stops."""
+    while not engine.stopping.wait(EVERY_S):
+        try:
+            engine.latencies.measure_call(engine, target)
+        except Exception:
+            log.exception("hypervisor of target %s", target.name)
 
 
 def look(
@@ -118,6 +129,7 @@ def check(engine: Engine, name: str) -> None:
     look(engine, target)
     if target.away is None:
         target.look(engine.clock.now())
+        engine.latencies.measure_call(engine, target)
         engine.picture.touch()
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.model.errors import Failure
-from engine.model.latency import Latency
+from engine.model.latency import Measure
 from engine.model.space import Room, Seen, days_left, forecast, growth
 from engine.model.text import safe
 from engine.model.work import Severity
@@ -87,13 +87,20 @@ class Rooms:
     ) -> list[TargetStatus]:
         """Return what is known of each target, with its room."""
         found = []
+        slow = engine.latencies.slow(engine.clock.monotonic())
         for name, target in engine.targets.items():
             room = self.known.get(name)
             seen = target.status()
             growing = self._growing(engine, name, state, upkeep)
-            latency = engine.latencies.known.get(name, Latency())
-            slow = engine.latencies.slow(engine.clock.monotonic()).get(name, "")
-            seen = replace(seen, slow=slow, latency=latency.now, usual_latency=latency.usual)
+            write, call = (engine.latencies.of(name, what) for what in Measure)
+            seen = replace(
+                seen,
+                slow=slow.get(name, ""),
+                latency=write.now,
+                usual_latency=write.usual,
+                call_latency=call.now,
+                usual_call_latency=call.usual,
+            )
             if room is not None:
                 seen = replace(
                     seen,

@@ -36,6 +36,7 @@ class TargetStatus:
         away: Why its store cannot be used, which is a problem too.
         slow: Why fewer jobs are begun on it, a sentence; empty: it is not slow.
         latency, usual_latency: Seconds of a small durable write, at present and usually.
+        call_latency, usual_call_latency: Of a small question to its hypervisor.
         room, days_left: On its datastore, and until that is full.
     """
 
@@ -54,6 +55,8 @@ class TargetStatus:
     slow: str = ""
     latency: float | None = None
     usual_latency: float | None = None
+    call_latency: float | None = None
+    usual_call_latency: float | None = None
     room: Room | None = None
     days_left: float | None = None
 

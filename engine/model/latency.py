@@ -1,6 +1,7 @@
 """Whether a target has become slow, by its own usual value, with hysteresis. Pure.
 
-    time of a small durable write ─► median of the newest ─ against ─ median of the last hour
+    time of a small durable write ─┐
+    time of a small API call ──────┴─► median of the newest ─ against ─ median of the last hour
 
 Slow is what takes four times as long as usual, and a quarter of a second at least; it is over at
 twice as long. What is measured while it is slow does not become usual, unless that lasts for hours.
@@ -8,7 +9,9 @@ twice as long. What is measured while it is slow does not become usual, unless t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from statistics import median
 
 LEAST = 20
@@ -21,9 +24,22 @@ NEW_NORMAL = 1440
 """Measurements in a row (six hours) after which a slow target's value is its usual one."""
 
 
+class Measure(StrEnum):
+    """What is measured of a target."""
+
+    WRITE = "write"
+    CALL = "call"
+
+
+_SUBJECT = {
+    Measure.WRITE: "a small durable write",
+    Measure.CALL: "a small question to its hypervisor",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """What was measured of one target; oldest first, in seconds.
+    """What was measured of one thing of a target; oldest first, in seconds.
 
     Attributes:
         usual_ones: Those that were not slow.
@@ -67,23 +83,31 @@ def measured(known: Latency, seconds: float) -> Latency:
     return replace(known, newest=newest, slow_for=known.slow_for + 1)
 
 
-def slow_words(target: str, known: Latency) -> str:
-    """Return why fewer jobs run on a slow target, with the figures; empty where it is not slow."""
+def slow_phrase(what: Measure, known: Latency) -> str:
+    """Return what is slow and how slow, a phrase; empty where it is not."""
     if not known.is_slow or known.now is None or known.usual is None:
         return ""
+    return f"{_SUBJECT[what]} takes {ms(known.now)}, usually {ms(known.usual)}"
+
+
+def hangs_phrase(what: Measure, seconds: float) -> str:
+    """Return what has not ended for so long, a phrase."""
+    return f"{_SUBJECT[what]} has not ended for {seconds:.0f} s"
+
+
+def quick_words(target: str, what: Measure, known: Latency) -> str:
+    """Return that a target is as quick as usual again, a sentence."""
+    return f"Target {target} is quick again: {_SUBJECT[what]} takes {ms(known.now or 0)}."
+
+
+def slow_words(target: str, phrases: Sequence[str]) -> str:
+    """Return why fewer jobs run on a slow target, with the figures."""
     return (
-        f"Target {target} is slow: a small durable write takes {_ms(known.now)}, usually "
-        f"{_ms(known.usual)}. One job at a time is begun there until that is over."
+        f"Target {target} is slow: {'; '.join(phrases)}. One job at a time is begun there until "
+        "that is over."
     )
 
 
-def hangs_words(target: str, seconds: float) -> str:
-    """Return why fewer jobs run on a target that has not answered for so long."""
-    return (
-        f"Target {target} is slow: a small durable write has not ended for {seconds:.0f} s. One "
-        "job at a time is begun there until that is over."
-    )
-
-
-def _ms(seconds: float) -> str:
+def ms(seconds: float) -> str:
+    """Return a measurement as text."""
     return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.0f} s"

@@ -31,6 +31,13 @@ class Hypervisor(Protocol):
     def preflight(self) -> Sequence[Finding]:
         """Look at licence, privileges, versions, space; no finding means all is well."""
 
+    def ping(self) -> None:
+        """Ask the target something small that it must answer itself; for measuring its pace.
+
+        Raises:
+            HypervisorError: It does not answer.
+        """
+
     def create(self, spec: VMSpec) -> VMRef:
         """Define the standby VM, powered off, or bring an existing one of ours to this shape."""
 

@@ -27,6 +27,15 @@ def test_a_created_vm_is_off(site: Site) -> None:
     assert site.target.signs_of_life(VM).power is Power.OFF
 
 
+@pytest.mark.parametrize("site", BOOTLESS, indirect=True)
+def test_a_ping_is_answered_and_changes_nothing(site: Site) -> None:
+    """Asking how quickly a target answers starts nothing, and can be done at any time."""
+    site.create()
+    for _ in range(3):
+        site.target.ping()
+    assert site.target.signs_of_life(VM).power is Power.OFF
+
+
 @pytest.mark.parametrize("site", KINDS, indirect=True)
 def test_a_started_vm_prints_what_its_layer_makes_it_print(site: Site) -> None:
     """A VM on scratch runs the guest that the twig below holds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -14,7 +15,7 @@ from engine.hypervisors.png import encode
 from engine.model.errors import HypervisorError
 from engine.model.machine import Network, Power
 from engine.model.progress import Progress
-from tests.vcsim.proxy import Fault
+from tests.vcsim.proxy import Delay, Drop, Fault
 from tests.vcsim.stage import SPEC, VM, Stage
 from tests.vcsim.standby import hypervisor
 
@@ -149,3 +150,15 @@ def test_a_network_that_may_not_be_made_is_told_with_its_remedy(one: Stage) -> N
         target.create(SPEC)
     assert "bp-isolated" in str(told.value)
     assert "without uplink" in told.value.problem.remedy
+
+
+def test_a_host_that_answers_late_or_not_at_all_is_noticed(stage: Stage) -> None:
+    """A ping waits for the answer, and one that got lost is a failure in words."""
+    began = time.monotonic()
+    stage.sim.proxy.plan("CurrentTime", Delay(0.2))
+    stage.target.ping()
+    assert time.monotonic() - began >= 0.2
+    stage.sim.proxy.plan("CurrentTime", *[Drop()] * 3)
+    with pytest.raises(HypervisorError, match="connection"):
+        stage.target.ping()
+    stage.target.ping()

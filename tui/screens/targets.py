@@ -109,6 +109,8 @@ def _about(look: Look, one: TargetView) -> list[Line]:
     told += paragraph("Free", _room(one), width)
     if one.latency_s is not None:
         told += paragraph("Writes", _writes(one), width)
+    if one.call_latency_s is not None:
+        told += paragraph("Answers", _answers(one), width)
     if one.accelerator == "tcg":
         told += paragraph(
             "Slow",
@@ -132,6 +134,18 @@ def _room(one: TargetView) -> str:
     if one.fold:
         told.append(_("{size} for consolidation", size=size(one.fold)))
     return ", ".join(told)
+
+
+def _answers(one: TargetView) -> str:
+    """Return how long a small question to its hypervisor takes, and usually does."""
+    took, usual = f"{(one.call_latency_s or 0) * 1000:.0f}", one.usual_call_latency_s
+    if usual is None:
+        return _("in {took} ms, a small question to its hypervisor", took=took)
+    return _(
+        "in {took} ms, a small question to its hypervisor; usually {usual} ms",
+        took=took,
+        usual=f"{usual * 1000:.0f}",
+    )
 
 
 def _writes(one: TargetView) -> str:

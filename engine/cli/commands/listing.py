@@ -112,6 +112,13 @@ def _journal_lines(output: Output, lines: Sequence[JournalView]) -> None:
         output.say(f"{when} {SEVERITY.get(line.severity, ' ')} {line.machine or '-'}  {text}")
 
 
+def _took(seconds: float | None) -> str:
+    """Return a measured time; a target that was not measured has a dash."""
+    if seconds is None:
+        return "-"
+    return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.0f} s"
+
+
 def targets(context: Context) -> int:
     """Print the targets."""
     with context.client() as client:
@@ -129,6 +136,8 @@ def targets(context: Context) -> int:
         "PATH",
         ">FREE",
         ">STANDBYS",
+        ">WRITES",
+        ">ANSWERS",
         "CHECKED",
     ]
     rows = [
@@ -141,6 +150,8 @@ def targets(context: Context) -> int:
             one.store_path,
             size(one.free),
             str(one.standbys),
+            _took(one.latency_s),
+            _took(one.call_latency_s),
             f"{one.looked_at.astimezone():%Y-%m-%d %H:%M}" if one.looked_at else "-",
         ]
         for one in found

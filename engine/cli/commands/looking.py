@@ -7,7 +7,7 @@ from datetime import datetime
 
 from engine.api import climbing
 from engine.api.ladder_views import LadderView
-from engine.api.views import FleetView, LastView, MachineView, Next, PointView, SetView
+from engine.api.views import FleetView, LastView, MachineView, Next, PointView, SetView, TargetView
 from engine.api.waiting import WaitView, sentence, short
 from engine.api.words import NEED, age, duration, moment, percent, size
 from engine.cli.cells import shared
@@ -45,18 +45,22 @@ def status(context: Context, *, offline: bool, fail_on: str) -> int:
     """Print one line per machine; return 1 where `fail_on` applies."""
     if offline:
         last = _last(context)
-        fleet, now, live = last.fleet, last.as_of, False
+        fleet, targets, now, live = last.fleet, [], last.as_of, False
     else:
         with context.client() as client:
-            fleet, now, live = client.picture(["fleet"]).fleet, client.hello.now, True
+            told = client.picture(["fleet", "targets"])
+            fleet, targets, now, live = told.fleet, told.targets, client.hello.now, True
         for one in fleet:
             if one.data_as_of is not None:
                 one.lag_s = max(0.0, (now - one.data_as_of).total_seconds())
     fleet.sort(key=lambda one: (NEED.index(one.state) if one.state in NEED else 0, one.id))
     if context.output.as_json:
-        _status_json(context.output, fleet, now, live=live)
+        _status_json(context.output, fleet, targets, now, live=live)
     else:
         _status_text(context.output, fleet, now, live=live)
+        for target in targets:
+            if why := target.slow or (target.findings[0] if target.state == "lost" else ""):
+                context.output.say(f"target {target.id}: {why}")
     return 1 if any(one.state in FAILING.get(fail_on, ()) for one in fleet) else 0
 
 
@@ -79,12 +83,30 @@ def _last(context: Context) -> LastView:
     return last
 
 
-def _status_json(output: Output, fleet: Sequence[FleetView], now: datetime, *, live: bool) -> None:
+def _status_json(
+    output: Output,
+    fleet: Sequence[FleetView],
+    targets: Sequence[TargetView],
+    now: datetime,
+    *,
+    live: bool,
+) -> None:
     output.object(
         as_of=now,
         live=live,
         can_start=sum(one.can_start for one in fleet),
         machines=len(fleet),
+        targets=[
+            {
+                "name": one.id,
+                "state": one.state,
+                "slow": one.slow,
+                "latency_s": one.latency_s,
+                "call_latency_s": one.call_latency_s,
+                "findings": one.findings,
+            }
+            for one in targets
+        ],
         items=[
             {
                 "name": one.id,

@@ -558,3 +558,25 @@ def test_severity_marks_a_journal_line(bootpoint: Program, service: ScriptedServ
     service.write_line("It broke.", severity=Severity.ERROR, standby="erp", remedy="Mend it.")
     line = bootpoint("journal").out
     assert " X erp  It broke. Mend it." in line
+
+
+def test_a_slow_target_is_told_with_what_it_means(
+    bootpoint: Program, service: ScriptedService
+) -> None:
+    """`status` and `target list` say why fewer jobs are begun; JSON has the figures."""
+    why = "Target local is slow: a small question to its hypervisor takes 900 ms, usually 20 ms."
+    slow = replace(
+        target_status(), slow=why, latency=0.02, call_latency=0.9, usual_call_latency=0.02
+    )
+    service.show(targets=(slow,))
+    assert f"target local: {why}" in bootpoint("status").out
+    told = bootpoint("status", "--json").told["targets"]
+    assert [(one["name"], one["slow"], one["call_latency_s"]) for one in told] == [
+        ("local", why, 0.9)
+    ]
+    listed = bootpoint("target", "list").out
+    assert "20 ms   900 ms" in listed
+    assert f"local: {why}" in listed
+    assert bootpoint("target", "list", "--json").told["items"][0]["usual_call_latency_s"] == 0.02
+    service.show(targets=(target_status(problem="It does not answer."),))
+    assert "target local: It does not answer." in bootpoint("status").out

@@ -7,7 +7,18 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model.latency import FLOOR_S, LEAST, NEW_NORMAL, WINDOW, Latency, measured, slow_words
+from engine.model.latency import (
+    FLOOR_S,
+    LEAST,
+    NEW_NORMAL,
+    WINDOW,
+    Latency,
+    Measure,
+    hangs_phrase,
+    measured,
+    slow_phrase,
+    slow_words,
+)
 
 
 def after(values: Iterable[float], known: Latency | None = None) -> Latency:
@@ -26,11 +37,13 @@ def test_one_hiccup_is_not_slow() -> None:
     assert not after([3.0, 3.0], QUICK).is_slow
     slow = after([0.9] * 4, QUICK)
     assert slow.is_slow
-    assert slow_words("nas", slow) == (
-        "Target nas is slow: a small durable write takes 900 ms, usually 20 ms. One job at a time "
-        "is begun there until that is over."
+    assert slow_phrase(Measure.WRITE, QUICK) == ""
+    both = [slow_phrase(Measure.WRITE, slow), hangs_phrase(Measure.CALL, 42)]
+    assert slow_words("nas", both) == (
+        "Target nas is slow: a small durable write takes 900 ms, usually 20 ms; a small question "
+        "to its hypervisor has not ended for 42 s. One job at a time is begun there until that is "
+        "over."
     )
-    assert slow_words("nas", QUICK) == ""
 
 
 def test_it_is_over_at_half_of_what_began_it() -> None:
