@@ -165,6 +165,9 @@ def _roots(reading: Reading, volumes: Sequence[Volume], damage: list[Obstacle]) 
     for volume in volumes:
         if volume.kind not in LINUX or volume.id in others:
             continue
+        if volume.outside:
+            damage.append(words.outside(volume))
+            continue
         try:
             roots += list(_roots_in(reading, volume, volumes))
         except Failure as failure:

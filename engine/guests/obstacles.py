@@ -43,6 +43,17 @@ def unreadable(volume: Volume, failure: Failure) -> Obstacle:
     )
 
 
+def outside(volume: Volume) -> Obstacle:
+    """Return the obstacle of a file system that is not whole on its volume."""
+    return Obstacle(
+        "guest.outside",
+        f"The file system {safe(volume.id)} on disk {volume.disk + 1} has its {volume.outside} on "
+        "another volume, which is not supported.",
+        "Give it a journal of its own on the source machine (ext: tune2fs -O ^has_journal, then "
+        "tune2fs -j, while it is not mounted); XFS must be made anew.",
+    )
+
+
 def two_windows(names: Sequence[str]) -> Obstacle:
     """Return the obstacle of several installations, of which one must be meant."""
     listed = ", ".join(safe(name, 80) for name in names[:8])
@@ -189,6 +200,16 @@ def of_volumes(
             "Give each copy a UUID of its own on the source machine, or leave it out.",
         )
     yield from of_sectors(volumes, {mount.volume for mount in mounts})
+    for volume in volumes:
+        if volume.kind is FileSystem.HIBERNATED:
+            yield Obstacle(
+                "guest.hibernated",
+                f"The machine was hibernated when it was imaged: swap {safe(volume.id)} on disk "
+                f"{volume.disk + 1} holds its memory, and a start would go on with that memory on "
+                "other hardware.",
+                "Start the source machine, or shut it down; then let the next increment arrive.",
+            )
+            return
     for use in missing:
         if use.path not in _NEEDED:
             continue
@@ -271,6 +292,18 @@ _HIDDEN = {
         "guest.bitlocker",
         "A volume is encrypted with BitLocker; it cannot be read without its key.",
         "Suspend or decrypt BitLocker on the source machine, then let the next increment arrive.",
+    ),
+    FileSystem.ZFS: Obstacle(
+        "guest.zfs",
+        "The system is on ZFS, which cannot be changed here.",
+        "Add the drivers for virtual machines to the initrd on the source machine, and set "
+        'conversion = "none" for this standby.',
+    ),
+    FileSystem.BCACHE: Obstacle(
+        "guest.bcache",
+        "The system is on a volume with a cache (bcache), which cannot be opened here.",
+        "Move the system to a plain volume on the source machine; or add the drivers for virtual "
+        'machines to the initrd there, and set conversion = "none" for this standby.',
     ),
     FileSystem.LVM: Obstacle(
         "guest.lvm",

@@ -20,11 +20,16 @@ ReadAt = Callable[[int, int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What was found: kind, `id` as blkid prints it (empty when there is none), label."""
+    """What was found: kind, `id` as blkid prints it (empty when there is none), label.
+
+    Attributes:
+        outside: What of it is on another volume, in words; empty: nothing.
+    """
 
     kind: FileSystem
     id: str = ""
     label: str = ""
+    outside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,37 @@ def _bitlocker(head: _Head) -> Signature | None:
 
 
 _JOURNAL_DEVICE = 0x8
+_HAS_JOURNAL = 4
+
+
+_ZFS_LISTS = (b"\1\0\0\0", b"\1\1\0\0")
+_ZFS_BLOCKS, _ZFS_BLOCK = 128 << 10, 1024
+_ZFS_MAGIC = (struct.pack("<Q", 0xBAB10C), struct.pack(">Q", 0xBAB10C))
+
+
+def _zfs(head: _Head) -> Signature | None:
+    """Find a label of ZFS: a list of properties at 16 KiB, from 128 KiB on the newest roots.
+
+    Source: ZFS On-Disk Specification, 1.2 "Vdev Labels".
+    """
+    if head.at(16384, 4) not in _ZFS_LISTS:
+        return None
+    blocks = head.read(_ZFS_BLOCKS, _ZFS_BLOCKS)
+    if not any(blocks[at : at + 8] in _ZFS_MAGIC for at in range(0, len(blocks), _ZFS_BLOCK)):
+        return None
+    after = head.at(16384, 4096).partition(b"\0\0\0\4name\0\0\0\t")[2]
+    length = min(int.from_bytes(after[4:8], "big"), 255)
+    return Signature(FileSystem.ZFS, "", _label(after[8 : 8 + length]))
+
+
+_BCACHE = bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81")
+
+
+def _bcache(head: _Head) -> Signature | None:
+    """Source: Linux, include/uapi/linux/bcache.h, `struct cache_sb`, 4 KiB from the begin."""
+    if head.at(4096 + 24, 16) != _BCACHE:
+        return None
+    return Signature(FileSystem.BCACHE, _uuid(head.at(4096 + 40, 16)))
 
 
 def _ext(head: _Head) -> Signature | None:
@@ -137,13 +173,17 @@ def _ext(head: _Head) -> Signature | None:
         return None
     if head.number("<I", 1120) & _JOURNAL_DEVICE:
         return None
-    return Signature(FileSystem.EXT, _uuid(head.at(1128, 16)), _label(head.at(1144, 16)))
+    has_journal = head.number("<I", 1116) & _HAS_JOURNAL
+    outside = "journal" if has_journal and not head.number("<I", 1248) else ""
+    return Signature(FileSystem.EXT, _uuid(head.at(1128, 16)), _label(head.at(1144, 16)), outside)
 
 
 def _xfs(head: _Head) -> Signature | None:
     if head.at(0, 4) != b"XFSB" or head.number(">I", 4) not in _POWERS:
         return None
-    return Signature(FileSystem.XFS, _uuid(head.at(32, 16)), _label(head.at(108, 12)))
+    log, data = not head.number(">Q", 48), head.number(">Q", 16)
+    outside = "journal" if log else "realtime data" if data else ""
+    return Signature(FileSystem.XFS, _uuid(head.at(32, 16)), _label(head.at(108, 12)), outside)
 
 
 _POWERS = frozenset(1 << n for n in range(9, 17))
@@ -162,8 +202,10 @@ _HIBERNATED = (b"S1SUSPEND", b"S2SUSPEND", b"ULSUSPEND", b"LINHIB0001")
 def _swap(head: _Head) -> Signature | None:
     for page in (4096, 8192, 16384, 32768, 65536):
         magic = head.at(page - 10, 10)
-        if magic in _SWAP or magic.startswith(_HIBERNATED):
-            return Signature(FileSystem.SWAP, _uuid(head.at(1036, 16)), _label(head.at(1052, 16)))
+        is_swap, is_asleep = magic in _SWAP, magic.startswith(_HIBERNATED)
+        if is_swap or is_asleep:
+            kind = FileSystem.SWAP if is_swap else FileSystem.HIBERNATED
+            return Signature(kind, _uuid(head.at(1036, 16)), _label(head.at(1052, 16)))
     return None
 
 
@@ -275,6 +317,8 @@ _PROBES: tuple[Callable[[_Head], Signature | None], ...] = (
     _luks,
     _lvm,
     _bitlocker,
+    _bcache,
+    _zfs,
     _btrfs,
     _xfs,
     _ext,

@@ -146,6 +146,7 @@ def _volume(disk: _Disk, part: Partition) -> Volume:
         member=member(found.kind, read, part.size),
         entry_name=part.name,
         sector=part.sector,
+        outside=found.outside,
     )
 
 

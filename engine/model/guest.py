@@ -28,10 +28,13 @@ class FileSystem(StrEnum):
     FAT = "fat"
     NTFS = "ntfs"
     SWAP = "swap"
+    HIBERNATED = "hibernated"
     LVM = "lvm"
     RAID = "raid"
     LUKS = "luks"
     BITLOCKER = "bitlocker"
+    ZFS = "zfs"
+    BCACHE = "bcache"
     UNKNOWN = "unknown"
 
 
@@ -66,6 +69,7 @@ class Volume:
         sector: Bytes of the sectors that the disk's table counts in.
         is_esp: The table calls it an EFI system partition.
         names: Devices as which the guest knows a volume inside others: `/dev/mapper/vg-root`.
+        outside: What of the file system is on another volume, in words; empty: nothing.
         member: What a part of LVM or md says of the whole; None for others.
     """
 
@@ -82,6 +86,7 @@ class Volume:
     member: Member | None = None
     entry_name: str = ""
     sector: int = 512
+    outside: str = ""
 
 
 class Family(StrEnum):

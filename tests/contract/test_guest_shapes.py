@@ -318,3 +318,27 @@ def test_an_encrypted_root_is_refused(tmp_path: Path, work: Path) -> None:
         error = refused(disks, folder, backend=backend)
         assert error.problem.key == "guest.luks"
         assert "encrypted volume (LUKS)" in error.problem.happened
+
+
+def test_a_root_in_a_read_only_snapshot_is_written_and_stays_read_only(
+    tmp_path: Path, work: Path
+) -> None:
+    """Transactional systems such as openSUSE MicroOS run from such a subvolume."""
+    mount = ("mkdir /run/b", "busybox mount /dev/vda2 /run/b")
+    disks = built(tmp_path, work, 1, f"mkfs.btrfs -q -f -U {ROOT} /dev/vda2", *mount,
+                  "btrfs subvolume create /run/b/snapshot", "mkdir /run/b/snapshot/etc",
+                  "btrfs property set -ts /run/b/snapshot ro true")  # fmt: skip
+
+    with opened(disks, work) as backend:
+        backend.replay(
+            [
+                edit(b"/snapshot/etc/one", Action.WRITE, None, b"1"),
+                edit(b"/snapshot/etc/two", Action.WRITE, None, b"2"),
+                edit(b"/beside", Action.WRITE, None, b"3"),
+            ]
+        )
+        asked = ["btrfs", "property", "get", "-ts", f"{backend.machine.point(ROOT)}/snapshot"]
+        told = backend.machine.kernel.ask("run", argv=asked, check_s=30).content
+        assert b"ro=true" in told
+        assert backend.read(ROOT, b"/snapshot/etc/two") == b"2"
+        assert backend.check([ROOT]) == "full"

@@ -24,7 +24,10 @@ from engine.local.accelerator import accelerator
 from engine.model.errors import Failure, Problem, WrongUse
 from engine.model.guest import FileSystem, Guest, Volume
 
-_NO_FILES = frozenset({FileSystem.SWAP, FileSystem.UNKNOWN, FileSystem.LUKS, FileSystem.BITLOCKER})
+_NO_FILES = frozenset(
+    {FileSystem.SWAP, FileSystem.HIBERNATED, FileSystem.UNKNOWN, FileSystem.LUKS,
+     FileSystem.BITLOCKER, FileSystem.ZFS, FileSystem.BCACHE}
+)  # fmt: skip
 """Volumes that no backend could look into."""
 
 

@@ -80,7 +80,7 @@ def inner_volumes(
             continue
         seen.add(identifier)
         volume = Volume(identifier, holders[0], INSIDE, 0, one.size, what.kind, what.label,
-                        names=one.names)  # fmt: skip
+                        names=one.names, outside=what.outside)  # fmt: skip
         found.append((volume, one.device))
     return found
 

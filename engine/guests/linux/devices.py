@@ -25,7 +25,8 @@ _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 USES = 1000
 """Names that are weighed when disks are matched."""
 _STABLE = (b"dm-name-", b"dm-uuid-", b"lvm-pv-uuid-", b"md-name-", b"md-uuid-")
-_OUTER = frozenset((FileSystem.LVM, FileSystem.RAID, FileSystem.LUKS, FileSystem.UNKNOWN))
+_OUTER = frozenset((FileSystem.LVM, FileSystem.RAID, FileSystem.LUKS, FileSystem.BCACHE,
+                    FileSystem.ZFS, FileSystem.UNKNOWN))  # fmt: skip
 _MOUNTED = frozenset((FileSystem.EXT, FileSystem.XFS, FileSystem.BTRFS, FileSystem.FAT,
                       FileSystem.NTFS))  # fmt: skip
 

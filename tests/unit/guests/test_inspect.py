@@ -204,6 +204,8 @@ def test_two_volumes_with_one_uuid_are_an_obstacle() -> None:
     ("kind", "key"),
     [
         (FileSystem.LUKS, "guest.luks"),
+        (FileSystem.ZFS, "guest.zfs"),
+        (FileSystem.BCACHE, "guest.bcache"),
         (FileSystem.BITLOCKER, "guest.bitlocker"),
         (FileSystem.LVM, "guest.lvm"),
         (FileSystem.RAID, "guest.raid"),
@@ -463,3 +465,26 @@ def test_thousands_of_kernels_are_looked_at_in_bounds_and_the_newest_are_found()
     found = inspect(disk)
 
     assert [kernel.version for kernel in found.kernels] == ["6.1.0-49-amd64", "6.1.0-50-amd64"]
+
+
+def test_a_hibernated_machine_is_an_obstacle() -> None:
+    """Its kernel would go on with the memory of the old hardware."""
+    linux = debian12()
+    asleep = replace(linux.volumes()[1], kind=FileSystem.HIBERNATED)
+    disk = MemoryGuest([linux.volumes()[0], asleep], {})
+    disk.files[ROOT] = linux.files[ROOT]
+
+    (obstacle,) = inspect(disk).obstacles
+
+    assert obstacle.key == "guest.hibernated"
+    assert SWAP in obstacle.text
+
+
+def test_a_root_with_its_journal_elsewhere_is_not_called_damaged() -> None:
+    """The reason is told, and what can be done about it."""
+    root = replace(volume(ROOT, FileSystem.EXT), outside="journal")
+
+    (obstacle,) = inspect(MemoryGuest([root], {})).obstacles
+
+    assert obstacle.key == "guest.outside"
+    assert "has its journal on another volume" in obstacle.text

@@ -365,3 +365,56 @@ def test_no_gpt_header_makes_the_reader_fall(at: int, raw: bytes, is_signed: boo
         return
 
     assert all(v.start >= 512 and v.start + v.size <= len(data) for v in found)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "kind", "label"),
+    [
+        ({4086: b"SWAPSPACE2"}, FileSystem.SWAP, ""),
+        ({4086: b"S1SUSPEND\0"}, FileSystem.HIBERNATED, ""),
+        ({4086: b"LINHIB0001"}, FileSystem.HIBERNATED, ""),
+        ({4120: bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81")}, FileSystem.BCACHE, ""),
+        (
+            {
+                16384: b"\1\1\0\0" + bytes(20) + b"\0\0\0\4name\0\0\0\t\0\0\0\1\0\0\0\5rpool",
+                (128 + 7) << 10: struct.pack("<Q", 0xBAB10C),
+            },
+            FileSystem.ZFS,
+            "rpool",
+        ),
+        ({16384: b"\1\1\0\0"}, FileSystem.UNKNOWN, ""),
+    ],
+)
+def test_sleeping_swap_bcache_and_zfs_are_told(
+    pieces: dict[int, bytes], kind: FileSystem, label: str
+) -> None:
+    """Each has its name, so that the reason why it is in the way can be told."""
+    data = bytearray(256 << 10)
+    for at, raw in pieces.items():
+        data[at : at + len(raw)] = raw
+
+    found = identify(lambda at, length: bytes(data[at : at + length]), len(data))
+
+    assert (found.kind, found.label) == (kind, label)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "outside"),
+    [
+        ({1080: b"\x53\xef", 1116: b"\4", 1248: b"\x08"}, ""),
+        ({1080: b"\x53\xef", 1116: b"\4"}, "journal"),
+        ({1080: b"\x53\xef"}, ""),
+        ({0: b"XFSB\0\0\x10\0", 48: bytes(7) + b"\x09"}, ""),
+        ({0: b"XFSB\0\0\x10\0"}, "journal"),
+        ({0: b"XFSB\0\0\x10\0", 16: b"\1" * 8, 48: b"\1" * 8}, "realtime data"),
+    ],
+)
+def test_what_a_file_system_has_on_another_volume_is_told(
+    pieces: dict[int, bytes], outside: str
+) -> None:
+    """A journal elsewhere would look like damage."""
+    data = bytearray(128 << 10)
+    for at, raw in pieces.items():
+        data[at : at + len(raw)] = raw
+
+    assert identify(lambda at, length: bytes(data[at : at + length]), len(data)).outside == outside

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import fcntl
 import json
 import os
 import re
@@ -38,6 +40,10 @@ _FLAGS = {"ro": 1, "noatime": 1024}
 _CAREFUL = 2 | 4 | 8  # nosuid, nodev, noexec
 _POWER_OFF = 0x4321FEDC
 _LABEL = b"security.selinux"
+_SUBVOLUME = 256
+"""Number of the top folder of each subvolume of btrfs."""
+_GET_FLAGS, _SET_FLAGS, _READ_ONLY = 0x80089419, 0x4008941A, 2
+"""Source: Linux, include/uapi/linux/btrfs.h, BTRFS_IOC_SUBVOL_GETFLAGS and SETFLAGS."""
 _WORDS = 4000
 _TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
 _LVM = """
@@ -274,13 +280,14 @@ class Server:
 
     def _edit(self, asked: Mapping[str, Any], body: memoryview, _out: int) -> None:
         at = 0
-        for edit in asked["edits"]:
-            after = body[at : at + edit["length"]]
-            at += edit["length"]
-            try:
-                _change(edit, after)
-            except OSError as error:
-                raise GuestError(f"{edit['path']}: {error.strerror}") from error
+        with contextlib.ExitStack() as opened:
+            for edit in asked["edits"]:
+                after = body[at : at + edit["length"]]
+                at += edit["length"]
+                try:
+                    _change_unlocked(edit, after, opened)
+                except OSError as error:
+                    raise GuestError(f"{edit['path']}: {error.strerror}") from error
 
 
 class _Ahead:
@@ -415,6 +422,38 @@ def _send(out: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(out, view) :]
+
+
+def _change_unlocked(
+    edit: Mapping[str, Any], after: memoryview, opened: contextlib.ExitStack
+) -> None:
+    """Make one edit, in a read-only subvolume too."""
+    try:
+        _change(edit, after)
+    except OSError as error:
+        if error.errno != errno.EROFS or not _unlock(edit, opened):
+            raise
+        _change(edit, after)
+
+
+def _unlock(edit: Mapping[str, Any], opened: contextlib.ExitStack) -> bool:
+    """Let a read-only subvolume of btrfs be written until `opened` ends; False if it is none.
+
+    Transactional systems (openSUSE MicroOS) have their root in such a one.
+    """
+    folder, top = _there(edit).parent, Path(edit["point"])
+    while folder != top and folder.lstat().st_ino != _SUBVOLUME:
+        folder = folder.parent
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    opened.callback(os.close, handle)
+    raw = bytearray(8)
+    fcntl.ioctl(handle, _GET_FLAGS, raw)
+    flags = int.from_bytes(raw, sys.byteorder)
+    if not flags & _READ_ONLY:
+        return False
+    fcntl.ioctl(handle, _SET_FLAGS, (flags & ~_READ_ONLY).to_bytes(8, sys.byteorder))
+    opened.callback(fcntl.ioctl, handle, _SET_FLAGS, bytes(raw))
+    return True
 
 
 def _change(edit: Mapping[str, Any], after: memoryview) -> None:
