@@ -11,8 +11,9 @@ from tests.tui.bench import Bench
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """Give an engine whose door is closed."""
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Give an engine whose door is closed; what the operator chooses goes to a file of its own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     bench = Bench(tmp_path)
     yield bench
     bench.stop()

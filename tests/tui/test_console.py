@@ -401,7 +401,7 @@ async def test_a_machine_that_vanishes_says_so(bench: Bench) -> None:
         await hand.sees("dc is no longer protected")
 
 
-async def test_noise_changes_nothing(bench: Bench) -> None:
+async def test_noise_changes_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve hundred random keys: no call is made, and the console lives."""
     import random
 
@@ -411,10 +411,17 @@ async def test_noise_changes_nothing(bench: Bench) -> None:
     names += ["escape", "enter", "up", "down", "end", "tab", "space", "backspace"]
     async with bench.open() as hand:
         await hand.sees("CAN START NOW")
+        core, left = hand.console.core, []
+        # Some words of the `:` line and rows of the menu leave, which is safe but ends the test;
+        # whether noise meets one depends on when the engine answers, so it is held out, as q is.
+        monkeypatch.setattr(core.face, "leave", left.append)
         for number in range(1200):
             hand.console.simulate_key(chosen.choice(names))
             if number % 20 == 0:
                 await hand.pilot.pause()
+        # All keys are heard, and all that they asked the engine is answered, before it is judged.
+        await hand.pilot.pause()
+        await core.settle()
         assert service.calls == []
         assert hand.console.is_running
 
