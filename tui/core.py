@@ -130,6 +130,8 @@ class Core:
             Wish("viewer" if setup.read_only else "admin", self.kind.max_hz),
         )
         self.actions = Actions(self)
+        self.broken: Exception | None = None
+        """Why a page could not be drawn, the last time that happened."""
         self.notice = ""
         self.typing = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -247,7 +249,11 @@ class Core:
     def draw(self) -> frame.Drawing:
         """Return the top place as lines, and take over what fits of it."""
         spot, look = self.spot, self.look()
-        drawing = frame.draw(self.content(), self.fleet, look)
+        try:
+            drawing = frame.draw(self.content(), self.fleet, look)
+        except Exception as error:  # noqa: BLE001  (one page must not take all others away at night)
+            self.broken = error
+            drawing = frame.draw(frame.broken(error, look), self.fleet, look)
         spot.chosen, spot.at = drawing.chosen, drawing.at
         spot.top, spot.page = drawing.top, drawing.page
         return drawing

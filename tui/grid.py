@@ -201,18 +201,20 @@ def _send_row(pen: _Pen, y: int, old: list[Cell], new: list[Cell]) -> None:
 
 def _runs(old: list[Cell], new: list[Cell], end: int) -> Iterator[tuple[int, int]]:
     """Yield the ranges to be sent; never half of a wide sign."""
+
+    def whole(last: int) -> int:
+        return last + 1 if last < end and new[last][0] == "" else last
+
     first = last = -1
     for x in range(end):
         if old[x] == new[x] and not (x + 1 < end and old[x + 1] != new[x + 1] == ("", new[x][1])):
             continue
         start = x - 1 if new[x][0] == "" and x > 0 else x
         if first >= 0 and start - last > NEAR:
-            yield first, last
+            yield first, whole(last)
             first = -1
         if first < 0:
             first = start
         last = x + 1
     if first >= 0:
-        if last < end and new[last][0] == "":
-            last += 1
-        yield first, last
+        yield first, whole(last)

@@ -56,7 +56,7 @@ def paragraph(
     """
     if not words:
         return []
-    lines = wrap(words, max(8, width - 15))
+    lines = wrap(words, max(8, width - 15)) or [repr(words)]  # a name may be blanks only
     heads = [label if named else _(label)] + [""] * (len(lines) - 1)
     return [
         ((f" {pad(head, 12)} ", Tone.HEAD), (words, tone))

@@ -20,6 +20,7 @@ from tests.scripted import (
 )
 from tests.tui.bench import Bench
 from tui.places import CONTENT
+from tui.screens import frame, targets
 
 
 async def test_the_first_screen_answers_without_a_key(bench: Bench) -> None:
@@ -423,7 +424,26 @@ async def test_noise_changes_nothing(bench: Bench, monkeypatch: pytest.MonkeyPat
         await hand.pilot.pause()
         await core.settle()
         assert service.calls == []
+        assert core.broken is None
         assert hand.console.is_running
+
+
+async def test_a_page_that_cannot_be_drawn_takes_no_other_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so in three parts, with what to report; Esc leaves it and the fleet is there."""
+    bench.start()
+
+    def fails(*_about: object) -> frame.Content:
+        raise KeyError("x\x1b[2J")
+
+    monkeypatch.setattr(targets, "content", fails)
+    async with bench.open() as hand:
+        await hand.sees("CAN START NOW")
+        await hand.press("4")
+        await hand.sees("cannot be drawn", "Nothing was changed", "KeyError,", "test_console.py:")
+        await hand.press("escape")
+        await hand.sees("CAN START NOW")
 
 
 async def test_q_leaves_with_zero(bench: Bench) -> None:

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from tui import keys
 from tui.format import duration, moment
 from tui.look import Look
-from tui.rows import BLANK, Line, Span, cells, fit, prose, spread, text
+from tui.rows import BLANK, Line, Span, cells, fit, paragraph, prose, spread, text
 from tui.state import Fleet, raised_alerts
 from tui.tones import Tone
 from tui.words import _, ngettext
@@ -82,6 +83,29 @@ def pages(lines: Sequence[Line], **more: object) -> Content:
     """Return the content of a screen that is only text to read."""
     ids = [str(number) for number in range(len(lines))]
     return Content(ids=ids, row=lambda name: (lines[int(name)],), pager=True, **more)  # type: ignore[arg-type]  # fields of Content, passed on
+
+
+def broken(error: Exception, look: Look) -> Content:
+    """Return a page instead of one that cannot be drawn: what to do, and what to report."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    where = f"{PurePath(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}" if at else "-"
+    width = look.usable
+    told = [BLANK, *paragraph("Happened", _("This page cannot be drawn."), width, tone=Tone.BAD)]
+    told += paragraph("Not changed", _("Nothing was changed; the engine goes on."), width)
+    told += paragraph(
+        "What now",
+        _(
+            "Esc leaves this page, the others go on. bootpoint status and bootpoint show MACHINE "
+            "tell the same. To report: {error}, {where}, {place}.",
+            error=type(error).__name__,
+            where=where,
+            place=look.place,
+        ),
+        width,
+    )
+    return Content(title=look.place, empty=told)
 
 
 def draw(content: Content, fleet: Fleet, look: Look) -> Drawing:

@@ -86,6 +86,34 @@ def test_left_out_frames_are_made_good(
     assert shown(grid.difference()) == shown("\x1b[0m\x1b[2J" + every)
 
 
+WORDS = st.lists(st.sampled_from(["日本", "本日", "ab", "      ", "x"]), max_size=6).map("".join)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(WORDS, min_size=2, max_size=4))
+def test_wide_words_with_gaps_stand_where_they_belong(words: list[str]) -> None:
+    """Whole lines of wide words and long gaps one after another: each cell as if sent whole."""
+    grid, every, sent = Grid(WIDTH, HEIGHT), "\x1b[0m\x1b[2J", ""
+    for line in words:
+        while cells(line) > WIDTH:
+            line = line[:-1]
+        text = frame([(0, 0, [("0", line + " " * (WIDTH - cells(line)))])])
+        every += text
+        grid.feed(text)
+        sent += grid.difference()
+        assert shown(sent) == shown(every)
+
+
+def test_a_leap_after_half_a_wide_sign_that_stayed_lands_where_it_should() -> None:
+    """Two Japanese labels of one width, then a gap: the value is not a cell too far right."""
+    grid = Grid(WIDTH, HEIGHT)
+    grid.feed("\x1b[1;1H 日日         11/22")
+    sent = grid.difference()
+    grid.feed("\x1b[1;1H 本日         日本 ")
+    sent += grid.difference()
+    assert "".join(sign for sign, *_style in shown(sent)[0]).rstrip() == " 本日         日本"
+
+
 def test_what_is_the_same_costs_nothing() -> None:
     """The same frame again is no byte; one cell that differs is a move and that cell."""
     grid = Grid(WIDTH, HEIGHT)
