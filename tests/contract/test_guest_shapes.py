@@ -320,25 +320,29 @@ def test_an_encrypted_root_is_refused(tmp_path: Path, work: Path) -> None:
         assert "encrypted volume (LUKS)" in error.problem.happened
 
 
-def test_a_root_in_a_read_only_snapshot_is_written_and_stays_read_only(
-    tmp_path: Path, work: Path
-) -> None:
-    """Transactional systems such as openSUSE MicroOS run from such a subvolume."""
+def test_what_is_read_only_or_frozen_is_written_and_stays_so(tmp_path: Path, work: Path) -> None:
+    """The root of transactional systems (openSUSE MicroOS), and what somebody froze by chattr."""
     mount = ("mkdir /run/b", "busybox mount /dev/vda2 /run/b")
     disks = built(tmp_path, work, 1, f"mkfs.btrfs -q -f -U {ROOT} /dev/vda2", *mount,
                   "btrfs subvolume create /run/b/snapshot", "mkdir /run/b/snapshot/etc",
-                  "btrfs property set -ts /run/b/snapshot ro true")  # fmt: skip
+                  "btrfs property set -ts /run/b/snapshot ro true",
+                  "busybox mkdir /run/b/etc", "busybox touch /run/b/etc/fstab",
+                  "chattr +i /run/b/etc/fstab", "chattr +i /run/b/etc")  # fmt: skip
 
     with opened(disks, work) as backend:
         backend.replay(
             [
                 edit(b"/snapshot/etc/one", Action.WRITE, None, b"1"),
                 edit(b"/snapshot/etc/two", Action.WRITE, None, b"2"),
-                edit(b"/beside", Action.WRITE, None, b"3"),
+                edit(b"/etc/fstab", Action.WRITE, b"", b"3"),
             ]
         )
-        asked = ["btrfs", "property", "get", "-ts", f"{backend.machine.point(ROOT)}/snapshot"]
-        told = backend.machine.kernel.ask("run", argv=asked, check_s=30).content
-        assert b"ro=true" in told
+        point = backend.machine.point(ROOT)
+        for asked, told in (
+            (["btrfs", "property", "get", "-ts", f"{point}/snapshot"], b"ro=true"),
+            (["lsattr", "-d", f"{point}/etc"], b"----i"),
+            (["lsattr", "-d", f"{point}/etc/fstab"], b"----i"),
+        ):
+            assert told in backend.machine.kernel.ask("run", argv=asked, check_s=30).content
         assert backend.read(ROOT, b"/snapshot/etc/two") == b"2"
         assert backend.check([ROOT]) == "full"

@@ -42,6 +42,8 @@ _POWER_OFF = 0x4321FEDC
 _LABEL = b"security.selinux"
 _SUBVOLUME = 256
 """Number of the top folder of each subvolume of btrfs."""
+_GET_ATTRIBUTES, _SET_ATTRIBUTES, _FROZEN = 0x80086601, 0x40086602, 0x10 | 0x20
+"""Source: Linux, include/uapi/linux/fs.h, FS_IOC_GETFLAGS and SETFLAGS; chattr +i and +a."""
 _GET_FLAGS, _SET_FLAGS, _READ_ONLY = 0x80089419, 0x4008941A, 2
 """Source: Linux, include/uapi/linux/btrfs.h, BTRFS_IOC_SUBVOL_GETFLAGS and SETFLAGS."""
 _WORDS = 4000
@@ -427,13 +429,41 @@ def _send(out: int, data: bytes | memoryview) -> None:
 def _change_unlocked(
     edit: Mapping[str, Any], after: memoryview, opened: contextlib.ExitStack
 ) -> None:
-    """Make one edit, in a read-only subvolume too."""
+    """Make one edit, in a read-only subvolume too, and of what chattr has frozen."""
     try:
         _change(edit, after)
     except OSError as error:
-        if error.errno != errno.EROFS or not _unlock(edit, opened):
+        ways = {errno.EROFS: _unlock, errno.EPERM: _thaw}
+        if error.errno not in ways or not ways[error.errno](edit, opened):
             raise
         _change(edit, after)
+
+
+def _thaw(edit: Mapping[str, Any], opened: contextlib.ExitStack) -> bool:
+    """Let a frozen file, or folder, be changed until `opened` ends; False if none is frozen."""
+    there = _there(edit)
+    frozen = [path for path in (there, there.parent) if _attributes(path) & _FROZEN]
+    for path in frozen:
+        opened.callback(_attributes, path, more=_attributes(path) & _FROZEN)
+        _attributes(path, keep=~_FROZEN)
+    return bool(frozen)
+
+
+def _attributes(path: Path, *, keep: int = -1, more: int = 0) -> int:
+    """Return the attributes of a file or folder as they were; change them where that is asked."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return 0
+    try:
+        raw = bytearray(8)
+        fcntl.ioctl(handle, _GET_ATTRIBUTES, raw)
+        now = int.from_bytes(raw[:4], sys.byteorder)
+        if (new := now & keep | more) != now:
+            fcntl.ioctl(handle, _SET_ATTRIBUTES, new.to_bytes(4, sys.byteorder) + bytes(4))
+    finally:
+        os.close(handle)
+    return now
 
 
 def _unlock(edit: Mapping[str, Any], opened: contextlib.ExitStack) -> bool:
