@@ -37,6 +37,9 @@ WANTED = (b"virtio_pci", b"virtio_blk", b"virtio_scsi", b"virtio_net", b"sd_mod"
           b"ata_piix", b"vmw_pvscsi", b"mptspi", b"mptsas", b"nvme", b"vmxnet3", b"e1000",
           b"e1000e")  # fmt: skip
 """Drivers of all hardware that standby VMs have, on KVM and ESXi."""
+_DISKS = frozenset(WANTED) - {b"virtio_pci", b"virtio_net", b"sd_mod", b"vmxnet3", b"e1000",
+                              b"e1000e"}  # fmt: skip
+_DEFAULTS = {b"virtio_blk": "virtio (KVM)", b"vmw_pvscsi": "PVSCSI (ESXi)"}
 INDEXES = (b"modules.alias", b"modules.alias.bin", b"modules.builtin", b"modules.builtin.alias.bin",
            b"modules.builtin.bin", b"modules.dep", b"modules.dep.bin",
            b"modules.softdep")  # fmt: skip
@@ -193,6 +196,8 @@ def _choose(files: Files, kernel: Kernel) -> _Choice:
     there = [name for name in WANTED if name in dependencies.paths]
     inside = [name for name in WANTED if name in built_in and name not in there]
     missing = [name for name in WANTED if name not in there and name not in inside]
+    if not _DISKS & {*there, *inside}:
+        raise ValueError("it has no driver for any disk of a virtual machine")
     return _Choice(there, inside, missing, closure(dependencies, there), dependencies.odd)
 
 
@@ -287,7 +292,16 @@ def _notes(kernel: Kernel, choice: _Choice, facts: InitrdFacts) -> Iterator[str]
     """Yield what the operator should know."""
     version = safe(kernel.version)
     if choice.missing:
-        yield f"Kernel {version} has no driver {', '.join(_texts(choice.missing))}."
+        yield (
+            f"Kernel {version} has no driver {', '.join(_texts(choice.missing))}: with such "
+            "hardware only, a VM would find no disk or no network."
+        )
+    for driver, disks in _DEFAULTS.items():
+        if driver in choice.missing:
+            yield (
+                f"Kernel {version} cannot read {disks} disks, which its VM has by default: set "
+                'bus = "sata" in the standby\'s file.'
+            )
     if choice.odd:
         yield (
             f"The list of modules of kernel {version} has {choice.odd} lines that name no module "

@@ -482,3 +482,20 @@ def test_every_archive_behind_another_one_is_read(how: str) -> None:
     assert {b"kernel", b"new", b"usr/lib"} <= facts.folders
     assert not facts.is_open
     assert read_facts(PACKERS[how](archive_of(LINKED))).is_open == (how == "lz4")
+
+
+def test_a_kernel_without_a_driver_for_any_disk_is_refused() -> None:
+    """Cards alone start nothing."""
+    dep = b"kernel/drivers/net/vmxnet3.ko:\nkernel/drivers/scsi/megaraid_sas.ko:\n"
+
+    with pytest.raises(Failure, match="it has no driver for any disk of a virtual machine"):
+        overlay(guest(dep=dep), KERNEL)
+
+
+def test_what_a_missing_driver_means_is_told() -> None:
+    """Not every lack is one: what the VM has by default is told with what to set."""
+    notes = overlay(guest(), KERNEL).notes
+
+    assert "would find no disk or no network" in notes[0]
+    (told,) = (note for note in notes if 'set bus = "sata"' in note)
+    assert told.startswith(f"Kernel {V} cannot read PVSCSI (ESXi) disks, which its VM has")
