@@ -32,7 +32,7 @@ from engine.model.errors import Failure, Problem
 from engine.model.guest import Kernel
 from engine.model.text import safe
 
-RECIPE = b"bootpoint overlay initrd, recipe 2\n"
+RECIPE = b"bootpoint overlay initrd, recipe 3\n"
 WANTED = (b"virtio_pci", b"virtio_blk", b"virtio_scsi", b"virtio_net", b"sd_mod", b"ahci",
           b"ata_piix", b"vmw_pvscsi", b"mptspi", b"mptsas", b"nvme", b"vmxnet3", b"e1000",
           b"e1000e")  # fmt: skip
@@ -112,7 +112,7 @@ class _Recipe:
     def key(self) -> str:
         """Return the name of the archive in a cache: all that decides it, hashed."""
         digest = hashlib.sha256(RECIPE)
-        parts = [self.place, *self._folders()]
+        parts = [self.place, self.facts.device_list, *self._folders()]
         for path, content in (*self.modules.items(), *self.indexes.items()):
             parts += [path, hashlib.sha256(content).digest()]
         for part in parts:
@@ -126,6 +126,9 @@ class _Recipe:
             archive.folder(folder)
         for path, content in (*self.modules.items(), *self.indexes.items()):
             archive.file(self.place + b"/" + path, content)
+        if self.facts.device_list:
+            # Nothing is at the link's end: LVM then has no list, and looks at all devices.
+            archive.link(self.facts.device_list, b"system.devices.bootpoint-old")
         archive.file(self._marker(), RECIPE)
         return _gzip(archive.finish())
 
@@ -311,6 +314,11 @@ def _notes(kernel: Kernel, choice: _Choice, facts: InitrdFacts) -> Iterator[str]
         yield (
             f"The initrd of kernel {version} is packed with lz4, and some kernels before 5.11 read "
             f"nothing behind such a one: its drivers may be missing. Make a test start. {_REPACK}."
+        )
+    if facts.device_list:
+        yield (
+            f"The initrd of kernel {version} lists devices of the old hardware for LVM; the "
+            "overlay hides that list."
         )
     if _is_plain_only(facts, choice):
         yield (

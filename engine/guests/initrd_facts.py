@@ -22,6 +22,7 @@ _NAMES = 64 << 20
 _HOPS = 40
 _USUAL = 20_000
 """Folders and links; real initrds have a tenth of that."""
+_DEVICE_LIST = b"etc/lvm/devices/system.devices"
 _SOMETHING = re.compile(rb"[^\0]")
 
 
@@ -33,6 +34,7 @@ class InitrdFacts:
         folders: All its folders.
         links: Targets of all its symbolic links, by path.
         suffixes: Of its kernel modules: `.ko`, `.ko.xz`, …
+        device_list: Its list of the devices that LVM may use; empty when it has none.
         is_open: It ends with an lz4 stream, whose end only zeros behind it can tell.
     """
 
@@ -40,6 +42,7 @@ class InitrdFacts:
     links: Mapping[bytes, bytes]
     suffixes: frozenset[bytes]
     is_open: bool = False
+    device_list: bytes = b""
 
     def resolve(self, path: bytes) -> bytes:
         """Return where a path leads when the initrd's links are followed.
@@ -78,6 +81,7 @@ class _Gathering:
     links: dict[bytes, bytes] = field(default_factory=dict)
     suffixes: set[bytes] = field(default_factory=set)
     is_open: bool = False
+    device_list: bytes = b""
     _entries: int = 0
     _bytes: int = 0
 
@@ -92,6 +96,8 @@ class _Gathering:
             self.folders.add(entry.path)
         elif stat.S_ISLNK(entry.mode):
             self.links[entry.path] = entry.target
+        elif entry.path.endswith(_DEVICE_LIST) and stat.S_ISREG(entry.mode):
+            self.device_list = entry.path
         elif b".ko" in entry.path[-7:] and b"/modules/" in entry.path:
             self.suffixes.add(suffix_of(entry.path))
 
@@ -115,7 +121,7 @@ def read_facts(data: bytes, limit: int = UNPACKED) -> InitrdFacts:
     for entry in _walk(data, limit, found):
         found.add(entry)
     folders, suffixes = frozenset(found.folders), frozenset(found.suffixes)
-    return InitrdFacts(folders, found.links, suffixes, found.is_open)
+    return InitrdFacts(folders, found.links, suffixes, found.is_open, found.device_list)
 
 
 def _walk(data: bytes, limit: int, found: _Gathering) -> Iterator[Entry]:

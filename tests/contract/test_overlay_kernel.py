@@ -15,6 +15,7 @@ from tests.unit.guests.test_initrd import KERNEL, PACKERS, guest
 
 _INIT = b"""#!/bin/busybox sh
 /bin/busybox echo "READ: $(/bin/busybox cat /etc/bootpoint-initrd)"
+/bin/busybox test -e /etc/lvm/devices/system.devices || /bin/busybox echo "NO LIST"
 /bin/busybox poweroff -f
 """
 
@@ -22,9 +23,10 @@ _INIT = b"""#!/bin/busybox sh
 def first() -> bytes:
     """Return a guest's initrd, not packed: busybox and a script that shows the overlay's mark."""
     archive = Archive()
-    for folder in (b"bin", b"dev", b"etc", b"usr", b"usr/lib"):
+    for folder in (b"bin", b"dev", b"etc", b"etc/lvm", b"etc/lvm/devices", b"usr", b"usr/lib"):
         archive.folder(folder)
     archive.link(b"lib", b"usr/lib")
+    archive.file(b"etc/lvm/devices/system.devices", b"IDTYPE=sys_wwid IDNAME=naa.5000\n")
     archive.file(b"bin/busybox", Path("/bin/busybox").read_bytes(), 0o755)
     archive.file(b"init", _INIT, 0o755)
     return archive.finish()
@@ -52,3 +54,4 @@ def test_a_kernel_gets_to_the_overlay(tmp_path: Path, how: str) -> None:
     )
 
     assert b"READ: " + RECIPE.strip() in done.stdout
+    assert b"NO LIST" in done.stdout, "a link to nowhere has taken the place of the file"

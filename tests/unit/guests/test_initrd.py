@@ -499,3 +499,17 @@ def test_what_a_missing_driver_means_is_told() -> None:
     assert "would find no disk or no network" in notes[0]
     (told,) = (note for note in notes if 'set bus = "sata"' in note)
     assert told.startswith(f"Kernel {V} cannot read PVSCSI (ESXi) disks, which its VM has")
+
+
+def test_a_list_of_old_devices_for_lvm_is_hidden() -> None:
+    """The old disks' serial numbers in the initrd would keep LVM from the VM's disks."""
+    path = b"etc/lvm/devices/system.devices"
+    folders = {b"etc/lvm": None, b"etc/lvm/devices": None}
+    archive = archive_of(LINKED | folders, {path: b"IDTYPE=sys_wwid IDNAME=naa.5000\n"})
+
+    made = overlay(guest(pack=lambda _: gzip.compress(archive)), KERNEL)
+    facts = read_facts(gzip.compress(archive) + made.archive)
+
+    assert facts.links[path] == b"system.devices.bootpoint-old"
+    assert any("lists devices of the old hardware for LVM" in note for note in made.notes)
+    assert path.decode() not in listed(overlay(guest(), KERNEL))
