@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
@@ -35,17 +35,22 @@ from engine.daemon.nightly import NightlyLook
 from engine.daemon.rebuild import rebuild
 from engine.daemon.reports import Reports
 from engine.daemon.targets import Target
-from engine.daemon.targetstore import TargetStore
+from engine.daemon.targetstore import Opened, TargetStore
 from engine.guests.convert import GuestConverter
 from engine.guests.simulated import SimulatedConverter
 from engine.guests.windows.drivers.shelf import DriverShelf
+from engine.hypervisors.esxi import hotaddlook, preflight
+from engine.hypervisors.esxi.appliance import Appliance
+from engine.hypervisors.esxi.blockdevice import Devices
 from engine.hypervisors.esxi.host import EsxiHypervisor, Place
+from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
+from engine.hypervisors.esxi.hotaddlink import HotaddLink, wait
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.selftest import SelfTest
 from engine.hypervisors.esxi.session import Account, Session
 from engine.hypervisors.esxi.trust import Trust
 from engine.hypervisors.libvirt import LibvirtHypervisor
-from engine.hypervisors.owner import owner
+from engine.hypervisors.owner import known_owner, owner
 from engine.hypervisors.simulated import SimulatedHypervisor
 from engine.images.bpi import BpiFormat
 from engine.images.watching.cell import Confined
@@ -57,7 +62,7 @@ from engine.local.secret import read_secret
 from engine.model.alarms import Rules
 from engine.model.errors import Failure, Problem
 from engine.model.work import Severity
-from engine.ports import Beat, Converter, Hypervisor, Store, Way
+from engine.ports import Beat, Converter, Finding, Hypervisor, Store, Way
 from engine.state.copies import copies_in, copies_of, copy_state, is_due
 from engine.state.sqlite import SqliteState
 from engine.stores.probe import open_store
@@ -85,9 +90,11 @@ def run_engine(
         stack.enter_context(scratch_folder(told.state_dir / "tmp"))
         clock = SystemClock()
         shelf = DriverShelf(told.drivers, told.state_dir / "conversion/drivers")
-        stores = _stores(told)
+        links = _links(told)
+        stores = _stores(told, links)
         targets = {
-            name: _target(one, stores[name], told, shelf) for name, one in told.targets.items()
+            name: _target(one, stores[name], told, shelf, links.get(name))
+            for name, one in told.targets.items()
         }
         state = _state(told, targets, clock, rebuild_state=rebuild_state)
         stack.callback(state.close)
@@ -239,15 +246,35 @@ def _copy_daily(database: Path, now: datetime) -> None:
         log.info("state copied to %s", copy_state(database, now.date()))
 
 
-def _stores(told: EngineConfig) -> dict[str, TargetStore]:
+def _links(told: EngineConfig) -> dict[str, HotaddLink]:
+    """Return target -> its connection, of those whose layers are on the host."""
+    return {
+        name: HotaddLink(
+            esxi_account(name, one.uri, one.esxi),
+            esxi_wishes(one, one.esxi),
+            _folder_of(one, told),
+            SystemClock().now,
+        )
+        for name, one in told.targets.items()
+        if one.esxi is not None and one.esxi.transport == "hotadd"
+    }
+
+
+def _stores(told: EngineConfig, links: Mapping[str, HotaddLink]) -> dict[str, TargetStore]:
     """Return target -> its store; targets that name the same folder have the same."""
     found: dict[tuple[Path, str], TargetStore] = {}
     for one in told.targets.values():
         path, kind = one.store.path, one.store.kind
         memory = _folder_of(one, told) / "store.json"
-        opener = partial(open_store, path, kind, one.name, memory)
+        opener: Callable[[], Opened] = partial(open_store, path, kind, one.name, memory)
+        if one.name in links:
+            opener = partial(_on_the_host, opener, links[one.name])
         found.setdefault((path, kind), TargetStore(one.name, path, opener))
     return {name: found[one.store.path, one.store.kind] for name, one in told.targets.items()}
+
+
+def _on_the_host(papers: Callable[[], Opened], link: HotaddLink) -> Opened:
+    return link.store(papers())
 
 
 def _folder_of(one: TargetConfig, told: EngineConfig) -> Path:
@@ -256,10 +283,14 @@ def _folder_of(one: TargetConfig, told: EngineConfig) -> Path:
 
 
 def _target(
-    one: TargetConfig, store: TargetStore, told: EngineConfig, shelf: DriverShelf
+    one: TargetConfig,
+    store: TargetStore,
+    told: EngineConfig,
+    shelf: DriverShelf,
+    link: HotaddLink | None,
 ) -> Target:
     folder = _folder_of(one, told)
-    opener = partial(_hypervisor, one, store, folder)
+    opener = partial(_hypervisor, one, store, folder, link)
     return Target(one.name, one.kind, store, opener, _converter(one, told, shelf), folder)
 
 
@@ -279,9 +310,13 @@ def _log_to_stderr(level: str) -> None:
     )
 
 
-def _hypervisor(one: TargetConfig, store: Store, folder: Path) -> Hypervisor:
+def _hypervisor(
+    one: TargetConfig, store: Store, folder: Path, link: HotaddLink | None
+) -> Hypervisor:
     if one.kind == "simulated":
         return SimulatedHypervisor(one.name, store.chain, folder)
+    if link is not None:
+        return HotaddHypervisor(link, store.chain)
     if one.esxi is not None:
         store.check()  # what hosts mount lies in it
         wishes = esxi_wishes(one, one.esxi)
@@ -300,6 +335,28 @@ def esxi_account(name: str, uri: str, told: EsxiConfig) -> Account:
     return Account(
         name, uri, told.user, partial(read_secret, told.password), Trust(told.pin, told.authority)
     )
+
+
+def esxi_findings(told: EngineConfig, one: TargetConfig, timeout_s: float) -> Sequence[Finding]:
+    """Log in to an ESXi target, and look at it; it may not be in the configuration yet.
+
+    Raises:
+        HypervisorError: The host cannot be reached, is not the trusted one, or refuses us.
+    """
+    if one.esxi is None:
+        raise AssertionError
+    wishes, now = esxi_wishes(one, one.esxi), SystemClock().now
+    session = Session(esxi_account(one.name, one.uri, one.esxi), timeout_s=timeout_s)
+    try:
+        found = preflight.findings(session, wishes, now)
+        if one.esxi.transport != "hotadd":
+            return found
+        appliance = Appliance(session, Devices(wait), wait)
+        engine = known_owner(_folder_of(one, told))
+        own = hotaddlook.findings(session, wishes, appliance, engine)
+        return preflight.worst_first([*found, *own])
+    finally:
+        session.close()
 
 
 @contextmanager
@@ -330,4 +387,5 @@ def esxi_wishes(one: TargetConfig, told: EsxiConfig) -> Wishes:
         isolated=told.isolated,
         server=told.server,
         share=told.share or str(one.store.path / RUN),
+        transport=told.transport,
     )

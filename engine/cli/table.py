@@ -212,8 +212,8 @@ _TARGET = (
         "target:add",
         (
             "bootpoint target add esx-01 --url https://esx-01/ --user bp --password file:/etc/e1",
-            "bootpoint target add vc --url https://vc/ --user bp --password credential:v --place C",
-            "bootpoint target add e2 --url https://e2/ --user bp --password file:/e2 --pin 3A:8C",
+            "bootpoint target add vc --url https://vc/ --user bp --password file:/v --place C1",
+            "bootpoint target add e --url https://e --user b --password file:/p --transport hotadd",
         ),
         (
             Option(("name",), "small letters, digits, hyphens", "NAME"),
@@ -231,8 +231,13 @@ _TARGET = (
             Option(
                 ("--authority",), "PEM file of who signed it, instead", "FILE", Path, kind="file"
             ),
+            Option(
+                ("--transport",),
+                "where boot points are: nfs (here) or hotadd (on the datastore)",
+                choices=("nfs", "hotadd"),
+            ),
             Option(("--place",), "resource pool, cluster or host", "TEXT"),
-            Option(("--datastore",), "for the VMs' own files", "TEXT"),
+            Option(("--datastore",), "for the VMs' own files (hotadd: and their disks)", "TEXT"),
             Option(("--production",), "port group of the real network", "TEXT"),
             Option(("--isolated",), "port group without uplink", "TEXT"),
             Option(("--server",), "this appliance's address, as hosts see it", "HOST"),

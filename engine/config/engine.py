@@ -35,17 +35,20 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 TargetKind = Literal["libvirt", "simulated", "esxi"]
 Backend = Literal["auto", "userland", "uml", "guestfs"]
 StoreKind = Literal["auto", "reflink", "qcow2"]
+LayersIn = StoreKind | Literal["hotadd"]
 
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
     """Where a target's layers live. `auto`: reflink where the file system can, else qcow2.
 
+    `hotadd`: on the host; here is what belongs to them.
+
     `jobs`: boot points made or retired on it at once; None: no limit of its own.
     """
 
     path: Path
-    kind: StoreKind = "auto"
+    kind: LayersIn = "auto"
     jobs: int | None = None
 
 
@@ -326,7 +329,18 @@ def _targets(raw: Mapping[str, Any], file: Path, state: Path) -> dict[str, Targe
             expected = f"expected a name that {file.name} does not define too"
             raise wrong(own, "file name", own.name, expected)
         found[own.stem] = _named(own.stem, read_toml(own), own, state, "")
+    _check_apart(found, file)
     return found
+
+
+def _check_apart(found: Mapping[str, TargetConfig], file: Path) -> None:
+    """Refuse a folder that a target with layers on its host would share with another target."""
+    for name, one in found.items():
+        for other, also in found.items():
+            if one.store.kind == "hotadd" and other != name and also.store.path == one.store.path:
+                expected = f"expected a folder that target {other} has not"
+                where = f"targets.{name}.store.path"
+                raise wrong(one.file or file, where, str(one.store.path), expected)
 
 
 def target_files(file: Path) -> list[Path]:
@@ -355,16 +369,20 @@ def _named(name: str, table: object, file: Path, state: Path, key: str) -> Targe
 
 def _target(name: str, told: _Target, file: Path, state: Path, key: str) -> TargetConfig:
     dot = f"{key}." if key else ""
-    kind = told.store.kind
+    kind: LayersIn = told.store.kind
     if told.uri and told.kind == "simulated":
         raise wrong(file, f"{dot}uri", told.uri, "a simulated target has no uri")
     esxi = None
     if told.kind == "esxi":
         if told.esxi is None:
             raise wrong(file, f"{dot}esxi", None, "it is missing: user and password stand there")
+        esxi = read_esxi(told.esxi, told.uri, file, key)
+        if esxi.transport == "hotadd" and kind != "auto":
+            expected = "with transport hotadd layers are snapshots on the host: expected auto"
+            raise wrong(file, f"{dot}store.kind", kind, expected)
         if kind not in ("auto", "reflink"):
             raise wrong(file, f"{dot}store.kind", kind, "hosts read flat files: expected reflink")
-        kind, esxi = "reflink", read_esxi(told.esxi, told.uri, file, key)
+        kind = "hotadd" if esxi.transport == "hotadd" else "reflink"
     elif told.esxi is not None:
         raise wrong(file, f"{dot}esxi", told.kind, "only a target of kind esxi has this table")
     below = state / "store" if name == LOCAL else state / f"store-{name}"

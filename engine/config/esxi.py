@@ -15,7 +15,7 @@ from engine.config.reading import Section, wrong
 from engine.local.secret import FORMS, is_reference
 from engine.model.addresses import host_and_port
 
-Transport = Literal["nfs"]
+Transport = Literal["nfs", "hotadd"]
 _PIN = re.compile(r"[0-9a-f]{64}")
 _Name = Annotated[str, Meta(max_length=80)]
 
@@ -28,7 +28,8 @@ class EsxiConfig:
         password: A reference, `credential:NAME` or `file:PATH`.
         pin: SHA-256 of the host's certificate, 64 hex digits; empty: `authority` decides.
         authority: PEM file; None: the system's own.
-        datastore: For the VMs' own files; their disks are on the appliance.
+        transport: `nfs`: disks are on the appliance; `hotadd`: on the datastore, as snapshots.
+        datastore: For the VMs' own files, and with `hotadd` for their disks.
         place: Resource pool, cluster or host for the VMs.
         production, isolated: Port groups; without `production` no VM gets onto a real network.
         server: The appliance's address as hosts see it.
@@ -83,15 +84,8 @@ def read_esxi(told: EsxiSection, uri: str, file: Path, key: str) -> EsxiConfig:
     if not is_reference(told.password):
         # The value may be the password itself: it is not shown.
         raise wrong(file, f"{dot}esxi.password", "what stands there", FORMS)
-    if told.pin and not _PIN.fullmatch(told.pin):
-        expected = "expected the certificate's SHA-256 as 64 small hexadecimal digits"
-        raise wrong(file, f"{dot}esxi.pin", told.pin, expected)
-    if told.pin and told.authority:
-        expected = "expected pin or authority, not both"
-        raise wrong(file, f"{dot}esxi.authority", told.authority, expected)
-    for name, path in (("authority", told.authority), ("share", told.share)):
-        if path and (not path.startswith("/") or "\0" in path):
-            raise wrong(file, f"{dot}esxi.{name}", path, "expected an absolute path")
+    _check_trust(told, file, dot)
+    _check_share(told, file, dot)
     return EsxiConfig(
         user=told.user,
         password=told.password,
@@ -105,6 +99,30 @@ def read_esxi(told: EsxiSection, uri: str, file: Path, key: str) -> EsxiConfig:
         server=told.server,
         share=told.share,
     )
+
+
+def _check_trust(told: EsxiSection, file: Path, dot: str) -> None:
+    if told.pin and not _PIN.fullmatch(told.pin):
+        expected = "expected the certificate's SHA-256 as 64 small hexadecimal digits"
+        raise wrong(file, f"{dot}esxi.pin", told.pin, expected)
+    if told.pin and told.authority:
+        expected = "expected pin or authority, not both"
+        raise wrong(file, f"{dot}esxi.authority", told.authority, expected)
+    _check_path(told.authority, file, f"{dot}esxi.authority")
+
+
+def _check_share(told: EsxiSection, file: Path, dot: str) -> None:
+    _check_path(told.share, file, f"{dot}esxi.share")
+    if told.transport == "hotadd":
+        for name, value in (("server", told.server), ("share", told.share)):
+            if value:
+                expected = "expected nothing: with transport hotadd no share is mounted"
+                raise wrong(file, f"{dot}esxi.{name}", value, expected)
+
+
+def _check_path(path: str, file: Path, key: str) -> None:
+    if path and (not path.startswith("/") or "\0" in path):
+        raise wrong(file, key, path, "expected an absolute path")
 
 
 def defaults() -> Mapping[str, Any]:

@@ -134,6 +134,10 @@ def room_of(target: Target, percent: float) -> Room | None:
         percent: Of the whole that stays free.
     """
     try:
+        elsewhere = _elsewhere(target)
+        if elsewhere is not None:
+            free, total = elsewhere
+            return Room(free, total, int(total * percent / 100))
         free = target.store.chain("free-space").free()
     except (OSError, Failure):
         return None
@@ -143,3 +147,10 @@ def room_of(target: Target, percent: float) -> Room | None:
     except OSError:
         total = free  # a store in memory has no file system
     return Room(free, total, int(total * percent / 100))
+
+
+def _elsewhere(target: Target) -> tuple[int, int] | None:
+    """Return free and all bytes of a datastore that is not in the store's own folder."""
+    told = getattr(target.store, "room", None)
+    found: tuple[int, int] | None = told() if told is not None else None
+    return found

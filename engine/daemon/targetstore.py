@@ -76,6 +76,11 @@ class TargetStore:
         """Write a few bytes durably."""
         self._there().touch()
 
+    def room(self) -> tuple[int, int] | None:
+        """Return free and all bytes of where the layers are; None: as its folder's file system."""
+        told = getattr(self._there(), "room", None)
+        return told() if told is not None else None
+
     def chain(self, standby: str) -> DiskChain:
         """Return the chain of one standby."""
         return self._there().chain(standby)

@@ -18,3 +18,11 @@ def owner(folder: Path) -> str:
         with open_folder(folder) as at:
             durable_replace(at, "owner", f"{made}\n".encode())
         return made
+
+
+def known_owner(folder: Path) -> str:
+    """Return this target's id, empty when it has none yet; nothing is made."""
+    try:
+        return read_bounded(folder / "owner", 64).decode("ascii").strip()
+    except FileNotFoundError:
+        return ""

@@ -433,9 +433,9 @@ def test_the_engine_opens_such_a_target_by_its_configuration(
         """
     )
     told = load_engine(file)
-    store = app._stores(told)["esx-01"]
+    store = app._stores(told, {})["esx-01"]
     shelf = DriverShelf((), tmp_path / "drivers")
-    target = app._target(told.targets["esx-01"], store, told, shelf)
+    target = app._target(told.targets["esx-01"], store, told, shelf, None)
     try:
         store.check()
         opened = target.hypervisor()

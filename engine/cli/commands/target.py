@@ -48,7 +48,7 @@ def add(
     else:
         esxi["pin"] = _given(pin) if pin else _first_contact(context, name, url)
     chosen = check_target(config, name, told)
-    found = _preflight(chosen)
+    found = _preflight(config, chosen)
     file = write_target(config, name, told)
     _tell(context.output, found, name=name, file=str(file))
     if not context.output.as_json:
@@ -68,7 +68,7 @@ def check(context: Context, *, name: str) -> int:
         raise _unknown(name, config)
     if one.kind != "esxi":
         return _as_the_engine_sees_it(context, name)
-    found = [*_preflight(one), *_store_of(context, name)]
+    found = [*_preflight(config, one), *_store_of(context, name)]
     _tell(context.output, found, name=name)
     return int(any(finding.gravity.value == "error" for finding in found))
 
@@ -126,20 +126,11 @@ def selftest(context: Context, *, name: str) -> int:
     return int(count[Outcome.FAILED] > 0)
 
 
-def _preflight(one: TargetConfig) -> Sequence[Finding]:
+def _preflight(config: EngineConfig, one: TargetConfig) -> Sequence[Finding]:
     """Log in and look. Failure when that is not possible; then there is one reason, told so."""
-    from engine.app import esxi_account, esxi_wishes
-    from engine.daemon.clock import SystemClock
-    from engine.hypervisors.esxi.preflight import findings
-    from engine.hypervisors.esxi.session import Session
+    from engine.app import esxi_findings
 
-    if one.esxi is None:
-        raise AssertionError
-    session = Session(esxi_account(one.name, one.uri, one.esxi), timeout_s=CONTACT_S)
-    try:
-        return findings(session, esxi_wishes(one, one.esxi), SystemClock().now)
-    finally:
-        session.close()
+    return esxi_findings(config, one, CONTACT_S)
 
 
 def _as_the_engine_sees_it(context: Context, name: str) -> int:

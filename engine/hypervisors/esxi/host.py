@@ -11,8 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,13 +24,13 @@ from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.layers import State
 from engine.hypervisors.esxi.machine import Machine, Machines
 from engine.hypervisors.esxi.nfs import RunFolders
+from engine.hypervisors.esxi.onhost import OnHost
 from engine.hypervisors.esxi.preflight import Wishes
-from engine.hypervisors.esxi.session import CALL_S, Account, Session, clock_skew
-from engine.hypervisors.esxi.signs import guest, picture
+from engine.hypervisors.esxi.session import CALL_S, Account, Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.owner import owner
 from engine.local.durable import make_folder
-from engine.model.errors import Refused, WrongUse
+from engine.model.errors import WrongUse
 from engine.model.layers import LayerName
 from engine.model.machine import (
     Capabilities,
@@ -39,12 +38,11 @@ from engine.model.machine import (
     DiskBus,
     Network,
     Power,
-    Signs,
     VMRef,
     VMSpec,
 )
 from engine.model.text import safe
-from engine.ports import DiskChain, Finding, Report, unreported
+from engine.ports import DiskChain, Report, unreported
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +67,7 @@ def _wait(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-class EsxiHypervisor:
+class EsxiHypervisor(OnHost):
     """A host or a vCenter as a target. Thread-safe."""
 
     def __init__(
@@ -116,24 +114,9 @@ class EsxiHypervisor:
 
     # --- the target ------------------------------------------------------------------------
 
-    def preflight(self) -> Sequence[Finding]:
-        """Look at licence, privileges, versions, space, networks; change nothing."""
-        _, took = clock_skew(self._session, self._now)
-        self._gate.latency(took)
-        return preflight.findings(self._session, self._wishes, self._now)
-
-    def ping(self) -> None:
-        """Ask the host for its time; one that needs long gets fewer heavy operations at once."""
-        _, took = clock_skew(self._session, self._now)
-        self._gate.latency(took)
-
     def chain(self, vm: VMRef) -> DiskChain:
         """Return the layer tree of the VM."""
         return self._chains(vm)
-
-    def close(self) -> None:
-        """Log out; VMs go on."""
-        self._session.close()
 
     # --- VMs -------------------------------------------------------------------------------
 
@@ -243,26 +226,6 @@ class EsxiHypervisor:
         self._runs.forget(vm, keep=state.operation)
         return there
 
-    def power_off(self, vm: VMRef, *, grace: float) -> None:
-        """Ask the guest to shut down; after `grace` seconds cut the power; take its disks out.
-
-        So a start by hand is told from ours later, and nobody starts stale scratch.
-
-        Raises:
-            Refused: Somebody else started it: that is his failover.
-        """
-        with self._gate.vm(vm):
-            there = self._machines.find(vm)
-            if there is None or there.seen.power is Power.OFF:
-                return
-            self._check_started_by_us(there)
-            if grace > 0:
-                # Without tools in the guest the host refuses, and the power is cut at once.
-                with contextlib.suppress(faults.HostFailure):
-                    there.ref.ShutdownGuest()
-                    there = self._is_off_within(there, grace)
-            self._release(self._machines.power_off(there))
-
     def _release(self, there: Machine) -> None:
         """Take the disks out; what hinders that hinders the next start, not this stop."""
         vm = there.seen.vm
@@ -275,14 +238,6 @@ class EsxiHypervisor:
             log.warning("the disks of %s stay attached: %s", safe(vm), failure)
         else:
             self._runs.forget(vm)
-
-    def _is_off_within(self, there: Machine, seconds: float) -> Machine:
-        end = time.monotonic() + seconds
-        never = threading.Event()
-        while there.seen.power is not Power.OFF and time.monotonic() < end:
-            never.wait(min(_STEP_S, seconds))
-            there = self._machines.look(there.ref)
-        return there
 
     def delete(self, vm: VMRef) -> None:
         """Cut the power, delete the VM and its run folders, no layer; repeatable.
@@ -308,17 +263,6 @@ class EsxiHypervisor:
 
     # --- what it says ----------------------------------------------------------------------
 
-    def signs_of_life(self, vm: VMRef) -> Signs:
-        """Return power, and what VMware Tools in the guest say; OFF for a VM that is not ours."""
-        try:
-            there = self._machines.find(vm)
-        except Refused:
-            there = None
-        if there is None:
-            return Signs(Power.OFF)
-        agent, addresses = guest(self._session, there.ref)
-        return Signs(there.seen.power, agent, addresses, self._printed(vm), there.seen.question)
-
     def _printed(self, vm: VMRef) -> bytes:
         # Whatever a host made of that file, it is no reason to know nothing of the VM.
         with contextlib.suppress(OSError):
@@ -332,25 +276,7 @@ class EsxiHypervisor:
             return serialfile.read_from(self._runs.serial(vm), after)
         return b"", 0
 
-    def serial_input(self, vm: VMRef, data: bytes) -> int:  # noqa: ARG002 - the protocol's
-        """Refuse: a serial port that prints into a file takes no input."""
-        rules.check_name(vm)
-        raise rules.no_input(vm)
-
-    def screen(self, vm: VMRef) -> bytes:
-        """Return the console's picture, as the host draws it."""
-        there = self._machines.find(vm)
-        if there is None or there.seen.power is Power.OFF:
-            raise rules.is_off(vm)
-        return picture(self._session, there.ref, vm)
-
     # --- inside ----------------------------------------------------------------------------
-
-    def _wait_for_host(self, seconds: float) -> None:
-        """Ask less of a host that is busy, then wait."""
-        self._gate.trouble()
-        log.info("target %s is busy, waiting %.0f s", self.name, seconds)
-        self._pause(seconds)
 
     def _check_unchanged(self, there: Machine) -> None:
         vm, state = VMRef(there.seen.vm), there.seen.state
@@ -359,16 +285,3 @@ class EsxiHypervisor:
             why = "it was started by somebody else"
         if why:
             raise faults.drifted(vm, why)
-
-    def _check_runs(self, there: Machine, layer: LayerName, network: Network) -> None:
-        """Raise unless the VM runs on this layer and network."""
-        state = self._check_started_by_us(there)
-        if (state.layer, state.network) != (layer, network):
-            raise rules.runs_already(there.seen.vm, state.layer)
-
-    def _check_started_by_us(self, there: Machine) -> State:
-        """Return the state of a VM that runs. Refused when it was not this engine's start."""
-        state = there.seen.state
-        if state is None or not state.operation:
-            raise faults.drifted(there.seen.vm, "it was started by somebody else")
-        return state

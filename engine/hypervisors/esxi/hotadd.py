@@ -178,11 +178,20 @@ class HotaddChain:
         self._plugs.detach(there.seen.home)
         self._attached = None
 
-    def rest(self) -> None:
-        """Let the VM have its disks for itself, before it is started. LayerError while in use."""
+    def ready(self) -> Standing:
+        """Return the VM, off, as the last step left it, with its disks for itself alone.
+
+        Raises:
+            Refused: Somebody else changed or started it.
+            LayerError: It is not there, or a disk of it is being read or written.
+        """
         with self._lock():
-            if (there := self._steps.look(self._vm)) is not None:
-                self._rest(there)
+            there = self._steps.look(self._vm)
+            if there is None:
+                raise leaf.lost(self._vm)
+            there = self._unchanged(there)
+            self._rest(there)
+            return there
 
     def disk_files(self, layer: LayerName) -> Sequence[DiskFile]:
         """Return the block devices of a layer; they are there until another layer is wanted."""

@@ -12,13 +12,19 @@ from engine.ports import DiskChain, Store
 class HotaddStore:
     """A store whose layers are snapshots on a host, and its papers a folder of this machine."""
 
-    def __init__(self, papers: Store, chains: Callable[[str, DiskChain], HotaddChain]) -> None:
+    def __init__(
+        self,
+        papers: Store,
+        chains: Callable[[str, DiskChain], HotaddChain],
+        room: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    ) -> None:
         """Take the papers.
 
         Args:
             chains: Makes the chain of a standby from its papers.
+            room: Tells free and all bytes of the datastore.
         """
-        self._papers, self._make = papers, chains
+        self._papers, self._make, self.room = papers, chains, room
         self.name, self.path = papers.name, papers.path
         self._chains: dict[str, HotaddChain] = {}
         self._lock = threading.Lock()

@@ -118,7 +118,7 @@ class Machines:
                 disks=tuple(_disks(devices)),
                 snapshots=seen.get("snapshot") is not None,
                 consolidate=bool(seen.get("runtime.consolidationNeeded")),
-                busy=any(self._is_running(task) for task in seen.get("recentTask") or ()),
+                busy=self._is_busy(seen.get("recentTask") or ()),
                 question=questions.words(question) if question is not None else "",
             ),
             devices,
@@ -126,12 +126,13 @@ class Machines:
             seen.get("layoutEx"),
         )
 
-    def _is_running(self, task: Any) -> bool:
+    def _is_busy(self, tasks: Sequence[Any]) -> bool:
+        """Tell whether one of a VM's tasks goes on; one that the host forgot has ended."""
         try:
-            state = self._session.read(task, "info.state").get("info.state")
+            told = self._session.read_these(tasks, "info.state")
         except faults.Gone:
-            return False
-        return str(state) in _UNFINISHED
+            return any(self._is_busy([task]) for task in tasks) if len(tasks) > 1 else False
+        return any(str(one.get("info.state")) in _UNFINISHED for one in told)
 
     # --- changing --------------------------------------------------------------------------
 

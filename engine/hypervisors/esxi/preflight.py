@@ -11,7 +11,7 @@ from itertools import groupby
 from engine.hypervisors.esxi.gate import SLOW_S
 from engine.hypervisors.esxi.inventory import Inventory, look
 from engine.hypervisors.esxi.network import isolation
-from engine.hypervisors.esxi.privileges import NEEDED, On, Privilege
+from engine.hypervisors.esxi.privileges import On, Privilege, needed_for
 from engine.hypervisors.esxi.session import Session, clock_skew
 from engine.model.errors import Failure, Problem
 from engine.model.machine import Gravity
@@ -33,6 +33,7 @@ class Wishes:
     Attributes:
         server: Empty: nothing is mounted, and disks cannot be shown to hosts.
         share: Absolute path of what is exported.
+        transport: `nfs` or `hotadd`: where the disks are.
     """
 
     place: str
@@ -41,6 +42,7 @@ class Wishes:
     isolated: str
     server: str
     share: str
+    transport: str = "nfs"
 
 
 def findings(session: Session, wishes: Wishes, now: Callable[[], datetime]) -> Sequence[Finding]:
@@ -62,7 +64,13 @@ def findings(session: Session, wishes: Wishes, now: Callable[[], datetime]) -> S
         found += _home(there, wishes)
         found += _networks(session, there, wishes)
         found += _privileges(session, there, wishes)
-        found += _nfs(there, wishes)
+        if wishes.transport == "nfs":
+            found += _nfs(there, wishes)
+    return worst_first(found)
+
+
+def worst_first(found: Sequence[Finding]) -> list[Finding]:
+    """Return findings, those that stand in the way first."""
     order = (Gravity.ERROR, Gravity.WARNING, Gravity.NOTE)
     return sorted(found, key=lambda one: order.index(one.gravity))
 
@@ -239,11 +247,12 @@ def _privileges(session: Session, there: Inventory, wishes: Wishes) -> Iterator[
     }
     manager = session.content.sessionManager
     key = session.read(manager, "currentSession")["currentSession"].key
-    missing: list[Privilege] = []
-    for on, needed in groupby(sorted(NEEDED, key=lambda one: one.on), key=lambda one: one.on):
+    lacking: list[Privilege] = []
+    told = needed_for(wishes.transport)
+    for on, needed in groupby(sorted(told, key=lambda one: one.on), key=lambda one: one.on):
         if entities[on]:
-            missing += _missing(session, entities[on], list(needed), key)
-    for one in missing:
+            lacking += missing(session, entities[on], list(needed), key)
+    for one in lacking:
         yield Finding(
             Gravity.ERROR if one.must else Gravity.WARNING,
             f"esxi.privilege.{one.id}",
@@ -254,9 +263,10 @@ def _privileges(session: Session, there: Inventory, wishes: Wishes) -> Iterator[
         )
 
 
-def _missing(
+def missing(
     session: Session, entities: list[object], needed: list[Privilege], key: str
 ) -> list[Privilege]:
+    """Return the privileges that the session has not on some of the entities."""
     ids = [one.id for one in needed]
     answer = session.content.authorizationManager.HasPrivilegeOnEntities(entities, key, ids)
     refused = {

@@ -15,6 +15,7 @@ class On(StrEnum):
     DATASTORE = "datastore"
     NETWORK = "network"
     HOST = "host"
+    APPLIANCE = "appliance's VM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +65,26 @@ NEEDED: Sequence[Privilege] = (
     ),
     Privilege("Host.Config.Network", On.HOST, "create the isolated port group", must=False),
 )
+
+_SNAPSHOTS = "make a boot point, which is a snapshot of the standby VM"
+_MINE = "attach a standby VM's disk to this appliance"
+
+HOTADD: Sequence[Privilege] = (
+    Privilege(_VM + "State.CreateSnapshot", On.FOLDER, _SNAPSHOTS),
+    Privilege(_VM + "State.RevertToSnapshot", On.FOLDER, "begin a boot point or a start"),
+    Privilege(_VM + "State.RemoveSnapshot", On.FOLDER, "retire a boot point"),
+    Privilege(_VM + "Config.AddNewDisk", On.FOLDER, "make the first disks of a standby VM"),
+    Privilege(_VM + "Config.Rename", On.FOLDER, "set a removed standby's VM aside", must=False),
+    Privilege(_VM + "Config.AddExistingDisk", On.APPLIANCE, _MINE),
+    Privilege(_VM + "Config.RemoveDisk", On.APPLIANCE, _MINE),
+    Privilege(_VM + "Config.AddRemoveDevice", On.APPLIANCE, _MINE),
+)
+"""What transport `hotadd` needs beyond that. It mounts no share."""
+
+
+def needed_for(transport: str) -> Sequence[Privilege]:
+    """Return what a target with this transport needs, but for the appliance's VM."""
+    if transport != "hotadd":
+        return NEEDED
+    more = [one for one in HOTADD if one.on is not On.APPLIANCE]
+    return [*(one for one in NEEDED if one.id != "Host.Config.Storage"), *more]

@@ -251,10 +251,21 @@ class Session:
         Raises:
             Gone: It does not exist any more.
         """
-        spec = vmodl.query.PropertyCollector.ObjectSpec(obj=thing, skip=False)
-        for _thing, values in self._collect(spec, {type(thing): paths}):
+        for values in self.read_these([thing], *paths):
             return values
         return {}
+
+    def read_these(self, things: Sequence[Any], *paths: str) -> Sequence[Mapping[str, Any]]:
+        """Return properties of several managed objects of one kind, in one call.
+
+        Raises:
+            Gone: One of them does not exist any more.
+        """
+        if not things:
+            return []
+        collector = vmodl.query.PropertyCollector
+        told = [collector.ObjectSpec(obj=thing, skip=False) for thing in things]
+        return [values for _, values in self._collect(told, {type(things[0]): paths})]
 
     def read_all(self, kind: Any, *paths: str) -> Sequence[tuple[Any, Mapping[str, Any]]]:
         """Return all objects of a kind, such as `vim.Datastore`, with some properties each."""
@@ -276,13 +287,13 @@ class Session:
                     )
                 ],
             )
-            return list(self._collect(spec, wanted))
+            return list(self._collect([spec], wanted))
         finally:
             with contextlib.suppress(HypervisorError):
                 view.DestroyView()
 
     def _collect(
-        self, spec: Any, wanted: Mapping[Any, Sequence[str]]
+        self, specs: Sequence[Any], wanted: Mapping[Any, Sequence[str]]
     ) -> Iterable[tuple[Any, Mapping[str, Any]]]:
         collector = vmodl.query.PropertyCollector
         properties = [
@@ -290,7 +301,7 @@ class Session:
             for kind, paths in wanted.items()
         ]
         options = collector.RetrieveOptions(maxObjects=_PAGE)
-        asked = [collector.FilterSpec(objectSet=[spec], propSet=properties)]
+        asked = [collector.FilterSpec(objectSet=list(specs), propSet=properties)]
         page = self.content.propertyCollector.RetrievePropertiesEx(asked, options)
         while page is not None:
             for one in page.objects:

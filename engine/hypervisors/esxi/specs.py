@@ -146,10 +146,7 @@ def run_spec(
         change.append(_added(_disk(number, file, controller.key, unit)))
     if files:
         change += _serial(devices, f"{files[0].rpartition('/')[0]}/{SERIAL}")
-    for one in devices:
-        if isinstance(one, vim.vm.device.VirtualEthernetCard):
-            one.backing, one.connectable = backing(network), plug(connected=connected)
-            change.append(_Device(operation=_Device.Operation.edit, device=one))
+    change += _cards_set(devices, network, connected=connected)
     return vim.vm.ConfigSpec(deviceChange=change, extraConfig=options({STATE: state}))
 
 
@@ -203,7 +200,7 @@ def first_disks_spec(devices: Sequence[Any], home: str, wanted: Sequence[tuple[i
 
     Args:
         devices: Of the VM, as read.
-        home: Datastore.
+        home: The VM's own folder, such as `[datastore1] web01`.
         wanted: Bytes in whole KiB, and UUID, of each.
     """
     disk = vim.vm.device.VirtualDisk
@@ -222,7 +219,7 @@ def first_disks_spec(devices: Sequence[Any], home: str, wanted: Sequence[tuple[i
                     capacityInKB=size >> 10,
                     capacityInBytes=size,
                     backing=disk.FlatVer2BackingInfo(
-                        fileName=f"[{home}]",
+                        fileName=f"{home}/disk{number}.vmdk",
                         diskMode="persistent",
                         thinProvisioned=True,
                         uuid=uuid,
@@ -260,3 +257,56 @@ def attach_spec(controller: int, files: Sequence[tuple[str, int]], *, writable: 
 def take_out_spec(devices: Sequence[Any]) -> Any:
     """Return the change that takes devices out and leaves their files."""
     return vim.vm.ConfigSpec(deviceChange=[_without(one) for one in devices])
+
+
+def cards_spec(devices: Sequence[Any], network: Any, state: str, *, connected: bool) -> Any:
+    """Return the change that sets all cards of a VM and writes down the step."""
+    return vim.vm.ConfigSpec(
+        deviceChange=_cards_set(devices, network, connected=connected),
+        extraConfig=options({STATE: state}),
+    )
+
+
+def _cards_set(devices: Sequence[Any], network: Any, *, connected: bool) -> list[Any]:
+    change = []
+    for one in devices:
+        if isinstance(one, vim.vm.device.VirtualEthernetCard):
+            one.backing, one.connectable = backing(network), plug(connected=connected)
+            change.append(_Device(operation=_Device.Operation.edit, device=one))
+    return change
+
+
+def shape_spec(devices: Sequence[Any], spec: VMSpec, network: Any) -> Any:
+    """Return the change that gives a VM another shape, with the disks that it has.
+
+    Its disks move to the controller that the guest has a driver for; their files stay.
+    """
+    wanted = (
+        vim.vm.device.VirtualSATAController
+        if spec.bus is DiskBus.SATA
+        else vim.vm.device.VirtualSCSIController
+    )
+    change = [
+        _without(one) for one in devices if isinstance(one, vim.vm.device.VirtualEthernetCard)
+    ]
+    controller = next((one for one in devices if isinstance(one, wanted)), None)
+    if controller is None:
+        controller = _controller(spec.bus)
+        change.append(_added(controller))
+    disks = [one for one in devices if isinstance(one, vim.vm.device.VirtualDisk)]
+    disks.sort(key=lambda one: (one.controllerKey or 0, one.unitNumber or 0))
+    if any(one.controllerKey != controller.key for one in disks):
+        change += [_without(one) for one in disks]
+        units = _UNITS[spec.bus is DiskBus.SATA]
+        for number, (one, unit) in enumerate(zip(disks, units, strict=False)):
+            change.append(_added(_disk(number, one.backing.fileName, controller.key, unit)))
+    change += [
+        _added(_card(number, nic, spec.card, network)) for number, nic in enumerate(spec.nics)
+    ]
+    return vim.vm.ConfigSpec(
+        numCPUs=spec.cpus,
+        memoryMB=-(-spec.memory // (_MEMORY_STEP << 20)) * _MEMORY_STEP,
+        firmware="efi" if spec.firmware is Firmware.UEFI else "bios",
+        deviceChange=change,
+        extraConfig=options({SHAPE: shape(spec)}),
+    )

@@ -1,0 +1,232 @@
+"""Standby VMs whose snapshots are their boot points, on a host or a vCenter (transport `hotadd`).
+
+    start    the leaf on the twig is scratch already ── shape, cards and mark in one change ── power
+    stop     power off; the chain drops scratch by a revert
+    delete   only a VM without layers: the others *are* the boot points
+
+The VM is made by its first layer and goes with its last; here it gets its shape and its power.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from uuid import uuid4
+
+from engine.hypervisors import rules
+from engine.hypervisors.esxi import faults, hotaddlook, layers, leaf, needs, preflight, specs
+from engine.hypervisors.esxi.branches import Standing
+from engine.hypervisors.esxi.hotadd import HotaddChain
+from engine.hypervisors.esxi.hotaddlink import HotaddLink
+from engine.hypervisors.esxi.layers import State
+from engine.hypervisors.esxi.machine import Machine
+from engine.hypervisors.esxi.onhost import OnHost
+from engine.hypervisors.esxi.tree import MOST_POINTS
+from engine.model.errors import WrongUse
+from engine.model.layers import LayerName
+from engine.model.machine import (
+    Capabilities,
+    CardModel,
+    DiskBus,
+    Network,
+    Power,
+    VMRef,
+    VMSpec,
+)
+from engine.model.text import safe
+from engine.ports import DiskChain, Finding, Report, unreported
+
+log = logging.getLogger(__name__)
+
+
+class HotaddHypervisor(OnHost):
+    """A host or a vCenter whose datastore has the disks. Thread-safe."""
+
+    def __init__(self, link: HotaddLink, chains: Callable[[str], DiskChain]) -> None:
+        """Log in.
+
+        Args:
+            chains: Gives the layer tree of a VM by its name: a `HotaddChain`.
+
+        Raises:
+            HypervisorError: The host cannot be reached, is not the trusted one, or refuses us.
+        """
+        self.name = link.account.target
+        self.capabilities = Capabilities(
+            MOST_POINTS + 2,
+            "esxi",
+            screen=True,
+            serial=False,
+            buses=(DiskBus.PVSCSI, DiskBus.SATA),
+            cards=(CardModel.VMXNET3, CardModel.E1000E),
+            arms=True,
+        )
+        self._link, self._chains, self._gate = link, chains, link.gate
+        self._wishes, self._now, self._pause = link.wishes, link.now, link.pause
+        there = link.connect(at_once=True)
+        self._session, self._machines, self._ground = there.session, there.machines, there.ground
+        self._branches, self._appliance = there.branches, there.appliance
+
+    def preflight(self) -> list[Finding]:
+        """Look at host, appliance, snapshots; change nothing."""
+        own = hotaddlook.findings(self._session, self._wishes, self._appliance, self._link.engine)
+        found = [*super().preflight(), *own]
+        return preflight.worst_first(found)
+
+    def chain(self, vm: VMRef) -> DiskChain:
+        """Return the layer tree of the VM."""
+        return self._chains(vm)
+
+    def _own(self, vm: str) -> HotaddChain:
+        chain = self._chains(vm)
+        if not isinstance(chain, HotaddChain):
+            raise TypeError(f"layers of {vm} are kept by {type(chain).__name__}")
+        return chain
+
+    # --- VMs -------------------------------------------------------------------------------
+
+    def create(self, spec: VMSpec) -> VMRef:
+        """Give the VM its shape; one that runs keeps the one it has.
+
+        Raises:
+            Refused: A VM of this name is not ours, or somebody else changed it.
+            HypervisorError: The host does not take it.
+        """
+        rules.check_name(spec.name)
+        with self._gate.vm(spec.name):
+            there = self._branches.look(spec.name)
+            if there is None:
+                self._make(spec)
+            elif there.seen.power is Power.OFF and there.seen.shape != layers.shape(spec):
+                there = self._own(spec.name).ready()
+                _, network = self._ground.isolated(self._ground.look())
+                self._machines.until(
+                    there.machine,
+                    "ReconfigVM_Task",
+                    lambda seen: seen.shape == layers.shape(spec),
+                    lambda now: now.ref.ReconfigVM_Task(
+                        specs.shape_spec(now.devices, spec, network)
+                    ),
+                )
+        return VMRef(spec.name)
+
+    def _make(self, spec: VMSpec) -> None:
+        """Make a VM without disks; its first layer makes it anew, with them."""
+        inventory = self._ground.look()
+        home = preflight.home_datastore(inventory, self._wishes.datastore)
+        if not home:
+            raise WrongUse(needs.no_home(self.name))
+        inventory, network = self._ground.isolated(inventory)
+        self._machines.create(spec, inventory, home, network)
+
+    def power_on(
+        self, vm: VMRef, layer: LayerName, network: Network, report: Report = unreported
+    ) -> None:
+        """Start the VM on a SCRATCH layer; nothing happens when it runs on it already.
+
+        Raises:
+            Refused: It runs on another layer, somebody else changed or started it, or there is no
+                such network.
+        """
+        with self._gate.vm(vm):
+            there = self._known(vm)
+            rules.check_scratch(self._chains(vm), layer)
+            if network is Network.PRODUCTION and not self._wishes.production:
+                raise rules.no_network(self.name, network)
+            if there.seen.power is not Power.OFF:
+                self._check_runs(there.machine, layer, network)
+                return
+            there = self._unused(vm, layer)
+            given = self._give(there, layer, network, armed=False)
+            self._machines.power_on(given, report)
+            log.info("started vm=%s layer=%s network=%s", safe(vm), safe(layer), network)
+
+    def arm(self, vm: VMRef, layer: LayerName) -> None:
+        """Leave the VM, off, ready for a power-on by hand, its cards unconnected; repeatable.
+
+        Raises:
+            Refused: It runs, or somebody else changed or started it.
+        """
+        with self._gate.vm(vm):
+            there = self._known(vm)
+            rules.check_scratch(self._chains(vm), layer)
+            state = there.seen.state
+            if there.seen.power is not Power.OFF:
+                raise rules.runs_already(vm, state.layer if state else "")
+            there = self._unused(vm, layer)
+            if state is not None and state.armed and state.layer == layer:
+                return
+            # Before the mark: a start by hand is never taken for none.
+            self._chains(vm).note(layer, leaf.armed_note(there))
+            self._give(there, layer, Network.NONE, armed=True)
+
+    def started_by_hand(self, vm: VMRef) -> LayerName | None:
+        """Return the armed layer that somebody started the VM on, running or off again."""
+        there = self._branches.look(vm)
+        state = there.seen.state if there is not None else None
+        if there is None or state is None or not state.armed:
+            return None
+        layer = LayerName(state.layer)
+        is_used = there.seen.power is not Power.OFF or self._is_touched(there, layer)
+        return layer if is_used else None
+
+    def _is_touched(self, there: Standing, layer: LayerName) -> bool:
+        return leaf.grew(there, self._chains(there.seen.vm).noted(layer))
+
+    def _unused(self, vm: VMRef, layer: LayerName) -> Standing:
+        """Return the VM with its disks for itself, which hold this layer, not started meanwhile."""
+        there = self._own(vm).ready()
+        leaf.check_holds(there, layer)
+        state = there.seen.state
+        if state is not None and state.armed and self._is_touched(there, layer):
+            raise faults.drifted(vm, "it was started by somebody else")
+        return there
+
+    def _give(self, there: Standing, layer: LayerName, network: Network, *, armed: bool) -> Machine:
+        """Set the cards of a VM that is off, and write down the step: one change."""
+        _, port = self._ground.port(self._ground.look(), network)
+        state = State(uuid4().hex, layer, network, armed)
+        connected = network is not Network.NONE
+        return self._machines.until(
+            there.machine,
+            "ReconfigVM_Task",
+            lambda seen: seen.state == state,
+            lambda now: now.ref.ReconfigVM_Task(
+                specs.cards_spec(now.devices, port, str(state), connected=connected)
+            ),
+        )
+
+    def _release(self, there: Machine) -> None:
+        """Do nothing: what the VM wrote is dropped or kept by whoever stopped it."""
+
+    def delete(self, vm: VMRef) -> None:
+        """Cut the power; delete the VM if it has no layers, or disarm it. Repeatable.
+
+        Raises:
+            Refused: A VM of its id is not ours, or somebody else started it.
+        """
+        rules.check_name(vm)
+        with self._gate.vm(vm):
+            there = self._branches.look(vm)
+            if there is None:
+                return
+            if there.seen.power is not Power.OFF:
+                self._check_started_by_us(there.machine)
+                self._machines.power_off(there.machine)
+                there = self._known(vm)
+            if not there.tree.snapshots and not self._chains(vm).layers():
+                self._branches.discard(there)
+            elif there.seen.state is not None and there.seen.state.armed:
+                state = there.seen.state
+                self._branches.mark(there, State(state.operation, state.layer))
+
+    def serial(self, vm: VMRef, after: int) -> tuple[bytes, int]:  # noqa: ARG002 - the protocol's
+        """Return nothing: what a serial port prints stays on the host."""
+        rules.check_name(vm)
+        return b"", 0
+
+    def _known(self, vm: VMRef) -> Standing:
+        there = self._branches.look(vm)
+        if there is None:
+            raise rules.unknown(vm)
+        return there

@@ -1,0 +1,139 @@
+"""What every standby VM on a host has in common, however its disks get there.
+
+The truth about a VM is the host's own answer; nothing is kept here in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from engine.hypervisors import rules
+from engine.hypervisors.esxi import faults, preflight
+from engine.hypervisors.esxi.gate import Gate
+from engine.hypervisors.esxi.ground import Ground
+from engine.hypervisors.esxi.layers import State
+from engine.hypervisors.esxi.machine import Machine, Machines
+from engine.hypervisors.esxi.preflight import Wishes
+from engine.hypervisors.esxi.session import Session, clock_skew
+from engine.hypervisors.esxi.signs import guest, picture
+from engine.model.errors import Refused
+from engine.model.layers import LayerName
+from engine.model.machine import Network, Power, Signs, VMRef
+from engine.ports import Finding
+
+log = logging.getLogger(__name__)
+
+_STEP_S = 1.0
+
+
+class OnHost:
+    """The part of an ESXi target that does not ask where disks are. Thread-safe."""
+
+    name: str
+    _session: Session
+    _machines: Machines
+    _ground: Ground
+    _gate: Gate
+    _wishes: Wishes
+    _now: Callable[[], datetime]
+    _pause: Callable[[float], object]
+
+    def preflight(self) -> Sequence[Finding]:
+        """Look at licence, privileges, versions, space, networks; change nothing."""
+        _, took = clock_skew(self._session, self._now)
+        self._gate.latency(took)
+        return preflight.findings(self._session, self._wishes, self._now)
+
+    def ping(self) -> None:
+        """Ask the host for its time; one that needs long gets fewer heavy operations at once."""
+        _, took = clock_skew(self._session, self._now)
+        self._gate.latency(took)
+
+    def close(self) -> None:
+        """Log out; VMs go on."""
+        self._session.close()
+
+    def power_off(self, vm: VMRef, *, grace: float) -> None:
+        """Ask the guest to shut down; after `grace` seconds cut the power; take its disks out.
+
+        So a start by hand is told from ours later, and nobody starts stale scratch.
+
+        Raises:
+            Refused: Somebody else started it: that is his failover.
+        """
+        with self._gate.vm(vm):
+            there = self._machines.find(vm)
+            if there is None or there.seen.power is Power.OFF:
+                return
+            self._check_started_by_us(there)
+            if grace > 0:
+                # Without tools in the guest the host refuses, and the power is cut at once.
+                with contextlib.suppress(faults.HostFailure):
+                    there.ref.ShutdownGuest()
+                    there = self._is_off_within(there, grace)
+            self._release(self._machines.power_off(there))
+
+    def _release(self, there: Machine) -> None:
+        """Do what is due after a VM was stopped."""
+        raise NotImplementedError
+
+    def _is_off_within(self, there: Machine, seconds: float) -> Machine:
+        end = time.monotonic() + seconds
+        never = threading.Event()
+        while there.seen.power is not Power.OFF and time.monotonic() < end:
+            never.wait(min(_STEP_S, seconds))
+            there = self._machines.look(there.ref)
+        return there
+
+    def signs_of_life(self, vm: VMRef) -> Signs:
+        """Return power, and what VMware Tools in the guest say; OFF for a VM that is not ours."""
+        try:
+            there = self._machines.find(vm)
+        except Refused:
+            there = None
+        if there is None:
+            return Signs(Power.OFF)
+        agent, addresses = guest(self._session, there.ref)
+        return Signs(there.seen.power, agent, addresses, self._printed(vm), there.seen.question)
+
+    def _printed(self, vm: VMRef) -> bytes:  # noqa: ARG002 - for those who know
+        """Return the last bytes that the VM's serial port printed; empty where it has none."""
+        return b""
+
+    def serial_input(self, vm: VMRef, data: bytes) -> int:  # noqa: ARG002 - the protocol's
+        """Refuse: a serial port that prints into a file takes no input."""
+        rules.check_name(vm)
+        raise rules.no_input(vm)
+
+    def screen(self, vm: VMRef) -> bytes:
+        """Return the console's picture, as the host draws it."""
+        there = self._machines.find(vm)
+        if there is None or there.seen.power is Power.OFF:
+            raise rules.is_off(vm)
+        return picture(self._session, there.ref, vm)
+
+    # --- inside ----------------------------------------------------------------------------
+
+    def _wait_for_host(self, seconds: float) -> None:
+        """Ask less of a host that is busy, then wait."""
+        self._gate.trouble()
+        log.info("target %s is busy, waiting %.0f s", self.name, seconds)
+        self._pause(seconds)
+
+    def _check_runs(self, there: Machine, layer: LayerName, network: Network) -> None:
+        """Raise unless the VM runs on this layer and network."""
+        state = self._check_started_by_us(there)
+        if (state.layer, state.network) != (layer, network):
+            raise rules.runs_already(there.seen.vm, state.layer)
+
+    def _check_started_by_us(self, there: Machine) -> State:
+        """Return the state of a VM that runs. Refused when it was not this engine's start."""
+        state = there.seen.state
+        if state is None or not state.operation:
+            raise faults.drifted(there.seen.vm, "it was started by somebody else")
+        return state
