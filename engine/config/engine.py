@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
+from itertools import permutations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -335,12 +336,10 @@ def _targets(raw: Mapping[str, Any], file: Path, state: Path) -> dict[str, Targe
 
 def _check_apart(found: Mapping[str, TargetConfig], file: Path) -> None:
     """Refuse a folder that a target with layers on its host would share with another target."""
-    for name, one in found.items():
-        for other, also in found.items():
-            if one.store.kind == "hotadd" and other != name and also.store.path == one.store.path:
-                expected = f"expected a folder that target {other} has not"
-                where = f"targets.{name}.store.path"
-                raise wrong(one.file or file, where, str(one.store.path), expected)
+    for (name, one), (other, also) in permutations(found.items(), 2):
+        if one.store.kind == "hotadd" and also.store.path == one.store.path:
+            expected = f"expected a folder that target {other} has not"
+            raise wrong(one.file or file, f"{name}: store.path", str(one.store.path), expected)
 
 
 def target_files(file: Path) -> list[Path]:

@@ -116,7 +116,7 @@ def test_each_missing_privilege_is_named_with_its_purpose(
 ) -> None:
     """A role with nothing gets the whole list; what can be done once by hand is a warning."""
     session = each.session()
-    monkeypatch.setattr(preflight, "_missing", lambda _s, _e, needed, _k: needed)
+    monkeypatch.setattr(preflight, "missing", lambda _s, _e, needed, _k: needed)
     wishes = replace(_wishes(session), isolated="VM Network")
     found = _found(session, wishes)
     for one in NEEDED:

@@ -24,6 +24,10 @@ NOWHERE = Places(Path("/nonexistent/engine.toml"), Path("/state"))
 
 
 ESXI = "[targets.e]\nkind='esxi'\nesxi={{user='{}',password='{}'}}\n{}"
+HOTADD = (
+    "[targets.e]\nkind='esxi'\nuri='https://h/'\n"
+    "[targets.e.esxi]\nuser='u'\npassword='file:/p'\ntransport='hotadd'\n"
+)
 PINNED = (
     "[targets.e]\nkind='esxi'\nuri='https://h/'\n"
     "[targets.e.esxi]\nuser='u'\npassword='file:/p'\npin='{}'"
@@ -99,6 +103,19 @@ def test_the_usual_places_are_the_users_own(monkeypatch: pytest.MonkeyPatch) -> 
         (ESXI.format("u", "file:/p", ""), "targets.e.uri", "''", "https://HOST/"),
         (ESXI.format("u", "hunter2", "uri='https://h/'"), "targets.e.esxi.password", "", "file:/"),
         (PINNED.format("AB"), "targets.e.esxi.pin", "'AB'", "64 small hexadecimal"),
+        (HOTADD + "server='h'", "targets.e.esxi.server", "'h'", "no share is mounted"),
+        (
+            HOTADD + "[targets.e.store]\nkind='reflink'",
+            "targets.e.store.kind",
+            "'reflink'",
+            "snapshots on the host",
+        ),
+        (
+            HOTADD + "[targets.e.store]\npath='/s'\n[targets.local.store]\npath='/s'",
+            "e: store.path",
+            "'/s'",
+            "a folder that target local has not",
+        ),
         ("[targets.kvm.store]\nkind = 'memory'", "targets.kvm.store.kind", "'memory'", "qcow2"),
         ("[targets.x]\nkind='simulated'\nuri='a'", "targets.x.uri", "'a'", "has no uri"),
         ("[targets]\nx = 1", "targets.x", "1", "a table"),
@@ -244,6 +261,14 @@ def test_each_default_in_the_samples_comments_is_the_codes() -> None:
     assert {k: own[k] for k in own if k not in examples} == {
         k: code[k] for k in code if k not in examples
     }
+
+
+def test_a_target_whose_layers_are_on_the_host_needs_no_server(tmp_path: Path) -> None:
+    """With transport hotadd the store is what belongs to the layers, and nothing is exported."""
+    file = tmp_path / "engine.toml"
+    file.write_text(HOTADD)
+    one = load_engine(file).targets["e"]
+    assert (one.store.kind, one.esxi and one.esxi.transport) == ("hotadd", "hotadd")
 
 
 def test_each_default_in_the_sample_esxi_target_is_the_codes() -> None:
