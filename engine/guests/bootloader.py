@@ -29,6 +29,7 @@ _GRUB = (b"/boot/grub/grub.cfg", b"/boot/grub2/grub.cfg", b"/boot/grub/custom.cf
          b"/boot/grub2/custom.cfg")  # fmt: skip
 _EXTLINUX = (b"/boot/extlinux.conf", b"/boot/extlinux/extlinux.conf",
              b"/boot/syslinux/syslinux.cfg", b"/boot/syslinux/extlinux.conf")  # fmt: skip
+GRUB_LEGACY = "grub-legacy"
 _LEGACY = (b"/boot/grub/menu.lst", b"/boot/grub/grub.conf")
 _PLAIN = re.compile(rb"[A-Za-z0-9._+~/@-]+")
 _DEVICE = re.compile(rb"(\([^()]{0,64}\))?(.*)", re.DOTALL)
@@ -77,11 +78,21 @@ def extlinux_files(tree: Tree) -> Sequence[bytes]:
     return [path for path in _EXTLINUX if _is_file(tree, path)]
 
 
+def _menus(tree: Tree) -> Sequence[bytes]:
+    return (*grub_files(tree), *extlinux_files(tree), *legacy_files(tree))
+
+
 def too_long(tree: Tree) -> Sequence[tuple[bytes, int]]:
     """Return the menus that are not read for their length, with their sizes in bytes."""
-    places = ((path, tree.locate(path)) for path in (*grub_files(tree), *extlinux_files(tree)))
+    places = ((path, tree.locate(path)) for path in _menus(tree))
     sizes = [(path, place.stat.size) for path, place in places if place and place.stat]
     return [(path, size) for path, size in sizes if size > LIMIT]
+
+
+def legacy_files(tree: Tree) -> Sequence[bytes]:
+    """Return the guest paths of configurations of GRUB 0.97; most are one file by two names."""
+    places = (tree.locate(path) for path in _LEGACY)
+    return list(dict.fromkeys(place.guest for place in places if place and place.is_file))
 
 
 def find_boot_loader(tree: Tree) -> str:
@@ -93,8 +104,8 @@ def find_boot_loader(tree: Tree) -> str:
         return "systemd-boot"
     if extlinux_files(tree):
         return "extlinux"
-    if any(_is_file(tree, path) for path in _LEGACY):
-        return "grub-legacy"
+    if legacy_files(tree):
+        return GRUB_LEGACY
     return "lilo" if _is_file(tree, b"/etc/lilo.conf") else ""
 
 
@@ -335,3 +346,29 @@ def _convert_label(lines: list[bytes], block: Sequence[int], boot: Boot, folder:
         line = lines[keyed[b"INITRD"]].rstrip()
         if found.overlay not in line.split(None, 1)[1].split(b","):
             lines[keyed[b"INITRD"]] = line + b"," + found.overlay
+
+
+def convert_legacy(content: bytes, boot: Boot) -> bytes:
+    """Return a menu of GRUB 0.97, which loads one initrd: the overlay's file stands for both.
+
+    Source: GRUB Legacy manual, "kernel", "initrd", "Naming convention".
+    """
+    lines = content.split(b"\n")
+    found: Found | None = None
+    for number, line in enumerate(lines):
+        words = _FIELDS.findall(line)[:2]
+        if words[:1] == [b"title"]:
+            found = None
+        if len(words) < 2 or words[0] not in (b"kernel", b"initrd"):
+            continue
+        if words[0] == b"kernel":
+            path = next((word for word in line.split()[1:] if not word.startswith(b"--")), b"")
+            found = boot.find(path)
+            lines[number] = line if found is None else boot.rewrite(line)
+        elif found is not None and found.overlay:
+            boot.named.add(found.kernel.version)
+            lines[number] = line.replace(words[1], found.overlay, 1)
+    return b"\n".join(lines)
+
+
+_FIELDS = re.compile(rb"[^\s=]+")

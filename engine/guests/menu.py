@@ -58,6 +58,9 @@ def default_kernel(tree: Tree, boot: Boot, loader: str) -> str:
     if loader == "systemd-boot":
         wanted = next(filter(None, (_of_loader(tree, top) for top in _LOADERS)), b"")
         return _of_entries(tree, boot, wanted)
+    if loader == bootloader.GRUB_LEGACY:
+        old = (_of_legacy(tree, boot, path) for path in bootloader.legacy_files(tree))
+        return next(filter(None, old), "")
     for path in bootloader.grub_files(tree):
         content = tree.read(path, bootloader.LIMIT) or b""
         saved = _environment(tree, path)
@@ -199,6 +202,22 @@ def _of_extlinux(tree: Tree, boot: Boot, path: bytes) -> str:
             if kernel is not None:
                 found[label] = kernel.kernel.version
     return found.get(wanted, "") or next(iter(found.values()), "")
+
+
+def _of_legacy(tree: Tree, boot: Boot, path: bytes) -> str:
+    """Return the kernel of the entry whose number `default` gives, else of the first one."""
+    wanted, titles = 0, 0
+    found: dict[int, str] = {}
+    for line in (tree.read(path, bootloader.LIMIT) or b"").split(b"\n"):
+        words = line.replace(b"=", b" ", 1).split() if line.startswith(b"default") else line.split()
+        if words[:1] == [b"default"] and len(words) > 1 and words[1].isdigit():
+            wanted = int(words[1][:6])
+        elif words[:1] == [b"title"]:
+            titles += 1
+        elif words[:1] == [b"kernel"] and titles <= ENTRIES:
+            kernel = boot.find(words[1]) if len(words) > 1 else None
+            found[titles - 1] = kernel.kernel.version if kernel is not None else ""
+    return found.get(wanted, "") or next(filter(None, found.values()), "")
 
 
 def _unquoted(word: bytes) -> bytes:

@@ -280,7 +280,7 @@ _SECTOR = 512
 _LOGICAL = frozenset(("striped", "linear", "error", "zero"))
 """Kinds of logical volumes that are opened; one that is not striped is `striped` over one."""
 _LEVELS = frozenset(("linear", "raid0", "raid1", "raid10"))
-_NOT_YET = frozenset(("grub-legacy", "lilo"))
+_NOT_YET = frozenset(("lilo",))
 _HIDDEN = {
     FileSystem.LUKS: Obstacle(
         "guest.luks",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from engine.guests import bootloader
+from engine.guests import bootloader, refusals
 from engine.guests.backend import Reading, Room
 from engine.guests.bootloader import Boot
 from engine.guests.inspect import FSTAB, LINUX, content_fits, efi_volumes, root_volume, tree_of
@@ -26,7 +26,7 @@ from engine.guests.linux.rebuild import plan_rebuild
 from engine.guests.menu import default_kernel
 from engine.guests.tree import Place, Tree
 from engine.guests.windows.plan import Choose, plan_windows
-from engine.model.errors import Failure, Problem
+from engine.model.errors import Failure
 from engine.model.guest import (
     Action,
     ConversionPlan,
@@ -94,7 +94,7 @@ class _Conversion:
         kernels = [kernel for kernel in self.guest.kernels if kernel.initrd]
         for kernel in reversed(kernels):  # where room is short, the newest gets it
             try:
-                content = overlay(kernel)
+                content = self._whole(kernel, overlay(kernel))
                 if content:
                     self._write_overlay(kernel, content)
                     done.add(kernel.version)
@@ -105,20 +105,34 @@ class _Conversion:
             if not kernel.initrd:
                 self.draft.warn(f"Kernel {kernel.version} has no initrd; it starts as it did.")
         if len(self.failed) == len(kernels):
-            self.obstacles.append(_no_overlay(list(self.failed.values())))
+            self.obstacles.append(refusals.no_overlay(list(self.failed.values())))
         return frozenset(done)
+
+    def _whole(self, kernel: Kernel, content: bytes) -> bytes:
+        """Return what a boot loader loads: with one that takes one initrd, both in one file."""
+        if not content or self.guest.boot_loader != bootloader.GRUB_LEGACY:
+            return content
+        own = self.tree.read(kernel.initrd, OVERLAY) or b""
+        both = own + bytes(-len(own) % 4) + content
+        if not own or len(both) > OVERLAY:
+            raise Failure(refusals.too_long(kernel))
+        self.draft.warn(
+            f"The boot loader GRUB 0.97 loads one initrd: kernel {kernel.version} gets a copy of "
+            f"its own with the drivers behind it, {len(both) >> 20} MiB. Make a test start."
+        )
+        return both
 
     def _write_overlay(self, kernel: Kernel, content: bytes) -> None:
         """Write an overlay beside its kernel. Failure when something else is in its place."""
         path = bootloader.overlay_path(self.tree, kernel)
         place = self.tree.locate(path)
         if place is None or place.guest != path or (place.stat and not place.is_file):
-            raise Failure(_taken(path))
+            raise Failure(refusals.taken(path))
         if self.draft.read(path, OVERLAY) != content:
             self._take_room(place, kernel, len(content))
             reason = f"Brings drivers for virtual machines to kernel {kernel.version}."
             if not self.draft.write(path, content, reason, OVERLAY):
-                raise Failure(_taken(path))
+                raise Failure(refusals.taken(path))
 
     def _take_room(self, place: Place, kernel: Kernel, size: int) -> None:
         """Count what is written to a volume. Failure when it does not fit any more."""
@@ -129,7 +143,7 @@ class _Conversion:
         if room is None:
             return
         if whole(size) + SPARE > room:
-            raise Failure(_no_room(kernel, place.guest, size, room))
+            raise Failure(refusals.no_room(kernel, place.guest, size, room))
         self.room[volume] = room - whole(size)
 
     def boot_loader(self, overlays: frozenset[str]) -> None:
@@ -137,12 +151,15 @@ class _Conversion:
         kernels = [kernel for kernel in self.guest.kernels if kernel.initrd]
         boot = Boot(self.reading, self.tree, kernels, overlays, self.argument)
         on_efi = self.guest.boot_loader == "systemd-boot"
-        for path in bootloader.grub_files(self.tree):
-            self._convert(path, partial(bootloader.convert_grub, boot=boot))
-        for path in bootloader.environment_files(self.tree):
-            self._convert(path, partial(bootloader.convert_environment, boot=boot))
-        for path in bootloader.entry_files(self.tree):
-            self._convert(path, partial(bootloader.convert_entry, boot=boot, own_line=on_efi))
+        entry = partial(bootloader.convert_entry, own_line=on_efi)
+        for files, convert in (
+            (bootloader.grub_files, bootloader.convert_grub),
+            (bootloader.environment_files, bootloader.convert_environment),
+            (bootloader.entry_files, entry),
+            (bootloader.legacy_files, bootloader.convert_legacy),
+        ):
+            for path in files(self.tree):
+                self._convert(path, partial(convert, boot=boot))
         for path in bootloader.extlinux_files(self.tree):
             place = self.tree.locate(path)
             folder = place.path.rpartition(b"/")[0] if place else b""
@@ -150,7 +167,7 @@ class _Conversion:
         for version in sorted(overlays - boot.named):
             self.draft.warn(f"No menu entry starts kernel {version}; its overlay is not loaded.")
         if overlays and not boot.named:
-            self.obstacles.append(_NO_ENTRY)
+            self.obstacles.append(refusals.NO_ENTRY)
         elif self.failed and boot.named:
             self._need_default(boot)
 
@@ -159,7 +176,9 @@ class _Conversion:
         version = default_kernel(self.tree, boot, self.guest.boot_loader)
         if version in self.failed:
             newest = [kernel.version for kernel in boot.kernels if kernel.version in boot.named]
-            self.obstacles.append(_default_kernel(version, self.failed[version], newest[-1]))
+            self.obstacles.append(
+                refusals.default_kernel(version, self.failed[version], newest[-1])
+            )
 
     def _convert(self, path: bytes, convert: Callable[[bytes], bytes]) -> None:
         content = self.draft.read(path, bootloader.LIMIT)
@@ -316,56 +335,3 @@ def _fallback_loaders(reading: Reading, guest: Guest, draft: Draft) -> Sequence[
             draft.warn(sentence)
         edits += esp.edits()
     return edits
-
-
-_NO_ENTRY = Obstacle(
-    "guest.no_entry",
-    "No entry of the boot loader starts any of the installed kernels with an initrd.",
-    "Write the boot menu anew on the source machine (update-grub, grub2-mkconfig), then let the "
-    "next increment arrive.",
-)
-
-
-def _no_room(kernel: Kernel, path: bytes, size: int, room: int) -> Problem:
-    return Problem(
-        "guest.no_room",
-        f"The file with the drivers of kernel {safe(kernel.version)} has {-(-size >> 10)} KiB, and "
-        f"{safe(path.rpartition(b'/')[0], 200)} has {room >> 10} KiB free for it.",
-        "The guest was not changed.",
-        "Free some room there on the source machine, such as by removing old kernels, then let "
-        "the next increment arrive.",
-    )
-
-
-def _taken(path: bytes) -> Problem:
-    return Problem(
-        "guest.overlay_taken",
-        f"The file with its drivers, {safe(path, 200)}, cannot be written: something else is in "
-        "its place.",
-        "The guest was not changed.",
-        "Remove what is there on the source machine, then let the next increment arrive.",
-    )
-
-
-def _default_kernel(version: str, failure: Failure, other: str) -> Obstacle:
-    return Obstacle(
-        "guest.default_kernel",
-        f"The guest starts kernel {safe(version)} by default, which cannot be given drivers for "
-        f"virtual machines. {failure.problem.happened}",
-        f"{failure.problem.remedy} Or let the boot menu there start kernel {safe(other)} by "
-        "default: that one can be converted.",
-    )
-
-
-def _no_overlay(failed: Sequence[Failure]) -> Obstacle:
-    if failed:
-        return Obstacle(
-            "guest.no_drivers",
-            f"No kernel can be given drivers for virtual machines. {failed[0].problem.happened}",
-            failed[0].problem.remedy,
-        )
-    return Obstacle(
-        "guest.no_initrd",
-        "No installed kernel has an initrd that drivers could be added to.",
-        "Build an initrd on the source machine, then let the next increment arrive.",
-    )

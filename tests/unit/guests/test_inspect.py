@@ -319,13 +319,12 @@ def test_a_unified_kernel_image_is_an_obstacle() -> None:
 @pytest.mark.parametrize(
     ("path", "key"),
     [
-        ("/boot/grub/menu.lst", "guest.boot_loader"),
         ("/etc/lilo.conf", "guest.boot_loader"),
         ("/etc/nothing", "guest.no_boot_loader"),
     ],
 )
 def test_a_boot_loader_without_a_second_initrd_is_an_obstacle(path: str, key: str) -> None:
-    """GRUB legacy and LILO load one initrd only; none at all is told as well."""
+    """LILO has its files by their blocks; none at all is told as well."""
     disk = debian12()
     del disk.files[ROOT][b"/boot/grub/grub.cfg"]
     disk.put(ROOT, path, "")
