@@ -329,7 +329,9 @@ def following(store: FolderStore, where: Path, standbys: Sequence[Standby]) -> I
 
 
 @contextmanager
-def hub(kind: str, under: Path, folder: Path, every: Mapping[str, str]) -> Iterator[Following]:
+def hub(
+    kind: str, under: Path, folder: Path, every: Mapping[str, str], keep: int = 24
+) -> Iterator[Following]:
     """Run an engine on a store of its own.
 
     Args:
@@ -337,10 +339,11 @@ def hub(kind: str, under: Path, folder: Path, every: Mapping[str, str]) -> Itera
         under: Where it is to lie.
         folder: Of all machines; each standby watches `folder`/sent/NAME.
         every: Name -> trigger.
+        keep: Boot points to keep.
     """
     store = open_store(under / "store", kind, "local")
     standbys = [
-        Standby(name, str(folder / "sent" / name), trigger=parse_trigger(trigger))
+        Standby(name, str(folder / "sent" / name), trigger=parse_trigger(trigger), keep=keep)
         for name, trigger in every.items()
     ]
     try:
