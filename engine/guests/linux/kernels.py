@@ -27,7 +27,8 @@ def find_kernels(tree: Tree) -> Sequence[Kernel]:
     images = list(_images(names))
     modules = _modules(tree, {flavour for _, flavour in images})
     images.sort(key=lambda image: image[1] not in modules)
-    bases = _bases(tree, modules)
+    by_flavour = any(flavour and flavour not in modules for _, flavour in images)
+    bases = _bases(tree, modules) if by_flavour else {}
     found: dict[bytes, Kernel] = {}
     for name, flavour in images[:NAMES]:
         version = _version(bases, flavour, modules)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.guests.linux.network import ifcfg, ifupdown, netplan, networkd, networkmanager, udev
+from engine.guests.linux.network.others import OTHERS
 from engine.guests.linux.network.stack import Stack
 
 STACKS: Sequence[Stack] = (
@@ -14,4 +15,5 @@ STACKS: Sequence[Stack] = (
     networkmanager.STACK,
     ifcfg.STACK,
     udev.STACK,
+    *OTHERS,
 )

@@ -1,4 +1,4 @@
-"""ifupdown (Debian): names cards, never addresses, so nothing is changed.
+"""ifupdown (Debian): names cards; an address that it gives them (`hwaddress`) is changed.
 
 What a stanza makes of cards is no card: a bridge names its ports, a bond its slaves, a VLAN its raw
 device; those are cards even where they have no stanza of their own.
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from engine.guests.linux.network.stack import Card, Stack, card
 
-_NEVER = re.compile(rb"(?!)")
+_KEY = re.compile(rb"(?i)^[ \t]*hwaddress[ \t]")
 _START = re.compile(rb"(?m)^[ \t]*(?=(?:iface|auto|allow-\S+|mapping|source\S*|no-\S+)[ \t])")
 _IFACE = re.compile(rb"iface[ \t]+(\S+)[^\n]*\n?")
 _PARTS = re.compile(
@@ -56,7 +56,7 @@ STACK = Stack(
         (b"/etc/network", re.compile(rb"interfaces")),
         (b"/etc/network/interfaces.d", re.compile(rb"[A-Za-z0-9_.-]+")),
     ),
-    _NEVER,
+    _KEY,
     _cards,
     makes=_makes,
     sources=_sources,

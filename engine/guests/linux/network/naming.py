@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 
 from engine.guests.linux.draft import Draft
 from engine.guests.linux.network import STACKS, networkd, udev
+from engine.guests.linux.network.others import keep_connman
 from engine.guests.linux.network.stack import MAC, NAME, Card, Stack
 from engine.model.cards import CardChange
 from engine.model.text import safe
@@ -49,6 +50,7 @@ def plan_network(draft: Draft, nics: Sequence[NicChange]) -> None:
         draft.warn("A network card of the VM has no valid address; it is left out.")
     macs = {nic.old.lower().replace("-", ":"): nic.new.lower() for nic in usable if nic.old}
     configs = _convert(draft, macs)
+    keep_connman(draft, macs)
     if not usable:
         return
     made = {name for config in configs for name in config.made}

@@ -71,6 +71,7 @@ class Stack:
         makes: Returns the names of what a file makes of cards: bridges, bonds, VLANs.
         unbind: Takes what binds to the old hardware (slot, driver) out of a file; `mac` is of the
             card that it is bound to instead where nothing else tells which, empty for none.
+        exact: Guest paths of files that count by themselves.
         sources: Returns the patterns of further files that a file names.
     """
 
@@ -81,10 +82,11 @@ class Stack:
     makes: Callable[[bytes, bytes], Sequence[bytes]] = _nothing
     unbind: Callable[[bytes, bytes, bytes], bytes] = _as_it_is
     sources: Callable[[bytes], Sequence[bytes]] = _no_sources
+    exact: Sequence[bytes] = ()
 
     def files(self, tree: Tree) -> Sequence[bytes]:
         """Return the guest paths of its files, sorted within each folder."""
-        found = []
+        found = list(self.exact)
         for folder, pattern in self.folders:
             names = [name for name in tree.list(folder) if pattern.fullmatch(name)]
             found += [folder + b"/" + name for name in names[:FILES]]
