@@ -16,7 +16,7 @@ KNOWN = (
     *(b"/etc/initramfs-tools", b"/etc/initramfs-tools/conf.d", b"/etc/dracut.conf.d"),
     *(b"/usr/lib/dracut", b"/etc/mkinitcpio.conf.d", b"/etc/lvm/devices/system.devices"),
     *(b"/etc/cloud/cloud.cfg.d", b"/usr/lib/systemd/systemd", b"/lib/systemd/systemd"),
-    *(b"/etc/crypttab", b"/etc/default/grub.d", b"/etc/kernel/cmdline"),
+    *(b"/etc/crypttab", b"/etc/mkinitfs", b"/etc/default/grub.d", b"/etc/kernel/cmdline"),
     *(b"/etc/update-extlinux.conf", b"/var/lib/connman", b"/boot/grub/grubenv"),
     *(folder for stack in STACKS for folder, _ in stack.folders),
     *(path for stack in STACKS for path in stack.exact),

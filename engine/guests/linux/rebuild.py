@@ -3,7 +3,8 @@
 A kernel update in the VM then makes an initrd that boots there without an overlay.
 
 Source: initramfs-tools(7) (`modules`, `conf.d/resume`), dracut.conf(5) (`add_drivers`),
-mkinitcpio.conf(5) (drop-ins), GRUB manual, "Simple configuration", kernel-install(8) (cmdline).
+mkinitcpio.conf(5) (drop-ins), GRUB manual, "Simple configuration", kernel-install(8) (cmdline),
+mkinitfs(1) (`features.d`, one path or pattern a line).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _BLOCK = re.compile(re.escape(BEGIN) + rb".*?" + re.escape(END), re.DOTALL)
 _BY_NAME = re.compile(rb"(?m)^([ \t]*GRUB_DISABLE_LINUX_UUID=[\"']?true[^\n]*)$")
 _RESUME = re.compile(rb"(?m)^([ \t]*RESUME=)(/dev/[^\s#]+)")
 _OLD = b".bootpoint-old"
+_FEATURES = re.compile(rb"(?m)^([ \t]*features=[\"']?)([^\"'\n#]*)")
 _INDEX = 8 << 20
 _MORE_DEFAULTS = b"/etc/default/grub.d"
 _FILES = 64
@@ -45,6 +47,7 @@ def plan_rebuild(draft: Draft, kernels: Sequence[Kernel], rewrite: Rewrite, swap
         _initramfs_tools(draft, drivers)
         _dracut(draft, drivers)
         _mkinitcpio(draft, drivers)
+        _mkinitfs(draft, drivers, kernels)
     _resume(draft, swap)
     _grub_defaults(draft, rewrite)
     for path in (b"/boot/grub/device.map", b"/boot/grub2/device.map"):
@@ -92,6 +95,25 @@ def _mkinitcpio(draft: Draft, drivers: Sequence[str]) -> None:
         return
     text = f"# bootpoint: drivers of virtual machines\nMODULES+=({' '.join(drivers)})\n"
     _keep(draft, b"/etc/mkinitcpio.conf.d/90-bootpoint.conf", text)
+
+
+def _mkinitfs(draft: Draft, drivers: Sequence[str], kernels: Sequence[Kernel]) -> None:
+    """Alpine: a feature of its own, with the paths of the drivers in whatever packing."""
+    path = b"/etc/mkinitfs/mkinitfs.conf"
+    content = draft.read(path)
+    match = _FEATURES.search(content) if content is not None else None
+    if content is None or match is None:
+        return
+    listed = draft.read(kernels[-1].modules + b"/modules.dep", _INDEX) if kernels else None
+    paths = [line.partition(b":")[0] for line in (listed or b"").split(b"\n")]
+    wanted = frozenset(drivers)
+    chosen = sorted(p.partition(b".ko")[0] + b".ko*" for p in paths if drivers_in(p) & wanted)
+    if chosen:
+        _keep(draft, b"/etc/mkinitfs/features.d/bootpoint.modules",
+              b"\n".join((*chosen, b"")).decode("ascii", "replace"))  # fmt: skip
+        if b"bootpoint" not in match[2].split():
+            new = content[: match.end(2)] + b" bootpoint" + content[match.end(2) :]
+            draft.write(path, new, "Initrds built later get drivers of virtual machines.")
 
 
 def _keep(draft: Draft, path: bytes, text: str) -> None:

@@ -144,3 +144,37 @@ def test_a_pattern_takes_the_name_that_is_told_elsewhere() -> None:
     disk.put(ROOT, f"{folder}/b.nmconnection", "[connection]\ninterface-name=eno1\n")
 
     assert "Name=eno1\n" in becomes(disk, "/etc/systemd/network/00-bootpoint-eno1.link")
+
+
+ALPINE = {
+    "/etc/os-release": "ID=alpine\nVERSION_ID=3.19\n",
+    "/etc/fstab": f"UUID={ROOT} / ext4 rw 0 1\n",
+    "/boot/vmlinuz-lts": "x",
+    "/boot/initramfs-lts": "initrd",
+    "/boot/extlinux.conf": (
+        "DEFAULT menu.c32\nLABEL lts\n  MENU DEFAULT\n  LINUX vmlinuz-lts\n"
+        f"  INITRD initramfs-lts\n  APPEND root=UUID={ROOT} modules=sd-mod,ext4\n"
+    ),
+    "/lib/modules/6.6.7-0-lts/modules.dep": (
+        "kernel/drivers/block/virtio_blk.ko.gz:\nkernel/drivers/net/vmxnet3/vmxnet3.ko.gz:\n"
+        "kernel/fs/xfs/xfs.ko.gz:\n"
+    ),
+    "/etc/mkinitfs/mkinitfs.conf": 'features="ata base ext4"\n',
+    "/etc/network/interfaces": "auto eth0\niface eth0 inet dhcp\n",
+}
+
+
+def test_alpine_s_later_initrds_get_the_drivers_and_its_only_card_needs_no_rule() -> None:
+    """A feature of our own lists them; without udev the kernel's own name for it is kept."""
+    disk = MemoryGuest([volume(ROOT, FileSystem.EXT)], {ROOT: ALPINE})
+
+    found = plan(disk, inspect(disk), overlay, NICS)
+
+    assert (found.obstacles, found.warnings) == ((), ())
+    assert becomes(disk, "/etc/mkinitfs/mkinitfs.conf") == 'features="ata base ext4 bootpoint"\n'
+    assert becomes(disk, "/etc/mkinitfs/features.d/bootpoint.modules").splitlines() == [
+        "kernel/drivers/block/virtio_blk.ko*",
+        "kernel/drivers/net/vmxnet3/vmxnet3.ko*",
+    ]
+    again = disk.replay(found.edits)
+    assert plan(again, inspect(again), overlay, NICS).edits == ()

@@ -60,7 +60,7 @@ def plan_network(draft: Draft, nics: Sequence[NicChange]) -> None:
     ruled = {card for config in configs if config.is_rule for card in config.cards}
     for nic, name in zip(usable, names, strict=True):
         if name and Card(name, nic.new.lower()) not in ruled:
-            _write_link(draft, nic, name)
+            _write_link(draft, nic, name, is_alone=len(usable) == 1)
     _stop_cloud_init(draft)
 
 
@@ -141,8 +141,10 @@ def _told(nic: NicChange) -> str:
     return nic.name if NAME.fullmatch(nic.name.encode("utf-8", "replace")) else ""
 
 
-def _write_link(draft: Draft, nic: NicChange, name: str) -> None:
+def _write_link(draft: Draft, nic: NicChange, name: str, *, is_alone: bool) -> None:
     if not any(draft.tree.has(path) for path in _UDEV):
+        if is_alone and name == "eth0":
+            return  # what the kernel calls the only card
         draft.warn(
             f"The guest has no systemd: its network card {safe(nic.new)} may get another name "
             f"than {name}."
