@@ -199,6 +199,8 @@ def _scattered(answer: bytes, request: bytes) -> bytes:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for the client's delayed ACK
+    _onward: http.client.HTTPSConnection | None = None
     proxy: Proxy
     upstream: str
 
@@ -270,17 +272,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(*self._pass_on(body))
 
     def _pass_on(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
-        context = ssl._create_unverified_context()
-        upstream = http.client.HTTPSConnection(self.upstream, context=context, timeout=60)
-        try:
-            kept = ("Cookie", "SOAPAction", "Content-Type", "User-Agent", "Range")
-            headers = {name: self.headers[name] for name in kept if name in self.headers}
-            upstream.request(self.command, self.path, body or None, headers)
-            answer = upstream.getresponse()
-            back = {n: v for n, v in answer.getheaders() if n in ("Content-Type", "Set-Cookie")}
-            return answer.status, back, answer.read()
-        finally:
-            upstream.close()
+        if self._onward is None:
+            context = ssl._create_unverified_context()
+            self._onward = http.client.HTTPSConnection(self.upstream, context=context, timeout=60)
+        kept = ("Cookie", "SOAPAction", "Content-Type", "User-Agent", "Range")
+        headers = {name: self.headers[name] for name in kept if name in self.headers}
+        self._onward.request(self.command, self.path, body or None, headers)
+        answer = self._onward.getresponse()
+        back = {n: v for n, v in answer.getheaders() if n in ("Content-Type", "Set-Cookie")}
+        return answer.status, back, answer.read()
+
+    def finish(self) -> None:
+        """Let go of the connection to vcsim with the client's."""
+        super().finish()
+        if self._onward is not None:
+            self._onward.close()
 
     def _send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         with suppress(OSError):
