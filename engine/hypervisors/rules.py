@@ -95,6 +95,31 @@ def no_arming(name: str) -> HypervisorError:
     )
 
 
+def no_homing(name: str) -> HypervisorError:
+    """Return the error for bringing a VM home on a target that runs VMs where they are at home."""
+    return HypervisorError(
+        Problem(
+            "target.no-homing",
+            f"Target {safe(name)} runs its VMs from its own store: they are at home there.",
+            "Nothing was changed.",
+        )
+    )
+
+
+def is_home(vm: str, datastore: str) -> Refused:
+    """Return the refusal to delete or change a VM that holds the only copy of its data."""
+    return Refused(
+        Problem(
+            "vm.home",
+            f"VM {safe(vm)} was brought home to datastore {safe(datastore)}: what it wrote is "
+            "there and nowhere else.",
+            "It was left alone.",
+            "Stop it here to throw that away, or keep it and rename it on its host.",
+            {"vm": safe(vm), "datastore": safe(datastore)},
+        )
+    )
+
+
 def is_off(vm: str) -> HypervisorError:
     """Return the error for asking a VM that is off for its screen."""
     return HypervisorError(

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from engine.hypervisors import rules
+from engine.hypervisors.athome import AtHome
 from engine.hypervisors.png import encode
 from engine.local.durable import durable_replace, make_folder, open_folder, read_bounded
 from engine.model.layers import LayerName, lineage
@@ -39,7 +40,7 @@ class _Machine:
     printed: str = ""
 
 
-class SimulatedHypervisor:
+class SimulatedHypervisor(AtHome):
     """A target whose VMs print a login prompt and do nothing else. Thread-safe."""
 
     def __init__(
@@ -99,14 +100,6 @@ class SimulatedHypervisor:
             printed = _printed(vm, machine, self._chains(vm), layer, network)
             self._keep(vm, replace(machine, layer=layer, network=network, printed=printed))
 
-    def arm(self, vm: VMRef, layer: LayerName) -> None:  # noqa: ARG002 - the protocol's
-        """Refuse: VMs of this target are started by us only."""
-        raise rules.no_arming(self.name)
-
-    def started_by_hand(self, vm: VMRef) -> LayerName | None:  # noqa: ARG002 - the protocol's
-        """Return None: nothing is armed here."""
-        return None
-
     def power_off(self, vm: VMRef, *, grace: float) -> None:  # noqa: ARG002 - the protocol's
         """Switch the VM off; a guest that does not exist needs no grace."""
         with self._lock:
@@ -150,7 +143,7 @@ class SimulatedHypervisor:
             raise rules.is_off(vm)
         return encode(_WIDTH, _HEIGHT, _bars(machine.printed.splitlines()))
 
-    def delete(self, vm: VMRef) -> None:
+    def delete(self, vm: VMRef, *, home: bool = False) -> None:  # noqa: ARG002 - the protocol's
         """Forget the VM; repeatable."""
         with self._lock:
             self._keep(vm, None)

@@ -96,6 +96,29 @@ class Power(StrEnum):
     CRASHED = "crashed"
 
 
+class Homing(StrEnum):
+    """How a target brings a VM home: from the disks it was started on to a datastore of its own."""
+
+    NONE = "none"
+    LIVE = "live"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A VM that was brought home.
+
+    Attributes:
+        datastore: Where all its disks are.
+        was_there: They were there before.
+        stays: Why the appliance's share stays mounted on the hosts; empty: it does not.
+    """
+
+    datastore: str
+    was_there: bool = False
+    stays: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Signs:
     """Signs of life of a VM.
@@ -105,6 +128,8 @@ class Signs:
         addresses: IP addresses the guest reports.
         serial_tail: Last bytes of the serial console (at most 64 KiB), raw and hostile.
         question: What the target waits for an answer to, safe to show; empty: nothing.
+        home: Datastore of the target that it was brought to, all of it; empty: it was not.
+        leaving: Datastore that it is on its way to; empty: it is on no way.
     """
 
     power: Power
@@ -112,6 +137,8 @@ class Signs:
     addresses: Sequence[str] = ()
     serial_tail: bytes = b""
     question: str = ""
+    home: str = ""
+    leaving: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +151,7 @@ class Capabilities:
         buses, cards: Hardware that a VM gets without being asked, the best first. SATA and e1000e
             must be among it, for they are what each Windows has drivers for.
         arms: The VM can be left off, ready to be powered on in the target's own client.
+        homing: How a started VM gets onto a datastore of the target; OFF: it is off meanwhile.
     """
 
     layer_limit: int | None
@@ -133,6 +161,7 @@ class Capabilities:
     buses: tuple[DiskBus, ...] = (DiskBus.VIRTIO, DiskBus.SCSI, DiskBus.SATA)
     cards: tuple[CardModel, ...] = (CardModel.VIRTIO, CardModel.VMXNET3, CardModel.E1000E)
     arms: bool = False
+    homing: Homing = Homing.NONE
 
 
 class Gravity(StrEnum):

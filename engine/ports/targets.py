@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.model.layers import LayerName
-from engine.model.machine import Capabilities, Gravity, Network, Signs, VMRef, VMSpec
+from engine.model.machine import Capabilities, Gravity, Home, Network, Signs, VMRef, VMSpec
 from engine.ports.layers import DiskChain
-from engine.ports.work import Report, unreported
+from engine.ports.work import Cancel, Report, unreported
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,22 @@ class Hypervisor(Protocol):
         Repeatable.
         """
 
+    def bring_home(self, vm: VMRef, to: str, cancel: Cancel, report: Report = unreported) -> Home:
+        """Bring a started VM onto a datastore of the target; it needs no layer of ours then.
+
+        Repeatable: one on its way is brought on, one that is home is only told to be.
+
+        Args:
+            vm: The VM.
+            to: Datastore; empty: where the VM's own files are.
+            cancel: It stays where it was, and runs if it ran.
+            report: Told how far.
+
+        Raises:
+            WrongUse: There is no such datastore.
+            HypervisorError: It stays where it was; or the target cannot bring VMs home.
+        """
+
     def signs_of_life(self, vm: VMRef) -> Signs:
         """Return power, agent, addresses, serial tail; power is OFF for an unknown VM."""
 
@@ -95,8 +111,13 @@ class Hypervisor(Protocol):
     def screen(self, vm: VMRef) -> bytes:
         """Return the console picture as PNG. HypervisorError when the VM is off."""
 
-    def delete(self, vm: VMRef) -> None:
-        """Undefine the VM and forget its files except layers; repeatable."""
+    def delete(self, vm: VMRef, *, home: bool = False) -> None:
+        """Undefine the VM and forget its files except layers; repeatable.
+
+        Args:
+            vm: The VM.
+            home: Also one that was brought home, with its disks there; Refused otherwise.
+        """
 
     def close(self) -> None:
         """Let go of the connection; VMs go on."""

@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,7 +43,22 @@ _INNER = {
 _INSTEAD = {
     "RefreshDatastore": '<RefreshDatastoreResponse xmlns="urn:vim25"/>',
     "AnswerVM": '<AnswerVMResponse xmlns="urn:vim25"/>',
+    "CancelTask": '<CancelTaskResponse xmlns="urn:vim25"/>',
 }
+# vcsim unmounts a datastore by destroying it only.
+_DESTROY = '<Destroy_Task xmlns="urn:vim25"><_this type="Datastore">{}</_this></Destroy_Task>'
+_UNMOUNTED = '<RemoveDatastoreResponse xmlns="urn:vim25"/>'
+_SUCCESS = re.compile(rb"<val[^>]*>success</val></propSet>.*?</objects>")
+_RUNNING = (
+    b'<val xsi:type="TaskInfoState">running</val></propSet>'
+    b'<propSet><name>info.progress</name><val xsi:type="xsd:int">%d</val></propSet></objects>'
+)
+_CANCELLED = (
+    b'<val xsi:type="TaskInfoState">error</val></propSet><propSet><name>info.error</name>'
+    b'<val xsi:type="LocalizedMethodFault"><fault xsi:type="RequestCanceled"/>'
+    b"<localizedMessage>Canceled by a user.</localizedMessage></val></propSet></objects>"
+)
+_OF_DATASTORE = re.compile(rb"<datastore[^>]*>([^<]*)</datastore>")
 _CHOICE = re.compile(rb"<answerChoice[^>]*>([^<]*)</answerChoice>")
 _QUESTION = (
     '<propSet><name>runtime.question</name><val xsi:type="VirtualMachineQuestionInfo"><id>7</id>'
@@ -122,6 +137,11 @@ class Proxy:
         asked: A question that every VM waits for an answer to; vcsim never asks.
         answers: Choices that were given.
         scattered: Every VM needs consolidation until it is asked for; vcsim's never need any.
+        effects: What else a method brings about, done once vcsim has answered it: it moves no
+            disks.
+        running: Percentages that tasks show, one each time they are asked for, before they end.
+        cancels: Tasks that are told to end do so, before they are done.
+        cancelled: One was told to.
     """
 
     port: int = 0
@@ -130,6 +150,10 @@ class Proxy:
     asked: str = ""
     scattered: bool = False
     answers: list[str] = field(default_factory=list)
+    effects: dict[str, Callable[[], object]] = field(default_factory=dict)
+    running: list[int] = field(default_factory=list)
+    cancels: bool = False
+    cancelled: bool = False
     credentials: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     _plans: dict[str, deque[Step]] = field(default_factory=lambda: defaultdict(deque))
@@ -150,6 +174,12 @@ class Proxy:
         """Let everything go well from now on."""
         with self._lock:
             self._plans.clear()
+            self.running.clear()
+            self.effects.clear()
+            self.pictures.clear()
+            self.answers.clear()
+            self.cancels = self.cancelled = False
+            self.asked = ""
 
     def left(self) -> Mapping[str, int]:
         """Return how many planned steps of each method were not met."""
@@ -253,7 +283,13 @@ class _Handler(BaseHTTPRequestHandler):
         if method == "AnswerVM":
             self.proxy.answers += [one.decode() for one in _CHOICE.findall(body)]
             self.proxy.asked = ""
-        if method == "RetrievePropertiesEx" and self.proxy.asked:
+        if method == "CancelTask":
+            self.proxy.running.clear()
+            self.proxy.cancelled = True
+        if method == "RetrievePropertiesEx" and b"info.state" in body and self._is_slow():
+            status, headers, answer = self._pass_on(body)
+            self._send(status, headers, self._slowly(answer))
+        elif method == "RetrievePropertiesEx" and self.proxy.asked:
             status, headers, answer = self._pass_on(body)
             self._send(status, headers, _waiting(answer, self.proxy.asked, body))
         elif method == "RetrievePropertiesEx" and self.proxy.scattered:
@@ -271,7 +307,31 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(*self._pass_on(body))
 
+    def _is_slow(self) -> bool:
+        return bool(self.proxy.running) or (self.proxy.cancels and self.proxy.cancelled)
+
+    def _slowly(self, answer: bytes) -> bytes:
+        """Return what a task says of itself that is not done yet, or was ended."""
+        if not _SUCCESS.search(answer):
+            return answer
+        if self.proxy.running:
+            return _SUCCESS.sub(_RUNNING % self.proxy.running.pop(0), answer)
+        return _SUCCESS.sub(_CANCELLED, answer)
+
     def _pass_on(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        found = _METHOD.search(body)
+        method = found[1].decode() if found else ""
+        if method == "RemoveDatastore":
+            (which,) = _OF_DATASTORE.findall(body)
+            self._send_on(_ENVELOPE.format(_DESTROY.format(which.decode())).encode())
+            answer = _ENVELOPE.format(_UNMOUNTED).encode()
+            return 200, {"Content-Type": "text/xml"}, answer
+        told = self._send_on(body)
+        if (effect := self.proxy.effects.get(method)) is not None:
+            effect()
+        return told
+
+    def _send_on(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         if self._onward is None:
             context = ssl._create_unverified_context()
             self._onward = http.client.HTTPSConnection(self.upstream, context=context, timeout=60)

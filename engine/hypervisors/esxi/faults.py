@@ -45,6 +45,10 @@ class WrongState(HostFailure):
     """The VM is not in the state that the call needs, most often because it was done already."""
 
 
+class NoFile(HostFailure):
+    """A file that the call was about is not there."""
+
+
 class LoggedOut(HostFailure):
     """The session has expired; nothing was done."""
 
@@ -66,6 +70,7 @@ _LICENCE = _Words(
     NeedsHuman,
 )
 _AGAIN = "It is tried again by itself, after a pause."
+_CONFIG = "See the host's own task list for the device and the reason."
 _KNOWN: Mapping[str, _Words] = {
     "RestrictedVersion": _LICENCE,
     "LicenseRestricted": _LICENCE,
@@ -107,17 +112,33 @@ _KNOWN: Mapping[str, _Words] = {
     "DuplicateName": _Words("target.exists", "the name is taken", "", AlreadyThere),
     "AlreadyExists": _Words("target.exists", "it exists already", "", AlreadyThere),
     "InvalidPowerState": _Words(
-        "target.power", "the VM's power state does not allow it", "", WrongState
+        "target.power",
+        "the VM's power state does not allow it",
+        "Look at the VM in the host's own client, then try again.",
+        WrongState,
     ),
-    "InvalidState": _Words("target.state", "the state it is in does not allow it", "", WrongState),
+    "InvalidState": _Words(
+        "target.state",
+        "the state it is in does not allow it",
+        "Look at the VM and the datastore in the host's own client, then try again.",
+        WrongState,
+    ),
+    "InvalidDatastore": _Words(
+        "target.datastore",
+        "a datastore is not there, or not accessible",
+        "See that the host reaches the datastore and the appliance's share.",
+    ),
     "ManagedObjectNotFound": _Words("target.gone", "the object does not exist any more", "", Gone),
     "FileNotFound": _Words(
         "target.no-file",
         "a file it needs is not there",
         "See that the host reaches the appliance's share.",
+        NoFile,
     ),
-    "InvalidDeviceSpec": _Words("target.device", "it does not take a device of the VM", ""),
-    "NotSupported": _Words("target.unsupported", "it cannot do that", ""),
+    "FileAlreadyExists": _Words("target.exists", "the file exists already", "", AlreadyThere),
+    "InvalidDeviceSpec": _Words("target.device", "it does not take a device of the VM", _CONFIG),
+    "NotSupported": _Words("target.unsupported", "it cannot do that", _CONFIG),
+    "VmConfigFault": _Words("target.vm-config", "it does not take the VM's configuration", _CONFIG),
     "PlatformConfigFault": _Words(
         "target.config",
         "it failed while changing its own configuration",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator, Sequence
 
 from engine.hypervisors.esxi.inventory import Inventory, NetworkPlace, look
 from engine.hypervisors.esxi.needs import known, no_server, not_isolated
 from engine.hypervisors.esxi.network import isolation, make_isolated
-from engine.hypervisors.esxi.nfs import mount
+from engine.hypervisors.esxi.nfs import mount, unmount
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Session
 from engine.model.errors import Refused, WrongUse
@@ -24,7 +26,7 @@ class Ground:
             datastore: Under which name hosts mount the share.
         """
         self._session, self._wishes, self._datastore = session, wishes, datastore
-        self._lock = threading.Lock()
+        self._lock, self._starting = threading.Lock(), 0
 
     def look(self) -> Inventory:
         """Return what is there."""
@@ -44,6 +46,32 @@ class Ground:
             place, server = wishes.place, wishes.server
             mount(self._session, inventory, place, self._datastore, server, wishes.share)
         return inventory
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Keep the share mounted while a VM is given disks on it."""
+        with self._lock:
+            self._starting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._starting -= 1
+
+    def unmounted(self, users: Sequence[str]) -> str:
+        """Take the share off the hosts if nothing needs it; return why it stays, if it does.
+
+        Args:
+            users: Standbys whose disks lie on it.
+        """
+        wishes = self._wishes
+        with self._lock:
+            if users:
+                return f"disks of {', '.join(users[:8])} lie on it"
+            if self._starting:
+                return "a VM is being started from it"
+            source = f"{wishes.server}:{wishes.share}"
+            return unmount(self._session, self.look(), wishes.place, self._datastore, source)
 
     def isolated(self, inventory: Inventory) -> tuple[Inventory, NetworkPlace]:
         """Return the isolated port group, made where it is missing.

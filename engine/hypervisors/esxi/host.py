@@ -12,7 +12,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
@@ -21,6 +21,8 @@ from engine.hypervisors import rules, serialfile
 from engine.hypervisors.esxi import faults, layers, needs, preflight
 from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.ground import Ground
+from engine.hypervisors.esxi.home import Homeward
+from engine.hypervisors.esxi.homecoming import Homecoming
 from engine.hypervisors.esxi.layers import State
 from engine.hypervisors.esxi.machine import Machine, Machines
 from engine.hypervisors.esxi.nfs import RunFolders
@@ -36,17 +38,18 @@ from engine.model.machine import (
     Capabilities,
     CardModel,
     DiskBus,
+    Home,
+    Homing,
     Network,
     Power,
     VMRef,
     VMSpec,
 )
 from engine.model.text import safe
-from engine.ports import DiskChain, Report, unreported
+from engine.ports import Cancel, DiskChain, Report, unreported
 
 log = logging.getLogger(__name__)
 
-_STEP_S = 1.0
 _TWINS = 4
 
 
@@ -111,6 +114,12 @@ class EsxiHypervisor(OnHost):
         self._ground = Ground(self._session, wishes, self._runs.datastore)
         waiter = TaskWaiter(self._session)
         self._machines = Machines(self._session, waiter, self._engine, self._wait_for_host)
+        homeward = Homeward(self._session, waiter, self._machines, self._wait_for_host)
+        self._homecoming = Homecoming(
+            self._session, self._machines, homeward, self._ground, self._runs, self._gate
+        )
+        homing = Homing.LIVE if self._session.is_vcenter else Homing.OFF
+        self.capabilities = replace(self.capabilities, homing=homing)
 
     # --- the target ------------------------------------------------------------------------
 
@@ -216,11 +225,12 @@ class EsxiHypervisor(OnHost):
     def _give(self, there: Machine, layer: LayerName, network: Network, *, armed: bool) -> Machine:
         """Point a VM that is off at a scratch layer, in a run folder of its own."""
         vm = there.seen.vm
-        _, port = self._ground.port(self._ground.mounted(), network)
         state = State(uuid4().hex, layer, network, armed)
-        files = self._runs.expose(vm, state.operation, self._chains(vm).disk_files(layer))
         connected = network is not Network.NONE
-        there = self._machines.give(there, files, port, state, connected=connected)
+        with self._ground.starting():
+            _, port = self._ground.port(self._ground.mounted(), network)
+            files = self._runs.expose(vm, state.operation, self._chains(vm).disk_files(layer))
+            there = self._machines.give(there, files, port, state, connected=connected)
         if armed:
             self._runs.armed(vm, state.operation)
         self._runs.forget(vm, keep=state.operation)
@@ -229,6 +239,8 @@ class EsxiHypervisor(OnHost):
     def _release(self, there: Machine) -> None:
         """Take the disks out; what hinders that hinders the next start, not this stop."""
         vm = there.seen.vm
+        if there.homing is not None and there.homing.done:
+            return
         if why := layers.drift(there.seen, self._runs.shown(vm)):
             log.warning("the disks of %s stay attached: %s", safe(vm), why)
             return
@@ -239,8 +251,21 @@ class EsxiHypervisor(OnHost):
         else:
             self._runs.forget(vm)
 
-    def delete(self, vm: VMRef) -> None:
+    def bring_home(self, vm: VMRef, to: str, cancel: Cancel, report: Report = unreported) -> Home:
+        """Bring a started VM onto a datastore of its host; see `homecoming.py`."""
+        with self._gate.vm(vm):
+            there = self._machines.find(vm)
+            if there is None:
+                raise rules.unknown(vm)
+            state = self._check_started_by_us(there)
+            return self._homecoming.bring(there, state, to, cancel, report)
+
+    def delete(self, vm: VMRef, *, home: bool = False) -> None:
         """Cut the power, delete the VM and its run folders, no layer; repeatable.
+
+        Args:
+            vm: The VM.
+            home: Also one that was brought home, with its disks there.
 
         Raises:
             Refused: A VM of its id is not ours, or somebody else started it or made a snapshot.
@@ -250,6 +275,8 @@ class EsxiHypervisor(OnHost):
             for _ in range(_TWINS):  # a call that was lost may have been carried out late
                 if (there := self._machines.find(vm)) is None:
                     break
+                if there.homing is not None and not home:
+                    raise rules.is_home(vm, there.homing.datastore)
                 self._destroy(there)
             self._runs.forget(vm)
 

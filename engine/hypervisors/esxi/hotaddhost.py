@@ -28,13 +28,14 @@ from engine.model.machine import (
     Capabilities,
     CardModel,
     DiskBus,
+    Home,
     Network,
     Power,
     VMRef,
     VMSpec,
 )
 from engine.model.text import safe
-from engine.ports import DiskChain, Finding, Report, unreported
+from engine.ports import Cancel, DiskChain, Finding, Report, unreported
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +200,17 @@ class HotaddHypervisor(OnHost):
     def _release(self, there: Machine) -> None:
         """Do nothing: what the VM wrote is dropped or kept by whoever stopped it."""
 
-    def delete(self, vm: VMRef) -> None:
+    def bring_home(
+        self,
+        vm: VMRef,  # noqa: ARG002 - the protocol's
+        to: str,  # noqa: ARG002 - the protocol's
+        cancel: Cancel,  # noqa: ARG002 - the protocol's
+        report: Report = unreported,  # noqa: ARG002 - the protocol's
+    ) -> Home:
+        """Refuse: disks of this target lie on the host's own datastore."""
+        raise rules.no_homing(self.name)
+
+    def delete(self, vm: VMRef, *, home: bool = False) -> None:  # noqa: ARG002 - the protocol's
         """Cut the power; delete the VM if it has no layers, or disarm it. Repeatable.
 
         Raises:

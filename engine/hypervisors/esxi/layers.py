@@ -81,6 +81,7 @@ class Seen:
         snapshots: It has any.
         busy: Somebody's task works on it.
         question: It waits for an answer, in the host's words.
+        way: Its mark of a way home; see `homing.py`.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Seen:
     consolidate: bool = False
     busy: bool = False
     question: str = ""
+    way: str = ""
 
     def is_of(self, engine: str, vm: str) -> bool:
         """Tell whether this engine made it for this standby."""

@@ -17,6 +17,7 @@ from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults, layers, questions, specs
 from engine.hypervisors.esxi.gate import pauses
+from engine.hypervisors.esxi.homing import HOME, Homing, read_homing
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.esxi.layers import Disk, Seen, State
 from engine.hypervisors.esxi.questions import Asking
@@ -61,6 +62,11 @@ class Machine:
     devices: Sequence[Any]
     snapshot: Any = None
     layout: Any = None
+
+    @property
+    def homing(self) -> Homing | None:
+        """Return its way home, if it is on one or there."""
+        return read_homing(self.seen.way)
 
 
 class Machines:
@@ -120,6 +126,7 @@ class Machines:
                 consolidate=bool(seen.get("runtime.consolidationNeeded")),
                 busy=self._is_busy(seen.get("recentTask") or ()),
                 question=questions.words(question) if question is not None else "",
+                way=extra.get(HOME, ""),
             ),
             devices,
             seen.get("snapshot"),
@@ -128,11 +135,8 @@ class Machines:
 
     def _is_busy(self, tasks: Sequence[Any]) -> bool:
         """Tell whether one of a VM's tasks goes on; one that the host forgot has ended."""
-        try:
-            told = self._session.read_these(tasks, "info.state")
-        except faults.Gone:
-            return any(self._is_busy([task]) for task in tasks) if len(tasks) > 1 else False
-        return any(str(one.get("info.state")) in _UNFINISHED for one in told)
+        told = self._session.read_each(tasks, "info.state")
+        return any(str(one.get("info.state")) in _UNFINISHED for _, one in told)
 
     # --- changing --------------------------------------------------------------------------
 
@@ -223,11 +227,11 @@ class Machines:
             kind: What their names must end with, in small letters.
         """
         waited = False
-        for task in self._session.read(holder, "recentTask").get("recentTask") or ():
-            with contextlib.suppress(HypervisorError):
-                seen = self._session.read(task, "info.state", "info.descriptionId")
-                named = str(seen.get("info.descriptionId", "")).lower()
-                if str(seen.get("info.state")) in _UNFINISHED and named.endswith(kind):
+        recent = self._session.read(holder, "recentTask").get("recentTask") or ()
+        for task, seen in self._session.read_each(recent, "info.state", "info.descriptionId"):
+            named = str(seen.get("info.descriptionId", "")).lower()
+            if str(seen.get("info.state")) in _UNFINISHED and named.endswith(kind):
+                with contextlib.suppress(HypervisorError):
                     waited = True
                     self._waiter.result(task, named, deadline_s=_SHORT_S)
         return waited
@@ -280,24 +284,46 @@ class Machines:
             ),
         )
 
+    def mark(self, vm: Machine, homing: Homing | None) -> Machine:
+        """Write down how far a VM is on its way home; None: it is on none."""
+        text = str(homing) if homing is not None else ""
+        return self.until(
+            vm,
+            "ReconfigVM_Task",
+            lambda seen: seen.way == text,
+            lambda now: now.ref.ReconfigVM_Task(specs.note_spec({HOME: text})),
+        )
+
+    def repoint(self, vm: Machine, files: Sequence[str]) -> Machine:
+        """Exchange the disks of a VM that is off, and take out its serial port, in one change."""
+        return self.until(
+            vm,
+            "ReconfigVM_Task",
+            lambda seen: [disk.path for disk in seen.disks] == list(files),
+            lambda now: now.ref.ReconfigVM_Task(
+                specs.repoint_spec(now.devices, now.seen.disks, files)
+            ),
+        )
+
     def destroy(self, vm: Machine) -> None:
         """Delete a VM that is off, with its own files and no others.
 
         A host deletes every disk that is attached, whoever owns it. So each disk outside the VM's
-        own folder is taken out first, and only what was read back clean is destroyed.
+        own folder is taken out first, and only what was read back clean is destroyed. Copies that
+        its way home made are its own wherever they lie.
         """
-        if vm.seen.outside():
+        if _outside(vm.seen):
             vm = self.until(
                 vm,
                 "ReconfigVM_Task",
-                lambda seen: not seen.outside(),
+                lambda seen: not _outside(seen),
                 lambda now: now.ref.ReconfigVM_Task(
-                    specs.detach_spec(now.devices, now.seen.outside(), str(State()))
+                    specs.detach_spec(now.devices, _outside(now.seen), str(State()))
                 ),
             )
         for _ in range(faults.TRIES):
             try:
-                if (there := self.look(vm.ref)).seen.outside() or not there.seen.home:
+                if _outside((there := self.look(vm.ref)).seen) or not there.seen.home:
                     raise faults.drifted(vm.seen.vm, "it got a disk while it was being deleted")
                 task = vm.ref.Destroy_Task()
                 self._waiter.result(task, "Destroy_Task", deadline_s=_SHORT_S)
@@ -344,6 +370,12 @@ def _disks(devices: Sequence[Any]) -> Sequence[Disk]:
         for one in devices
         if isinstance(one, vim.vm.device.VirtualDisk)
     ]
+
+
+def _outside(seen: Seen) -> Sequence[Disk]:
+    """Return the disks that are not the VM's own."""
+    way = read_homing(seen.way)
+    return [one for one in seen.outside() if way is None or not way.is_copy(one.path)]
 
 
 def _foreign(target: str, vm: str) -> Problem:

@@ -18,6 +18,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from pyVmomi import vim
@@ -114,6 +115,24 @@ class RunFolders:
         except FileNotFoundError:
             return False
 
+    def allocated(self, vm: str, operation: str) -> Sequence[int]:
+        """Return the bytes that each disk of a run folder holds; none without the folder."""
+        return [one.st_blocks * 512 for one in self._flats(vm, operation)]
+
+    def stamp(self, vm: str, operation: str) -> str:
+        """Return a text that differs once somebody wrote to the disks of a run folder."""
+        return ",".join(f"{one.st_size}:{one.st_mtime_ns}" for one in self._flats(vm, operation))
+
+    def _flats(self, vm: str, operation: str) -> Sequence[os.stat_result]:
+        folder, found = self._root / vm / operation, list[os.stat_result]()
+        while (flat := folder / f"disk{len(found)}-flat.vmdk").is_file():
+            found.append(flat.stat(follow_symlinks=False))
+        return found
+
+    def users(self) -> Sequence[str]:
+        """Return the VMs that have run folders."""
+        return sorted(one.name for one in self._root.iterdir())
+
     def serial(self, vm: str) -> Path:
         """Return what the serial port of a VM's newest start prints into."""
         place = self._root / vm
@@ -162,6 +181,44 @@ def mount(
             return _has(session, again.datastores, now, name, source)
 
         faults.make_sure(is_mounted, partial(host.storing.CreateNasDatastore, spec))
+
+
+def unmount(session: Session, there: Inventory, place: str, name: str, source: str) -> str:
+    """Take the share off every host that no VM uses it on; return why it stays, if it does.
+
+    Args:
+        source: `server:share`; another share under that name is left alone.
+    """
+    for host in there.hosts:
+        found = [one for one in there.datastores if one.name == name]
+        mine = [one for one in found if ref_id(one.ref) in host.datastores]
+        for one in mine:
+            if one.mounted != source:
+                return f"{safe(name)} on host {safe(host.name)} is {safe(one.mounted)}, not ours"
+            if users := _vms_on(session, one.ref):
+                return f"it is used by {', '.join(users)}"
+
+            def is_off(host: Host = host, ref: Any = one.ref) -> bool:
+                now = look(session, place)
+                again = next(one for one in now.hosts if ref_id(one.ref) == ref_id(host.ref))
+                return ref_id(ref) not in again.datastores
+
+            try:
+                faults.make_sure(is_off, partial(host.storing.RemoveDatastore, one.ref))
+            except faults.Gone:
+                continue
+            except faults.HostFailure as failure:
+                return f"host {safe(host.name)} keeps it: {failure.problem.happened}"
+    return ""
+
+
+def _vms_on(session: Session, datastore: Any) -> Sequence[str]:
+    """Return the names of the VMs with files on a datastore, at most eight."""
+    names = []
+    for one in list(session.read(datastore, "vm").get("vm") or ())[:8]:
+        with contextlib.suppress(faults.Gone):
+            names.append(safe(str(session.read(one, "name").get("name", "a VM"))))
+    return names
 
 
 def _has(session: Session, ids: frozenset[str], there: Inventory, name: str, source: str) -> bool:

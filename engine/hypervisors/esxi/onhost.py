@@ -5,10 +5,7 @@ The truth about a VM is the host's own answer; nothing is kept here in memory.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import threading
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -16,6 +13,7 @@ from engine.hypervisors import rules
 from engine.hypervisors.esxi import faults, preflight
 from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.ground import Ground
+from engine.hypervisors.esxi.homecoming import shut_down
 from engine.hypervisors.esxi.layers import State
 from engine.hypervisors.esxi.machine import Machine, Machines
 from engine.hypervisors.esxi.preflight import Wishes
@@ -27,8 +25,6 @@ from engine.model.machine import Network, Power, Signs, VMRef
 from engine.ports import Finding
 
 log = logging.getLogger(__name__)
-
-_STEP_S = 1.0
 
 
 class OnHost:
@@ -72,23 +68,12 @@ class OnHost:
                 return
             self._check_started_by_us(there)
             if grace > 0:
-                # Without tools in the guest the host refuses, and the power is cut at once.
-                with contextlib.suppress(faults.HostFailure):
-                    there.ref.ShutdownGuest()
-                    there = self._is_off_within(there, grace)
+                there = shut_down(self._machines, there, grace)
             self._release(self._machines.power_off(there))
 
     def _release(self, there: Machine) -> None:
         """Do what is due after a VM was stopped."""
         raise NotImplementedError
-
-    def _is_off_within(self, there: Machine, seconds: float) -> Machine:
-        end = time.monotonic() + seconds
-        never = threading.Event()
-        while there.seen.power is not Power.OFF and time.monotonic() < end:
-            never.wait(min(_STEP_S, seconds))
-            there = self._machines.look(there.ref)
-        return there
 
     def signs_of_life(self, vm: VMRef) -> Signs:
         """Return power, and what VMware Tools in the guest say; OFF for a VM that is not ours."""
@@ -99,7 +84,17 @@ class OnHost:
         if there is None:
             return Signs(Power.OFF)
         agent, addresses = guest(self._session, there.ref)
-        return Signs(there.seen.power, agent, addresses, self._printed(vm), there.seen.question)
+        way, at = there.homing, there.homing.datastore if there.homing else ""
+        is_done = way is not None and way.done
+        return Signs(
+            there.seen.power,
+            agent,
+            addresses,
+            self._printed(vm),
+            there.seen.question,
+            home=at if is_done else "",
+            leaving="" if is_done else at,
+        )
 
     def _printed(self, vm: VMRef) -> bytes:  # noqa: ARG002 - for those who know
         """Return the last bytes that the VM's serial port printed; empty where it has none."""

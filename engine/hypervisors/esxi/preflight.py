@@ -248,7 +248,7 @@ def _privileges(session: Session, there: Inventory, wishes: Wishes) -> Iterator[
     manager = session.content.sessionManager
     key = session.read(manager, "currentSession")["currentSession"].key
     lacking: list[Privilege] = []
-    told = needed_for(wishes.transport)
+    told = [one for one in needed_for(wishes.transport) if session.is_vcenter or not one.vcenter]
     for on, needed in groupby(sorted(told, key=lambda one: one.on), key=lambda one: one.on):
         if entities[on]:
             lacking += missing(session, entities[on], list(needed), key)
@@ -268,7 +268,7 @@ def missing(
 ) -> list[Privilege]:
     """Return the privileges that the session has not on some of the entities."""
     ids = [one.id for one in needed]
-    answer = session.content.authorizationManager.HasPrivilegeOnEntities(entities, key, ids)
+    answer = session.content.authorizationManager.HasPrivilegeOnEntities(list(entities), key, ids)
     refused = {
         told.privId
         for entity in answer or ()

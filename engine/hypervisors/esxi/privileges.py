@@ -25,17 +25,38 @@ class Privilege:
     Attributes:
         purpose: Goes on after "is needed to".
         must: Without it nothing works; otherwise an administrator can do its work once, by hand.
+        vcenter: Only a vCenter has use for it.
     """
 
     id: str
     on: On
     purpose: str
     must: bool = True
+    vcenter: bool = False
 
 
 _VM, _DS = "VirtualMachine.", "Datastore."
 _SHAPE = "give a standby VM its shape"
 _DISKS = "put a boot point's disks into a VM"
+
+_HOME = "bring a running VM home"
+
+MOVING: Sequence[Privilege] = (
+    Privilege("Resource.HotMigrate", On.POOL, f"{_HOME} by Storage vMotion", False, vcenter=True),
+    Privilege("Resource.ColdMigrate", On.POOL, "bring home a VM that is off", False, vcenter=True),
+    Privilege(_DS + "AllocateSpace", On.DATASTORE, _HOME),
+)
+"""For the way home with a vCenter."""
+
+COPYING: Sequence[Privilege] = (
+    Privilege(_DS + "AllocateSpace", On.DATASTORE, _HOME),
+    Privilege(_DS + "FileManagement", On.DATASTORE, "copy its disks"),
+    Privilege(_VM + "Config.AddExistingDisk", On.FOLDER, "point it to the copies"),
+    Privilege(_VM + "Config.RemoveDisk", On.FOLDER, "point it to the copies"),
+    Privilege(_VM + "Interact.PowerOff", On.FOLDER, "stop it while its disks are copied"),
+    Privilege(_VM + "Interact.PowerOn", On.FOLDER, "start it again"),
+)
+"""For the way home on a single host."""
 
 NEEDED: Sequence[Privilege] = (
     Privilege(_VM + "Inventory.Create", On.FOLDER, "create standby and test VMs"),
@@ -64,6 +85,7 @@ NEEDED: Sequence[Privilege] = (
         "Host.Config.Storage", On.HOST, "mount the appliance's share as a datastore", must=False
     ),
     Privilege("Host.Config.Network", On.HOST, "create the isolated port group", must=False),
+    *(one for one in MOVING if one.vcenter),
 )
 
 _SNAPSHOTS = "make a boot point, which is a snapshot of the standby VM"

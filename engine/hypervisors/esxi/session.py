@@ -267,6 +267,23 @@ class Session:
         told = [collector.ObjectSpec(obj=thing, skip=False) for thing in things]
         return [values for _, values in self._collect(told, {type(things[0]): paths})]
 
+    def read_each(
+        self, things: Iterable[Any], *paths: str
+    ) -> Sequence[tuple[Any, Mapping[str, Any]]]:
+        """Read the same of several objects of one kind at once; those that are gone are left out.
+
+        When one of them goes while they are read, each is asked by itself.
+        """
+        wanted = list(things)
+        try:
+            return list(zip(wanted, self.read_these(wanted, *paths), strict=True))
+        except (faults.Gone, ValueError):
+            found = []
+            for thing in wanted:
+                with contextlib.suppress(faults.Gone):
+                    found.append((thing, self.read(thing, *paths)))
+            return found
+
     def read_all(self, kind: Any, *paths: str) -> Sequence[tuple[Any, Mapping[str, Any]]]:
         """Return all objects of a kind, such as `vim.Datastore`, with some properties each."""
         return self.read_many({kind: paths})

@@ -129,6 +129,15 @@ def run_spec(
     Raises:
         ValueError: More disks than the controller has units.
     """
+    change = _exchange(devices, old, files)
+    if files:
+        change += _serial(devices, f"{files[0].rpartition('/')[0]}/{SERIAL}")
+    change += _cards_set(devices, network, connected=connected)
+    return vim.vm.ConfigSpec(deviceChange=change, extraConfig=options({STATE: state}))
+
+
+def _exchange(devices: Sequence[Any], old: Sequence[Disk], files: Sequence[str]) -> list[Any]:
+    """Return the changes that take disks out and put others in, in this order."""
     controller = next(
         one
         for one in devices
@@ -144,10 +153,43 @@ def run_spec(
     change = [_without(one) for one in devices if one.key in keys]
     for number, (file, unit) in enumerate(zip(files, units, strict=False)):
         change.append(_added(_disk(number, file, controller.key, unit)))
-    if files:
-        change += _serial(devices, f"{files[0].rpartition('/')[0]}/{SERIAL}")
-    change += _cards_set(devices, network, connected=connected)
-    return vim.vm.ConfigSpec(deviceChange=change, extraConfig=options({STATE: state}))
+    return change
+
+
+def repoint_spec(devices: Sequence[Any], old: Sequence[Disk], files: Sequence[str]) -> Any:
+    """Return the change that gives a VM other disks, and takes out the serial port we added."""
+    gone = [_without(one) for one in devices if _is_ours(one)]
+    return vim.vm.ConfigSpec(deviceChange=[*_exchange(devices, old, files), *gone])
+
+
+def quiet_spec(devices: Sequence[Any], folder: str, *, is_off: bool) -> Any | None:
+    """Return the change by which a VM's serial port prints no more into our share; None: none does.
+
+    A VM that runs keeps the port, disconnected, with a file in `folder`.
+    """
+    ports = [one for one in devices if _is_ours(one)]
+    for one in ports:
+        one.backing.fileName, one.backing.datastore = f"{folder}/{SERIAL}", None
+        one.connectable.connected = one.connectable.startConnected = False
+    change = [
+        _without(one) if is_off else _Device(operation=_Device.Operation.edit, device=one)
+        for one in ports
+    ]
+    return vim.vm.ConfigSpec(deviceChange=change) if change else None
+
+
+def move_spec(disks: Sequence[Disk], datastore: Any) -> Any:
+    """Return where a VM with all its files and these disks moves; its disks stay thin."""
+    locator = vim.vm.RelocateSpec.DiskLocator
+    return vim.vm.RelocateSpec(
+        datastore=datastore,
+        disk=[locator(diskId=disk.key, datastore=datastore) for disk in disks],
+    )
+
+
+def note_spec(told: dict[str, str]) -> Any:
+    """Return the change that only writes settings down."""
+    return vim.vm.ConfigSpec(extraConfig=options(told))
 
 
 def detach_spec(devices: Sequence[Any], disks: Sequence[Disk], state: str) -> Any:

@@ -21,6 +21,7 @@ from pathlib import Path
 import libvirt
 
 from engine.hypervisors import rules, serialfile
+from engine.hypervisors.athome import AtHome
 from engine.hypervisors.libvirt.connection import (
     Connection,
     embedded_root,
@@ -68,7 +69,7 @@ _POWER = {
 }
 
 
-class LibvirtHypervisor:
+class LibvirtHypervisor(AtHome):
     """A libvirt connection as a target. Thread-safe."""
 
     def __init__(
@@ -204,14 +205,6 @@ class LibvirtHypervisor:
             remove_tree(place)
             raise
 
-    def arm(self, vm: VMRef, layer: LayerName) -> None:  # noqa: ARG002 - the protocol's
-        """Refuse: VMs of this target are started by us only."""
-        raise rules.no_arming(self.name)
-
-    def started_by_hand(self, vm: VMRef) -> LayerName | None:  # noqa: ARG002 - the protocol's
-        """Return None: nothing is armed here."""
-        return None
-
     def power_off(self, vm: VMRef, *, grace: float) -> None:
         """Ask the guest to shut down; after `grace` seconds cut the power."""
         with self._changing(vm, "stop"):
@@ -226,7 +219,7 @@ class LibvirtHypervisor:
             with _already():
                 domain.destroy()
 
-    def delete(self, vm: VMRef) -> None:
+    def delete(self, vm: VMRef, *, home: bool = False) -> None:  # noqa: ARG002 - the protocol's
         """Cut the power, undefine the VM and forget its files except layers; repeatable."""
         rules.check_name(vm)
         with self._changing(vm, "delete"):

@@ -1,0 +1,104 @@
+"""Where a VM may go home to: looked at, and refused in words, before anything is changed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.homing import needed
+from engine.hypervisors.esxi.inventory import Datastore, Inventory, ref_id
+from engine.hypervisors.esxi.machine import Machine
+from engine.hypervisors.esxi.preflight import missing
+from engine.hypervisors.esxi.privileges import COPYING, MOVING, On
+from engine.hypervisors.esxi.session import Session
+from engine.model.errors import HypervisorError, Problem, WrongUse
+from engine.model.text import safe
+
+
+def destination(
+    session: Session, there: Machine, inventory: Inventory, wanted: str, share: str
+) -> Datastore:
+    """Return the datastore of this name that the VM's host reaches.
+
+    Args:
+        share: Name of our own share, which is no home.
+
+    Raises:
+        WrongUse: There is none; the message names those there are.
+    """
+    host = session.read(there.ref, "runtime.host").get("runtime.host")
+    mine = next((one for one in inventory.hosts if host and ref_id(one.ref) == ref_id(host)), None)
+    reached = [
+        one
+        for one in inventory.datastores
+        if one.name != share and (mine is None or ref_id(one.ref) in mine.datastores)
+    ]
+    found = [one for one in reached if one.name == wanted]
+    if len(found) != 1 or not found[0].accessible:
+        why = "is not accessible" if found else "is not among the datastores its host reaches"
+        if wanted == share:
+            why = "is the appliance's own share"
+        raise WrongUse(_no_place(session, there, wanted, why, reached))
+    return found[0]
+
+
+def check_room(session: Session, place: Datastore, allocated: int, vm: str) -> None:
+    """Raise HypervisorError when disks that hold so many bytes do not fit, with a reserve."""
+    with contextlib.suppress(faults.HostFailure):  # the figure is somewhat older then
+        place.ref.RefreshDatastore()
+    told = session.read(place.ref, "summary.freeSpace", "summary.capacity")
+    free, capacity = int(told["summary.freeSpace"]), int(told["summary.capacity"])
+    wanted = needed(allocated, capacity)
+    if free < wanted:
+        raise HypervisorError(
+            Problem(
+                "home.no-room",
+                f"Datastore {safe(place.name)} has {_gib(free)} free; bringing {safe(vm)} home "
+                f"takes {_gib(wanted)}: {_gib(allocated)} of data, a third of that to grow, and a "
+                "reserve.",
+                "The VM runs on as it was.",
+                "Free space there, or name another datastore.",
+                {"free": free, "needed": wanted},
+            )
+        )
+
+
+def check_rights(session: Session, there: Machine, place: Datastore) -> None:
+    """Raise HypervisorError when the user's role lacks what a way home takes."""
+    wanted = MOVING if session.is_vcenter else COPYING
+    on_store = [one for one in wanted if one.on is On.DATASTORE]
+    on_vm = [one for one in wanted if one.on is not On.DATASTORE]
+    manager = session.content.sessionManager
+    key = session.read(manager, "currentSession")["currentSession"].key
+    lacks = [
+        *missing(session, [place.ref], on_store, key),
+        *missing(session, [there.ref], on_vm, key),
+    ]
+    if lacks:
+        names = ", ".join(f"{one.id} (to {one.purpose})" for one in lacks)
+        raise faults.NeedsHuman(
+            Problem(
+                "home.privilege",
+                f"The role of the user on target {safe(session.account.target)} lacks {names}.",
+                "The VM runs on as it was.",
+                "Give the role the privileges on the VM's folder, its pool and the datastore.",
+            )
+        )
+
+
+def _no_place(
+    session: Session, there: Machine, wanted: str, why: str, reached: Sequence[Datastore]
+) -> Problem:
+    names = ", ".join(sorted({safe(one.name) for one in reached if one.accessible})) or "none"
+    return Problem(
+        "home.datastore",
+        f"{safe(there.seen.vm)} cannot go to datastore {safe(wanted)} of target "
+        f"{safe(session.account.target)}: it {why}.",
+        "The VM runs on as it was.",
+        f"Name one of these: {names}.",
+    )
+
+
+def _gib(size: int) -> str:
+    return f"{size / (1 << 30):.1f} GiB"

@@ -1,0 +1,466 @@
+"""Bringing a started VM home: moved once, whatever gets lost; never half; nothing else touched."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyVmomi import vim
+
+from engine.hypervisors.esxi import destination, faults
+from engine.hypervisors.esxi.home import Homeward
+from engine.hypervisors.esxi.homing import HOME, Homing, needed, read_homing
+from engine.model.errors import Cancelled, HypervisorError, Problem, Refused, WrongUse
+from engine.model.machine import Network, Power
+from engine.model.progress import Progress
+from engine.ports import CancelFlag, NeverCancelled
+from tests.vcsim.proxy import Code, Delay, Drop, Fault, Late, Step
+from tests.vcsim.simulator import Certificate, Sim, running
+from tests.vcsim.stage import SPEC, VM, Stage, staged
+
+NEVER = NeverCancelled()
+GIB = 1 << 30
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory, made: Certificate) -> Iterator[dict[str, Sim]]:
+    """Yield a simulated ESXi host and a vCenter for all tests here."""
+    with contextlib.ExitStack() as stack:
+        options = {"esxi": ("-esx",), "vcenter": ("-hosts", "1")}
+        yield {
+            name: stack.enter_context(running(tmp_path_factory.mktemp(name), made, *told))
+            for name, told in options.items()
+        }
+
+
+@pytest.fixture(params=["esxi", "vcenter"])
+def at(
+    request: pytest.FixtureRequest, hosts: dict[str, Sim], xfs: Path, tmp_path: Path
+) -> Iterator[Stage]:
+    """Yield a target on each kind of host with a VM that runs from the share."""
+    yield from _running(hosts[request.param], xfs, tmp_path)
+
+
+@pytest.fixture
+def host(hosts: dict[str, Sim], xfs: Path, tmp_path: Path) -> Iterator[Stage]:
+    """Yield the same on a single ESXi host."""
+    yield from _running(hosts["esxi"], xfs, tmp_path)
+
+
+@pytest.fixture
+def vcenter(hosts: dict[str, Sim], xfs: Path, tmp_path: Path) -> Iterator[Stage]:
+    """Yield the same on a vCenter."""
+    yield from _running(hosts["vcenter"], xfs, tmp_path)
+
+
+def _running(sim: Sim, xfs: Path, folder: Path) -> Iterator[Stage]:
+    link = sim.folder / "bp-esx-01"
+    link.unlink(missing_ok=True)
+    for stage in staged(sim, xfs, folder):
+        stage.target.create(SPEC)
+        stage.target.power_on(VM, stage.boot_point(), Network.ISOLATED)
+        sim.proxy.calls.clear()
+        sim.proxy.effects["RelocateVM_Task"] = lambda stage=stage: _moved(stage)
+        yield stage
+        sim.proxy.forget()
+        stage.target._ground.mounted()  # vcsim's Destroy panics where a datastore is gone
+        stage.target.delete(VM, home=True)
+        stage.target._ground.unmounted([])
+
+
+def _moved(stage: Stage) -> None:
+    """Do what vcsim does not: let the disks lie on the datastore that the VM was moved to."""
+    ref = stage.ref()
+    told = stage.other.read(ref, "config.hardware.device", "datastore")
+    name = stage.other.read(told["datastore"][-1], "name")["name"]
+    change = []
+    for disk in _disks(stage):
+        number = disk.unitNumber
+        file = _folder(stage, name) / "web01" / f"web01_{number}-flat.vmdk"
+        file.parent.mkdir(exist_ok=True)
+        old = stage.store.path / ".run" / disk.backing.fileName.partition("] ")[2]
+        flat = old.with_name(old.stem + "-flat.vmdk")
+        file.write_bytes(flat.read_bytes() if flat.exists() else b"")
+        file.with_name(f"web01_{number}.vmdk").touch()
+        spec = vim.vm.device.VirtualDeviceSpec
+        change.append(spec(operation="remove", device=disk))
+        backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
+            fileName=f"[{name}] web01/web01_{number}.vmdk", diskMode="persistent"
+        )
+        new = vim.vm.device.VirtualDisk(
+            key=-1 - number, controllerKey=disk.controllerKey, unitNumber=number, backing=backing
+        )
+        change.append(spec(operation="add", device=new))
+    stage.do(ref.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=change)))
+
+
+def _folder(stage: Stage, name: str) -> Path:
+    for _, seen in stage.other.read_all(vim.Datastore, "name", "info"):
+        if seen["name"] == name:
+            return Path(seen["info"].url)
+    raise AssertionError(name)
+
+
+def _disks(stage: Stage) -> list[Any]:
+    devices = stage.other.read(stage.ref(), "config.hardware.device")["config.hardware.device"]
+    return [one for one in devices if isinstance(one, vim.vm.device.VirtualDisk)]
+
+
+def _stores(stage: Stage) -> set[str]:
+    return {one.backing.fileName.partition("]")[0][1:] for one in _disks(stage)}
+
+
+def _mounted(stage: Stage) -> bool:
+    names = [seen["name"] for _, seen in stage.other.read_all(vim.Datastore, "name")]
+    return "bp-esx-01" in names
+
+
+def _is_home(stage: Stage, on: str = "LocalDS_0") -> None:
+    """Check that all of the VM is home, runs, and that nothing of ours is left on the share."""
+    assert _stores(stage) == {on}
+    signs = stage.target.signs_of_life(VM)
+    assert (signs.power, signs.home, signs.leaving) == (Power.ON, on, "")
+    assert not (stage.store.path / ".run" / "web01").exists()
+    assert stage.own_vms() == 1
+
+
+def _is_as_before(stage: Stage) -> None:
+    """Check that the VM runs from the share as if nothing had been asked."""
+    assert _stores(stage) == {"bp-esx-01"}
+    signs = stage.target.signs_of_life(VM)
+    assert (signs.power, signs.home, signs.leaving) == (Power.ON, "", "")
+
+
+def test_a_started_vm_comes_home_and_the_share_goes(at: Stage) -> None:
+    """Its disks lie on the host, it runs, the share is unmounted, and its bytes came along."""
+    (run,) = (at.store.path / ".run" / "web01").iterdir()
+    before = (run / "disk0-flat.vmdk").read_bytes()
+    told: list[Progress] = []
+    came = at.target.bring_home(VM, "", NEVER, told.append)
+    assert (came.datastore, came.was_there, came.stays) == ("LocalDS_0", False, "")
+    _is_home(at)
+    assert not _mounted(at)
+    (first, _second) = [one.backing.fileName.partition("] ")[2] for one in _disks(at)]
+    flat = (_folder(at, "LocalDS_0") / first).with_suffix("")
+    assert flat.with_name(flat.name + "-flat.vmdk").read_bytes() == before
+    assert "LocalDS_0" in told[-1].step
+    calls = at.sim.proxy.calls
+    assert calls.count("ShutdownGuest") == (0 if at.target.capabilities.homing == "live" else 1)
+
+
+def test_a_vm_that_is_home_is_said_to_be_home(at: Stage) -> None:
+    """A second asking moves, copies and stops nothing."""
+    at.target.bring_home(VM, "", NEVER)
+    at.sim.proxy.calls.clear()
+    came = at.target.bring_home(VM, "LocalDS_1", NEVER)
+    assert (came.datastore, came.was_there) == ("LocalDS_0", True)
+    assert not set(at.sim.proxy.calls) & {
+        "RelocateVM_Task", "CopyVirtualDisk_Task", "ReconfigVM_Task", "PowerOffVM_Task"
+    }  # fmt: skip
+    _is_home(at)
+
+
+def test_another_datastore_can_be_named(at: Stage) -> None:
+    """The VM goes where the operator says, and its disks go with it when it is thrown away."""
+    came = at.target.bring_home(VM, "LocalDS_1", NEVER)
+    assert came.datastore == "LocalDS_1"
+    _is_home(at, "LocalDS_1")
+    files = [_folder(at, "LocalDS_1") / one.backing.fileName[12:] for one in _disks(at)]
+    assert [one.exists() for one in files] == [True, True]
+    with pytest.raises(Refused, match="nowhere else"):
+        at.target.delete(VM)
+    _is_home(at, "LocalDS_1")
+
+
+CHANGES = {
+    "esxi": [
+        "ReconfigVM_Task",
+        "ShutdownGuest",
+        "CopyVirtualDisk_Task",
+        "DeleteVirtualDisk_Task",
+        "PowerOnVM_Task",
+        "RemoveDatastore",
+    ],
+    "vcenter": ["ReconfigVM_Task", "RelocateVM_Task", "RemoveDatastore"],
+}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [Drop(), Drop(after=True), Fault("NotAuthenticated")],
+    ids=["before", "after", "expired"],
+)
+def test_lost_replies_move_nothing_twice(at: Stage, step: Step) -> None:
+    """Every change loses its first reply, and the VM is home by one move or one copy a disk."""
+    is_live = at.target.capabilities.homing == "live"
+    for method in CHANGES["vcenter" if is_live else "esxi"]:
+        at.sim.proxy.plan(method, step)
+    _bring(at)
+    assert at.sim.proxy.left() == {}
+    _is_home(at)
+    assert not _mounted(at)
+    extra = step != Drop(after=True)
+    moves = at.sim.proxy.count("RelocateVM_Task"), at.sim.proxy.count("CopyVirtualDisk_Task")
+    assert moves == ((1 + extra, 0) if is_live else (0, 2 + extra))
+
+
+def _bring(stage: Stage) -> None:
+    """Bring home, and again where a step may be told as failed: the next try goes on."""
+    for _ in range(3):
+        with contextlib.suppress(faults.HostFailure):
+            stage.target.bring_home(VM, "", NEVER)
+            return
+    raise AssertionError("it never came home")
+
+
+REFUSALS = [
+    *(Fault(name) for name in ("NoDiskSpace", "NoPermission", "InvalidState", "InvalidDatastore")),
+    *(Fault(name) for name in ("VmConfigFault", "RestrictedVersion", "FileFault")),
+    Code(503),
+]
+
+
+@pytest.mark.parametrize("step", REFUSALS, ids=lambda step: getattr(step, "name", "HTTP 503"))
+def test_a_refused_move_leaves_the_vm_running_where_it_was(vcenter: Stage, step: Step) -> None:
+    """It is told in words, and nothing else is left of it."""
+    vcenter.sim.proxy.plan("RelocateVM_Task", *[step] * 3)
+    with pytest.raises(faults.HostFailure) as told:
+        vcenter.target.bring_home(VM, "", NEVER)
+    assert told.value.problem.remedy
+    _is_as_before(vcenter)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_refused_copy_leaves_the_vm_running_and_no_copy(host: Stage, number: int) -> None:
+    """Also of the second disk; the VM has power again, and the next try brings it home."""
+    host.sim.proxy.plan("CopyVirtualDisk_Task", *[Delay(0.0)] * number, Fault("NoDiskSpace"))
+    with pytest.raises(faults.HostFailure, match="no room") as told:
+        host.target.bring_home(VM, "", NEVER)
+    assert told.value.problem.remedy
+    _is_as_before(host)
+    assert not list(_folder(host, "LocalDS_0").rglob("bootpoint-*"))
+    host.target.bring_home(VM, "", NEVER)
+    _is_home(host)
+
+
+def test_a_host_that_is_busy_is_asked_again(at: Stage) -> None:
+    """Another task on the VM is waited for."""
+    for method in ("RelocateVM_Task", "CopyVirtualDisk_Task"):
+        at.sim.proxy.plan(method, Fault("TaskInProgress"))
+    at.target.bring_home(VM, "", NEVER)
+    _is_home(at)
+
+
+def test_progress_is_the_hosts(at: Stage) -> None:
+    """The host's own percentages become bytes of what is moved."""
+    told: list[Progress] = []
+    (run,) = (at.store.path / ".run" / "web01").iterdir()
+    size = sum(one.stat().st_blocks * 512 for one in run.glob("*-flat.vmdk"))
+    begin = at.target._homecoming._homeward._follow
+
+    def follow(*args: Any) -> None:
+        at.sim.proxy.running += [25, 75]
+        begin(*args)
+
+    at.target._homecoming._homeward._follow = follow  # type: ignore[method-assign]
+    at.target.bring_home(VM, "", NEVER, told.append)
+    assert all(one.total == size for one in told)
+    assert len({one.done for one in told}) >= 3
+    _is_home(at)
+
+
+@pytest.mark.parametrize("hears", [True, False], ids=["in time", "too late"])
+def test_a_cancelled_move_is_where_the_host_says(vcenter: Stage, *, hears: bool) -> None:
+    """A move that ends before it is done leaves the VM on the share; one that is done is done."""
+    flag = CancelFlag()
+    proxy = vcenter.sim.proxy
+    proxy.cancels, moved = hears, proxy.effects.pop("RelocateVM_Task")
+
+    def begun() -> None:
+        proxy.running += [10] * 200
+        flag.set()
+        if not hears:
+            moved()
+
+    proxy.effects["RelocateVM_Task"] = begun
+    if hears:
+        with pytest.raises(Cancelled):
+            vcenter.target.bring_home(VM, "", flag)
+        proxy.forget()
+        _is_as_before(vcenter)
+        proxy.effects["RelocateVM_Task"] = moved
+        vcenter.target.bring_home(VM, "", NEVER)
+    else:
+        vcenter.target.bring_home(VM, "", flag)
+    assert proxy.count("CancelTask") == 1
+    _is_home(vcenter)
+
+
+def test_a_cancelled_copy_leaves_the_vm_running_and_no_copy(host: Stage) -> None:
+    """Between two disks as well: what was copied is deleted, and the VM has power again."""
+    flag = CancelFlag()
+    host.sim.proxy.effects["CopyVirtualDisk_Task"] = flag.set
+    with pytest.raises(Cancelled):
+        host.target.bring_home(VM, "", flag)
+    _is_as_before(host)
+    assert not list(_folder(host, "LocalDS_0").rglob("bootpoint-*"))
+
+
+def test_a_move_that_outlived_the_engine_is_followed(
+    vcenter: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine that comes next finds the host's task and begins no second one."""
+    proxy = vcenter.sim.proxy
+    monkeypatch.setattr(Homeward, "_give_up", lambda _self, there: there)
+    monkeypatch.setattr(Homeward, "_follow", _killed)
+    with pytest.raises(HypervisorError, match="killed"):
+        vcenter.target.bring_home(VM, "", NEVER)
+    monkeypatch.undo()
+    assert vcenter.target.signs_of_life(VM).leaving == "LocalDS_0"
+    came = vcenter.target.bring_home(VM, "", NEVER)
+    assert proxy.count("RelocateVM_Task") == 1
+    assert came.datastore == "LocalDS_0"
+    _is_home(vcenter)
+
+
+def _killed(*_args: object) -> None:
+    raise HypervisorError(Problem("test", "killed"))
+
+
+def test_a_copy_that_outlived_the_engine_is_gone_on_with(
+    host: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Disks that are copied whole are not copied again, and the VM runs in the end."""
+    real, tries = Homeward._copy_one, iter(range(9))
+
+    def dies(self: Homeward, *args: Any) -> None:
+        real(self, *args) if next(tries) == 0 else _killed()
+
+    monkeypatch.setattr(Homeward, "_give_up", lambda _self, there: there)
+    monkeypatch.setattr(Homeward, "_copy_one", dies)
+    with pytest.raises(HypervisorError, match="killed"):
+        host.target.bring_home(VM, "", NEVER)
+    monkeypatch.undo()
+    signs = host.target.signs_of_life(VM)
+    assert (signs.power, signs.leaving) == (Power.OFF, "LocalDS_0")
+    host.target.bring_home(VM, "", NEVER)
+    assert host.sim.proxy.count("CopyVirtualDisk_Task") == 2
+    _is_home(host)
+
+
+def test_a_vm_that_ran_while_it_was_copied_is_not_repointed(host: Stage) -> None:
+    """What its guest wrote meanwhile is in no copy, so the copies go and the VM stays."""
+    (run,) = (host.store.path / ".run" / "web01").iterdir()
+
+    def written() -> None:
+        with (run / "disk1-flat.vmdk").open("r+b") as guest:
+            guest.write(b"meanwhile")
+
+    host.sim.proxy.effects["CopyVirtualDisk_Task"] = written
+    with pytest.raises(Refused, match="started it while"):
+        host.target.bring_home(VM, "", NEVER)
+    _is_as_before(host)
+
+
+def test_a_lost_call_that_is_carried_out_late_moves_once(vcenter: Stage) -> None:
+    """The host begins only after the connection broke; a look after a pause finds it moved."""
+    proxy = vcenter.sim.proxy
+    proxy.plan("RelocateVM_Task", Late(0.0))
+
+    def until_late(_seconds: float) -> None:
+        for _ in range(500):
+            if proxy.late:
+                return
+            threading.Event().wait(0.02)
+
+    proxy.late = 0
+    vcenter.target._homecoming._homeward._busy = until_late
+    vcenter.target.bring_home(VM, "", NEVER)
+    assert proxy.count("RelocateVM_Task") == 1
+    _is_home(vcenter)
+
+
+# --- what hinders it --------------------------------------------------------------------------
+
+
+def test_room_privileges_and_names_are_looked_at_first(
+    at: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is told with what to do, and nothing was changed."""
+    with pytest.raises(WrongUse, match="own share") as told:
+        at.target.bring_home(VM, "bp-esx-01", NEVER)
+    with pytest.raises(WrongUse, match="not among") as told:
+        at.target.bring_home(VM, "LocalDS_9%2f", NEVER)
+    assert "LocalDS_0, LocalDS_1" in told.value.problem.remedy
+    monkeypatch.setattr(destination, "needed", lambda _held, _room: 1 << 60)
+    with pytest.raises(HypervisorError, match="free; bringing web01 home takes"):
+        at.target.bring_home(VM, "", NEVER)
+    monkeypatch.undo()
+    monkeypatch.setattr(destination, "missing", lambda _s, _e, wanted, _k: wanted)
+    with pytest.raises(faults.NeedsHuman, match=r"Datastore\.AllocateSpace"):
+        at.target.bring_home(VM, "", NEVER)
+    writes = {"ReconfigVM_Task", "RelocateVM_Task", "CopyVirtualDisk_Task", "PowerOffVM_Task"}
+    assert not set(at.sim.proxy.calls) & writes
+    _is_as_before(at)
+
+
+def test_a_vm_with_somebodys_snapshot_stays(at: Stage) -> None:
+    """Its chain is his; where it lies is not ours to change."""
+    at.do(at.ref().CreateSnapshot_Task("by hand", "", False, False))
+    with pytest.raises(Refused, match="snapshot"):
+        at.target.bring_home(VM, "", NEVER)
+    _is_as_before(at)
+    at.do(at.ref().RemoveAllSnapshots_Task())
+
+
+def test_the_share_stays_while_another_vm_needs_it(host: Stage) -> None:
+    """An armed VM of another standby keeps it, and the answer names that VM."""
+    other = host.store.path / ".run" / "erp" / ("e" * 32)
+    other.mkdir(parents=True)
+    came = host.target.bring_home(VM, "", NEVER)
+    assert came.stays == "disks of erp lie on it"
+    assert _mounted(host)
+    other.rmdir()
+    other.parent.rmdir()
+
+
+def test_a_share_that_a_host_keeps_is_told(host: Stage) -> None:
+    """A host that refuses to let go is believed: something uses the share."""
+    host.sim.proxy.plan("RemoveDatastore", *[Fault("ResourceInUse")] * 3)
+    came = host.target.bring_home(VM, "", NEVER)
+    assert "something else uses it" in came.stays
+    assert _mounted(host)
+    _is_home(host)
+
+
+def test_a_vm_that_is_off_comes_home_and_stays_off(at: Stage) -> None:
+    """Its guest was shut down by hand; nobody starts it again."""
+    at.do(at.ref().PowerOffVM_Task())
+    came = at.target.bring_home(VM, "", NEVER)
+    assert came.datastore == "LocalDS_0"
+    signs = at.target.signs_of_life(VM)
+    assert (signs.power, signs.home) == (Power.OFF, "LocalDS_0")
+    with pytest.raises(Refused):
+        at.target.arm(VM, at.boot_point(2))
+
+
+def test_a_mark_of_somebody_else_is_no_way_home() -> None:
+    """What is no mark of ours is none; a reserve is kept, and it is bounded."""
+    way = Homing("a1", "ds", "[ds] web", copied=1)
+    assert read_homing(str(way)) == way
+    for text in (
+        "",
+        "{}",
+        "[1]",
+        "x",
+        str(way).replace("a1", "../x"),
+        str(way).replace("[ds]", "[o]"),
+    ):
+        assert read_homing(text) is None
+    assert HOME.startswith("bootpoint.")
+    assert needed(10 * GIB, 100 * GIB) == 23 * GIB
+    assert needed(0, 10_000 * GIB) == 50 * GIB
