@@ -97,12 +97,23 @@ class MemoryImages:
         sequence: int,
         taken_at: datetime | None = None,
         replaces: Sequence[PointId] = (),
+        names: Sequence[str] = (),
     ) -> RecoveryPoint:
-        """Add a recovery point made of these layers on `parent`."""
+        """Add a recovery point made of these layers on `parent`; a later base begins a set.
+
+        Args:
+            disks: In their order at that time.
+            parent: None for a base.
+            sequence: Of the point.
+            taken_at: By its sequence where not told.
+            replaces: Points folded into it.
+            names: Identities of the disks; by their place where not told.
+        """
+        uuids = names or [f"disk-{n}" for n in range(len(disks))]
         ident = PointId(f"p{sequence:08d}" if self.name == "erp" else f"{self.name}-{sequence:08d}")
         parts = [
             PointDisk(
-                DiskPart(n, f"disk-{n}", parent is None, disk.size, "", "", 100),
+                DiskPart(n, uuids[n], parent is None, disk.size, "", "", 100),
                 f"{ident}-d{n:02d}.bpi",
                 FileMark(1, sequence * 10 + n, 100, 0, 0),
             )
@@ -111,7 +122,7 @@ class MemoryImages:
         point = RecoveryPoint(
             id=ident,
             parent=parent.id if parent else None,
-            set_id="set" if self.name == "erp" else f"set-{self.name}",
+            set_id=parent.set_id if parent else self._new_set(sequence),
             format="memory",
             root="/images" if self.name == "erp" else f"/images/{self.name}",
             machine_uuid=self.machine,
@@ -125,14 +136,19 @@ class MemoryImages:
             size=100,
             replaces=replaces,
         )
-        below = self.truth[parent.id] if parent else []
-        self.truth[ident] = [_restored(disk, n, below) for n, disk in enumerate(disks)]
+        olds = zip(parent.disks, self.truth[parent.id], strict=True) if parent else ()
+        below = {disk.part.uuid: whole for disk, whole in olds}
+        pairs = zip(uuids, disks, strict=True)
+        self.truth[ident] = [_restored(disk, below.get(uuid, b"")) for uuid, disk in pairs]
         self.points[ident] = (point, MemoryPoint(disks))
         return point
 
+    def _new_set(self, sequence: int) -> str:
+        plain = "set" if self.name == "erp" else f"set-{self.name}"
+        return plain if sequence == 1 else f"{plain}-{sequence}"
 
-def _restored(disk: MemoryDisk, number: int, below: Sequence[bytes]) -> bytes:
-    old = below[number] if number < len(below) else b""
+
+def _restored(disk: MemoryDisk, old: bytes) -> bytes:
     now = bytearray(old[: disk.size].ljust(disk.size, b"\0"))
     for piece, content in disk.parts:
         end = piece.start + piece.length

@@ -53,10 +53,37 @@ class Story:
             assert [p.sequence for p in world.state.read().ready("erp")] == [4, 5]
 
 
-def contacts(run: Callable[[Story, Fuse], None]) -> int:
+class Generations(Story):
+    """Disks that change places, then a new full with another order and size, and its increment."""
+
+    def __init__(self) -> None:
+        """Lay out the images; nothing has arrived."""
+        self.store, self.state, self.images = MemoryStore(), MemoryState(), MemoryImages()
+        one = MemoryDisk(4 * BLOCK, [data(0, b"a" * BLOCK), zero(BLOCK, 3 * BLOCK)])
+        two = MemoryDisk(2 * BLOCK, [data(0, b"b" * 2 * BLOCK)])
+        none = MemoryDisk(4 * BLOCK, [])
+        change = MemoryDisk(2 * BLOCK, [data(BLOCK, b"c" * BLOCK)])
+        other = MemoryDisk(3 * BLOCK, [zero(0, BLOCK), data(BLOCK, b"d" * 2 * BLOCK)])
+        add = self.images.add
+        first = add([one, two], None, 1, names=["a", "b"])
+        moved = add([change, none], first, 2, names=["b", "a"])
+        again = add([one, other], None, 3, names=["a", "b"])
+        last = add([MemoryDisk(3 * BLOCK, []), none], again, 4, names=["b", "a"])
+        self.points = [first, moved, again, last]
+
+    def check(self, *, clean: bool) -> None:
+        """Assert the promises with whole power."""
+        world = self.engine(Fuse())
+        world.check()
+        if clean:
+            world.check_clean()
+            assert [p.sequence for p in world.state.read().ready("erp")] == [3, 4]
+
+
+def contacts(run: Callable[[Story, Fuse], None], make: Callable[[], Story] = Story) -> int:
     """Return how many contacts an undisturbed run has."""
     fuse = Fuse()
-    run(Story(), fuse)
+    run(make(), fuse)
     return fuse.count
 
 
@@ -69,6 +96,23 @@ def test_a_cut_at_every_contact_loses_nothing() -> None:
         with pytest.raises(PowerCut):
             story.life(Fuse(at))
         story.check(clean=False)
+        story.life(Fuse())
+        story.check(clean=True)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_cut_while_disks_move_and_a_new_full_is_laid_loses_nothing(*, late: bool) -> None:
+    """After a cut at each fifth contact (the new full in the first life or only in the second)."""
+    total = contacts(Story.life, Generations)
+    assert total > 150
+    for at in range(1 + late, total + 1, 5):
+        story = Generations()
+        points = story.points
+        story.points = points[: 2 if late else 4]
+        with suppress(PowerCut):
+            story.life(Fuse(at))
+        story.check(clean=False)
+        story.points = points
         story.life(Fuse())
         story.check(clean=True)
 

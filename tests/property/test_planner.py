@@ -164,8 +164,8 @@ class _World:
             self.store_point(replace(point, stage=Stage.FAILED, failed_at=self.now, reason="x"))
             return
         below: tuple[PointId, ...] = ()
-        if point.parent is not None:
-            below = self.layers[point.parent]
+        if point.parent is not None and not path[0].is_base:
+            below = self.layers[point.parent]  # a base holds all of it anew
         if not point.has_trunk:
             self.layers[point.id] = (*below, *(one.id for one in path))
         point = replace(point, has_trunk=True)
