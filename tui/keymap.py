@@ -149,7 +149,7 @@ TABLE: tuple[Key, ...] = (
         rank=8,
     ),
     _key("command", "colon", ":", "cmd", "any action by name", places=CALM, rank=11),
-    _key("menu", "a", "a", "actions", "the actions that work here", places=CALM, rank=10),
+    _key("menu", "a", "a", "actions", "the actions that work here", places=CALM, rank=6),
     _asks(
         "start",
         "f",

@@ -14,7 +14,7 @@ class Question:
     Attributes:
         label: Stands before the text.
         value: Already typed.
-        answers: To complete from, with the right arrow.
+        answers: To complete from, with Tab or the right arrow.
         done: Called with the text on Enter.
         typing: Called with the text on each change, such as for a filter.
         left: Called on Esc.

@@ -310,7 +310,7 @@ async def test_a_read_only_console_only_looks(bench: Bench) -> None:
     """Opened read-only, no action is offered, and a pressed one says why; no call is made."""
     service = bench.start()
     async with bench.open(read_only=True) as hand:
-        text = await hand.sees("CAN START NOW", "(viewer)")
+        text = await hand.sees("CAN START NOW", "(viewer, read-only)")
         assert "build now" not in text
         await hand.press("f", "b", "n")
         await hand.press("f")

@@ -77,6 +77,14 @@ class Prompt(Horizontal):
         if question is not None:
             question.done(event.value.strip())
 
+    def key_tab(self, event: Key) -> None:
+        """Take what is offered, as the right arrow does; the keys stay in the line."""
+        event.stop()
+        event.prevent_default()
+        line = self.query_one(Input)
+        line.cursor_position = len(line.value)
+        line.action_cursor_right()
+
     def key_escape(self, event: Key) -> None:
         """Leave without an answer; the page below stays, so it must not hear of the key."""
         event.stop()
