@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -39,12 +39,13 @@ from engine.daemon.targetstore import Opened, TargetStore
 from engine.guests.convert import GuestConverter
 from engine.guests.simulated import SimulatedConverter
 from engine.guests.windows.drivers.shelf import DriverShelf
-from engine.hypervisors.esxi import hotaddlook, preflight
+from engine.hypervisors.esxi import hotaddlook, hotaddtest, preflight
 from engine.hypervisors.esxi.appliance import Appliance
 from engine.hypervisors.esxi.blockdevice import Devices
 from engine.hypervisors.esxi.host import EsxiHypervisor, Place
 from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
 from engine.hypervisors.esxi.hotaddlink import HotaddLink, wait
+from engine.hypervisors.esxi.hotaddtest import HotaddSelfTest
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.selftest import SelfTest
 from engine.hypervisors.esxi.session import Account, Session
@@ -57,7 +58,7 @@ from engine.images.watching.cell import Confined
 from engine.images.watching.inbox import Inbox
 from engine.images.watching.source import FolderSource
 from engine.jobs.power import Shape
-from engine.local.durable import file_lock, make_folder, move_folder, scratch_folder
+from engine.local.durable import file_lock, make_folder, move_folder, remove_tree, scratch_folder
 from engine.local.secret import read_secret
 from engine.model.alarms import Rules
 from engine.model.errors import Failure, Problem
@@ -249,15 +250,15 @@ def _copy_daily(database: Path, now: datetime) -> None:
 def _links(told: EngineConfig) -> dict[str, HotaddLink]:
     """Return target -> its connection, of those whose layers are on the host."""
     return {
-        name: HotaddLink(
-            esxi_account(name, one.uri, one.esxi),
-            esxi_wishes(one, one.esxi),
-            _folder_of(one, told),
-            SystemClock().now,
-        )
+        name: _link(told, one, one.esxi)
         for name, one in told.targets.items()
         if one.esxi is not None and one.esxi.transport == "hotadd"
     }
+
+
+def _link(told: EngineConfig, one: TargetConfig, esxi: EsxiConfig) -> HotaddLink:
+    account, wishes = esxi_account(one.name, one.uri, esxi), esxi_wishes(one, esxi)
+    return HotaddLink(account, wishes, _folder_of(one, told), SystemClock().now)
 
 
 def _stores(told: EngineConfig, links: Mapping[str, HotaddLink]) -> dict[str, TargetStore]:
@@ -349,18 +350,18 @@ def esxi_findings(told: EngineConfig, one: TargetConfig, timeout_s: float) -> Se
     session = Session(esxi_account(one.name, one.uri, one.esxi), timeout_s=timeout_s)
     try:
         found = preflight.findings(session, wishes, now)
-        if one.esxi.transport != "hotadd":
+        if wishes.transport != "hotadd":
             return found
         appliance = Appliance(session, Devices(wait), wait)
-        engine = known_owner(_folder_of(one, told))
-        own = hotaddlook.findings(session, wishes, appliance, engine)
+        known = known_owner(_folder_of(one, told))
+        own = hotaddlook.findings(session, wishes, appliance, known)
         return preflight.worst_first([*found, *own])
     finally:
         session.close()
 
 
 @contextmanager
-def esxi_selftest(told: EngineConfig, one: TargetConfig) -> Iterator[SelfTest]:
+def esxi_selftest(told: EngineConfig, one: TargetConfig) -> Iterator[SelfTest | HotaddSelfTest]:
     """Yield a self-test of an ESXi target, logged in until the block ends.
 
     Raises:
@@ -369,11 +370,19 @@ def esxi_selftest(told: EngineConfig, one: TargetConfig) -> Iterator[SelfTest]:
     if one.esxi is None:
         raise AssertionError
     make_folder(one.store.path)
+    if one.esxi.transport == "hotadd":
+        link = _link(told, one, one.esxi)
+        papers = one.store.path / f".{hotaddtest.NAME}"
+        with closing(link.store(open_store(papers, "hotadd", one.name))) as store:
+            target = HotaddHypervisor(link, store.chain)
+            yield HotaddSelfTest(store, link, target)
+            target.close()
+        remove_tree(papers)
+        return
     session = Session(esxi_account(one.name, one.uri, one.esxi))
     try:
-        engine = owner(told.state_dir / "targets" / one.name)
         wishes, run = esxi_wishes(one, one.esxi), one.store.path / RUN
-        yield SelfTest(session, wishes, engine, run, SystemClock().now)
+        yield SelfTest(session, wishes, owner(_folder_of(one, told)), run, SystemClock().now)
     finally:
         session.close()
 

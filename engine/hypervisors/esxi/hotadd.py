@@ -193,6 +193,12 @@ class HotaddChain:
             self._rest(there)
             return there
 
+    def attached(self) -> str:
+        """Return how the disks that are attached now are known, for a report."""
+        told = self._attached[1] if self._attached is not None else ()
+        shown = [f"slot {one.slot}, unit {one.unit}, wwn {one.name[:12]}…" for one in told]
+        return "; ".join(shown) or "nothing is attached"
+
     def disk_files(self, layer: LayerName) -> Sequence[DiskFile]:
         """Return the block devices of a layer; they are there until another layer is wanted."""
         self._papers.disk_files(layer)
