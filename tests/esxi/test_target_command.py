@@ -164,3 +164,31 @@ def test_the_file_that_is_written_is_plain_toml(add: Add, sim: Sim, config: Path
     told = tomllib.loads((config.parent / "targets.d" / "esx-01.toml").read_text())
     assert told["esxi"]["isolated"] == "bp iso"
     assert set(told) == {"kind", "uri", "esxi"}
+
+
+def test_a_target_with_boot_points_on_the_host_is_added_and_tried(
+    bootpoint: Program, config: Path, sim: Sim, tmp_path: Path
+) -> None:
+    """`--transport hotadd` needs no server; check says what is missing; a server is refused."""
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD + "\n")
+    secret.chmod(0o600)
+    words = ["target", "add", "esx-02", "--url", sim.proxy.url, "--user", USER]
+    words += ["--password", f"file:{secret}", "--config", str(config), "--datastore", "LocalDS_0"]
+    words += ["--pin", sim.certificate.pin, "--transport", "hotadd"]
+    refused = bootpoint(*words, "--server", "127.0.0.1")
+    assert refused.code == 2
+    assert "no share is mounted" in refused.err
+    told = bootpoint(*words)
+    assert told.code == 0, told
+    assert "no VM that is this machine" in told.out
+    one = load_engine(config).targets["esx-02"]
+    assert (one.store.kind, one.esxi and one.esxi.server) == ("hotadd", "")
+    checked = bootpoint("target", "check", "esx-02", "--config", str(config), "--json")
+    assert checked.code == 1
+    assert '"esxi.appliance"' in checked.out
+    assert "esxi.no-server" not in checked.out
+    tried = bootpoint("target", "selftest", "esx-02", "--config", str(config))
+    assert tried.code == 1
+    assert "X seed" in tried.out
+    assert not list(one.store.path.glob(".bootpoint-selftest*"))
