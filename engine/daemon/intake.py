@@ -70,12 +70,10 @@ def unaffected(ready: Sequence[BootPoint]) -> str:
     if not ready:
         return "No boot point is ready yet."
     newest = ready[-1]
-    many = f"Its {len(ready)} ready boot points, up to" if len(ready) > 1 else "Its boot point"
-    are = "are" if len(ready) > 1 else "is"
-    return (
-        f"{many} {newest.id} (data as of {newest.taken_at:%Y-%m-%d %H:%M:%S} UTC), {are} not "
-        "affected."
-    )
+    told = f"{newest.id} (data as of {newest.taken_at:%Y-%m-%d %H:%M:%S} UTC)"
+    if len(ready) == 1:
+        return f"Its boot point {told} is not affected."
+    return f"Its {len(ready)} ready boot points, up to {told}, are not affected."
 
 
 @dataclass(slots=True)
