@@ -29,7 +29,7 @@ from engine.model.progress import Progress
 from engine.model.text import safe
 from engine.ports import Cancel, Converted, Report
 
-_OF_THE_GUEST = frozenset({"guest.volume.damaged"})
+_OF_THE_GUEST = frozenset({"guest.volume.damaged", "guest.volume.full"})
 """Keys of failures that lie in the guest: the same bytes would fail again."""
 DRY_RUN = "skipped(dry run)"
 _LONGEST = 512 << 20

@@ -23,6 +23,7 @@ from engine.guests.backends.verify import (
     no_link,
     parent,
     refusal,
+    told_by,
     unreadable,
 )
 from engine.local.tools import ToolFailed, run_tool
@@ -222,7 +223,7 @@ class ExtVolume:
         """Make edits that were seen to fit.
 
         Raises:
-            ToolFailed: debugfs complained; the twig must be dropped.
+            Failure: debugfs complained; the twig must be dropped.
         """
         with tempfile.TemporaryDirectory(prefix="bootpoint-edits-") as folder:
             commands = [
@@ -231,14 +232,19 @@ class ExtVolume:
                 for command in self._commands(edit, number, Path(folder))
             ]
             self.close()
-            with Session(
-                self._device, disk=self._disk, is_writing=True, folder=Path(folder)
-            ) as session:
-                for command in commands:
-                    session.do(command)
-                session.finish()
+            try:
+                self._run(commands, Path(folder))
+            except ToolFailed as failed:
+                said = str(failed.problem.facts.get("said", ""))
+                raise told_by(self._volume.id, said) or failed from failed
         if self._super().needs_recovery:
             raise self._damaged("its journal became needed while it was changed")
+
+    def _run(self, commands: Sequence[bytes], folder: Path) -> None:
+        with Session(self._device, disk=self._disk, is_writing=True, folder=folder) as session:
+            for command in commands:
+                session.do(command)
+            session.finish()
 
     def check(self) -> str:
         """Check without writing; return `full` or `skipped(reason)`.

@@ -8,6 +8,7 @@ Both work on the verbs of `Reading` alone, so that all backends refuse and confi
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -272,6 +273,32 @@ def no_volume(volume: VolumeId) -> Failure:
     remedy = "Look at the guest again: its disks may have changed."
     happened = f"The guest has no volume {name} that this way of reading can open."
     return Failure(Problem("guest.volume.unknown", happened, "", remedy, {"volume": name}))
+
+
+_BROKEN = re.compile(
+    r"(?i)checksum does not match|corrupt|illegal|bad magic|structure needs cleaning|"
+    r"input/output error|bad message"
+)
+_FULL = re.compile(r"(?i)no space left|could not allocate|no free space")
+
+
+def told_by(volume: VolumeId, said: str) -> Failure | None:
+    """Return what a tool's last words say of the guest itself; None: its trouble is elsewhere.
+
+    The same bytes would meet it again: it is told once, and not tried again by the clock.
+    """
+    if _FULL.search(said):
+        name = safe(volume)
+        return Failure(
+            Problem(
+                "guest.volume.full",
+                f"The guest's file system {name} is full: the changes do not fit.",
+                "Layers below this conversion's twig are as they were.",
+                "Free some room on it on the source machine, then let the next increment arrive.",
+                {"volume": name},
+            )
+        )
+    return damaged(volume, f"it was said: {safe(said, 300)}") if _BROKEN.search(said) else None
 
 
 def damaged(volume: VolumeId, why: str) -> Failure:

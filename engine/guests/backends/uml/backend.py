@@ -13,7 +13,7 @@ from engine.guests.backend import GuestDisk, Stat
 from engine.guests.backends.mounted import MountedBackend
 from engine.guests.backends.uml.kernel import RefusedInside
 from engine.guests.backends.uml.machine import Machine
-from engine.guests.backends.verify import components, damaged
+from engine.guests.backends.verify import components, damaged, told_by
 from engine.model.errors import Failure, Problem
 from engine.model.guest import FileEdit, VolumeId
 from engine.model.text import safe
@@ -104,13 +104,21 @@ class UmlBackend(MountedBackend[Machine]):
         """Let the kernel make all edits, in this order, many at once."""
         try:
             for some in batches(edits):
-                body = b"".join(edit.after for edit in some)
-                told = [self._told(edit) for edit in some]
-                self.machine.kernel.ask("edit", body, timeout_s=300, edits=told)
-        except RefusedInside as error:
-            raise Failure(_not_written(error.why)) from error
+                self._write(some)
         finally:
             self.machine.forget()
+
+    def _write(self, edits: Sequence[FileEdit]) -> None:
+        body = b"".join(edit.after for edit in edits)
+        told = [self._told(edit) for edit in edits]
+        try:
+            self.machine.kernel.ask("edit", body, timeout_s=300, edits=told)
+        except RefusedInside as error:
+            paths = ((edit.volume, edit.path.decode("latin-1")) for edit in edits)
+            meant = (volume for volume, path in paths if error.why.startswith(f"{path}: "))
+            volume = next(meant, edits[0].volume)
+            known = told_by(volume, error.why.rpartition(": ")[2])
+            raise known or Failure(_not_written(error.why)) from error
 
     def _told(self, edit: FileEdit) -> dict[str, object]:
         return {
