@@ -32,7 +32,7 @@ from engine.jobs.copying import (
 )
 from engine.jobs.tools import Tools
 from engine.jobs.twig import make_twig, twigs
-from engine.model.errors import FormatError, Problem
+from engine.model.errors import FormatError, LayerError, Problem
 from engine.model.extents import Kind, Piece
 from engine.model.images import DiskPart, PointDisk, RecoveryPoint, hints_to_json
 from engine.model.layers import (
@@ -174,6 +174,17 @@ def _stranger(one: RecoveryPoint, number: int, uuid: str, have: str) -> Problem:
     )
 
 
+def _immovable(one: RecoveryPoint, place: int, number: int) -> Problem:
+    return Problem(
+        "image.disk-moved",
+        f"Disk {place} of the boot point below is disk {number} in recovery point {one.sequence}, "
+        "and the target, which attaches one layer at a time, cannot move it there.",
+        "No boot point was made from it; earlier boot points are not touched.",
+        "Start a new chain with a full backup of this machine, or give its disks their old order.",
+        {"disk": number, "sequence": one.sequence},
+    )
+
+
 def _finished(t: Tools, point: BootPoint, path: Sequence[RecoveryPoint]) -> frozenset[int]:
     """Return the disks that an earlier try of the same work copied and made durable."""
     try:
@@ -273,9 +284,16 @@ class _Copy:
         if below is None or below.manifest is None:
             return
         place = _place(part.uuid, part.number, [disk.uuid for disk in below.manifest.disks])
-        if place is not None and place != number:
-            with self._t.chain.open(below.name, place) as source:
-                move_disk(source, device, self._t.cancel)
+        if place is None or place == number:
+            return
+        with ExitStack() as stack:
+            try:
+                source = stack.enter_context(self._t.chain.open(below.name, place))
+            except LayerError as error:
+                if error.problem.key != "layer.in-use":
+                    raise
+                raise FormatError(_immovable(self._path[-1], place, number)) from error
+            move_disk(source, device, self._t.cancel)
 
     def _brake(self, point: RecoveryPoint, disk: PointDisk) -> Callable[[int], None]:
         """Return what waits before a piece is read: for as many bytes as it has in the file."""

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from engine.model.layers import LayerKind
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from engine.model.errors import LayerError, Problem
+from engine.model.layers import LayerKind, LayerName
 from engine.model.points import Stage
+from engine.ports import BlockDevice, DiskChain
 from engine.state.memory import MemoryState
 from engine.stores.memory import MemoryStore
 from tests.world import MemoryDisk, MemoryImages, World, data, zero
@@ -130,6 +136,63 @@ def test_finished_disks_are_not_copied_again() -> None:
     world.work()
 
     assert set(reads) == {1}
+    world.check()
+
+
+class OneAtATime(MemoryStore):
+    """A store that opens one layer at a time, as a VM with disks attached to it does."""
+
+    def chain(self, standby: str) -> DiskChain:
+        """Return a chain whose second layer cannot be opened."""
+        chain, opened = super().chain(standby), list[str]()
+
+        @contextmanager
+        def alone(layer: LayerName, disk: int) -> Iterator[BlockDevice]:
+            if opened and layer not in opened:
+                raise LayerError(Problem("layer.in-use", f"{opened[0]} is attached."))
+            with through(layer, disk) as device:
+                opened.append(layer)
+                try:
+                    yield device
+                finally:
+                    opened.remove(layer)
+
+        through = chain.open
+        return cast("Any", Redirected(chain, alone))
+
+
+class Redirected:
+    """A chain with another way to open a disk."""
+
+    def __init__(self, chain: DiskChain, way: object) -> None:
+        """Keep both."""
+        self._chain, self.open = chain, way
+
+    def __getattr__(self, name: str) -> Any:
+        """Leave all else to the chain."""
+        return getattr(self._chain, name)
+
+
+def test_a_disk_that_cannot_be_moved_is_told_and_a_full_goes_on() -> None:
+    """Where one layer is open at a time, the words say what to do, and a new full does it."""
+    world = World(cast("Any", OneAtATime()), MemoryState(), MemoryImages())
+    none = MemoryDisk(8 * BLOCK, [])
+    first = full(world, disks=2)
+    moved = world.images.add([none, none], first, 2, names=["disk-1", "disk-0"])
+    world.arrive(first, moved)
+    world.work()
+    point = world.state.read().points_of("erp")[1]
+    assert point.stage is Stage.FAILED
+    assert "Disk 1 of the boot point below is disk 0 in recovery point 2" in point.reason
+    assert "new chain with a full backup" in point.reason
+
+    whole = [data(0, b"z" * BLOCK), zero(BLOCK, 7 * BLOCK)]
+    again = world.images.add(
+        [MemoryDisk(8 * BLOCK, whole)] * 2, None, 3, names=["disk-1", "disk-0"]
+    )
+    world.arrive(again)
+    world.work()
+    assert [p.sequence for p in world.state.read().ready("erp")] == [1, 3]
     world.check()
 
 
