@@ -177,6 +177,8 @@ class Console(App[int], inherit_bindings=False):
             await super().on_event(event)
         elif self.core.typing:
             self._key(event)
+        elif event.is_forwarded and event.is_printable and self.prompt.is_open:
+            self.prompt.type(event.character or "")  # the line keeps what reaches it first
         elif self.screen_stack:  # else Textual has no screen for it any more
             await super().on_event(event)
 

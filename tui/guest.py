@@ -13,7 +13,7 @@ from engine.api.guest_views import PictureView, ScreenView, SerialView, TypedVie
 from tui.feed import Refusal
 from tui.look import Parts, Picture, Serial
 from tui.question import Question
-from tui.screens.picture import room
+from tui.screens.picture import WIDE, room, side
 from tui.words import _
 
 if TYPE_CHECKING:
@@ -78,11 +78,28 @@ class Guest:
                 spot.subject = replace(serial, lines=lines, next=told.next, tail=told.tail)
                 if told.next == serial.next:
                     break
+            await self._beside(spot)
         except (Refusal, TimeoutError):
             pass  # the page says how the machine stands; the next second asks again
         finally:
             self._following = False
         console.face.paint_soon()
+
+    async def _beside(self, spot: Spot) -> None:
+        """Look at the guest's screen as well, where the window is wide enough and it is time."""
+        console = self._console
+        look = console.look(spot)
+        serial = spot.subject
+        if not (isinstance(serial, Serial) and look.width >= WIDE and self._is_due()):
+            return
+        self._drawn = asyncio.get_running_loop().time()
+        columns, rows = side(look)
+        known = serial.view.digest if serial.view else ""
+        params = {"machine": spot.arg, "columns": columns, "rows": rows, "known": known}
+        asked = console.feed.call("picture", params, PictureView)
+        view = await asyncio.wait_for(asked, PATIENCE_S)
+        if view.digest != known and isinstance(spot.subject, Serial):
+            spot.subject = replace(spot.subject, view=view)
 
     def type(self, data: bytes) -> None:
         """Send bytes to the guest's serial line, in order and one call at a time."""

@@ -35,12 +35,14 @@ class Serial:
         next: Offset to go on at.
         since: Start of the VM that wrote them; another one begins anew.
         tail: The unfinished last line, such as a prompt.
+        view: The guest's screen, asked for where the window is wide enough to show both.
     """
 
     lines: tuple[str, ...] = ()
     next: int = 0
     since: datetime | None = None
     tail: str = ""
+    view: PictureView | None = None
 
 
 @dataclass(frozen=True, slots=True)

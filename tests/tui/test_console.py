@@ -306,6 +306,17 @@ async def test_commands_by_name(bench: Bench) -> None:
         await hand.sees("There is no command fly")
 
 
+async def test_what_is_typed_ahead_of_the_line_is_not_lost(bench: Bench) -> None:
+    """A whole command that arrives in one burst, as over a slow line, is taken as typed."""
+    bench.start()
+    async with bench.open() as hand:
+        await hand.sees("CAN START NOW")
+        for sign in (":", "e", "r", "p"):
+            hand.console.simulate_key("colon" if sign == ":" else sign)
+        hand.console.simulate_key("enter")
+        await hand.sees("osaka-dr > erp", "goal 1h")
+
+
 async def test_a_read_only_console_only_looks(bench: Bench) -> None:
     """Opened read-only, no action is offered, and a pressed one says why; no call is made."""
     service = bench.start()

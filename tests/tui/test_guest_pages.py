@@ -48,6 +48,19 @@ async def test_the_guests_screen_is_drawn_and_follows_it(bench: Bench, unicode: 
         await hand.sees("RUNS ISOLATED")
 
 
+async def test_a_wide_window_shows_screen_and_serial_line_together(bench: Bench) -> None:
+    """From 120 columns on both stand on the page of the run, the newest picture without a key."""
+    service = running(bench)
+    async with bench.open((120, 40)) as hand:
+        await run_page(hand)
+        text = await hand.sees("@@@@")
+        (line,) = [line for line in text.splitlines() if " dc login:" in line]
+        assert line.index("@@@@") > 50
+        service.fails["screen"] = Failure(Problem("vm.off", "VM dc is off, so it shows nothing."))
+        service.say("dc", b"root\r\n")
+        await hand.sees("dc login: root")  # the serial line goes on without a screen
+
+
 async def test_the_picture_is_saved_and_nothing_is_overwritten(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,9 @@ from tui.state import Fleet
 from tui.tones import Tone
 from tui.words import _
 
+WIDE = 120
+"""Windows of so many columns show a guest's screen beside its serial line."""
+
 
 def content(_fleet: Fleet, look: Look) -> frame.Content:
     """Return what stands on the picture screen."""
@@ -43,6 +46,11 @@ def _head(look: Look, shown: Picture) -> Line:
 def room(look: Look) -> tuple[int, int]:
     """Return the columns and rows of cells that a picture may fill."""
     return max(20, min(look.usable - 2, 200)), max(6, min(look.height - 5, 100))
+
+
+def side(look: Look) -> tuple[int, int]:
+    """Return the columns and rows of a picture that stands beside the serial line."""
+    return min(80, look.usable // 2 - 2), max(6, min(look.height - 16, 40))
 
 
 def lines(fleet: Fleet, look: Look) -> list[Line]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from engine.api.views import JobView, MachineView, RunView
 from tui.format import age, duration, moment
 from tui.heard import heard
 from tui.look import Look, Serial
-from tui.rows import BLANK, Line, paragraph, text
+from tui.picture import drawn
+from tui.rows import BLANK, Line, fit, paragraph, spread, text
 from tui.screens import frame, phases
+from tui.screens.picture import WIDE
 from tui.state import Fleet
 from tui.tones import JOBS, UNKNOWN, Tone
 from tui.words import N_, _
@@ -40,10 +44,26 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
     newest = " " + _("Serial line, the newest below:") if told else ""
     head.append(text(newest, Tone.HEAD))
     room = max(3, look.height - len(head) - 4 - len(frame.banner(fleet, look)))
-    shown = [text(f" {look.glyphs.bar} {line}") for line in told[-room:]]
+    shown: list[Line] = [text(f" {look.glyphs.bar} {line}") for line in told[-room:]]
     if not shown:
         shown = [BLANK, text(_silent(run, job))]
+    if run is not None:
+        shown = _beside(look, shown, room)
     return frame.Content(title=f"{name} > " + _("run"), head=head, empty=shown)
+
+
+def _beside(look: Look, serial: list[Line], room: int) -> list[Line]:
+    """Return the serial line with the guest's screen on its right, where both have room."""
+    view = look.subject.view if isinstance(look.subject, Serial) else None
+    if view is None or look.width < WIDE:
+        return serial
+    wide = look.usable - view.columns - 2
+    pixels = drawn(view, blocks=look.blocks)[:room]
+    left = serial + [BLANK] * (len(pixels) - len(serial))
+    return [
+        (*spread(fit(line, wide), BLANK, wide), (" ", Tone.PLAIN), *pixel)
+        for line, pixel in zip_longest(left, pixels, fillvalue=BLANK)
+    ]
 
 
 def lines(fleet: Fleet, look: Look) -> list[Line]:

@@ -54,7 +54,11 @@ class Prompt(Horizontal):
         line.cursor_position = len(question.value)
         line.can_focus = True
         self.display = True
-        line.focus()
+        self.screen.set_focus(line)  # at once: `focus` waits, and keys come meanwhile
+
+    def type(self, sign: str) -> None:
+        """Take a sign that was on its way to the board when the line opened: typed ahead."""
+        self.query_one(Input).insert_text_at_cursor(sign)
 
     def close(self) -> Question | None:
         """Hide the line; return what was asked."""
