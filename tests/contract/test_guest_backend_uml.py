@@ -283,13 +283,15 @@ def test_labels_are_kept_and_damage_is_told(base: Path, work: Path, tmp_path: Pa
 
 
 def test_a_full_file_system_fails_in_words(base: Path, work: Path, tmp_path: Path) -> None:
-    """Running out of space is a failure with the kernel's words, never a short file."""
+    """Running out of space is the guest's own reason, not tried again, and never a short file."""
     disks = copies(base, "xfs", tmp_path)
     rest = b"x" * (60 << 20)
     edits = [edit(b"/big%d" % n, Action.WRITE, None, rest) for n in range(6)]
 
-    with opened(disks, work) as backend, pytest.raises(Failure, match="No space left on device"):
+    with opened(disks, work) as backend, pytest.raises(Failure, match="is full: the") as raised:
         backend.replay(edits)
+
+    assert raised.value.problem.key == "guest.volume.full"
 
 
 def test_links_are_refused_on_fat(base: Path, work: Path) -> None:

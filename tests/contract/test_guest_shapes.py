@@ -19,7 +19,7 @@ from engine.guests.backends.uml.probe import find_shim
 from engine.guests.backends.userland import open_userland
 from engine.guests.convert import GuestConverter
 from engine.guests.inspect import inspect
-from engine.model.errors import Failure, NotBootable
+from engine.model.errors import NotBootable
 from engine.model.guest import Action, FileSystem, Guest
 from engine.ports import DiskFile, NeverCancelled
 from tests.contract.guest_disks import ROOT, run
@@ -346,15 +346,3 @@ def test_what_is_read_only_or_frozen_is_written_and_stays_so(tmp_path: Path, wor
             assert told in backend.machine.kernel.ask("run", argv=asked, check_s=30).content
         assert backend.read(ROOT, b"/snapshot/etc/two") == b"2"
         assert backend.check([ROOT]) == "full"
-
-
-def test_a_full_volume_is_told_as_full(tmp_path: Path, work: Path) -> None:
-    """The kernel's own words become a reason of the guest, which the clock does not try again."""
-    disks = built(tmp_path, work, 1, f"mkfs.ext4 -q -F -U {ROOT} /dev/vda2 8m")
-
-    with opened(disks, work) as backend:
-        free = backend.room(ROOT) or 0
-        with pytest.raises(Failure, match="is full: the changes do not fit") as raised:
-            write(backend, b"/big", b"x" * (free + MIB))
-
-    assert raised.value.problem.key == "guest.volume.full"
