@@ -19,7 +19,7 @@ from typing import Any
 
 from engine.config.standby import dump_standby, parse_standby
 from engine.daemon.alerting import no_way
-from engine.daemon.defining import changes_refused, digest, exists
+from engine.daemon.defining import changes_refused, digest, exists, no_name
 from engine.daemon.reports import Reports
 from engine.daemon.service import Reloaded, Snapshot, TargetStatus, Tried
 from engine.model.alarms import acknowledged
@@ -43,7 +43,7 @@ from engine.model.progress import Progress
 from engine.model.retention import Retention, Verdict, rules_of
 from engine.model.standby import Standby
 from engine.model.state import State
-from engine.model.text import safe
+from engine.model.text import NAME, safe
 from engine.model.upkeep import Upkeep
 from engine.model.work import LIVE, Job, JobId, JobKind, JobStatus, JournalLine, Run, Severity
 from engine.ports import DriverFacts, DriverSource, Finding
@@ -423,6 +423,8 @@ class ScriptedService:
 
     def parse_standby(self, name: str, text: str) -> tuple[Standby | None, Sequence[Problem]]:
         """Read a text by the engine's own rules, but for the folder, which need not be there."""
+        if not NAME.fullmatch(name):
+            return None, [no_name(name)]
         standby, problems = parse_standby(Path(self._file(name)), text)
         old = self._snapshot.standbys.get(name)
         if standby is not None and old is not None:
@@ -450,6 +452,8 @@ class ScriptedService:
     def add_standby(self, standby: Standby, actor: str) -> str:
         """Take up a definition; return its file's path."""
         self._asked("add_standby", standby.name, actor)
+        if not NAME.fullmatch(standby.name):
+            raise WrongUse(no_name(standby.name))
         if standby.name in self._snapshot.standbys:
             raise Refused(exists(standby.name))
         self.put_standby(standby)

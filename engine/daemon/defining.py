@@ -48,6 +48,8 @@ class Definitions:
 
     def parse_standby(self, name: str, text: str) -> tuple[Standby | None, Sequence[Problem]]:
         """Read a text as if it were a standby's file: the standby, or everything wrong in it."""
+        if not NAME.fullmatch(name):  # a path's last part is a name: `x/erp` is not `erp`
+            return None, [no_name(name)]
         standby, problems = self._engine.files.parse(name, text)
         if standby is None:
             return None, problems
@@ -155,7 +157,7 @@ class Definitions:
         """Validate, write `standbys.d/NAME.toml`, take it up; return the file's path."""
         with self._defining:
             if not NAME.fullmatch(standby.name):
-                raise WrongUse(_name(standby.name))
+                raise WrongUse(no_name(standby.name))
             if standby.name in self._engine.standbys:
                 raise Refused(exists(standby.name))
             for problem in _objections(self._engine, standby):
@@ -267,7 +269,8 @@ def changes_refused(old: Standby, new: Standby, *, has_points: bool) -> Iterator
         )
 
 
-def _name(name: str) -> Problem:
+def no_name(name: str) -> Problem:
+    """Return the problem of a name that no standby can have."""
     return Problem(
         "standby.name",
         f"{safe(name)} cannot be a standby's name: small letters, digits and hyphens, at most 48, "

@@ -100,6 +100,21 @@ def test_a_text_is_read_back_as_it_was_written(house: House) -> None:
     assert house.ask("standby.text", name="new").text == changed
 
 
+@pytest.mark.parametrize("name", ["x/erp", "../standbys.d/erp", "/erp", "erp/", "./erp", "new/.."])
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.ADMIN])
+def test_a_path_is_no_name(same: House, name: str, role: Role) -> None:
+    """A name with a slash never becomes the standby of its last part, for whoever asks."""
+    before, kept = same.ask("standby.text", name="erp").text, same.kept()
+    text = f'images = "{same.images}"\nkeep = 1\n'
+    with pytest.raises(WrongUse, match="cannot be a standby's name"):
+        same.ask("standby.put", role, name=name, text=text)
+    assert same.ask("standby.check", role, name=name, text=text).wrong[0].key == "name"
+    with pytest.raises(WrongUse):
+        same.ask("standby.add", name=name, images=same.images)
+    assert same.ask("standby.text", name="erp").text == before
+    assert (same.names(), same.kept()) == (["erp"], kept)
+
+
 def test_a_put_without_a_base_never_replaces(same: House) -> None:
     """Whoever means a new standby does not overwrite one of that name."""
     before = same.ask("standby.text", name="erp").text
