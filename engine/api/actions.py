@@ -17,7 +17,7 @@ from engine.daemon.service import Service, Snapshot
 from engine.model.errors import NotFound, Problem, Refused, WrongUse
 from engine.model.points import BootPoint, BootPointId
 from engine.model.text import safe
-from engine.model.work import Job, JobKind, JobStatus
+from engine.model.work import Job, JobKind, JobStatus, no_job
 
 
 class Start(Action):
@@ -217,4 +217,4 @@ def _job(snapshot: Snapshot, wish: Wish) -> Job:
 
 
 def _no_job(number: object) -> WrongUse:
-    return NotFound(Problem("job.unknown", f"There is no job {number}."))
+    return NotFound(no_job(number))

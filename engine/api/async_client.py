@@ -22,7 +22,7 @@ import msgspec
 
 from engine.api.errors import EngineAway, away, failure_of, lost
 from engine.api.views import PROTO, Hello, Picture
-from engine.api.wire import MAX_FRAME, Message, encode, raw
+from engine.api.wire import MAX_FRAME, Message, encode, raw, raw_params
 
 __all__ = ["AsyncClient", "EngineAway"]
 
@@ -91,7 +91,7 @@ class AsyncClient:
         """
         if self._why is not None:
             raise self._why
-        message = Message(id=self._number + 1, method=method, params=raw(params))
+        message = Message(id=self._number + 1, method=method, params=raw_params(params))
         self._writer.write(encode(message))
         return await self._answer(method, kind, timeout_s)
 

@@ -49,7 +49,7 @@ from engine.model.machine import Firmware
 from engine.model.pause import pause_end
 from engine.model.standby import Backlog, Standby, parse_trigger
 from engine.model.text import safe
-from engine.model.work import JobId
+from engine.model.work import JobId, no_job
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ def read_ask(params: bytes, kind: type[A]) -> A:
                 "wire.params",
                 f"The call's parameters are wrong: {safe(str(error), 300)}.",
                 "Nothing was changed.",
+                "Correct what is named there, and ask again.",
             )
         ) from error
 
@@ -318,7 +319,7 @@ def job_number(told: int | str) -> JobId:
     try:
         return JobId(int(told))
     except ValueError:
-        raise NotFound(Problem("job.unknown", f"There is no job {safe(str(told))}.")) from None
+        raise NotFound(no_job(safe(str(told)))) from None
 
 
 def read_standby(ask: asks.StandbyAsk) -> Standby:

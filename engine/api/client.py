@@ -22,7 +22,7 @@ import msgspec
 
 from engine.api.errors import EngineAway, away, failure_of, lost
 from engine.api.views import PROTO, Hello, Picture
-from engine.api.wire import MAX_FRAME, Message, encode, raw
+from engine.api.wire import MAX_FRAME, Message, encode, raw, raw_params
 
 __all__ = ["Client", "EngineAway"]
 
@@ -91,7 +91,7 @@ class Client:
         """
         self._number += 1
         number = self._number
-        self._send(Message(id=number, method=method, params=raw(params)))
+        self._send(Message(id=number, method=method, params=raw_params(params)))
         until = time.monotonic() + self._timeout_s
         while True:
             message = self._receive(until)

@@ -51,7 +51,7 @@ def away(path: Path, why: str) -> EngineAway:
         Problem(
             "engine.away",
             f"No engine answers at {safe(str(path), 200)}: {why}.",
-            "",
+            "Nothing was changed; VMs that run go on.",
             "Start one with: systemctl start bootpoint, or: bootpoint engine. "
             "Another socket is named with --socket or BOOTPOINT_SOCKET.",
             {"socket": safe(str(path), 200)},

@@ -42,9 +42,13 @@ gives the answer of that time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+
+from engine.model.errors import Problem, WrongUse
+from engine.model.text import safe
 
 MAX_FRAME = 1 << 20
 """Longest line in bytes, each way."""
@@ -105,6 +109,21 @@ def encode(message: Message) -> bytes:
 def decode(line: bytes) -> Message:
     """Read one line. Raises `msgspec.DecodeError` (or its ValidationError) on anything else."""
     return _decoder.decode(line)
+
+
+def raw_params(params: Mapping[str, object]) -> msgspec.Raw:
+    """Return params encoded. WrongUse when a text among them is none, such as a name in latin-1."""
+    try:
+        return raw(params)
+    except UnicodeEncodeError as error:
+        raise WrongUse(
+            Problem(
+                "wire.text",
+                f"{safe(error.object)} is no text in UTF-8.",
+                "Nothing was changed.",
+                "Names of machines, targets and alerts are UTF-8: use a terminal that is.",
+            )
+        ) from None
 
 
 def raw(value: Any) -> msgspec.Raw:  # noqa: ANN401  (any struct, list or dict of ours)

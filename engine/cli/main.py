@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from engine.cli.context import Context
 from engine.cli.output import Output, note
 from engine.model.errors import Cancelled, Failure, Problem, Refused, WrongUse
+from engine.model.text import safe
 
 if TYPE_CHECKING:
     import argparse
@@ -20,35 +24,73 @@ OK, FAILED, WRONG, AWAY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 def run() -> NoReturn:
     """Run the program with its own arguments and exit."""
+    _open_streams()
     sys.exit(main(sys.argv[1:]))
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one command line and return the exit code."""
-    as_json = "--json" in argv
+    code = _answered(argv)
     try:
-        return _closed_pipe_is_silent(argv)
-    except Failure as failure:
-        Output(as_json=as_json).error(failure.problem)
-        return exit_code(failure)
-    except (KeyboardInterrupt, Cancelled):
-        note("Interrupted.")
-        return INTERRUPTED
-    except OSError as error:
-        Output(as_json=as_json).error(_os_problem(error))
-        return FAILED
+        sys.stdout.flush()
+    except OSError:
+        _let_go()
+    return code
 
 
-def _closed_pipe_is_silent(argv: Sequence[str]) -> int:
-    """Run; when the reader of our output goes away, that is its own affair."""
+def _answered(argv: Sequence[str]) -> int:
+    """Run one command line, tell what went wrong, and return the exit code."""
+    as_json = "--json" in argv
     try:
         code = _command(argv)
         sys.stdout.flush()
+    except Failure as failure:
+        _tell(failure.problem, as_json=as_json)
+        return exit_code(failure)
+    except (KeyboardInterrupt, Cancelled):
+        with contextlib.suppress(BrokenPipeError):
+            note("Interrupted.")
+        return INTERRUPTED
     except BrokenPipeError:
-        # The interpreter flushes once more at exit; let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go()  # when the reader of our output goes away, that is its own affair
         return OK
+    except OSError as error:
+        _tell(_os_problem(error), as_json=as_json)
+        return FAILED
     return code
+
+
+def _tell(problem: Problem, *, as_json: bool) -> None:
+    """Tell what went wrong; the exit code says it too where nobody listens."""
+    try:
+        Output(as_json=as_json).error(problem)
+    except OSError:
+        _let_go()
+
+
+def _let_go() -> None:
+    """Let what the interpreter flushes at its exit go nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_streams() -> None:
+    """Open what was closed (`bootpoint status >&-`), and let no character be one too many.
+
+    A stream that is closed is None to Python, and the first file opened would get its number:
+    whatever prints would write into that file.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _command(argv: Sequence[str]) -> int:
@@ -100,9 +142,21 @@ def exit_code(failure: Failure) -> int:
             return FAILED
 
 
+_REMEDIES = {
+    errno.ENOENT: "Look whether the name is right.",
+    errno.EISDIR: "Name a file, not a folder.",
+    errno.EACCES: "Look who owns it and who may read or write it, or use another user.",
+    errno.EPERM: "Look who owns it and who may read or write it, or use another user.",
+    errno.ENOSPC: "Free some space there, or write to another place.",
+    errno.EROFS: "Write to another place.",
+}
+
+
 def _os_problem(error: OSError) -> Problem:
-    name = f"{error.filename}: " if error.filename else ""
-    return Problem("os.error", f"{name}{error.strerror or error}", "", "", {})
+    name = f"{safe(str(error.filename), 400)}: " if error.filename else ""
+    why = error.strerror or safe(str(error), 400)
+    remedy = _REMEDIES.get(error.errno or 0, "See what the words above say about this host.")
+    return Problem("os.error", f"{name}{why}.", "The engine was not touched by this.", remedy)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine.model.amounts import parse_size, parse_span
+from engine.model.text import safe
+
+LONGEST = 200
+"""Characters of a name."""
 
 
 def span(text: str) -> int:
@@ -44,6 +48,16 @@ def number(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r}: expected a number of at least 0")
     return int(text)
+
+
+def name(text: str) -> str:
+    """Read a name that the engine may be asked for."""
+    if not text or len(text) > LONGEST or not text.isprintable():
+        shown = safe(text, 40) or "nothing"
+        raise argparse.ArgumentTypeError(
+            f"{shown}: expected a name of 1 to {LONGEST} printable characters"
+        )
+    return text
 
 
 def setting(text: str) -> tuple[str, int | None]:
@@ -99,6 +113,8 @@ class Option:
             flag = {"action": "store_true", "help": self.help}
             return flag | ({"dest": self.dest} if self.dest else {})
         told: dict[str, Any] = {"help": self.help, "default": self.default}
+        if self.kind == "machine" and self.names[0][:1] != "-" and self.nargs != "?":
+            told["type"] = name
         for key in ("metavar", "type", "choices", "nargs"):
             if getattr(self, key):
                 told[key] = getattr(self, key)

@@ -56,8 +56,15 @@ def _problem(message: str, parser: Parser) -> Problem:
     near = difflib.get_close_matches(word, parser.words(), n=1, cutoff=0.5) if word else []
     if near:
         happened = f"{safe(word)}: did you mean {near[0]}?"
-        return Problem("use.unknown", happened, "", see, {"word": safe(word), "nearest": near[0]})
-    return Problem("use.wrong", f"{message[:1].upper()}{message[1:]}.", "", see)
+        return Problem(
+            "use.unknown",
+            happened,
+            "Nothing was done.",
+            see,
+            {"word": safe(word), "nearest": near[0]},
+        )
+    message = safe(f"{message[:1].upper()}{message[1:]}.", 600)
+    return Problem("use.wrong", message, "Nothing was done.", see)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -96,9 +103,9 @@ def build() -> Parser:
         words = command.name.split()
         if len(words) > 1:
             if words[0] not in groups:
-                group = below.add_parser(
-                    words[0], help=GROUPS[words[0]], description=GROUPS[words[0]]
-                )
+                about = GROUPS[words[0]]
+                epilog = _examples(one.examples[0] for one in COMMANDS if _is_in(one, words[0]))
+                group = below.add_parser(words[0], help=about, description=about, epilog=epilog)
                 _global_options(group)
                 group.set_defaults(parser=group, handler=None, group=words[0])
                 groups[words[0]] = group.add_subparsers(title="commands", metavar="COMMAND")
@@ -107,8 +114,16 @@ def build() -> Parser:
     return parser
 
 
+def _is_in(command: Command, group: str) -> bool:
+    return command.name.startswith(f"{group} ") and not command.hidden
+
+
+def _examples(lines: Iterable[str]) -> str:
+    return "\n".join(["examples:", *(f"  {line}" for line in lines)])
+
+
 def _add(place: Any, word: str, command: Command) -> None:  # noqa: ANN401 - argparse's own
-    epilog = "examples:\n" + "\n".join(f"  {example}" for example in command.examples)
+    epilog = _examples(command.examples)
     told = {} if command.hidden else {"help": command.about}
     parser = place.add_parser(word, description=command.about, epilog=epilog, **told)
     for option in command.options:

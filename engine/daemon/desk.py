@@ -33,6 +33,7 @@ from engine.model.work import (
     JobKind,
     JournalLine,
     WantedJob,
+    no_job,
 )
 from engine.ports import DriverSource
 
@@ -118,7 +119,7 @@ class Desk(Definitions):
     def job(self, number: JobId) -> Job:
         """Return a job, ended ones included."""
         if (found := self._engine.state.job(number)) is None:
-            raise NotFound(Problem("job.unknown", f"There is no job {number}."))
+            raise NotFound(no_job(number))
         return found
 
     def serial(self, name: str, after: int) -> tuple[bytes, int]:

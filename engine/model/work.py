@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
+from engine.model.errors import Problem
 from engine.model.layers import LayerName
 from engine.model.points import BootPointId
 
@@ -123,3 +124,13 @@ class JournalLine:
     text: str
     unchanged: str = ""
     remedy: str = ""
+
+
+def no_job(told: object) -> Problem:
+    """Return the problem of a job that is not known."""
+    return Problem(
+        "job.unknown",
+        f"There is no job {told}.",
+        "Nothing was changed.",
+        "What runs or waits is listed by: bootpoint jobs",
+    )

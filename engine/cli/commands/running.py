@@ -35,15 +35,7 @@ def plain(context: Context) -> int:
     """Hold the console's conversation line by line."""
     from tui.main import plain as talk
 
-    if context.output.as_json:
-        raise WrongUse(
-            Problem(
-                "use.plain-json",
-                "plain talks to a person, so it has no JSON.",
-                "",
-                "For programs: bootpoint status --json, and likewise each other command.",
-            )
-        )
+    refuse_json(context, "plain")
     place = context.place()
     _offer(context, place)
     return talk(
@@ -56,6 +48,7 @@ def plain(context: Context) -> int:
 
 def console(context: Context) -> int:
     """Open the console; offer to start an engine when none answers."""
+    refuse_json(context, "the console")
     place = context.place()
     _offer(context, place)
     from tui.main import main
@@ -67,6 +60,19 @@ def console(context: Context) -> int:
         lang=context.lang,
         config=context.config,
     )
+
+
+def refuse_json(context: Context, what: str) -> None:
+    """Raise WrongUse where something that talks to a person is asked for JSON."""
+    if context.output.as_json:
+        raise WrongUse(
+            Problem(
+                f"use.{what.removeprefix('the ')}-json",
+                f"{what[:1].upper()}{what[1:]} talks to a person, so it has no JSON.",
+                "Nothing was changed.",
+                "For programs: bootpoint status --json, and likewise each other command.",
+            )
+        )
 
 
 def _offer(context: Context, place: Place) -> None:

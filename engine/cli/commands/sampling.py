@@ -91,6 +91,7 @@ def run(context: Context, *, site: Path) -> int:
     from engine.sample.processes import live_of
     from engine.sample.site import Site
 
+    running.refuse_json(context, "the console")
     there = Site(site.absolute())
     if not there.exists:
         there = _build(site)
