@@ -4,6 +4,7 @@ NTFS keeps no owners of POSIX and gets no links; all the rest is as in `test_gue
 """
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,19 @@ def test_the_same_edits_give_the_same_files(disk: Path, oracle: Backend) -> None
         assert files(backend, system_of(backend)) == files(oracle, ROOT)
         assert 300_000 < written < 310_000
         assert backend.check([system_of(backend)]) == "files"
+
+
+def test_a_block_device_is_served_like_a_file(disk: Path, oracle: Backend) -> None:
+    """A disk that is attached to this machine has a device's size, and QEMU a driver of its own."""
+    oracle.replay(EDITS)
+    words = ["losetup", "--find", "--show", str(disk)]
+    device = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        with open_userland([Path(device)]) as backend:
+            backend.replay(on(backend, EDITS))
+            assert files(backend, system_of(backend)) == files(oracle, ROOT)
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
 
 
 @pytest.mark.parametrize("name", MISFITS)

@@ -81,7 +81,8 @@ class Mounted:
 
     def _cut(self, offset: int, size: int, *, is_writing: bool) -> subprocess.Popen[bytes]:
         how = "off" if is_writing else "on"
-        file = f"driver=file,filename={DISK},node-name=disk,locking=off,read-only={how}"
+        driver = "host_device" if stat.S_ISBLK(DISK.stat().st_mode) else "file"
+        file = f"driver={driver},filename={DISK},node-name=disk,locking=off,read-only={how}"
         part = f"driver=raw,file=disk,node-name=part,offset={offset},size={size},read-only={how}"
         export = f"type=fuse,id=slice,node-name=part,mountpoint={SLICE}"
         export += ",writable=on" if is_writing else ""
