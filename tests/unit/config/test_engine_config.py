@@ -221,7 +221,7 @@ def test_the_sample_loads() -> None:
     assert sorted(config.targets) == ["esx-01", "local", "rehearsal"]
     assert config.standbys == SAMPLE / "standbys.d"
     found, problems = load_standbys(config.standbys)
-    assert (sorted(found), problems) == (["archive", "erp", "web"], [])
+    assert (sorted(found), problems) == (["archive", "erp", "web"], {})
     assert {one.target for one in found.values()} <= set(config.targets)
 
 
