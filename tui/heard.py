@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from tui import words
+from tui import sayings, words
 from tui.words import N_, _
 
 KNOWN = (
@@ -118,7 +118,12 @@ KNOWN = (
     N_("The retention of {machine} is on hold: nothing is taken away."),
     N_("The retention of {machine} works again."),
     N_("{alert} is looked after by {operator}; nobody is reminded of it."),
+    *sayings.WRONG,
+    *sayings.KEYS,
 )
+SAID = frozenset({"reason", "fate", "sign", "rung", "why", "period", "many"})
+"""Placeholders that hold words of the engine; the others hold names and figures, which stay."""
+_SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 _FIELD = re.compile(r"\\\{(\w+)\\\}")
 
 
@@ -142,5 +147,17 @@ def heard(text: str) -> str:
 def _heard(text: str, _language: str) -> str:
     for template, pattern in _patterns():
         if found := pattern.fullmatch(text):
-            return _(template, **found.groupdict())
-    return text
+            facts = {
+                name: heard(fact) if name in SAID else fact
+                for name, fact in found.groupdict().items()
+            }
+            return _(template, **facts)
+    # Several sentences: each that is known is translated, the others stay as they are.
+    sentences = _SENTENCE.split(text)
+    if len(sentences) > 1:
+        return " ".join(heard(one) for one in sentences)
+    name, colon, said = text.partition(": ")
+    if not colon:
+        return text
+    about = heard(name) if " " in name else name  # one word is somebody's name
+    return f"{about}: {heard(said)}"

@@ -12,6 +12,7 @@ from engine.api.definition import KEYS, value_words, values
 from engine.api.definition_views import CheckView, FactView, WrongView
 from engine.local.drafts import Draft
 from tui.format import pad
+from tui.heard import heard
 from tui.look import Form, Look
 from tui.rows import BLANK, Line, cells, paragraph, prose, text
 from tui.screens import frame
@@ -120,9 +121,9 @@ def _ways(step: Step, form: Form) -> list[str]:
 def _row(form: Form, name: str, look: Look) -> Line:
     if name in KEYS or name == NAME:
         value = shown(form.draft, name)
-        label = KEYS[name].label if name in KEYS else "Name"
+        label = _(KEYS[name].label) if name in KEYS else "Name"
         wrong = any(one.key == name for one in wrong_here(form.review, step_of(form.draft)))
-        usual = f"({KEYS[name].usual})" if name in KEYS else ""
+        usual = f"({heard(KEYS[name].usual)})" if name in KEYS else ""
         mark = ("X", Tone.BAD) if wrong else (" ", Tone.PLAIN)
         told = (value, Tone.STRONG) if value else (usual, Tone.PLAIN)
         return ((" ", Tone.PLAIN), mark, (f" {pad(label, 14)} ", Tone.PLAIN), told)
@@ -168,7 +169,7 @@ def _review(form: Form, look: Look) -> list[Line]:
         return [BLANK, text(_(" Asking the engine .."))]
     told: list[Line] = []
     for one in review.wrong:
-        told += paragraph("Wrong", f"{one.text} {one.remedy}".strip(), width, tone=Tone.BAD)
+        told += paragraph("Wrong", _wrong(one), width, tone=Tone.BAD)
     for change in review.changes:
         told += paragraph("Changes", change, width, tone=Tone.STRONG)
     for fact in sorted(review.facts, key=lambda one: (not one.warns, one.label not in FIRST)):
@@ -179,9 +180,13 @@ def _review(form: Form, look: Look) -> list[Line]:
     return told
 
 
+def _wrong(one: WrongView) -> str:
+    return f"{heard(one.text)} {heard(one.remedy)}".strip()
+
+
 def _fact(fact: FactView, width: int) -> list[Line]:
     tone = Tone.WARN if fact.warns else Tone.PLAIN
-    return paragraph(fact.label, fact.text, width, tone=tone)
+    return paragraph(fact.label, heard(fact.text), width, tone=tone)
 
 
 def _tail(fleet: Fleet, form: Form, step: Step, look: Look) -> list[Line]:
@@ -190,7 +195,7 @@ def _tail(fleet: Fleet, form: Form, step: Step, look: Look) -> list[Line]:
         return _last(form, width)
     told: list[Line] = []
     for one in wrong_here(form.review, step):
-        told += paragraph("Wrong", f"{one.text} {one.remedy}".strip(), width, tone=Tone.BAD)
+        told += paragraph("Wrong", _wrong(one), width, tone=Tone.BAD)
     told += _explained(fleet, look.chosen or next(iter(step.fields), ""), width)
     for fact in form.review.facts if form.review is not None else ():
         if fact.label in step.facts:
@@ -206,7 +211,7 @@ def _explained(fleet: Fleet, chosen: str, width: int) -> list[Line]:
     if chosen not in KEYS:
         return []
     key = KEYS[chosen]
-    told = prose(f"{key.says} " + _("Left out: {usual}.", usual=key.usual), width)
+    told = prose(f"{heard(key.says)} " + _("Left out: {usual}.", usual=heard(key.usual)), width)
     if choices := choices_of(fleet, chosen):
         told += prose(_("Enter takes the next of: {all}", all=", ".join(choices)), width)
     return told

@@ -89,6 +89,12 @@ def test_the_engines_sentences_are_translated_with_their_facts() -> None:
     said = heard.heard("Boot point bp000007 of {x} %s is pinned.")
     assert said == "{x} %s のブートポイント bp000007 を固定しました。"
     assert heard.heard("A sentence of a newer engine.") == "A sentence of a newer engine."
+    said = heard.heard("It is tried again by itself. Nobody knows this one.")
+    assert said == "自動的に再試行します。 Nobody knows this one."
+    assert heard.heard("check: no new thing") == "check: no new thing"
+    told = "usually every 1h, the newest came 9h ago; silence is no alarm"
+    assert heard.heard(f"check: {told}") == f"check: {heard.heard(told)}" != f"check: {told}"
+    assert heard.heard("check is resumed.").startswith("check ")  # a name, though a known word
     words.use("en")
     assert heard.heard("one of the newest 24") == "one of the newest 24"
 
