@@ -354,6 +354,11 @@ def test_leftovers_of_a_removal_are_consolidated_before_the_next_step(
     """The host's own sign is looked at before each changing step."""
     trunk_and_twig(lab)
     _seen(vm(shadow), consolidate=True)
+    grow(lab.chain, "run1", "boot1", kind=LayerKind.SCRATCH)  # a start does not wait for a merge
+    assert shadow.done[-1] == "revert"
+    assert vm(shadow).seen.consolidate
+    lab.chain.drop(LayerName("run1"))
+    _seen(vm(shadow), consolidate=True)
     grow(lab.chain, "day2", "day1")
     assert shadow.done[-3:] == ["consolidate", "revert", "snapshot"]
 

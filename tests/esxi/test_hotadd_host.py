@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,42 @@ def test_a_standby_lives_on_a_host(model: str, tmp_path: Path, made: Certificate
             assert "web01-20260301T020304Z" in names
             place.boot_point(1)
             assert place.snapshots() == ["bp1-conversion", "bp1-replica"]
+
+
+def test_what_every_target_promises_holds_here(place: Place) -> None:
+    """Off when made; scratch only; no other layer while it runs; repeatable; names lead nowhere."""
+    target, chain = place.target, place.store.chain("web01")
+    assert target.create(SPEC) == VM
+    assert target.signs_of_life(VM).power is Power.OFF
+    target.delete(VM)
+    target.delete(VM)
+    assert place.link.connect().branches.look("web01") is None
+    with pytest.raises(HypervisorError):
+        target.power_on(VM, RUN, Network.ISOLATED)
+    place.boot_point()
+    place.scratch()
+    for layer in ("bp1-replica", "bp1-conversion", "nothing"):
+        with pytest.raises(LayerError):
+            target.power_on(VM, LayerName(layer), Network.ISOLATED)
+    target.create(SPEC)
+    target.power_on(VM, RUN, Network.ISOLATED)
+    with pytest.raises(Refused, match="runs already"):
+        target.power_on(VM, RUN, Network.PRODUCTION)
+    with pytest.raises(Refused, match="it runs"):
+        chain.drop(RUN)
+    target.create(replace(SPEC, cpus=4))
+    target.power_off(VM, grace=0)
+    target.power_off(VM, grace=0)
+    assert target.signs_of_life(VM).power is Power.OFF
+    assert target.serial(VM, 0) == (b"", 0)
+    for name in ("../x", "", "a/b", "x" * 80):
+        with pytest.raises(HypervisorError):
+            target.create(replace(SPEC, name=name))
+        with pytest.raises(HypervisorError):
+            target.delete(VMRef(name))
+    for call in (target.screen, lambda vm: target.serial_input(vm, b"x")):
+        with pytest.raises(HypervisorError):
+            call(VM)
 
 
 def test_a_windows_without_a_driver_gets_its_disks_on_sata(place: Place) -> None:

@@ -189,7 +189,7 @@ class HotaddChain:
             there = self._steps.look(self._vm)
             if there is None:
                 raise leaf.lost(self._vm)
-            there = self._unchanged(there)
+            there = self._unchanged(there, merge=False)
             self._rest(there)
             return there
 
@@ -246,7 +246,7 @@ class HotaddChain:
             raise leaf.lost(above.name)
         if list(made.disk_sizes) != list(above.disk_sizes):
             raise leaf.other_sizes(made.name)
-        there = self._unchanged(there)
+        there = self._unchanged(there, merge=made.kind is not LayerKind.SCRATCH)
         leaf.check_grow(there, made, before, self._papers)
         self._rest(there)
         self._steps.revert(there, below.id, state)
@@ -341,11 +341,15 @@ class HotaddChain:
         if snapshot is not None:
             self._steps.remove(there, snapshot.id)
 
-    def _unchanged(self, there: Standing) -> Standing:
-        """Return the VM, off and as the last step left it, consolidated. Refused otherwise."""
+    def _unchanged(self, there: Standing, *, merge: bool = True) -> Standing:
+        """Return the VM, off and as the last step left it. Refused otherwise.
+
+        Args:
+            merge: Consolidate what an earlier removal left over; a start does not wait for that.
+        """
         if why := leaf.drift(there, self._papers.layers(), self._engine, self._vm):
             raise faults.drifted(self._vm, why)
-        return self._steps.consolidate(there)
+        return self._steps.consolidate(there) if merge else there
 
     def set_aside(self, stamp: str) -> None:
         """Rename the VM, so that the standby's name is free and an operator may delete it."""
