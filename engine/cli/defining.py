@@ -87,7 +87,7 @@ STANDBY = (
         ),
         (
             FULL_NAME,
-            Option(("keys",), "what to change", "KEY=VALUE", assignment, nargs="+"),
+            Option(("keys",), "what to change", "KEY=VALUE", assignment, nargs="+", kind="key"),
             DRY,
             NAME_AGAIN,
         ),

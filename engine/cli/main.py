@@ -96,6 +96,10 @@ def _open_streams() -> None:
 def _command(argv: Sequence[str]) -> int:
     from engine.cli.parser import parse
 
+    if list(argv[:2]) == ["complete", "line"]:  # its words are no options of its own
+        from engine.cli.commands.completing import line
+
+        return line(argv[2:])
     told = parse(argv)
     context = _context(told)
     options = {key: value for key, value in vars(told).items() if key not in _OWN}

@@ -158,11 +158,3 @@ def _overview() -> str:
         "exit codes: 0 ok, 1 it did not work, 2 wrong use, 3 engine not reachable, "
         "4 refused for safety"
     )
-
-
-def option_words(commands: Iterable[Command]) -> dict[str, list[str]]:
-    """Return the long options of each command, for completion."""
-    return {
-        command.name: [name for o in command.options for name in o.names if name.startswith("--")]
-        for command in commands
-    }

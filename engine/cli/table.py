@@ -262,7 +262,7 @@ _TARGET = (
             "bootpoint target check esx-01 --json",
             "bootpoint target check local",
         ),
-        (Option(("name",), "the target's name", "TARGET"),),
+        (Option(("name",), "the target's name", "TARGET", kind="target"),),
     ),
     Command(
         "target selftest",
@@ -273,7 +273,7 @@ _TARGET = (
             "bootpoint target selftest esx-01 --json > report.json",
             "bootpoint target selftest vc --json",
         ),
-        (Option(("name",), "the target's name", "TARGET"),),
+        (Option(("name",), "the target's name", "TARGET", kind="target"),),
     ),
 )
 

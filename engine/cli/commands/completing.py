@@ -1,40 +1,77 @@
-"""Completion of command lines: scripts for shells, and the names they ask for."""
+"""Completion of command lines: a small script for each shell, which asks this program each time."""
 
 from __future__ import annotations
 
-from engine.api.views import FleetView, JobView, MachineView
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from engine.api.client import Client
+from engine.api.views import AlertView, FleetView, JobView, MachineView, TargetView
+from engine.cli.completion import Offer, offered
 from engine.cli.context import Context
-from engine.cli.option import Command
-from engine.cli.table import COMMANDS
 from engine.model.errors import Failure
 
 ASK_S = 0.3
-GLOBAL = ("--json", "--socket", "--config", "--read-only", "--color", "--lang", "--help")
+_PLAIN = re.compile(r"[A-Za-z0-9._:=@/+-]+")
+"""What a shell takes as one word, whatever it does with it."""
 
 
 def names(context: Context, *, what: str, machine: str) -> int:
     """Print names of machines, points or jobs; nothing when the engine does not answer soon."""
+    context.output.say(*_names(context, Offer((), what, machine)))
+    return 0
+
+
+def line(words: Sequence[str]) -> int:
+    """Print what may stand at the last of the words (without the program's own name)."""
+    before, current = list(words[:-1]), words[-1] if words else ""
+    told = offered(before, current)
+    context = Context()
+    for at, word in enumerate(before[:-1]):
+        if word == "--socket":
+            context = replace(context, socket=Path(before[at + 1]))
+        elif word == "--config":
+            context = replace(context, config=Path(before[at + 1]))
+    found = [*told.words, *(_names(context, told) if told.kind else ())]
+    context.output.say(*(one for one in found if one.startswith(current) and _PLAIN.fullmatch(one)))
+    return 0
+
+
+def _names(context: Context, told: Offer) -> list[str]:
+    if told.kind == "key":
+        from engine.api.definition import KEYS
+
+        return [f"{key}=" for key in KEYS]
+    if told.kind == "file":
+        return []
     try:
         with context.client(timeout_s=ASK_S) as client:
-            if what == "machine":
-                found = [one.id for one in client.call("fleet", list[FleetView])]
-            elif what == "job":
-                found = [one.id for one in client.call("jobs", list[JobView])]
-            else:
-                view = client.call("machine", MachineView, machine=machine)
-                stages = ("ready", "failed") if what == "tried-point" else ("ready",)
-                found = [one.id for one in view.points if one.stage in stages]
-    except Failure:
-        return 0
-    context.output.say(*found)
-    return 0
+            return list(_asked(client, told))
+    except (Failure, OSError):
+        return []
+
+
+def _asked(client: Client, told: Offer) -> Iterator[str]:
+    match told.kind:
+        case "machine":
+            yield from (one.id for one in client.call("fleet", list[FleetView]))
+        case "job":
+            yield from (one.id for one in client.call("jobs", list[JobView]))
+        case "target":
+            yield from (one.id for one in client.call("targets", list[TargetView]))
+        case "alert":
+            yield from (one.id for one in client.call("alerts", list[AlertView]))
+        case "point" | "tried-point":
+            stages = ("ready", "failed") if told.kind == "tried-point" else ("ready",)
+            view = client.call("machine", MachineView, machine=told.machine)
+            yield from (one.id for one in view.points if one.stage in stages)
 
 
 def script(context: Context, *, shell: str) -> int:
     """Print a shell's completion script."""
-    shown = [command for command in COMMANDS if not command.hidden]
-    makers = {"bash": bash, "zsh": zsh, "fish": fish}
-    text = makers[shell](shown)
+    text = _SCRIPTS[shell]
     if context.output.as_json:
         context.output.object(shell=shell, script=text)
     else:
@@ -42,101 +79,55 @@ def script(context: Context, *, shell: str) -> int:
     return 0
 
 
-def first_words(commands: list[Command]) -> list[str]:
-    """Return the words that may stand first."""
-    return list(dict.fromkeys(command.name.split()[0] for command in commands))
-
-
-def second_words(commands: list[Command], first: str) -> list[str]:
-    """Return the words that may follow a group's name."""
-    pairs = (command.name.split() for command in commands)
-    return [pair[1] for pair in pairs if len(pair) > 1 and pair[0] == first]
-
-
-def _offers(command: Command) -> str:
-    """Return the words of one command's options and choices."""
-    words = [name for option in command.options for name in option.names if name[:2] == "--"]
-    words += [
-        choice
-        for option in command.options
-        if option.names[0][:1] != "-"
-        for choice in option.choices
-    ]
-    return " ".join((*words, *GLOBAL))
-
-
-def _asks(command: Command) -> str:
-    """Return what kind of name a command's first argument is."""
-    kinds = [option.kind for option in command.options if option.names[0][:1] != "-"]
-    return kinds[0] if kinds else ""
-
-
-def bash(commands: list[Command]) -> str:
-    """Return the script for bash."""
-    groups = [first for first in first_words(commands) if second_words(commands, first)]
-    cases = [
-        f'        "{group} ") words="{" ".join(second_words(commands, group))}" ;;'
-        for group in groups
-    ]
-    for command in commands:
-        kind = _asks(command)
-        ask = f" $(bootpoint complete {kind} 2>/dev/null)" if kind in ("machine", "job") else ""
-        key = f"{command.name} " if len(command.name.split()) == 1 else command.name
-        cases.append(f'        "{key}"*) words="{_offers(command)}{ask}" ;;')
-    return f"""# bash completion for bootpoint
-_bootpoint() {{
-    local current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" words=""
-    if [ "$before" = --point ]; then
-        local kind=point
-        case "${{COMP_WORDS[1]}}" in guest|convert) kind=tried-point ;; esac
-        words="$(bootpoint complete $kind "${{COMP_WORDS[2]}}" 2>/dev/null)"
-    elif [ "$COMP_CWORD" -le 1 ]; then
-        words="{" ".join((*first_words(commands), *GLOBAL, "--version"))}"
-    else
-        local second=""
-        [ "$COMP_CWORD" -gt 2 ] && second="${{COMP_WORDS[2]}}"
-        case "${{COMP_WORDS[1]}} $second" in
-{chr(10).join(cases)}
-        esac
+_SCRIPTS = {
+    "bash": r"""# bash completion for bootpoint
+_bootpoint() {
+    local line="${COMP_LINE:0:COMP_POINT}" words current
+    COMPREPLY=()
+    # Not COMP_WORDS: bash cuts words at = and :, as in keep=7 and rpo:erp.
+    read -ra words <<< "$line"
+    [[ $line == *[[:space:]] ]] && words+=("")
+    current="${words[${#words[@]}-1]}"
+    mapfile -t COMPREPLY < <(bootpoint complete line "${words[@]:1}" 2>/dev/null)
+    if [ ${#COMPREPLY[@]} -eq 0 ]; then
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        compopt -o filenames
+    elif [ ${#COMPREPLY[@]} -eq 1 ] && [[ ${COMPREPLY[0]} == *= ]]; then
+        compopt -o nospace
     fi
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
-    [ ${{#COMPREPLY[@]}} -eq 0 ] && COMPREPLY=($(compgen -f -- "$current"))
-}}
-complete -o filenames -F _bootpoint bootpoint
-"""
-
-
-def zsh(commands: list[Command]) -> str:
-    """Return the script for zsh: bash's, through its own emulation."""
-    return "#compdef bootpoint\nautoload -U +X bashcompinit && bashcompinit\n" + bash(commands)
-
-
-def fish(commands: list[Command]) -> str:
-    """Return the script for fish."""
-    lines = ["# fish completion for bootpoint"]
-    for command in commands:
-        words = command.name.split()
-        at = (
-            "__fish_use_subcommand"
-            if len(words) == 1
-            else f"__fish_seen_subcommand_from {words[0]}"
-        )
-        about = command.about.replace("'", "\\'")
-        lines.append(f"complete -c bootpoint -f -n '{at}' -a {words[-1]} -d '{about}'")
-        inside = f"__fish_seen_subcommand_from {words[-1]}"
-        lines += [
-            f"complete -c bootpoint -n '{inside}' -l {name[2:]} -d '{option.help}'"
-            for option in command.options
-            for name in option.names
-            if name[:2] == "--"
-        ]
-        if _asks(command) in ("machine", "job"):
-            ask = f"(bootpoint complete {_asks(command)} 2>/dev/null)"
-            lines.append(f"complete -c bootpoint -f -n '{inside}' -a '{ask}'")
-    lines += [
-        f"complete -c bootpoint -n __fish_use_subcommand -a {first}"
-        for first in first_words(commands)
-        if second_words(commands, first)
-    ]
-    lines += [f"complete -c bootpoint -l {name[2:]}" for name in GLOBAL]
-    return "\n".join(lines) + "\n"
+    if [[ $current == *[=:]* ]]; then
+        local cut="${current%"${current##*[=:]}"}" at
+        for at in "${!COMPREPLY[@]}"; do COMPREPLY[at]="${COMPREPLY[at]#"$cut"}"; done
+    fi
+}
+complete -F _bootpoint bootpoint
+""",
+    "zsh": r"""#compdef bootpoint
+_bootpoint() {
+    local -a found
+    found=("${(@f)$(bootpoint complete line "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    if [[ -n ${found[1]} ]]; then
+        compadd -- "${found[@]}"
+    else
+        _files
+    fi
+}
+if [[ ${funcstack[1]} == _bootpoint ]]; then
+    _bootpoint "$@"
+else
+    compdef _bootpoint bootpoint
+fi
+""",
+    "fish": r"""# fish completion for bootpoint
+function __bootpoint_line
+    set -l words (commandline -opc) (commandline -ct)
+    set -l found (bootpoint complete line $words[2..-1] 2>/dev/null)
+    if test (count $found) -gt 0
+        printf '%s\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete -c bootpoint -f -a '(__bootpoint_line)'
+""",
+}

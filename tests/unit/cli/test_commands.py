@@ -541,18 +541,6 @@ def test_global_options_stand_before_or_after(bootpoint: Program) -> None:
     assert parse(["standby", "add", "--images", "/x", "name"]).name == "name"
 
 
-def test_completion_knows_every_command(bootpoint: Program, alone: Program) -> None:
-    """Scripts hold all words; names come from the engine, and silence without one."""
-    for shell in ("bash", "zsh", "fish"):
-        text = bootpoint("completion", shell).out
-        for command in COMMANDS:
-            assert command.hidden or command.name.split()[-1] in text
-    assert bootpoint("complete", "machine").out.split() == ["dc", "erp", "web"]
-    assert "bp000004" in bootpoint("complete", "point", "erp").out
-    silent = alone("complete", "machine")
-    assert (silent.code, silent.out, silent.err) == (0, "", "")
-
-
 def test_severity_marks_a_journal_line(bootpoint: Program, service: ScriptedService) -> None:
     """An error in the journal has an X, and its remedy behind it."""
     service.write_line("It broke.", severity=Severity.ERROR, standby="erp", remedy="Mend it.")
