@@ -52,8 +52,8 @@ def offered(before: Sequence[str], current: str) -> Offer:
     if command is None:
         words = [one.name.split() for one in shown]
         if typed.group:
-            return Offer([pair[1] for pair in words if pair[0] == typed.group and len(pair) > 1])
-        return Offer(list(dict.fromkeys(pair[0] for pair in words)))
+            return Offer(tuple(pair[1] for pair in words if pair[0] == typed.group and pair[1:]))
+        return Offer(tuple(dict.fromkeys(pair[0] for pair in words)))
     places = [option for option in own if not option.names[0].startswith("-")]
     if not places:
         return Offer()
