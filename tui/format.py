@@ -18,7 +18,7 @@ __all__ = [
 ]  # fmt: skip
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DAYS = (N_("Mon"), N_("Tue"), N_("Wed"), N_("Thu"), N_("Fri"), N_("Sat"), N_("Sun"))
 _WEEK = 7
 _CLOSING = frozenset(
@@ -153,7 +153,7 @@ def when(at: datetime | None, now: datetime, zone: tzinfo | None = None) -> str:
 
 def _month(at: datetime) -> str:
     """Return a month's name in English, its number where dates are written in numbers."""
-    return _MONTHS[at.month - 1] if words.language() == words.SOURCE else str(at.month)
+    return MONTHS[at.month - 1] if words.language() == words.SOURCE else str(at.month)
 
 
 def clock(now: datetime, zone: tzinfo | None) -> str:

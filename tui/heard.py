@@ -16,6 +16,7 @@ import re
 from functools import lru_cache
 
 from tui import sayings, words
+from tui.format import MONTHS
 from tui.words import N_, _
 
 KNOWN = (
@@ -123,6 +124,9 @@ KNOWN = (
 )
 SAID = frozenset({"reason", "fate", "sign", "rung", "why", "period", "many"})
 """Placeholders that hold words of the engine; the others hold names and figures, which stay."""
+DAYS = frozenset({"when", "end"})
+"""Placeholders that may hold a moment with its day."""
+_MOMENT = re.compile(r"(?P<weekday>\w{3}) (?P<day>\d+) (?P<month>\w{3}) (?P<clock>\d\d:\d\d)")
 _SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 _FIELD = re.compile(r"\\\{(\w+)\\\}")
 
@@ -134,6 +138,21 @@ def _patterns() -> list[tuple[str, re.Pattern[str]]]:
     return [
         (one, re.compile(_FIELD.sub(r"(?P<\1>.+?)", re.escape(one)), re.DOTALL)) for one in ordered
     ]
+
+
+def _day(text: str) -> str:
+    """Return a moment such as `Mon 23 Nov 06:34` as it is written in the operator's language."""
+    found = _MOMENT.fullmatch(text)
+    if found is None or found["month"] not in MONTHS:
+        return text
+    month = MONTHS.index(found["month"]) + 1
+    return _(
+        "{weekday} {day} {month} {clock}",
+        weekday=_(found["weekday"]),
+        day=int(found["day"]),
+        month=month,
+        clock=found["clock"],
+    )
 
 
 def heard(text: str) -> str:
@@ -148,7 +167,7 @@ def _heard(text: str, _language: str) -> str:
     for template, pattern in _patterns():
         if found := pattern.fullmatch(text):
             facts = {
-                name: heard(fact) if name in SAID else fact
+                name: heard(fact) if name in SAID else _day(fact) if name in DAYS else fact
                 for name, fact in found.groupdict().items()
             }
             return _(template, **facts)

@@ -157,7 +157,8 @@ def next_words(one: FleetView, look: Look) -> str:
     coming = one.next
     match coming.kind:
         case "running" if coming.done is not None:
-            return f"{min(99, int(coming.done * 100))}%  {duration(coming.eta_s)}"
+            share = f"{min(99, int(coming.done * 100))}%"
+            return share if coming.eta_s is None else f"{share}  {duration(coming.eta_s)}"
         case "retry":
             at = coming.at or retry_time(coming.text)
             return _("retry {when}", when=look.when(at)) if at else _("tries again")
@@ -250,7 +251,10 @@ def job_lines(job: JobView, look: Look) -> list[Line]:
         return [text(f" . {job.machine}  {waits}{why}")]
     share = percent(job.done, job.total)
     figures = amount(job)
-    pace = _("{rate}  {time} left", rate=rate(job.rate), time=duration(job.eta_s))
+    if job.eta_s is None:
+        pace = _("time left not known yet")
+    else:
+        pace = _("{rate}  {time} left", rate=rate(job.rate), time=duration(job.eta_s))
     name: Line = ((" > ", Tone.NOTE), (job.machine, Tone.STRONG), (f"  {what}", Tone.PLAIN))
     if look.usable >= 110:
         drawn = bar(job.done, job.total, 30, look.glyphs) if job.total else ""

@@ -94,6 +94,8 @@ def test_the_engines_sentences_are_translated_with_their_facts() -> None:
     assert heard.heard("check: no new thing") == "check: no new thing"
     told = "usually every 1h, the newest came 9h ago; silence is no alarm"
     assert heard.heard(f"check: {told}") == f"check: {heard.heard(told)}" != f"check: {told}"
+    said = heard.heard("the newest came 9h ago; silent from Mon 23 Nov 06:34")
+    assert "11/23(月) 06:34" in said
     assert heard.heard("check is resumed.").startswith("check ")  # a name, though a known word
     words.use("en")
     assert heard.heard("one of the newest 24") == "one of the newest 24"
