@@ -566,6 +566,12 @@ class ScriptedService:
             )
         return self._queue(JobKind.STOP, name, None)
 
+    def home(self, name: str, to: str, actor: str) -> Job:
+        """Queue bringing a VM home."""
+        self._asked("home", name, to, actor)
+        self._standby(name)
+        return self._queue(JobKind.HOME, name, self._snapshot.state.runs[name].boot_point)
+
     def record(self, name: str, point: BootPointId | None) -> Record:
         """Return the record the test put there."""
         self._standby(name)

@@ -227,6 +227,7 @@ class World:
         blank = Job(
             JobId(0), wanted.kind, "erp", wanted.boot_point, JobStatus.QUEUED, self.clock.now()
         )
+        blank = replace(blank, to=wanted.to)
         with self.state.write() as tx:
             job = tx.add_job(blank)
         self.performer.perform(job, self.standby, NeverCancelled(), lambda _progress: None)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tui.wizard import Wizard
 
 SURE = "yes"
-NAMED = ("start", "stop")
+NAMED = ("start", "stop", "home")
 """Actions for which the machine's name is typed, not a mere yes."""
 SWITCHES = ("fleet", "jobs", "journal", "targets", "sets", "settings", "alerts")
 
@@ -59,6 +59,7 @@ class Actions:
             **Commands(console, choosing).verbs(),
             "menu": self._menu,
             "stop": lambda: self._plan("stop"),
+            "home": lambda: self._plan("home"),
             "build": lambda: self._plan("build"),
             "resume": lambda: self._plan("resume"),
             "hold": self._hold,

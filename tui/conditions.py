@@ -44,6 +44,13 @@ def is_started(fleet: Fleet, look: Look) -> bool:
     return machine is not None and bool(machine.running)
 
 
+def can_come_home(fleet: Fleet, look: Look) -> bool:
+    """Tell whether the machine's VM runs from our disks, on a target that has disks of its own."""
+    detail = fleet.details.get(look.machine)
+    run = detail.run if detail is not None else None
+    return run is not None and run.homing != "none" and not run.home
+
+
 def not_running(fleet: Fleet, look: Look) -> str:
     """Say that no VM of the machine runs."""
     return "" if runs(fleet, look) else _("No VM of it runs now.")

@@ -43,6 +43,7 @@ KNOWN = (
     N_("converts a boot point again"),
     N_("retires a boot point"),
     N_("gets its newest boot point armed"),
+    N_("is brought home"),
     N_("check"),
     N_("fold"),
     # What is waited for.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from tui.conditions import (
     REPORTS,
+    can_come_home,
     has_rows,
     held,
     is_started,
@@ -172,6 +173,16 @@ TABLE: tuple[Key, ...] = (
         when=runs,
         command="bootpoint stop MACHINE",
         rank=3,
+    ),
+    _asks(
+        "home",
+        "n",
+        "home",
+        "bring it onto its target's disks (asks)",
+        places=frozenset({"run"}),
+        when=can_come_home,
+        command="bootpoint home MACHINE [--to NAME]",
+        rank=6,
     ),
     _key(
         "serial",

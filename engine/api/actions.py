@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from engine.api.converting import Convert
 from engine.api.guarding import ReleaseGuard
+from engine.api.homing import Home
 from engine.api.pausing import Build, Hold, Resume
 from engine.api.pinning import HoldRetention, Pin, ReleaseRetention, Unpin
 from engine.api.review_views import ReviewView
@@ -89,11 +90,14 @@ class Stop(Action):
                 Problem("vm.not-running", f"{wish.machine} does not run.", "Nothing was changed.")
             )
         since = run.started_at if run else starting[0].queued_at
+        signs = snapshot.signs.get(wish.machine)
+        home = safe(signs.home or signs.leaving) if signs is not None else ""
+        drop = "drop its scratch layer: what the VM wrote since its start is gone"
+        if home:
+            drop = f"DELETE it with its disks on datastore {home}: all that it wrote is gone"
         return Described(
-            steps=[
-                Step(text=f"power off the VM of {wish.machine}"),
-                Step(text="drop its scratch layer: what the VM wrote since its start is gone"),
-            ],
+            steps=[Step(text=f"power off the VM of {wish.machine}"), Step(text=drop)],
+            confirm=wish.machine if home else "",
             checks=["All boot points stay as they are."],
             lost_s=max(0.0, (snapshot.now - since).total_seconds()),
             expected_s=usual(snapshot, JobKind.STOP, wish.machine),
@@ -135,6 +139,7 @@ class Cancel(Action):
 ACTIONS: Mapping[str, Action] = {
     "start": Start(),
     "stop": Stop(),
+    "home": Home(),
     "build": Build(),
     "cancel": Cancel(),
     "hold": Hold(),
@@ -154,7 +159,9 @@ def fingerprint(snapshot: Snapshot, wish: Wish) -> tuple[object, ...]:
     standby = snapshot.standbys.get(wish.machine)
     point = state.boot_points.get(BootPointId(wish.point)) if wish.point else None
     powering = [
-        job.id for job in state.live_jobs(wish.machine) if job.kind in (JobKind.START, JobKind.STOP)
+        job.id
+        for job in state.live_jobs(wish.machine)
+        if job.kind in (JobKind.START, JobKind.STOP, JobKind.HOME)
     ]
     job = state.jobs.get(wish.job) if wish.job is not None else None
     return (
@@ -169,6 +176,7 @@ def fingerprint(snapshot: Snapshot, wish: Wish) -> tuple[object, ...]:
         ),
         None if point is None else (point.id, point.stage, point.obstacle, point.pin),
         state.runs.get(wish.machine),
+        signs.home if (signs := snapshot.signs.get(wish.machine)) else "",
         powering,
         None if job is None else job.status in (JobStatus.QUEUED, JobStatus.RUNNING),
     )

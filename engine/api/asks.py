@@ -127,7 +127,10 @@ class RemoveAsk(Ask, kw_only=True):
 
 
 class PlanAsk(Ask, kw_only=True):
-    """Params of `plan`; `until`: end of a pause, such as `4h`, `18:00` or a whole date."""
+    """Params of `plan`.
+
+    `until`: end of a pause, such as `4h`, `18:00` or a whole date; `to`: a datastore.
+    """
 
     action: Name
     machine: Words = ""
@@ -135,6 +138,7 @@ class PlanAsk(Ask, kw_only=True):
     job: int | str | None = None
     reason: Words = ""
     until: Words = ""
+    to: Words = ""
 
 
 class RunAsk(Ask, kw_only=True):

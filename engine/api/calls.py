@@ -260,7 +260,7 @@ class Calls:
         """Say what an action would do."""
         job = None if ask.job is None else job_number(ask.job)
         until = self._until(ask.until)
-        wish = Wish(ask.action, ask.machine, ask.point, job, ask.reason, until)
+        wish = Wish(ask.action, ask.machine, ask.point, job, ask.reason, until, ask.to)
         return self.plans.plan(wish, actor)
 
     def _until(self, text: str) -> datetime | None:

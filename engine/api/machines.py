@@ -146,6 +146,8 @@ def _run(snapshot: Snapshot, standby: Standby) -> RunView | None:
         serial=last_lines(signs.serial_tail, SERIAL_LINES) if signs else [],
         accelerator=able.accelerator if able else "",
         guest=list(_guest(signs)) if signs else [],
+        home=safe(signs.home, 200) if signs else "",
+        homing=able.homing.value if able else "none",
     )
 
 
@@ -153,6 +155,10 @@ def _guest(signs: Signs) -> Iterator[str]:
     """Yield what is known of a running guest, most urgent first."""
     if signs.question:
         yield f"It waits for an answer on its target: {safe(signs.question, 400)}"
+    if signs.home:
+        yield f"It is at home on datastore {safe(signs.home, 200)}."
+    if signs.leaving:
+        yield f"It is on its way home to datastore {safe(signs.leaving, 200)}."
     if signs.agent is not None:
         yield f"The guest's tools {'answer' if signs.agent else 'do not answer'}."
     if signs.addresses:

@@ -91,6 +91,7 @@ class Plans:
             expected_s=made.expected_s,
             expires=snapshot.now + timedelta(seconds=EXPIRES_S),
             review=made.review,
+            confirm=made.confirm,
         )
         pending = _Pending(plan, wish, fingerprint(snapshot, wish), self._monotonic() + EXPIRES_S)
         with self._lock:

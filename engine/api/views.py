@@ -108,7 +108,7 @@ class DiskView(msgspec.Struct, kw_only=True):
 
 
 class RunView(msgspec.Struct, kw_only=True):
-    """A started VM. `serial`: safe lines, newest last; `guest`: what tools and target say."""
+    """A started VM. `serial`: safe lines; `guest`: what is told; `home`: datastore it came to."""
 
     point: str
     since: datetime
@@ -116,6 +116,8 @@ class RunView(msgspec.Struct, kw_only=True):
     serial: list[str] = []
     accelerator: str = ""
     guest: list[str] = []
+    home: str = ""
+    homing: str = "none"
 
 
 class MachineView(View, kw_only=True):

@@ -20,7 +20,7 @@ from engine.model.work import JobId, JobKind, JobStatus
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody wants done. `until`: when a pause ends by itself."""
+    """What somebody wants done. `until`: when a pause ends by itself; `to`: a datastore."""
 
     action: str
     machine: str = ""
@@ -28,6 +28,7 @@ class Wish:
     job: JobId | None = None
     reason: str = ""
     until: datetime | None = None
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Described:
     lost_s: float | None = None
     expected_s: float | None = None
     review: ReviewView | None = None
+    confirm: str = ""
 
 
 class Action(ABC):

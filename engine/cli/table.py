@@ -162,7 +162,28 @@ _ACTING = (
         "Power off a machine's VM and drop what it wrote.",
         "acting:stop",
         ("bootpoint stop erp", "bootpoint stop erp --wait", "bootpoint stop erp --dry-run"),
-        (MACHINE, WAIT, DRY),
+        (
+            MACHINE,
+            Option(("--yes-i-mean",), "the name again, for a VM at home", "NAME", default=""),
+            WAIT,
+            DRY,
+        ),
+    ),
+    Command(
+        "home",
+        "Bring a VM that runs from this machine's disks home, to its target.",
+        "acting:home",
+        (
+            "bootpoint home erp",
+            "bootpoint home erp --to datastore2 --wait",
+            "bootpoint home erp --dry-run",
+        ),
+        (
+            MACHINE,
+            Option(("--to",), "datastore (default: where its own files are)", "NAME", default=""),
+            WAIT,
+            DRY,
+        ),
     ),
     *PAUSING,
     Command(

@@ -1,7 +1,8 @@
 """Which standbys are to be armed now: those whose newest boot point is another than the armed one.
 
 What is armed is known from this engine's own jobs only, so each start of the engine asks the
-target once; arming what is armed costs a look.
+target once; arming what is armed costs a look. A VM on its way home that nobody brings on, after
+a crash or while its host was away, is brought on.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Arming:
         self._lock = threading.Lock()
         self._armed: dict[str, BootPointId] = {}
         self._tries: dict[str, tuple[int, datetime]] = {}
+        self._homing: dict[str, datetime] = {}
 
     def wanted(
         self, engine: Engine, state: State, now: datetime, wishes: Sequence[WantedJob]
@@ -47,6 +49,7 @@ class Arming:
             | {one.standby for one in wishes}
             | state.runs.keys()
         )
+        yield from self._on_their_way(engine, state, now)
         for name, standby in engine.standbys.items():
             target = engine.targets.get(standby.target)
             if name in busy or standby.is_held(now) or target is None or not _arms(target):
@@ -56,6 +59,18 @@ class Arming:
             if newest is not None and self._is_due(name, newest.id, now):
                 reason = "The newest boot point is kept ready to be powered on by hand."
                 yield WantedJob(JobKind.ARM, name, newest.id, reason)
+
+    def _on_their_way(self, engine: Engine, state: State, now: datetime) -> Iterator[WantedJob]:
+        busy = {job.standby for job in state.live_jobs()}
+        for name, signs in engine.picture.signs().items():
+            run = state.runs.get(name)
+            if run is None or name in busy or not signs.leaving or name not in engine.standbys:
+                continue
+            with self._lock:
+                last = self._homing.get(name)
+            if last is None or not last <= now < last + FIRST_PAUSE:
+                reason = "Its VM is on its way home, and nobody brings it on."
+                yield WantedJob(JobKind.HOME, name, run.boot_point, reason, to=signs.leaving)
 
     def _is_due(self, name: str, point: BootPointId, now: datetime) -> bool:
         with self._lock:
@@ -73,6 +88,8 @@ class Arming:
                 self._tries.pop(job.standby, None)
             elif job.kind is JobKind.ARM:
                 self._tries[job.standby] = (self._tries.get(job.standby, (0, now))[0] + 1, now)
+            elif job.kind is JobKind.HOME:
+                self._homing[job.standby] = now
             elif job.kind in (JobKind.START, JobKind.STOP, JobKind.CONVERT):
                 self._armed.pop(job.standby, None)
 

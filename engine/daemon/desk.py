@@ -140,7 +140,8 @@ class Desk(Definitions):
         """Stop its jobs, move its file and layers out of the way, forget it."""
         engine = self._engine
         standby = self._standby(name)
-        if name in engine.state.read().runs:
+        signs = engine.picture.signs().get(name)
+        if name in engine.state.read().runs and not (signs and signs.home):
             raise Refused(
                 Problem(
                     "standby.running",
@@ -258,8 +259,20 @@ class Desk(Definitions):
             told = Problem("vm.not-running", f"{name} does not run.", "Nothing was changed.")
             raise Refused(told)
         self._refuse_busy(name, {JobKind.STOP})
-        self._end_jobs(name, {JobKind.START})
+        self._end_jobs(name, {JobKind.START, JobKind.HOME})
         return engine.queue(standby, WantedJob(JobKind.STOP, name, None, f"{actor} asked for it"))
+
+    def home(self, name: str, to: str, actor: str) -> Job:
+        """Queue bringing a started VM home, to a datastore (empty: where its own files are)."""
+        run = self._engine.state.read().runs.get(name)
+        standby = self._standby(name)
+        if run is None:
+            told = Problem("vm.not-running", f"{name} does not run.", "Nothing was changed.")
+            raise Refused(told)
+        self._refuse_busy(name, {JobKind.START, JobKind.STOP, JobKind.HOME})
+        reason = f"{actor} asked for it"
+        wanted = WantedJob(JobKind.HOME, name, run.boot_point, reason, to=safe(to))
+        return self._engine.queue(standby, wanted)
 
     def record(self, name: str, point: BootPointId | None) -> Record:
         """Return the record of a boot point's conversion (None: of the newest that has one)."""

@@ -344,15 +344,10 @@ class Engine:
 
     def queue(self, standby: Standby, wanted: WantedJob) -> Job:
         """Store a job and run it in a thread of its own."""
-        blank = Job(
-            id=JobId(0),
-            kind=wanted.kind,
-            standby=wanted.standby,
-            boot_point=wanted.boot_point,
-            status=JobStatus.QUEUED,
-            queued_at=self.clock.now(),
-            reason=wanted.reason,
-        )
+        point, now = wanted.boot_point, self.clock.now()
+        queued = JobStatus.QUEUED
+        blank = Job(JobId(0), wanted.kind, wanted.standby, point, queued, now)
+        blank = replace(blank, reason=wanted.reason, to=wanted.to)
         with self.state.write() as tx:
             job = tx.add_job(blank)
 

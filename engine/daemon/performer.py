@@ -10,6 +10,7 @@ from dataclasses import replace
 from engine.daemon.runner import internal
 from engine.daemon.targets import Target
 from engine.jobs.arm import arm, refuse_started_by_hand
+from engine.jobs.home import home
 from engine.jobs.power import Shape, start, stop, vm_spec
 from engine.jobs.retire import retire
 from engine.jobs.sync import apply, sync
@@ -109,6 +110,8 @@ class Performer:
         )
         if job.kind is JobKind.STOP:
             stop(t)
+        elif job.kind is JobKind.HOME:
+            home(job.to, t)
         elif job.kind in (JobKind.START, JobKind.ARM):
             point = self._point(job)
             able = target.hypervisor().capabilities
@@ -231,6 +234,7 @@ def _title(job: Job) -> str:
         JobKind.RETIRE: "Retiring boot point",
         JobKind.ARM: "Arming boot point",
         JobKind.START: "Starting boot point",
+        JobKind.HOME: "Bringing home the VM of boot point",
         JobKind.STOP: "Stopping",
     }
     return f"{names[job.kind]} {job.boot_point or ''}".rstrip()

@@ -211,6 +211,9 @@ class Service(Protocol):
     def stop(self, name: str, actor: str) -> Job:
         """Queue power off and the dropping of scratch."""
 
+    def home(self, name: str, to: str, actor: str) -> Job:
+        """Queue bringing a started VM home, to a datastore (empty: where its own files are)."""
+
     def record(self, name: str, point: BootPointId | None) -> Record:
         """Return the record kept with a boot point (None: the newest that has one)."""
 

@@ -110,7 +110,7 @@ def start(point: BootPoint, spec: VMSpec, network: Network, t: Tools) -> None:
     _remember(point, scratch, t)
     try:
         _step(t, "scratch")
-        _clear_scratch(t)
+        clear_scratch(t)
         sizes = t.chain.layers()[point.boot].disk_sizes
         t.chain.add(scratch, point.boot, LayerKind.SCRATCH, sizes)
         hypervisor = t.hypervisor()
@@ -145,8 +145,8 @@ def stop(t: Tools) -> None:
             )
         )
     _step(t, "drop scratch")
-    _clear_scratch(t)
-    hypervisor.delete(VMRef(name))
+    clear_scratch(t)
+    hypervisor.delete(VMRef(name), home=True)
     with t.state.write() as tx:
         tx.remove_run(name)
     t.tell(
@@ -183,14 +183,15 @@ def _undo(point: BootPoint, t: Tools) -> None:
     """Leave neither VM nor scratch behind; the first failure is the one that is told."""
     try:
         t.hypervisor().power_off(VMRef(point.standby), grace=0)
-        _clear_scratch(t)
+        clear_scratch(t)
     except Failure as failure:
         log.warning("cleaning up after a failed start: %s", failure)
     with t.state.write() as tx:
         tx.remove_run(point.standby)
 
 
-def _clear_scratch(t: Tools) -> None:
+def clear_scratch(t: Tools) -> None:
+    """Drop all scratch layers of the standby; nothing may run on them."""
     for layer in list(t.chain.layers().values()):
         if layer.kind is LayerKind.SCRATCH:
             t.chain.drop(layer.name)

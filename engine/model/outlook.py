@@ -172,5 +172,6 @@ _DOES = {
     JobKind.RETIRE: "retires a boot point",
     JobKind.ARM: "gets its newest boot point armed",
     JobKind.START: "starts",
+    JobKind.HOME: "is brought home",
     JobKind.STOP: "stops",
 }

@@ -19,6 +19,7 @@ class JobKind(StrEnum):
 
     STOP = "stop"
     START = "start"
+    HOME = "home"
     SYNC = "sync"
     APPLY = "apply"
     CONVERT = "convert"
@@ -55,6 +56,7 @@ class Job:
         boot_point: What it works on; None only for STOP.
         reason: Why it was queued, and after the end why it failed; sentences.
         cancel: True once somebody asked it to end.
+        to: Datastore that a HOME brings its VM to; empty: where the VM's own files are.
         phases: Its steps in the order in which they began; a start's are followed by what its VM
             was seen to do (`engine.model.pace`).
     """
@@ -70,6 +72,7 @@ class Job:
     reason: str = ""
     cancel: bool = False
     phases: tuple[Phase, ...] = ()
+    to: str = ""
 
     @property
     def is_live(self) -> bool:
@@ -86,6 +89,7 @@ class WantedJob:
     boot_point: BootPointId | None
     reason: str
     asked: bool = False
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

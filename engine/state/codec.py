@@ -203,6 +203,7 @@ def job_out(job: Job) -> dict[str, object]:
         "reason": plain(job.reason),
         "cancel": int(job.cancel),
         "phases": ";".join(f"{time_out(one.at)} {_word(one.name)}" for one in job.phases),
+        "destination": plain(job.to),
     }
 
 
@@ -221,6 +222,7 @@ def job_in(row: RowMapping) -> Job:
         reason=row["reason"],
         cancel=bool(row["cancel"]),
         phases=tuple(_phase(text) for text in row["phases"].split(";") if text),
+        to=row["destination"],
     )
 
 

@@ -31,7 +31,7 @@ from engine.model.images import Arrival
 from engine.model.points import Stage
 from engine.model.work import JobKind, JobStatus, Severity
 
-VERSION = 8
+VERSION = 9
 """Raised with each change of the tables."""
 
 CHANGES = "changes"
@@ -108,6 +108,7 @@ jobs = _table(
     Column("reason", Text, nullable=False),
     Column("cancel", Integer, nullable=False),
     Column("phases", Text, nullable=False, server_default=""),
+    Column("destination", Text, nullable=False, server_default=""),
     _one_of("kind", JobKind),
     _one_of("status", JobStatus),
     counts=True,

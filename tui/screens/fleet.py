@@ -52,6 +52,7 @@ WORK = {
     "arm": N_("arm"),
     "start": N_("start"),
     "stop": N_("stop"),
+    "home": N_("home"),
     "convert": N_("convert"),
 }
 """What a job does, by its kind."""

@@ -16,6 +16,7 @@ from tui.words import N_, _
 TITLES = {
     "start": N_("EMERGENCY START, ISOLATED"),
     "stop": N_("STOP"),
+    "home": N_("BRING HOME"),
     "build": N_("MAKE A BOOT POINT NOW"),
     "hold": N_("PAUSE"),
     "resume": N_("RESUME"),
@@ -26,6 +27,7 @@ YES = {
     "start": N_("Yes, start it"),
     "stop": N_("Yes, stop it and drop what it wrote"),
     "build": N_("Yes, make it"),
+    "home": N_("Yes, bring it home"),
     "hold": N_("Yes, pause it"),
     "resume": N_("Yes, resume it"),
     "cancel": N_("Yes, cancel the job"),
@@ -110,7 +112,7 @@ def _command(plan: Plan) -> str:
         return f"bootpoint start {plan.machine}" + (f" --point {plan.point}" * bool(plan.point))
     if plan.action == "convert":
         return f"bootpoint convert {plan.machine} --point {plan.point} --again"
-    if plan.action in ("stop", "build", "resume"):
+    if plan.action in ("stop", "home", "build", "resume"):
         return f"bootpoint {plan.action} {plan.machine}"
     return ""
 

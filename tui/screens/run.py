@@ -39,7 +39,7 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
     job = _job(fleet, name)
     run = detail.run if detail else None
     told = tail(look, run)
-    head = [_state(look, name, run, job), *_about(look, detail, job)]
+    head = [_state(look, name, run, job), *_about(look, detail, job), *_coming(fleet, look, name)]
     head += _next(look, run, job, told)
     newest = " " + _("Serial line, the newest below:") if told else ""
     head.append(text(newest, Tone.HEAD))
@@ -155,6 +155,21 @@ def _about(look: Look, detail: MachineView | None, job: JobView | None) -> list[
     return told
 
 
+def _coming(fleet: Fleet, look: Look, name: str) -> list[Line]:
+    """Return how far the VM is on its way home; nothing while it is on none."""
+    mine = [one for one in fleet.jobs.values() if one.machine == name and one.kind == "home"]
+    job = max(mine, key=lambda one: (one.queued_at, len(one.id), one.id), default=None)
+    if job is None or job.status not in ("queued", "running", "failed"):
+        return []
+    if job.status == "failed":
+        said = _("It did not come home: {reason}", reason=heard(job.reason))
+        return paragraph("Home", said, look.usable, tone=Tone.BAD)
+    said = heard(job.step) or _("begins")
+    if job.total:
+        said = _("{step}: {percent} of 100", step=said, percent=100 * job.done // job.total)
+    return paragraph("Home", said, look.usable, tone=Tone.NOTE)
+
+
 def _next(look: Look, run: RunView | None, job: JobView | None, told: list[str]) -> list[Line]:
     words = _advice(run, job, told)
     if look.typing:
@@ -173,6 +188,11 @@ def _advice(run: RunView | None, job: JobView | None, told: list[str]) -> str:
         )
     if job is not None and job.kind == "stop" and job.status in ("queued", "running"):
         return _("It is being stopped; what it wrote is dropped. Nothing to do now.")
+    if run is not None and run.home:
+        return _(
+            "It is at home on its target and needs this machine no more. To stop it here deletes "
+            "it there with all that it wrote, and asks for its name first."
+        )
     if run is not None:
         ready = any(prompt in line.lower() for line in told[-5:] for prompt in PROMPTS)
         if ready:

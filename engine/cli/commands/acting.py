@@ -32,18 +32,31 @@ def act(
     point: str = "",
     job: str | None = None,
     reason: str = "",
+    to: str = "",
+    typed: str = "",
     wait: bool = False,
     dry_run: bool = False,
 ) -> int:
     """Plan an action and do it; with `wait` follow its job to the end."""
     with context.client() as client:
         plan = client.call(
-            "plan", Plan, action=action, machine=machine, point=point, job=job, reason=reason
+            "plan",
+            Plan,
+            action=action,
+            machine=machine,
+            point=point,
+            job=job,
+            reason=reason,
+            to=to,
         )
         if dry_run:
             return _show_plan(context, plan)
         before = {job.id for job in client.call("jobs", list[JobView])} if wait else set()
-        done = client.call("run", Done, plan=plan.plan, confirm="", key=wish_key())
+        confirm = ""
+        if plan.confirm:
+            asked = "; ".join(step.text for step in plan.steps)
+            confirm = context.typed_name(plan.confirm, typed, f"This will {asked}.")
+        done = client.call("run", Done, plan=plan.plan, confirm=confirm, key=wish_key())
         if not (wait and (done.job or plan.point)):
             _told(context, done, plan)
             return 0
@@ -148,6 +161,7 @@ def _ended(context: Context, job: JobView, done: Done) -> int:
     words = {
         "start": f"{job.machine} runs from {job.point}",
         "stop": f"{job.machine} is off",
+        "home": f"{job.machine} is at home",
         "convert": f"{job.point} of {job.machine} is converted again",
         "sync": f"{job.point} of {job.machine} is ready",
     }
@@ -165,9 +179,14 @@ def start(context: Context, *, machine: str, point: str, wait: bool, dry_run: bo
     return act(context, "start", machine=machine, point=point_id(point), wait=wait, dry_run=dry_run)
 
 
-def stop(context: Context, *, machine: str, wait: bool, dry_run: bool) -> int:
+def stop(context: Context, *, machine: str, yes_i_mean: str, wait: bool, dry_run: bool) -> int:
     """Power off and drop the scratch layer."""
-    return act(context, "stop", machine=machine, wait=wait, dry_run=dry_run)
+    return act(context, "stop", machine=machine, typed=yes_i_mean, wait=wait, dry_run=dry_run)
+
+
+def home(context: Context, *, machine: str, to: str, wait: bool, dry_run: bool) -> int:
+    """Bring a started VM home."""
+    return act(context, "home", machine=machine, to=to, wait=wait, dry_run=dry_run)
 
 
 def stop_quietly(client: Client, machine: str) -> JobView:
