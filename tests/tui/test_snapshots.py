@@ -72,7 +72,7 @@ async def test_a_screen_looks_as_it_did(
     busy(bench)
     keys, seen = SCREENS[name]
     async with bench.open() as hand:
-        await hand.sees("CAN START NOW", "60%")
+        await hand.sees("CAN START NOW", "60%", "ds-02 is full.")
         await hand.press(*keys)
         await hand.sees(seen)
         await hand.pilot.pause(0.1)
