@@ -72,11 +72,13 @@ async def test_a_screen_looks_as_it_did(
     busy(bench)
     keys, seen = SCREENS[name]
     async with bench.open() as hand:
-        await hand.sees("CAN START NOW", "60%", "ds-02 is full.")
+        await hand.sees("CAN START NOW", "60%", "ds-02 is full.", "bp000004 is ready.")
         await hand.press(*keys)
         await hand.sees(seen)
-        await hand.pilot.pause(0.1)
-        svg = hand.console.export_screenshot(title=name, simplify=True)
+        svg = ""
+        while svg != (newest := hand.console.export_screenshot(title=name, simplify=True)):
+            svg = newest  # until what comes with a moment's delay, such as the journal, is there
+            await hand.pilot.pause(0.3)
     file = KEPT / f"{name}.svg"
     if os.environ.get("BOOTPOINT_SNAPSHOTS") == "write":
         write(file, svg)
