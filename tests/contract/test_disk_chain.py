@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import subprocess
-import threading
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from engine.model.errors import Cancelled, LayerError, NoSpace
+from engine.model.errors import LayerError
 from engine.model.extents import Kind, Piece
 from engine.model.layers import LayerKind, LayerName, pack_pieces, unpack_pieces
-from engine.ports import CancelFlag, NeverCancelled
+from engine.ports import NeverCancelled
 from tests.contract.disk_chains import MIB, Lab, grow, manifest, picture, put, seen
-
-BASE, DAY1, DAY2, DAY3 = (LayerName(name) for name in ("base", "day1", "day2", "day3"))
-BOOT1, RUN1 = LayerName("boot1"), LayerName("run1")
-A, B, C = b"a" * 70_000, b"b" * 200_000, b"c" * 4096
-
-
-def trunk(lab: Lab) -> None:
-    """Make base ─ day1 ─ day2, each with other bytes."""
-    grow(lab.chain, "base", None, {0: [(0, A), (500_000, B)]})
-    grow(lab.chain, "day1", "base", {0: [(1000, B)]})
-    grow(lab.chain, "day2", "day1", {0: [(65_536 * 3, C), (900_000, A)]})
+from tests.contract.disk_layers import (
+    BASE,
+    BOOT1,
+    DAY1,
+    DAY2,
+    RUN1,
+    A,
+    B,
+    C,
+    check_changed,
+    trunk,
+)
 
 
 def test_an_empty_chain_has_no_layers_and_makes_nothing(lab: Lab) -> None:
@@ -292,26 +290,10 @@ def test_changed_says_where_a_layer_differs(lab: Lab) -> None:
         device.flush()
     lab.chain.seal(DAY1, manifest(lab.chain, "day1"))
     for name in ("base", "day1"):
-        _check_changed(lab, name)
+        check_changed(lab, name)
     said = list(lab.chain.changed(DAY1, 0))
     assert sum(extent.length for extent in said) < MIB
     assert {extent.kind for extent in said} == {Kind.DATA, Kind.ZERO}
-
-
-def _check_changed(lab: Lab, name: str) -> None:
-    layer = lab.chain.layers()[LayerName(name)]
-    now = seen(lab.chain, name)
-    below = bytearray(seen(lab.chain, layer.parent) if layer.parent else bytes(len(now)))
-    below = below[: len(now)] + bytes(max(0, len(now) - len(below)))
-    end = 0
-    for start, length, kind in lab.chain.changed(layer.name, 0):
-        assert start >= end
-        end = start + length
-        below[start:end] = now[start:end]
-        if kind is Kind.ZERO:
-            assert not any(now[start:end])
-    assert end <= len(now)
-    assert bytes(below) == now
 
 
 def test_changed_is_right_on_scratch_and_below_scratch(lab: Lab) -> None:
@@ -319,51 +301,9 @@ def test_changed_is_right_on_scratch_and_below_scratch(lab: Lab) -> None:
     grow(lab.chain, "base", None, {0: [(0, A), (500_000, B)]})
     grow(lab.chain, "boot1", "base", {0: [(300_000, A)]}, kind=LayerKind.CONVERSION)
     grow(lab.chain, "run1", "boot1", {0: [(0, C)]}, kind=LayerKind.SCRATCH)
-    _check_changed(lab, "boot1")
-    _check_changed(lab, "run1")
+    check_changed(lab, "boot1")
+    check_changed(lab, "run1")
     assert any(extent.end > 300_000 for extent in lab.chain.changed(BOOT1, 0))
-
-
-def test_folding_the_middle_changes_nothing_its_children_see(lab: Lab) -> None:
-    """Retiring a boot point in the middle leaves later and earlier ones bit for bit the same."""
-    trunk(lab)
-    grow(lab.chain, "day3", "day2", {0: [(123, A)]})
-    grow(lab.chain, "boot2", "day2", {0: [(9999, C)]}, kind=LayerKind.CONVERSION)
-    names = ("base", "day2", "day3", "boot2")
-    before = {name: seen(lab.chain, name) for name in names}
-
-    lab.chain.fold(DAY1, NeverCancelled())
-
-    for look in (lambda: lab.chain, lab.restart):
-        chain = look()
-        assert {name: seen(chain, name) for name in names} == before
-        assert chain.layers()[DAY2].parent == "base"
-        assert chain.manifest(DAY2).parent == "base"
-        assert DAY1 not in chain.layers()
-    _check_changed(lab, "day2")
-    lab.chain.fold(DAY1, NeverCancelled())
-
-
-def test_folding_the_base_changes_nothing_its_children_see(lab: Lab) -> None:
-    """Retiring the oldest boot point leaves all later ones bit for bit the same."""
-    trunk(lab)
-    grow(lab.chain, "boot1", "day1", {0: [(9999, C)]}, kind=LayerKind.CONVERSION)
-    grow(lab.chain, "boot2", "day2", {0: [(9999, C)]}, kind=LayerKind.CONVERSION)
-    names = ("day1", "day2", "boot1", "boot2")
-    before = {name: seen(lab.chain, name) for name in names}
-
-    lab.chain.fold(BASE, NeverCancelled())
-
-    for look in (lambda: lab.chain, lab.restart):
-        chain = look()
-        assert {name: seen(chain, name) for name in names} == before
-        assert chain.layers()[DAY1].parent is None
-        assert set(chain.layers()) == set(names)
-    grow(lab.chain, "day3", "day2", {0: [(77, A)]})
-    lab.chain.drop(BOOT1)
-    lab.chain.fold(DAY1, NeverCancelled())
-    assert seen(lab.chain, "boot2") == before["boot2"]
-    assert seen(lab.chain, "day3") == picture_over(before["day2"], (77, A))
 
 
 def test_a_store_that_is_open_is_there(lab: Lab) -> None:
@@ -378,245 +318,3 @@ def test_a_store_that_is_open_is_there(lab: Lab) -> None:
     lab.store.touch()
     assert lab.chain.layers() == before
     assert lab.store.standbys() == ["web01"]
-
-
-def picture_over(below: bytes, *parts: tuple[int, bytes]) -> bytes:
-    """Return `below` with these writes in it."""
-    return picture(len(below), (0, below), *parts)
-
-
-def test_folding_a_fork_keeps_both_sides(lab: Lab) -> None:
-    """A layer with two children on the trunk is folded into both, in the middle and at the base."""
-    trunk(lab)
-    grow(lab.chain, "fork", "day1", {0: [(100, C)]})
-    before = {name: seen(lab.chain, name) for name in ("day2", "fork")}
-    lab.chain.fold(DAY1, NeverCancelled())
-    assert {name: seen(lab.chain, name) for name in before} == before
-    lab.chain.fold(BASE, NeverCancelled())
-    assert {name: seen(lab.chain, name) for name in before} == before
-    assert {layer.parent for layer in lab.chain.layers().values()} == {None}
-
-
-def test_folding_across_sizes_keeps_the_bytes(lab: Lab) -> None:
-    """What a short layer cut off never comes back when it is folded away."""
-    grow(lab.chain, "base", None, {0: [(0, b"p" * MIB)]}, sizes=(MIB, 70_000))
-    grow(lab.chain, "day1", "base", {0: [(5, C)]}, sizes=(300_001,))
-    grow(lab.chain, "day2", "day1", {0: [(900_000, C)]}, sizes=(2 * MIB, 100_000))
-    grow(lab.chain, "day3", "day2", {1: [(0, C)]}, sizes=(400_000, 100_000, 65_536))
-    grow(lab.chain, "day4", "day3", sizes=(MIB, 300_000, 65_536))
-    before = {(n, d): seen(lab.chain, n, d) for n, d in (("day4", 0), ("day4", 1), ("day4", 2))}
-    day2 = seen(lab.chain, "day2")
-    lab.chain.fold(DAY1, NeverCancelled())
-    assert seen(lab.chain, "day2") == day2
-    for name in ("base", "day2", "day3"):
-        lab.chain.fold(LayerName(name), NeverCancelled())
-        assert {key: seen(lab.chain, *key) for key in before} == before
-
-
-def test_a_fold_refuses_what_would_be_lost(lab: Lab) -> None:
-    """No fold with a twig, scratch or half-made layer on it, none of a twig, none without child."""
-    trunk(lab)
-    grow(lab.chain, "boot1", "day1", kind=LayerKind.CONVERSION)
-    with pytest.raises(LayerError):
-        lab.chain.fold(DAY1, NeverCancelled())
-    with pytest.raises(LayerError):
-        lab.chain.fold(BOOT1, NeverCancelled())
-    with pytest.raises(LayerError):
-        lab.chain.fold(DAY2, NeverCancelled())
-    grow(lab.chain, "run0", "base", kind=LayerKind.SCRATCH)
-    with pytest.raises(LayerError):
-        lab.chain.fold(BASE, NeverCancelled())
-    lab.chain.drop(LayerName("run0"))
-    grow(lab.chain, "half", "day1", seal=False)
-    lab.chain.drop(BOOT1)
-    with pytest.raises(LayerError):
-        lab.chain.fold(DAY1, NeverCancelled())
-    assert set(lab.chain.layers()) == {"base", "day1", "day2", "half"}
-
-
-def test_a_fold_below_scratch_is_refused_or_harmless(lab: Lab) -> None:
-    """Files that a running VM reads from never change; a store of flat files may fold anyway."""
-    trunk(lab)
-    grow(lab.chain, "boot2", "day2", kind=LayerKind.CONVERSION)
-    grow(lab.chain, "run2", "boot2", {0: [(7, C)]}, kind=LayerKind.SCRATCH)
-    before = seen(lab.chain, "run2")
-    for layer in (BASE, DAY1):
-        if lab.kind == "qcow2":
-            with pytest.raises(LayerError):
-                lab.chain.fold(layer, NeverCancelled())
-        else:
-            lab.chain.fold(layer, NeverCancelled())
-    assert seen(lab.chain, "run2") == before
-
-
-def test_a_cancelled_fold_changes_nothing_and_runs_again(lab: Lab) -> None:
-    """Cancel leaves every layer readable; the next fold finishes."""
-    trunk(lab)
-    before = seen(lab.chain, "day2")
-    flag = CancelFlag()
-    flag.set()
-    with pytest.raises(Cancelled):
-        lab.chain.fold(DAY1, flag)
-    assert seen(lab.chain, "day2") == before
-    lab.chain.fold(DAY1, NeverCancelled())
-    assert seen(lab.chain, "day2") == before
-
-
-def test_dropping_goes_from_the_leaves(lab: Lab) -> None:
-    """A layer with children is not dropped; after them it is."""
-    trunk(lab)
-    for name in (BASE, DAY1):
-        with pytest.raises(LayerError):
-            lab.chain.drop(name)
-    before = seen(lab.chain, "day1")
-    lab.chain.drop(DAY2)
-    assert seen(lab.chain, "day1") == before
-    lab.chain.drop(DAY1)
-    lab.chain.drop(BASE)
-    assert lab.store.standbys() == []
-
-
-def test_an_open_layer_is_neither_dropped_nor_sealed_nor_opened_twice(lab: Lab) -> None:
-    """While one writes a disk, nobody takes the layer away or writes beside it."""
-    grow(lab.chain, "base", seal=False)
-    with lab.chain.open(BASE, 0) as device:
-        with pytest.raises(LayerError), lab.chain.open(BASE, 0):
-            pass
-        with pytest.raises(LayerError):
-            lab.chain.drop(BASE)
-        with pytest.raises(LayerError):
-            lab.chain.seal(BASE, manifest(lab.chain, "base"))
-        device.write(0, memoryview(A))
-    assert seen(lab.chain, "base") == picture(MIB, (0, A))
-
-
-def test_several_threads_write_one_disk(lab: Lab) -> None:
-    """Four threads that share no byte, but share pages and clusters, lose nothing."""
-    grow(lab.chain, "base", None, {0: [(0, b"p" * 2 * MIB)]}, sizes=(2 * MIB,))
-    grow(lab.chain, "day1", "base", sizes=(2 * MIB,), seal=False)
-    step, marks = 3001, (b"1", b"2", b"3", b"4")
-    with lab.chain.open(DAY1, 0) as device:
-
-        def work(number: int) -> None:
-            for at in range(number * step, MIB, 4 * step):
-                device.write(at, memoryview(marks[number] * min(step, MIB - at)))
-            device.zero(MIB + number * 100_000, 100_000)
-            device.read(MIB + number * 100_000, memoryview(bytearray(100_000)))
-
-        threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        device.flush()
-    want = b"".join(marks[n % 4] * step for n in range(MIB // step + 1))[:MIB]
-    assert seen(lab.chain, "day1") == want + bytes(400_000) + b"p" * (MIB - 400_000)
-
-
-def test_threads_that_meet_in_one_fresh_block_lose_nothing(lab: Lab) -> None:
-    """Four threads write a quarter each of the same untouched 64 KiB at the same moment."""
-    quarter, blocks, meet = 16_384, 48, threading.Barrier(4)
-    size = 4 * quarter * blocks
-    grow(lab.chain, "base", None, {0: [(0, b"p" * size)]}, sizes=(size,))
-    grow(lab.chain, "day1", "base", sizes=(size,), seal=False)
-    with lab.chain.open(DAY1, 0) as device:
-
-        def work(number: int) -> None:
-            for block in range(blocks):
-                meet.wait()
-                at = (block * 4 + number) * quarter
-                device.write(at + 1, memoryview(b"1234"[number : number + 1] * (quarter - 1)))
-
-        threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    parts = [b"p" + mark * (quarter - 1) for mark in (b"1", b"2", b"3", b"4")]
-    assert seen(lab.chain, "day1") == b"".join(parts) * blocks
-
-
-def test_what_was_flushed_comes_from_the_medium(lab: Lab) -> None:
-    """After flush and evict the same bytes are read again."""
-    grow(lab.chain, "base", seal=False)
-    with lab.chain.open(BASE, 0) as device:
-        device.write(1000, memoryview(B))
-        device.flush()
-        device.evict()
-        back = bytearray(len(B))
-        device.read(1000, memoryview(back))
-        assert bytes(back) == B
-        device.write(300_000, memoryview(A))
-    assert seen(lab.chain, "base") == picture(MIB, (1000, B), (300_000, A))
-
-
-def test_a_sparse_disk_of_4_tib_costs_nothing(lab: Lab) -> None:
-    """Size is no cost: adding, zeroing, reading at the end and dropping are quick and small."""
-    grow(lab.chain, "base", sizes=(4 << 40,), seal=False)
-    with lab.chain.open(BASE, 0) as device:
-        device.zero(0, 4 << 40)
-        device.write((4 << 40) - 4096, memoryview(C))
-        device.flush()
-    lab.chain.seal(BASE, manifest(lab.chain, "base"))
-    grow(lab.chain, "day1", "base", sizes=(4 << 40,), seal=False)
-    with lab.chain.open(DAY1, 0) as device:
-        device.zero(0, 3 << 40)
-        back = bytearray(8192)
-        device.read((4 << 40) - 8192, memoryview(back))
-    assert bytes(back) == bytes(4096) + C
-    assert sum(layer.used for layer in lab.chain.layers().values()) < 2 * MIB
-    assert sum(extent.length for extent in lab.chain.changed(BASE, 0)) <= 65_536
-
-
-def test_a_full_store_fails_cleanly(lab: Lab) -> None:
-    """No room: NoSpace, what was sealed stays, the leftover is dropped, and work goes on."""
-    with lab.full() as chain:
-        grow(chain, "base", None, {0: [(0, A)]}, sizes=(64 * MIB,))
-        before = seen(chain, "base")
-        chain.add(DAY1, BASE, LayerKind.REPLICA, [64 * MIB])
-        with pytest.raises(NoSpace):
-            put(chain, "day1", 0, *((at * MIB, b"x" * MIB) for at in range(64)))
-        with pytest.raises(LayerError):
-            chain.seal(DAY1, manifest(chain, "day1"))
-        chain.drop(DAY1)
-        assert seen(chain, "base") == before
-        assert set(chain.layers()) == {"base"}
-        grow(chain, "day1", "base", {0: [(0, C)]}, sizes=(64 * MIB,))
-        assert seen(chain, "day1") == picture_over(before, (0, C))
-
-
-def test_machines_do_not_meet(lab: Lab) -> None:
-    """Layers of the same name of two machines are two layers."""
-    grow(lab.store.chain("web01"), "base", None, {0: [(0, A)]})
-    grow(lab.store.chain("db01"), "base", None, {0: [(0, C)]})
-    assert lab.store.standbys() == ["db01", "web01"]
-    assert seen(lab.store.chain("web01"), "base") == picture(MIB, (0, A))
-    lab.store.chain("db01").drop(BASE)
-    assert seen(lab.store.chain("web01"), "base") == picture(MIB, (0, A))
-
-
-def test_layers_that_are_set_aside_are_out_of_the_way(lab: Lab) -> None:
-    """A removed machine's layers move to quarantine, and its name is free again."""
-    trunk(lab)
-    lab.store.set_aside("web01", "20260301T020304Z")
-    lab.store.set_aside("web01", "20260301T020304Z")
-    assert lab.store.standbys() == []
-    assert lab.store.chain("web01").layers() == {}
-    grow(lab.store.chain("web01"), "base", None, {0: [(0, C)]})
-    with pytest.raises(LayerError):
-        lab.store.set_aside("web01", "20260301T020304Z")
-    assert seen(lab.store.chain("web01"), "base") == picture(MIB, (0, C))
-
-
-def test_a_hypervisor_is_told_files_that_hold_the_disks(lab: Lab, tmp_path: Path) -> None:
-    """qemu-img, given the file and its format, reads the very bytes of the layer."""
-    trunk(lab)
-    files = lab.chain.disk_files(DAY2)
-    assert len(files) == 1
-    assert files[0].path.is_absolute()
-    if lab.kind == "memory":
-        return
-    out = tmp_path / "out.raw"
-    command = ["qemu-img", "convert", "-f", files[0].format, "-O", "raw", "--"]
-    subprocess.run([*command, str(files[0].path), str(out)], check=True)
-    assert out.read_bytes() == seen(lab.chain, "day2")
