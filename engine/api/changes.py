@@ -68,6 +68,7 @@ def guest_words(view: GuestView) -> list[Words]:
         *_many("Kernel", view.kernels, "none found"),
         *_many("Network", view.networks, "nothing is configured"),
         *([("Drivers", _commas(view.drivers))] if view.drivers else []),
+        *(_others(view) if view.others else []),
     ]
     lines = [Words(f"{label:<13}{text}") for label, text in shown]
     heads = f"{'VOLUME':<13}{'SIZE':>9}  {'HOLDS':<9} {'MOUNTED AT':<20} LABEL"
@@ -101,8 +102,19 @@ def _many(label: str, told: Sequence[str], none: str) -> list[tuple[str, str]]:
     return [(label if not at else "", text) for at, text in enumerate(told or [none])]
 
 
+def _others(view: GuestView) -> list[tuple[str, str]]:
+    """Return where further systems lie, one line each; they are left as they are."""
+    places = {volume.id: _place(volume) for volume in view.volumes}
+    told = [f"{places.get(other, other)}; left as it is" for other in view.others]
+    return _many("Others", [f"another system on {one}" for one in told], "")
+
+
+def _place(volume: VolumeView) -> str:
+    return f"disk {volume.disk + 1}" + (f" part {volume.number}" if volume.number else "")
+
+
 def _volume(volume: VolumeView) -> str:
-    place = f"disk {volume.disk + 1}" + (f" part {volume.number}" if volume.number else "")
+    place = _place(volume)
     mounted = ", ".join(volume.mounted) or "-"
     line = f"{place:<13}{size(volume.size):>9}  {volume.kind:<9} {mounted:<20} {volume.label}"
     return line.rstrip()

@@ -38,7 +38,8 @@ class GuestView(msgspec.Struct, kw_only=True):
 
     `source`: `record` of its conversion, or `now` where there is none and the trunk layer was
     looked at. Texts are empty where nothing is known. `drivers`: of a converted Windows, those of
-    controllers and cards that its VM can have. `report`: of a self-check in a VM started from it.
+    controllers and cards that its VM can have. `others`: volumes with further systems, left as they
+    are. `report`: of a self-check in a VM started from it.
     """
 
     id: str
@@ -54,6 +55,7 @@ class GuestView(msgspec.Struct, kw_only=True):
     networks: list[str] = []
     volumes: list[VolumeView] = []
     drivers: list[str] = []
+    others: list[str] = []
     report: ReportView | None = None
 
 

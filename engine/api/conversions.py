@@ -222,6 +222,7 @@ def guest_view(point: BootPoint, facts: GuestFacts, source: str) -> GuestView:
         boot_loader=safe(facts.boot_loader),
         kernels=[safe(kernel) for kernel in facts.kernels[:MOST]],
         drivers=[safe(driver, 40) for driver in facts.drivers[:MOST]],
+        others=[safe(other) for other in facts.others[:MOST]],
         networks=[safe(network) for network in facts.networks[:MOST]],
         volumes=[
             VolumeView(

@@ -42,6 +42,7 @@ class GuestFacts:
 
     Attributes:
         drivers: Of a converted Windows: the drivers of controllers and cards that it can have.
+        others: Volumes with further systems on the same disks, which conversion leaves as they are.
     """
 
     family: Family
@@ -53,6 +54,7 @@ class GuestFacts:
     networks: tuple[str, ...]
     volumes: tuple[VolumeFacts, ...]
     drivers: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +90,5 @@ def facts_of(guest: Guest, drivers: Sequence[str] = ()) -> GuestFacts:
         networks=tuple(guest.networks),
         volumes=tuple(volumes),
         drivers=tuple(safe(driver, 40) for driver in drivers),
+        others=tuple(safe(other, 80) for other in guest.others),
     )

@@ -195,3 +195,14 @@ def test_our_words_are_ascii_and_short() -> None:
     view.total = 3
     lines = text(ledger_summary(view)) + text(ledger_words(view))
     assert all(line.isascii() and len(line) <= 79 for line in lines)
+
+
+def test_another_system_on_the_same_disks_is_shown() -> None:
+    """It is named by its place, in words and as a field, and left as it is."""
+    view = guest_view(POINT, facts(others=("disk0-part5", "gone")), "record")
+    assert view.others == ["disk0-part5", "gone"]
+    lines = text(guest_words(view))
+    assert "Others       another system on disk 1 part 5; left as it is" in lines
+    assert f"{'':<13}another system on gone; left as it is" in lines
+    alone = text(guest_words(guest_view(POINT, facts(), "record")))
+    assert not any("Others" in line for line in alone)
