@@ -31,7 +31,20 @@ if TYPE_CHECKING:
 SURE = "yes"
 NAMED = ("start", "stop", "home")
 """Actions for which the machine's name is typed, not a mere yes."""
+FORGOTTEN = ("plan.unknown", "plan.expired")
+ASKED_ANEW = frozenset({"start", "stop", "home", "build", "resume", "convert"})
+"""Actions of which machine and boot point say everything."""
 SWITCHES = ("fleet", "jobs", "journal", "targets", "sets", "settings", "alerts")
+
+
+def is_same(plan: Plan, other: Plan) -> bool:
+    """Tell whether two plans do the same to the same boot point, and ask for the same words."""
+    return _matter(plan) == _matter(other)
+
+
+def _matter(plan: Plan) -> tuple[object, ...]:
+    steps = [step.text for step in plan.steps]
+    return plan.action, plan.machine, plan.point, steps, plan.confirm
 
 
 class Actions:
@@ -276,9 +289,19 @@ class Actions:
     async def _run_plan(self, plan: Plan, confirm: str, token: str) -> None:
         console = self._console
         console.note(_("Asked the engine .."))
+        params = {"plan": plan.plan, "confirm": confirm, "key": token}
         try:
-            params = {"plan": plan.plan, "confirm": confirm, "key": token}
-            done = await console.feed.call("run", params, Done)
+            try:
+                done = await console.feed.call("run", params, Done)
+            except Refusal as refusal:
+                if refusal.key not in FORGOTTEN or plan.action not in ASKED_ANEW:
+                    raise
+                again = await self._ask_anew(plan)
+                if not is_same(plan, again):
+                    self._show_anew(again)
+                    return
+                params |= {"plan": again.plan, "key": f"{token}-anew"}  # a key keeps its answer
+                done = await console.feed.call("run", params, Done)
         except Refusal as refusal:
             self._leave_plan()
             self.refused(refusal)
@@ -289,6 +312,16 @@ class Actions:
         if plan.action == "start" and console.spot.place != "run":
             console.go("run", plan.machine, subject=Serial())
         console.note(heard(done.text))
+
+    async def _ask_anew(self, plan: Plan) -> Plan:
+        """Ask for a plan that the engine forgot: it was started again, or the page stood long."""
+        params = {"action": plan.action, "machine": plan.machine, "point": plan.point}
+        return await self._console.feed.call("plan", params, Plan)
+
+    def _show_anew(self, plan: Plan) -> None:
+        self._leave_plan()
+        self._console.go("plan", plan.machine, subject=plan, token=uuid4().hex, chosen="no")
+        self._console.note(_("It is not as it was: look again. Nothing was changed."))
 
     def _leave_plan(self) -> None:
         """Leave the pages that decided; those below them stay."""

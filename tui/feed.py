@@ -33,11 +33,14 @@ T = TypeVar("T")
 
 
 class Refusal(Exception):
-    """The engine said no, or cannot be asked; the parts are those of its problem."""
+    """The engine said no, or cannot be asked; the parts and the key are those of its problem."""
 
-    def __init__(self, happened: str, unchanged: str = "", remedy: str = "", code: int = 0) -> None:
+    def __init__(
+        self, happened: str, unchanged: str = "", remedy: str = "", code: int = 0, key: str = ""
+    ) -> None:
         """Keep the three parts."""
         super().__init__(happened)
+        self.key = key
         self.happened, self.unchanged, self.remedy, self.code = happened, unchanged, remedy, code
 
     def __str__(self) -> str:
@@ -270,4 +273,4 @@ def _refusal(error: wire.WireError) -> Refusal:
     data = error.data
     if data is None or not data.happened:
         return Refusal(error.message, code=error.code)
-    return Refusal(data.happened, data.unchanged, data.remedy, error.code)
+    return Refusal(data.happened, data.unchanged, data.remedy, error.code, data.key)

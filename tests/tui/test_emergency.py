@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
+
+from engine.api.views import Plan, Step
 from engine.model.alarms import Alert, Condition
 from engine.model.guard import GUARD
 from engine.model.retention import Retention
 from engine.model.work import JobKind, JobStatus, Phase, Severity
 from tests.scripted import NOW, ScriptedService, recovery_point
 from tests.tui.bench import Bench
+from tui.actions import is_same
 
 
 def history(service: ScriptedService, seconds: float) -> None:
@@ -128,3 +132,28 @@ async def test_an_alert_is_looked_after_with_a_note(bench: Bench) -> None:
         assert service.calls == [("ack_alert", "rpo:dc", "ticket 4711", "root")]
         await hand.press("f")
         await hand.sees("dc > emergency")
+
+
+async def test_an_engine_that_was_started_again_still_does_what_is_on_the_page(
+    bench: Bench,
+) -> None:
+    """It forgot the plan; the same is planned anew and done. The name need not be typed twice."""
+    service = bench.start()
+    async with bench.open() as hand:
+        await hand.sees("CAN START NOW")
+        await hand.emergency()
+        bench.stop()
+        await hand.sees("ENGINE NOT ANSWERING")
+        bench.start(service)
+        await hand.misses("ENGINE NOT ANSWERING")
+        await hand.agree("dc")
+        await hand.sees("dc > run")
+        assert [call[:2] for call in service.calls] == [("start", "dc")]
+
+
+def test_a_plan_that_would_do_something_else_is_not_the_same() -> None:
+    """Another boot point, another step, a name to type: each must be seen before it is done."""
+    plan = Plan(plan="p1", action="start", machine="dc", point="bp1", expires=NOW, lost_s=60.0)
+    assert is_same(plan, msgspec.structs.replace(plan, plan="p2", lost_s=75.0))
+    for change in ({"point": "bp2"}, {"steps": [Step(text="stop it")]}, {"confirm": "dc"}):
+        assert not is_same(plan, msgspec.structs.replace(plan, **change))
