@@ -22,6 +22,7 @@ from engine.daemon.alerting import no_way
 from engine.daemon.defining import changes_refused, digest, exists, no_name
 from engine.daemon.reports import Reports
 from engine.daemon.service import Reloaded, Snapshot, TargetStatus, Tried
+from engine.hypervisors import rules
 from engine.model.alarms import acknowledged
 from engine.model.conversion import Record
 from engine.model.errors import Failure, NotFound, Problem, Refused, WrongUse
@@ -37,7 +38,7 @@ from engine.model.images import (
     RootView,
 )
 from engine.model.layers import Gain, Layer, LayerKind, LayerName, layer_name
-from engine.model.machine import Capabilities, Firmware, Gravity, Hints, Power, Signs
+from engine.model.machine import Asked, Capabilities, Firmware, Gravity, Hints, Power, Signs
 from engine.model.points import BootPoint, BootPointId, Stage, boot_point_id
 from engine.model.progress import Progress
 from engine.model.retention import Retention, Verdict, rules_of
@@ -621,6 +622,20 @@ class ScriptedService:
         self._asked("serial_input", name, data.decode(), actor)
         self.say(name, data.replace(b"\r", b"\r\n"))
         return len(data)
+
+    def question(self, name: str) -> Asked | None:
+        """Return what the VM asks by its signs."""
+        self._standby(name)
+        signs = self._snapshot.signs.get(name)
+        return signs.question if signs else None
+
+    def answer(self, name: str, mark: str, choice: int, actor: str) -> str:
+        """Take the question away, as a target does."""
+        self._asked("answer", name, str(choice), actor)
+        asked = rules.chosen(name, self.question(name), mark, choice)
+        signs = self._snapshot.signs
+        self.show(signs={**signs, name: replace(signs[name], question=None)})
+        return f"{actor} answered what the VM of {name} asked with {asked.choices[choice - 1]}."
 
     def screen(self, name: str) -> bytes:
         """Return the PNG the test set."""

@@ -36,7 +36,7 @@ class SubscribeAsk(Ask, kw_only=True):
 
 
 class MachineAsk(Ask, kw_only=True):
-    """Params of `machine` and `screen`."""
+    """Params of `machine`, `question` and `screen`."""
 
     machine: Name
 
@@ -173,6 +173,15 @@ class TypeAsk(Ask, kw_only=True):
 
     machine: Name
     data: Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class AnswerAsk(Ask, kw_only=True):
+    """Params of `answer`: `question` is the id of what was read, `choice` a number from 1."""
+
+    machine: Name
+    question: Name
+    choice: Annotated[int, Meta(ge=1, le=1000)]
+    key: Words = ""
 
 
 class PictureAsk(Ask, kw_only=True):

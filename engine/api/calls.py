@@ -25,8 +25,9 @@ from engine.api.conversion_views import (
 from engine.api.definition_views import CheckView, DefinitionView, ReloadView
 from engine.api.fleet import outlooks
 from engine.api.guarding import GuardView, guard_view
-from engine.api.guest_views import PictureView, ScreenView, SerialView, TypedView
+from engine.api.guest_views import PictureView, QuestionView, ScreenView, SerialView, TypedView
 from engine.api.keeping_views import RetentionView
+from engine.api.machines import question_view
 from engine.api.metrics import CONTENT_TYPE, Meter
 from engine.api.picture import picture_view
 from engine.api.plans import Actor, Plans, check_name, require
@@ -146,6 +147,20 @@ class Calls:
                 Problem("wire.base64", "What is to be typed is no base64.", "Nothing was typed.")
             ) from error
         return TypedView(taken=self.service.serial_input(ask.machine, data, actor.name))
+
+    def question(self, ask: asks.MachineAsk, _actor: Actor) -> list[QuestionView]:
+        """Return what a VM asks; nothing, or one question."""
+        asked = question_view(self.service.question(ask.machine))
+        return [] if asked is None else [asked]
+
+    def answer_vm(self, ask: asks.AnswerAsk, actor: Actor) -> Done:
+        """Answer what a VM asks."""
+
+        def do() -> Done:
+            told = self.service.answer(ask.machine, ask.question, ask.choice, actor.name)
+            return Done(text=safe(told, 600))
+
+        return self.plans.answers.once(actor.name, ask.key, do)
 
     def picture(self, ask: asks.PictureAsk, _actor: Actor) -> PictureView:
         """Return the guest's screen as cells."""
@@ -309,6 +324,8 @@ CALLS: Mapping[str, Call[Any]] = {
     "alert.ack": Call(asks.AlertAckAsk, Role.OPERATOR, Calls.ack_alert),
     "serial": Call(asks.SerialAsk, Role.VIEWER, Calls.serial),
     "serial.type": Call(asks.TypeAsk, Role.OPERATOR, Calls.type),
+    "question": Call(asks.MachineAsk, Role.VIEWER, Calls.question),
+    "answer": Call(asks.AnswerAsk, Role.OPERATOR, Calls.answer_vm),
     "picture": Call(asks.PictureAsk, Role.VIEWER, Calls.picture),
     "screen": Call(asks.MachineAsk, Role.VIEWER, Calls.screen),
 }

@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
+
+
+class QuestionView(msgspec.Struct, kw_only=True):
+    """What a VM asks before it goes on. `id` goes with the answer; the first choice is 1."""
+
+    id: str
+    text: str
+    choices: list[str] = []
+
+
+class RunView(msgspec.Struct, kw_only=True):
+    """A started VM. `serial`: safe lines; `guest`: what is told; `home`: datastore it came to.
+
+    `question`: what its start waits for; None: nothing.
+    """
+
+    point: str
+    since: datetime
+    power: str
+    serial: list[str] = []
+    accelerator: str = ""
+    guest: list[str] = []
+    home: str = ""
+    homing: str = "none"
+    question: QuestionView | None = None
 
 
 class TypedView(msgspec.Struct, kw_only=True):

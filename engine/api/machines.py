@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from engine.api.guest_views import QuestionView, RunView
 from engine.api.reviewing import usual_pace, usual_views
 from engine.api.serial import last_lines
-from engine.api.views import DiskView, FleetView, MachineView, PointView, RunView
+from engine.api.views import DiskView, FleetView, MachineView, PointView
 from engine.daemon.service import Snapshot
 from engine.model.images import RecoveryPoint
 from engine.model.layers import Layer, LayerKind, LayerName, layer_name
 from engine.model.line import lies_in
-from engine.model.machine import Firmware, Hints, Power, Signs
+from engine.model.machine import Asked, Firmware, Hints, Power, Signs
 from engine.model.points import BootPoint, Stage
 from engine.model.standby import Standby
 from engine.model.text import safe
@@ -148,13 +149,22 @@ def _run(snapshot: Snapshot, standby: Standby) -> RunView | None:
         guest=list(_guest(signs)) if signs else [],
         home=safe(signs.home, 200) if signs else "",
         homing=able.homing.value if able else "none",
+        question=question_view(signs.question) if signs else None,
     )
+
+
+def question_view(asked: Asked | None) -> QuestionView | None:
+    """Return what a VM asks."""
+    if asked is None:
+        return None
+    choices: list[str] = [safe(one, 100) for one in asked.choices]
+    return QuestionView(id=asked.mark, text=safe(asked.text, 400), choices=choices)
 
 
 def _guest(signs: Signs) -> Iterator[str]:
     """Yield what is known of a running guest, most urgent first."""
     if signs.question:
-        yield f"It waits for an answer on its target: {safe(signs.question, 400)}"
+        yield f"It waits for an answer on its target: {safe(str(signs.question), 400)}"
     if signs.home:
         yield f"It is at home on datastore {safe(signs.home, 200)}."
     if signs.leaving:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import msgspec
 
+from engine.api.guest_views import RunView
 from engine.api.ladder_views import LadderView
 from engine.api.review_views import PhaseView, ReviewView, UsualView
 from engine.api.waiting import WaitView
@@ -105,19 +106,6 @@ class DiskView(msgspec.Struct, kw_only=True):
     number: int
     size: int
     uuid: str = ""
-
-
-class RunView(msgspec.Struct, kw_only=True):
-    """A started VM. `serial`: safe lines; `guest`: what is told; `home`: datastore it came to."""
-
-    point: str
-    since: datetime
-    power: str
-    serial: list[str] = []
-    accelerator: str = ""
-    guest: list[str] = []
-    home: str = ""
-    homing: str = "none"
 
 
 class MachineView(View, kw_only=True):

@@ -21,6 +21,8 @@ Methods and their params (all objects) and results:
     run              {plan, confirm, key}                  Done
     serial           {machine, after, raw?}                SerialView
     serial.type      {machine, data}                       TypedView
+    question         {machine}                             [QuestionView]: none or one
+    answer           {machine, question, choice, key?}     Done
     screen           {machine}                             ScreenView
     picture          {machine, columns, rows, known?}      PictureView
     guest            {machine, point?}                     GuestView
@@ -36,8 +38,8 @@ Methods and their params (all objects) and results:
 `changes` is a notification with a Picture. `plan` knows the actions start, stop, build, convert,
 cancel (with `job`), hold (with `reason`), resume, pin (`reason`: its note), unpin, hold-retention
 (with `reason`), release-retention, release-guard (`reason`: its note). `serial` gives safe text
-lines from byte offset `after` on. A `run` or `standby.*` call with a `key` that was used before
-gives the answer of that time.
+lines from byte offset `after` on. A `run`, `answer` or `standby.*` call with a `key` that was used
+before gives the answer of that time.
 """
 
 from __future__ import annotations

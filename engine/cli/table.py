@@ -185,6 +185,27 @@ _ACTING = (
             DRY,
         ),
     ),
+    Command(
+        "answer",
+        "Say what a machine's VM asks before it goes on, or answer it.",
+        "answering:answer",
+        (
+            "bootpoint answer erp",
+            "bootpoint answer erp 2",
+            'bootpoint answer erp "I moved it"',
+        ),
+        (
+            MACHINE,
+            Option(
+                ("choice",),
+                "number or words of the answer (default: only show what is asked)",
+                "CHOICE",
+                default="",
+                nargs="?",
+                kind="choice",
+            ),
+        ),
+    ),
     *PAUSING,
     Command(
         "job cancel",

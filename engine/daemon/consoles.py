@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.daemon.engine import Engine
 from engine.model.errors import HypervisorError, Problem
-from engine.model.machine import VMRef
+from engine.model.machine import Asked, VMRef
 from engine.model.standby import Standby
 from engine.model.work import Severity
 from engine.ports import Hypervisor
@@ -44,6 +46,24 @@ class Consoles:
                 tx.write_journal(at, Severity.INFO, standby.name, "serial.typed", text)
             self._engine.picture.touch()
         return taken
+
+    def question(self, standby: Standby) -> Asked | None:
+        """Return what the VM asks now, also after a start that gave it up."""
+        return self._opened(standby).signs_of_life(VMRef(standby.name)).question
+
+    def answer(self, standby: Standby, mark: str, choice: int, actor: str) -> str:
+        """Answer what the VM asks; return what was done, a sentence."""
+        name, engine = standby.name, self._engine
+        asked = self._opened(standby).answer(VMRef(name), mark, choice)
+        given = asked.choices[choice - 1]
+        text = f"{actor} answered what the VM of {name} asked with {given}: {asked.text}"
+        with engine.state.write() as tx:
+            tx.write_journal(engine.clock.now(), Severity.INFO, name, "vm.answered", text)
+        signs = engine.picture.signs().get(name)
+        if signs is not None and signs.question == asked:
+            engine.picture.sign(name, replace(signs, question=None))
+        engine.picture.touch()
+        return text
 
     def _opened(self, standby: Standby) -> Hypervisor:
         hypervisor = self._engine.target_of(standby).opened()

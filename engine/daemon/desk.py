@@ -22,6 +22,7 @@ from engine.model.conversion import Record
 from engine.model.errors import Failure, NotFound, Problem, Refused
 from engine.model.foresight import tight
 from engine.model.layers import Gain
+from engine.model.machine import Asked
 from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.retention import Retention
 from engine.model.text import safe
@@ -129,6 +130,14 @@ class Desk(Definitions):
     def serial_input(self, name: str, data: bytes, actor: str) -> int:
         """Type into the guest's serial console; return how many bytes it took, within 5 s."""
         return self._consoles.typed(self._standby(name), data, actor)
+
+    def question(self, name: str) -> Asked | None:
+        """Return what the VM asks now."""
+        return self._consoles.question(self._standby(name))
+
+    def answer(self, name: str, mark: str, choice: int, actor: str) -> str:
+        """Answer what the VM asks; return what was done, a sentence."""
+        return self._consoles.answer(self._standby(name), mark, choice, actor)
 
     def screen(self, name: str) -> bytes:
         """Return the guest's screen as PNG."""

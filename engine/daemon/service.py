@@ -12,7 +12,7 @@ from engine.model.conversion import Record
 from engine.model.errors import Problem
 from engine.model.images import RootView
 from engine.model.layers import Gain, Layer, LayerName
-from engine.model.machine import Capabilities, Signs
+from engine.model.machine import Asked, Capabilities, Signs
 from engine.model.points import BootPointId
 from engine.model.progress import Progress
 from engine.model.retention import Retention, Verdict
@@ -231,6 +231,17 @@ class Service(Protocol):
 
     def serial_input(self, name: str, data: bytes, actor: str) -> int:
         """Type into the guest's serial console; return how many bytes it took, within 5 s."""
+
+    def question(self, name: str) -> Asked | None:
+        """Return what the VM asks now, by the target itself; None: nothing."""
+
+    def answer(self, name: str, mark: str, choice: int, actor: str) -> str:
+        """Answer the question of this mark by a choice's number; return what was done.
+
+        Raises:
+            Refused: Nothing is asked, or something else by now.
+            WrongUse: There is no such choice.
+        """
 
     def screen(self, name: str) -> bytes:
         """Return the guest's screen as PNG; may take a second."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.hypervisors import rules
 from engine.model.layers import LayerName
-from engine.model.machine import Home, VMRef
+from engine.model.machine import Asked, Home, VMRef
 from engine.ports import Cancel, Report, unreported
 
 
@@ -20,6 +20,10 @@ class AtHome:
     def started_by_hand(self, vm: VMRef) -> LayerName | None:  # noqa: ARG002 - the protocol's
         """Return None: nothing is armed here."""
         return None
+
+    def answer(self, vm: VMRef, mark: str, choice: int) -> Asked:  # noqa: ARG002 - the protocol's
+        """Refuse: VMs of this target ask nothing."""
+        raise rules.asks_nothing(vm)
 
     def bring_home(
         self,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from engine.model.errors import HypervisorError, LayerError, Problem, Refused
+from engine.model.errors import HypervisorError, LayerError, Problem, Refused, WrongUse
 from engine.model.layers import LayerKind, LayerName
-from engine.model.machine import Network
+from engine.model.machine import Asked, Network
 from engine.model.text import safe
 from engine.ports import DiskChain
 
@@ -84,6 +84,51 @@ def no_input(vm: str) -> HypervisorError:
             f"The serial console of VM {safe(vm)} takes no input.",
             "Nothing was typed; what it prints is kept as before.",
             "Stop the VM and start it again if it was started by an older version of this program.",
+        )
+    )
+
+
+def chosen(vm: str, asked: Asked | None, mark: str, choice: int) -> Asked:
+    """Return what is asked, if a choice of it may be given; see `Hypervisor.answer`."""
+    if asked is None:
+        raise asks_nothing(vm)
+    if asked.mark != mark:
+        raise asks_otherwise(vm)
+    if not 1 <= choice <= len(asked.choices):
+        raise WrongUse(
+            Problem(
+                "vm.no-choice",
+                f"There is no choice {choice}: the question of VM {safe(vm)} has "
+                f"{len(asked.choices)}.",
+                "Nothing was answered.",
+                "Read the question and its choices again.",
+                {"vm": safe(vm)},
+            )
+        )
+    return asked
+
+
+def asks_nothing(vm: str) -> Refused:
+    """Return the refusal to answer where nothing is asked."""
+    return Refused(
+        Problem(
+            "vm.asks-nothing",
+            f"Nothing is asked: VM {safe(vm)} waits for no answer.",
+            "Nothing was answered.",
+            facts={"vm": safe(vm)},
+        )
+    )
+
+
+def asks_otherwise(vm: str) -> Refused:
+    """Return the refusal to answer another question than the one that was read."""
+    return Refused(
+        Problem(
+            "vm.asks-otherwise",
+            f"VM {safe(vm)} asks something else by now, or was answered by somebody else.",
+            "Nothing was answered from here.",
+            "Read again what it asks, then answer that.",
+            {"vm": safe(vm)},
         )
     )
 

@@ -18,7 +18,7 @@ from engine.hypervisors.athome import AtHome
 from engine.hypervisors.png import encode
 from engine.local.durable import durable_replace, make_folder, open_folder, read_bounded
 from engine.model.layers import LayerName, lineage
-from engine.model.machine import Capabilities, Network, Power, Signs, VMRef, VMSpec
+from engine.model.machine import Asked, Capabilities, Network, Power, Signs, VMRef, VMSpec
 from engine.model.text import safe
 from engine.ports import DiskChain, Finding, Report, unreported
 
@@ -56,6 +56,7 @@ class SimulatedHypervisor(AtHome):
         self.capabilities = Capabilities(None, "none", screen=True, serial=True)
         self._chains, self._folder = chains, folder
         self._lock = threading.RLock()
+        self.asked: dict[str, Asked] = {}
         self._machines = self._kept()
 
     def preflight(self) -> Sequence[Finding]:
@@ -114,7 +115,15 @@ class SimulatedHypervisor(AtHome):
         if machine is None:
             return Signs(Power.OFF)
         power = Power.ON if machine.layer else Power.OFF
-        return Signs(power, serial_tail=machine.printed.encode()[-TAIL:])
+        printed = machine.printed.encode()[-TAIL:]
+        return Signs(power, serial_tail=printed, question=self.asked.get(vm))
+
+    def answer(self, vm: VMRef, mark: str, choice: int) -> Asked:
+        """Take away a question that was put into `asked`; by itself no VM asks anything."""
+        with self._lock:
+            told = rules.chosen(vm, self.asked.get(vm), mark, choice)
+            del self.asked[vm]
+        return told
 
     def serial(self, vm: VMRef, after: int) -> tuple[bytes, int]:
         """Return what was printed from offset `after` on, and the offset after that."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -120,6 +121,33 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a VM's target asks before it goes on; a person answers by the number of a choice.
+
+    Attributes:
+        id: The target's own name of it, raw.
+        text: One line, safe to show.
+        choices: Safe to show; the first is number 1.
+        keys: The target's own names of the choices, raw, one for each.
+    """
+
+    id: str
+    text: str
+    choices: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return question and choices in one line."""
+        return f"{self.text} (choices: {', '.join(self.choices) or 'none'})"
+
+    @property
+    def mark(self) -> str:
+        """Return what is another one as soon as words or choices are: targets reuse their ids."""
+        told = repr((self.id, self.text, self.choices, self.keys))
+        return hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
 class Signs:
     """Signs of life of a VM.
 
@@ -127,7 +155,7 @@ class Signs:
         agent: The guest's tools or agent answer; None where the target cannot tell.
         addresses: IP addresses the guest reports.
         serial_tail: Last bytes of the serial console (at most 64 KiB), raw and hostile.
-        question: What the target waits for an answer to, safe to show; empty: nothing.
+        question: What the target waits for an answer to; None: nothing.
         home: Datastore of the target that it was brought to, all of it; empty: it was not.
         leaving: Datastore that it is on its way to; empty: it is on no way.
     """
@@ -136,7 +164,7 @@ class Signs:
     agent: bool | None = None
     addresses: Sequence[str] = ()
     serial_tail: bytes = b""
-    question: str = ""
+    question: Asked | None = None
     home: str = ""
     leaving: str = ""
 

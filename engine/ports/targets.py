@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.model.layers import LayerName
-from engine.model.machine import Capabilities, Gravity, Home, Network, Signs, VMRef, VMSpec
+from engine.model.machine import Asked, Capabilities, Gravity, Home, Network, Signs, VMRef, VMSpec
 from engine.ports.layers import DiskChain
 from engine.ports.work import Cancel, Report, unreported
 
@@ -93,6 +93,20 @@ class Hypervisor(Protocol):
 
     def signs_of_life(self, vm: VMRef) -> Signs:
         """Return power, agent, addresses, serial tail; power is OFF for an unknown VM."""
+
+    def answer(self, vm: VMRef, mark: str, choice: int) -> Asked:
+        """Answer the question of a VM that its start waits for; return what was asked.
+
+        Args:
+            vm: The VM.
+            mark: Of the question that was read.
+            choice: Number of the answer, from 1.
+
+        Raises:
+            Refused: Nothing is asked, or something else by now.
+            WrongUse: The question has no such choice.
+            HypervisorError: The target does not take it.
+        """
 
     def serial(self, vm: VMRef, after: int) -> tuple[bytes, int]:
         """Return raw bytes of the serial console from offset `after` on, and the offset after them.

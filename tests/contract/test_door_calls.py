@@ -13,7 +13,8 @@ from engine.api.plans import Actor
 from engine.api.problems import Denied
 from engine.api.roles import Role
 from engine.model.alarms import Alert, Condition
-from engine.model.errors import Failure, NotFound, WrongUse
+from engine.model.errors import Failure, NotFound, Refused, WrongUse
+from engine.model.machine import Asked, Power, Signs
 from engine.model.work import Severity
 from tests.scripted import NOW, ScriptedService, site
 
@@ -28,9 +29,10 @@ PARAMS: dict[str, dict[str, object]] = {
     "alert.test": {},
     "alert.ack": {"alert": "rpo:erp"},
     "serial.type": {"machine": "erp", "data": "eA=="},
+    "answer": {"machine": "erp", "question": "7", "choice": 1},
 }
 """What each call that is not for viewers takes at least."""
-LOOKS = ("guest", "ledger", "conversion.plan", "guard", "retention", "serial", "screen")
+LOOKS = ("guest", "ledger", "conversion.plan", "guard", "retention", "serial", "screen", "question")
 
 
 @pytest.fixture
@@ -100,6 +102,32 @@ def test_bytes_typed_arrive_and_what_is_no_base64_is_refused(
     assert [one for one in service.calls if one[0] == "serial_input"] == [
         ("serial_input", "erp", "root\r", "ada")
     ]
+
+
+def test_an_answer_is_given_once_and_only_to_the_question_that_was_read(
+    calls: Calls, service: ScriptedService
+) -> None:
+    """`answer` goes with the question's id: another one is refused, and so is none."""
+    assert ask(calls, "question", Role.VIEWER, machine="erp") == []
+    with pytest.raises(Refused, match="Nothing is asked"):
+        ask(calls, "answer", machine="erp", question="7", choice=1)
+    first = Asked("7", "Moved or copied?", ("Cancel", "I moved it"), ("0", "1"))
+    service.show(signs={"erp": Signs(Power.OFF, question=first)})
+    (told,) = ask(calls, "question", Role.VIEWER, machine="erp")  # type: ignore[misc]  # a list
+    assert (told.text, told.choices) == ("Moved or copied?", ["Cancel", "I moved it"])
+    told_by_id = {"machine": "erp", "question": told.id}
+    with pytest.raises(WrongUse, match="no choice 3"):
+        ask(calls, "answer", **told_by_id, choice=3)
+    with pytest.raises(WrongUse):
+        ask(calls, "answer", **told_by_id, choice=0)
+    service.show(signs={"erp": Signs(Power.OFF, question=replace(first, keys=("1", "0")))})
+    with pytest.raises(Refused, match="something else by now"):
+        ask(calls, "answer", **told_by_id, choice=2)
+    service.show(signs={"erp": Signs(Power.OFF, question=first)})
+    once = ask(calls, "answer", **told_by_id, choice=2, key="k")
+    assert ask(calls, "answer", **told_by_id, choice=2, key="k") == once
+    assert "I moved it" in once.text  # type: ignore[attr-defined]  # a Done
+    assert service.question("erp") is None
 
 
 def test_metrics_tell_time(calls: Calls, service: ScriptedService) -> None:

@@ -82,6 +82,16 @@ def test_a_vm_writes_to_scratch_only(site: Site, layer: str) -> None:
     assert is_off(site.target, VM)
 
 
+@pytest.mark.parametrize("site", BOOTLESS, indirect=True)
+def test_no_answer_is_taken_where_nothing_is_asked(site: Site) -> None:
+    """A VM that waits for nothing refuses every answer; so does one that is not there."""
+    site.create()
+    assert site.target.signs_of_life(VM).question is None
+    for vm in (VM, VMRef("nobody")):
+        with pytest.raises(Refused, match="Nothing is asked"):
+            site.target.answer(vm, "7", 1)
+
+
 @pytest.mark.parametrize("site", KINDS, indirect=True)
 def test_trunk_and_twig_stay_as_they_were(site: Site) -> None:
     """A run changes no byte of the sealed layers below its scratch."""

@@ -12,7 +12,7 @@ from pyVmomi import vim
 from engine.hypervisors.esxi import faults, questions
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.png import encode
-from engine.model.errors import HypervisorError
+from engine.model.errors import Failure, HypervisorError, Refused
 from engine.model.machine import Network, Power
 from engine.model.progress import Progress
 from tests.vcsim.proxy import Delay, Drop, Fault
@@ -128,6 +128,40 @@ def test_an_unknown_question_is_shown_with_its_choices(one: Stage) -> None:
     assert one.sim.proxy.answers == []
 
 
+def test_an_operator_answers_and_the_start_goes_on(one: Stage) -> None:
+    """The answer to the question that was read is given to the host; another one is not."""
+    layer = one.boot_point()
+    one.target.create(SPEC)
+    _asks(one, "msg.disk.odd")
+    seen = threading.Event()
+    told: list[str] = []
+
+    def somebody() -> None:
+        assert seen.wait(20)
+        asked = one.target.signs_of_life(VM).question
+        assert asked is not None
+        for mark, choice, why in ((asked.mark, 4, "no choice 4"), ("7", 2, "something else")):
+            with pytest.raises(Failure, match=why):
+                one.target.answer(VM, mark, choice)
+        one.sim.proxy.plan("AnswerVM", Fault("ConcurrentAccess"))
+        with pytest.raises(Refused, match="somebody else"):
+            one.target.answer(VM, asked.mark, 2)
+        one.sim.proxy.plan("AnswerVM", Fault("NoPermission"), Drop())
+        for kind in (faults.NeedsHuman, faults.ReplyLost):
+            with pytest.raises(kind):
+                one.target.answer(VM, asked.mark, 2)
+        told.append(one.target.answer(VM, asked.mark, 2).choices[1])
+
+    thread = threading.Thread(target=somebody)
+    thread.start()
+    one.target.power_on(VM, layer, Network.NONE, lambda _told: seen.set())
+    thread.join()
+    assert told == ["I moved it"]
+    assert one.sim.proxy.answers == ["1"]
+    with pytest.raises(Refused, match="Nothing is asked"):
+        one.target.answer(VM, "7", 2)
+
+
 def test_a_question_that_nobody_answers_ends_the_start(
     one: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,8 +172,8 @@ def test_a_question_that_nobody_answers_ends_the_start(
     _asks(one, "msg.disk.odd")
     with pytest.raises(faults.HostFailure, match="waits for an answer") as failed:
         one.target.power_on(VM, layer, Network.NONE)
-    assert failed.value.problem.remedy
-    assert "choices" in one.target.signs_of_life(VM).question
+    assert "bootpoint answer web01" in failed.value.problem.remedy
+    assert "choices" in str(one.target.signs_of_life(VM).question)
 
 
 def test_a_network_that_may_not_be_made_is_told_with_its_remedy(one: Stage) -> None:

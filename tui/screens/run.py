@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
-from engine.api.views import JobView, MachineView, RunView
+from engine.api.guest_views import RunView
+from engine.api.views import JobView, MachineView
 from tui.format import age, duration, moment
 from tui.heard import heard
 from tui.look import Look, Serial

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.api.client import Client
+from engine.api.guest_views import QuestionView
 from engine.api.views import AlertView, FleetView, JobView, MachineView, TargetView
 from engine.cli.completion import Offer, offered
 from engine.cli.context import Context
@@ -63,6 +64,9 @@ def _asked(client: Client, told: Offer) -> Iterator[str]:
             yield from (one.id for one in client.call("targets", list[TargetView]))
         case "alert":
             yield from (one.id for one in client.call("alerts", list[AlertView]))
+        case "choice":
+            for asked in client.call("question", list[QuestionView], machine=told.machine):
+                yield from (str(at) for at, _ in enumerate(asked.choices, 1))
         case "point" | "tried-point":
             stages = ("ready", "failed") if told.kind == "tried-point" else ("ready",)
             view = client.call("machine", MachineView, machine=told.machine)

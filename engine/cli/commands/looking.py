@@ -11,6 +11,7 @@ from engine.api.views import FleetView, LastView, MachineView, Next, PointView, 
 from engine.api.waiting import WaitView, sentence, short
 from engine.api.words import NEED, age, duration, moment, percent, size
 from engine.cli.cells import shared
+from engine.cli.commands.answering import question_lines
 from engine.cli.context import Context
 from engine.cli.output import Output, plain
 
@@ -342,6 +343,8 @@ def show(context: Context, *, machine: str) -> int:
     if found.run is not None:
         told.append(["Runs", f"{found.run.point} since {moment(found.run.since, now)}"])
     output.table(["", ""], told)
+    if found.run is not None and found.run.question is not None:
+        output.say(*question_lines(machine, found.run.question))
     output.say(*([fleet.alarm] if fleet.alarm else []), *found.waiting)
     output.table(climbing.HEADS, climbing.rows(fleet.ladder, now))
     if found.points:

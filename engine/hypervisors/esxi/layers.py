@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from uuid import UUID, uuid5
 
-from engine.model.machine import Power, VMSpec
+from engine.model.machine import Asked, Power, VMSpec
 
 ENGINE, VM = "bootpoint.engine", "bootpoint.vm"
 SHAPE, STATE = "bootpoint.shape", "bootpoint.state"
@@ -80,7 +80,7 @@ class Seen:
         home: Folder of its own files, such as `[datastore1] web`.
         snapshots: It has any.
         busy: Somebody's task works on it.
-        question: It waits for an answer, in the host's words.
+        question: What it waits for an answer to, in the host's words.
         way: Its mark of a way home; see `homing.py`.
     """
 
@@ -96,7 +96,7 @@ class Seen:
     snapshots: bool = False
     consolidate: bool = False
     busy: bool = False
-    question: str = ""
+    question: Asked | None = None
     way: str = ""
 
     def is_of(self, engine: str, vm: str) -> bool:
@@ -118,7 +118,7 @@ def drift(seen: Seen, folder: str) -> str:
     state = seen.state
     wrong = (
         (not seen.connected, "the host has lost it (disconnected, orphaned or inaccessible)"),
-        (bool(seen.question), f"it waits for an answer: {seen.question}"),
+        (seen.question is not None, f"it waits for an answer: {seen.question}"),
         (seen.consolidate, "its disks need consolidation"),
         (seen.busy, "a task that is not ours works on it"),
         (seen.snapshots, "it has a snapshot that is not ours"),

@@ -125,7 +125,7 @@ class Machines:
                 snapshots=seen.get("snapshot") is not None,
                 consolidate=bool(seen.get("runtime.consolidationNeeded")),
                 busy=self._is_busy(seen.get("recentTask") or ()),
-                question=questions.words(question) if question is not None else "",
+                question=questions.read(question) if question is not None else None,
                 way=extra.get(HOME, ""),
             ),
             devices,

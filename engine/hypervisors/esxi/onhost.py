@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from engine.hypervisors import rules
-from engine.hypervisors.esxi import faults, preflight
+from engine.hypervisors.esxi import faults, preflight, questions
 from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.homecoming import shut_down
@@ -21,7 +21,7 @@ from engine.hypervisors.esxi.session import Session, clock_skew
 from engine.hypervisors.esxi.signs import guest, picture
 from engine.model.errors import Refused
 from engine.model.layers import LayerName
-from engine.model.machine import Network, Power, Signs, VMRef
+from engine.model.machine import Asked, Network, Power, Signs, VMRef
 from engine.ports import Finding
 
 log = logging.getLogger(__name__)
@@ -95,6 +95,20 @@ class OnHost:
             home=at if is_done else "",
             leaving="" if is_done else at,
         )
+
+    def answer(self, vm: VMRef, mark: str, choice: int) -> Asked:
+        """Answer what the VM asks; not behind its gate, for the start that asks holds that."""
+        there = self._machines.find(vm)
+        if there is None:
+            raise rules.asks_nothing(vm)
+        asked = there.seen.question
+        try:
+            return questions.give(vm, there.ref, asked, mark, choice)
+        except faults.ReplyLost:
+            now = self._machines.look(there.ref).seen.question
+            if asked is None or (now is not None and now.mark == mark):
+                raise
+            return asked  # it had its effect
 
     def _printed(self, vm: VMRef) -> bytes:  # noqa: ARG002 - for those who know
         """Return the last bytes that the VM's serial port printed; empty where it has none."""

@@ -14,9 +14,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from engine.hypervisors import rules
 from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.session import Session
 from engine.model.errors import Problem
+from engine.model.machine import Asked
 from engine.model.progress import Progress
 from engine.model.text import safe
 from engine.ports import Report
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 
 ASK_S = 900.0
 """So long a start waits for a person's answer."""
+
+_ANSWERED = frozenset({"ConcurrentAccess", "InvalidArgument"})
 
 KNOWN: Mapping[str, str] = {
     # The BIOS UUID is how the VM is found again, so it must stay: as for a VM that was moved.
@@ -36,7 +40,7 @@ KNOWN: Mapping[str, str] = {
 """Id of a question -> a word that only the right choice has."""
 
 
-def answer(question: Any) -> str | None:
+def known(question: Any) -> str | None:
     """Return the key of the right choice; None for a question that is the operator's."""
     ids = {str(one.id) for one in getattr(question, "message", None) or ()}
     text = str(question.text or "")
@@ -49,11 +53,32 @@ def answer(question: Any) -> str | None:
     return str(fitting[0].key) if len(fitting) == 1 else None
 
 
-def words(question: Any) -> str:
-    """Return a question and its choices in one line, safe to show."""
-    text = " ".join(str(question.text or "").split())
-    choices = ", ".join(safe(str(one.summary or one.label), 60) for one in _choices(question))
-    return f"{safe(text, 300)} (choices: {choices or 'none'})"
+def read(question: Any) -> Asked:
+    """Return a host's question, safe to show."""
+    choices = _choices(question)
+    return Asked(
+        str(question.id),
+        safe(" ".join(str(question.text or "").split()), 300),
+        tuple(safe(str(one.summary or one.label), 60) for one in choices),
+        tuple(str(one.key) for one in choices),
+    )
+
+
+def give(vm: str, ref: Any, asked: Asked | None, mark: str, choice: int) -> Asked:
+    """Answer what a VM asks as a person said; see `Hypervisor.answer`.
+
+    Source of the faults: `AnswerVM` of VMware's vSphere API reference: ConcurrentAccess and
+    InvalidArgument mean that it was answered by somebody else.
+    """
+    asked = rules.chosen(vm, asked, mark, choice)
+    try:
+        ref.AnswerVM(asked.id, asked.keys[choice - 1])
+    except faults.HostFailure as failure:
+        if failure.problem.facts.get("fault") in _ANSWERED:
+            raise rules.asks_otherwise(vm) from failure
+        raise
+    log.info("answered for %s with %d: %s", safe(vm), choice, asked)
+    return asked
 
 
 def _choices(question: Any) -> list[Any]:
@@ -73,14 +98,16 @@ class Asking:
         asked = self._session.read(self._ref, "runtime.question").get("runtime.question")
         if asked is None:
             return
-        told = words(asked)
-        if (choice := answer(asked)) is not None:
+        told = read(asked)
+        if (choice := known(asked)) is not None:
             log.info("answering for %s: %s", safe(self._vm), told)
             self._ref.AnswerVM(str(asked.id), choice)
             return
-        self._report(Progress(f"waits for an answer in the vSphere client: {told}", 0, None))
+        self._report(
+            Progress(f"waits for an answer, see bootpoint answer {safe(self._vm)}: {told}", 0, None)
+        )
         if time.monotonic() > self._end:
-            raise faults.HostFailure(_asks(self._session.account.target, self._vm, told))
+            raise faults.HostFailure(_asks(self._session.account.target, self._vm, str(told)))
 
 
 def _asks(target: str, vm: str, told: str) -> Problem:
@@ -88,6 +115,6 @@ def _asks(target: str, vm: str, told: str) -> Problem:
         "vm.question",
         f"VM {safe(vm)} on target {safe(target)} waits for an answer: {told}",
         "The host goes on waiting; no disk of a boot point was changed.",
-        "Answer it in the vSphere client, then stop the VM here and start it again.",
+        f"Answer it with bootpoint answer {safe(vm)}, then start the VM again.",
         {"vm": safe(vm)},
     )

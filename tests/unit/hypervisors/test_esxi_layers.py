@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.hypervisors.esxi.layers import Disk, Seen, State, drift, identity, read_state, shape
-from engine.model.machine import Firmware, Power, VMSpec
+from engine.model.machine import Asked, Firmware, Power, VMSpec
 
 FOLDER = "[bp-esx] web"
 STATE = State("0a" * 16, "bp000001-scratch", "isolated")
@@ -35,7 +35,7 @@ def test_a_vm_as_the_last_step_left_it_is_not_drifted() -> None:
     ("change", "says"),
     [
         ({"connected": False}, "host has lost it"),
-        ({"question": "moved or copied?"}, "moved or copied?"),
+        ({"question": Asked("7", "moved or copied?")}, "moved or copied?"),
         ({"consolidate": True}, "consolidation"),
         ({"busy": True}, "a task"),
         ({"snapshots": True}, "a snapshot"),
