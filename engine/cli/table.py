@@ -278,7 +278,7 @@ _TARGET = (
                 "where boot points are: nfs (here) or hotadd (on the datastore)",
                 choices=("nfs", "hotadd"),
             ),
-            Option(("--place",), "resource pool, cluster or host", "TEXT"),
+            Option(("--place",), "pool, cluster or host, or a way: cluster/pool", "TEXT"),
             Option(("--datastore",), "for the VMs' own files (hotadd: and their disks)", "TEXT"),
             Option(("--production",), "port group of the real network", "TEXT"),
             Option(("--isolated",), "port group without uplink", "TEXT"),

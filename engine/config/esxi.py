@@ -58,7 +58,7 @@ class EsxiSection(Section):
     authority: str = ""
     transport: Transport = "nfs"
     datastore: _Name = ""
-    place: _Name = ""
+    place: Annotated[str, Meta(max_length=400)] = ""
     production: _Name = ""
     isolated: Annotated[str, Meta(min_length=1, max_length=80)] = "bootpoint-isolated"
     server: str = ""

@@ -149,7 +149,9 @@ def test_the_isolated_network_is_made_once(
             make_isolated(session, hosts, "bp-isolated")
     make_isolated(session, hosts, "bp-isolated")
     make_isolated(session, hosts, "bp-isolated")
-    assert [why for _, why in isolation(session, hosts, "bp-isolated")] == [""]
+    assert [
+        why for _, why in isolation(session, look(session, _wishes(session).place), "bp-isolated")
+    ] == [""]
     networks = look(session, _wishes(session).place).networks
     assert [one.name for one in networks].count("bp-isolated") == 1
     assert each.proxy.left() == {}

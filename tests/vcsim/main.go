@@ -67,6 +67,12 @@ func main() {
 	datastores := flag.Int("ds", 2, "datastores")
 	hosts := flag.Int("hosts", 2, "hosts of the cluster (vCenter)")
 	machines := flag.Int("vms", 1, "foreign VMs that are there already")
+	datacenters := flag.Int("dc", 1, "datacenters (vCenter)")
+	clusters := flag.Int("clusters", 1, "clusters of each datacenter (vCenter)")
+	pools := flag.Int("pools", 0, "resource pools of each cluster (vCenter)")
+	apps := flag.Int("apps", 0, "vApps of each cluster (vCenter)")
+	alone := flag.Int("alone", 1, "hosts beside the clusters (vCenter)")
+	folders := flag.Int("folders", 0, "datacenters in a folder, and all of theirs in folders (vCenter)")
 	flag.Parse()
 
 	model := simulator.VPX()
@@ -74,6 +80,8 @@ func main() {
 		model = simulator.ESX()
 	} else {
 		model.ClusterHost = *hosts
+		model.Datacenter, model.Cluster, model.Host = *datacenters, *clusters, *alone
+		model.Pool, model.App, model.Folder = *pools, *apps, *folders
 	}
 	model.Datastore = *datastores
 	model.Machine = *machines

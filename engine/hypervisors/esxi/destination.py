@@ -9,6 +9,7 @@ from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.homing import needed
 from engine.hypervisors.esxi.inventory import Datastore, Inventory, ref_id
 from engine.hypervisors.esxi.machine import Machine
+from engine.hypervisors.esxi.naming import is_named
 from engine.hypervisors.esxi.preflight import missing
 from engine.hypervisors.esxi.privileges import COPYING, MOVING, On
 from engine.hypervisors.esxi.session import Session
@@ -34,7 +35,7 @@ def destination(
         for one in inventory.datastores
         if one.name != share and (mine is None or ref_id(one.ref) in mine.datastores)
     ]
-    found = [one for one in reached if one.name == wanted]
+    found = [one for one in reached if is_named(one.name, wanted)]
     if len(found) != 1 or not found[0].accessible:
         why = "is not accessible" if found else "is not among the datastores its host reaches"
         if wanted == share:

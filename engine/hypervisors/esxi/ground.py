@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 
-from engine.hypervisors.esxi.inventory import Inventory, NetworkPlace, look
+from engine.hypervisors.esxi.inventory import Inventory, NetworkPlace, look, ref_id
 from engine.hypervisors.esxi.needs import known, no_server, not_isolated
 from engine.hypervisors.esxi.network import isolation, make_isolated
 from engine.hypervisors.esxi.nfs import mount, unmount
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Session
-from engine.model.errors import Refused, WrongUse
+from engine.model.errors import HypervisorError, Refused, WrongUse
 from engine.model.machine import Network
+from engine.model.text import safe
+
+log = logging.getLogger(__name__)
 
 
 class Ground:
@@ -27,6 +31,7 @@ class Ground:
         """
         self._session, self._wishes, self._datastore = session, wishes, datastore
         self._lock, self._starting = threading.Lock(), 0
+        self._spread_to: frozenset[str] = frozenset()
 
     def look(self) -> Inventory:
         """Return what is there."""
@@ -81,13 +86,27 @@ class Ground:
         """
         name = self._wishes.isolated
         with self._lock:
-            for host, why in isolation(self._session, inventory.hosts, name):
+            for host, why in isolation(self._session, inventory, name):
                 if why:
                     raise Refused(not_isolated(name, host.name, why))
-            if inventory.network(name) is None:
+            known_one = inventory.network(name)
+            if known_one is None:
                 make_isolated(self._session, inventory.hosts, name)
                 inventory = look(self._session, self._wishes.place)
+            elif known_one.standard:
+                self._spread(inventory, name)
         return inventory, known(inventory, name, self._session.account.target)
+
+    def _spread(self, inventory: Inventory, name: str) -> None:
+        """Make the isolated port group on hosts that lack it, once; a start waits for none."""
+        hosts = [one for one in inventory.hosts if ref_id(one.ref) not in self._spread_to]
+        if not inventory.hosts[1:] or not hosts:  # one host alone has what is there
+            return
+        try:
+            make_isolated(self._session, hosts, name)
+        except HypervisorError as failure:
+            log.warning("port group %s is not on every host: %s", safe(name), failure)
+        self._spread_to |= {ref_id(one.ref) for one in hosts}
 
     def port(self, inventory: Inventory, network: Network) -> tuple[Inventory, NetworkPlace]:
         """Return the port group of a start. HypervisorError without one."""

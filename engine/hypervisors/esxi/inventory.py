@@ -8,40 +8,52 @@ from typing import Any
 
 from pyVmomi import vim
 
+from engine.hypervisors.esxi.naming import Names, fits, is_named, listed, nearest
 from engine.hypervisors.esxi.session import Session
 from engine.model.errors import Problem, WrongUse
 from engine.model.text import safe
 
 _NEST = 64
+_UPLINKS = "SYSTEM/DVS.UPLINKPG"
 _NETS = ("config.network.portgroup", "config.network.vswitch", "config.network.vnic")
 _SYSTEMS = ("configManager.networkSystem", "configManager.datastoreSystem")
 _WANTED = {
-    vim.Folder: ("parent",),
-    vim.Datacenter: ("parent", "vmFolder"),
+    vim.Folder: ("name", "parent"),
+    vim.Datacenter: ("name", "parent", "vmFolder"),
     vim.ComputeResource: ("name", "parent", "resourcePool", "host"),
-    vim.ResourcePool: ("name", "owner"),
+    vim.ResourcePool: ("name", "parent", "owner"),
     vim.HostSystem: (
         "name",
+        "parent",
         "runtime.connectionState",
         "runtime.inMaintenanceMode",
         "summary.managementServerIp",
         "datastore",
+        "network",
         *_SYSTEMS,
+        "config.network.proxySwitch",
         *_NETS,
     ),
     vim.Datastore: (
         "name",
+        "parent",
         "summary.type",
         "summary.accessible",
         "summary.freeSpace",
         "summary.capacity",
         "info",
     ),
-    vim.Network: ("name",),
+    vim.Network: ("name", "parent"),
 }
 _DISTRIBUTED = {
     vim.DistributedVirtualSwitch: ("uuid",),
-    vim.dvs.DistributedVirtualPortgroup: ("name", "key", "config.distributedVirtualSwitch"),
+    vim.dvs.DistributedVirtualPortgroup: (
+        "name",
+        "parent",
+        "key",
+        "config.distributedVirtualSwitch",
+        "tag",
+    ),
 }
 _Values = Mapping[str, Any]
 
@@ -54,7 +66,8 @@ class Host:
         manager: Address of the vCenter that manages it, empty without one.
         networking, storing: The objects that change its networks and its datastores.
         groups, switches, kernel: Its port groups, standard switches and VMkernel ports.
-        datastores: Ids of those it has.
+        proxies: What it has of distributed switches.
+        datastores, networks: Ids of those it has.
     """
 
     ref: Any
@@ -67,7 +80,9 @@ class Host:
     groups: tuple[Any, ...] = ()
     switches: tuple[Any, ...] = ()
     kernel: tuple[Any, ...] = ()
+    proxies: tuple[Any, ...] = ()
     datastores: frozenset[str] = frozenset()
+    networks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +107,11 @@ class NetworkPlace:
     key: str = ""
     switch: str = ""
 
+    @property
+    def standard(self) -> bool:
+        """Tell whether it is of a switch of the host's own."""
+        return type(self.ref) is vim.Network
+
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
@@ -100,7 +120,8 @@ class Inventory:
     Attributes:
         folder, pool: Where VMs are created.
         hosts: That may run them; never empty.
-        datastores, networks: That these hosts have.
+        datastores, networks: That these hosts have, those of the same datacenter at most: names
+            are unique in a datacenter only.
     """
 
     folder: Any
@@ -111,18 +132,19 @@ class Inventory:
 
     def datastore(self, name: str) -> Datastore | None:
         """Return a datastore by its name."""
-        return next((one for one in self.datastores if one.name == name), None)
+        return next((one for one in self.datastores if is_named(one.name, name)), None)
 
     def network(self, name: str) -> NetworkPlace | None:
         """Return a port group by its name."""
-        return next((one for one in self.networks if one.name == name), None)
+        return next((one for one in self.networks if is_named(one.name, name)), None)
 
 
 def look(session: Session, place: str) -> Inventory:
     """Return the inventory of a resource pool, cluster or host by its name, read in one go.
 
     Args:
-        place: Empty: the only one there is.
+        place: Empty: the only one there is. With slashes: names on the way to it, such as
+            `cluster/pool`, or all of them from `/datacenter/host/` on.
 
     Raises:
         WrongUse: There is none, or more than one, of that name.
@@ -132,14 +154,40 @@ def look(session: Session, place: str) -> Inventory:
     wanted = {ref_id(ref) for ref in compute.get("host", ())}
     hosts = [_host(ref, seen) for ref, seen in found.of(vim.HostSystem) if ref_id(ref) in wanted]
     if not hosts:
-        raise _no_place(session, place, "has no host")
+        raise _no_place(session, place, "has no host that this user may see")
+    centre = found.centre(compute.get("parent"))
+    folder = found.by_id[ref_id(centre)][1].get("vmFolder") if centre is not None else None
+    if folder is None:
+        raise _no_place(session, place, "is in no datacenter that this user may see")
     return Inventory(
-        folder=_vm_folder(session, found, compute["parent"]),
+        folder=folder,
         pool=pool,
         hosts=hosts,
-        datastores=[_datastore(ref, seen) for ref, seen in found.of(vim.Datastore)],
-        networks=list(_networks(found)),
+        datastores=[
+            _datastore(ref, seen)
+            for ref, seen in _near(found, vim.Datastore, centre, [one.datastores for one in hosts])
+        ],
+        networks=list(_networks(found, centre, [one.networks for one in hosts])),
     )
+
+
+def _near(
+    found: _Found, kind: Any, centre: Any, had: Sequence[frozenset[str]]
+) -> Sequence[tuple[Any, _Values]]:
+    """Return the objects of a kind in a datacenter, those that hosts say they have first.
+
+    Datastores that no host has are left out, where hosts say what they have.
+    """
+    here = [
+        (ref, seen)
+        for ref, seen in found.of(kind)
+        if (at := found.centre(seen.get("parent"))) is None or ref_id(at) == ref_id(centre)
+    ]
+    ids = frozenset[str]().union(*had)
+    near = [one for one in here if ref_id(one[0]) in ids]
+    if kind is vim.Datastore:
+        return near or here
+    return [*near, *(one for one in here if ref_id(one[0]) not in ids)]
 
 
 class _Found:
@@ -153,6 +201,24 @@ class _Found:
         """Return the objects of a kind, or of a kind of that kind."""
         return [(ref, seen) for ref, seen in self._all if isinstance(ref, kind)]
 
+    def way(self, ref: Any) -> Iterator[tuple[Any, _Values]]:
+        """Yield an object and what it is in, outwards, as far as this user may see."""
+        at = ref
+        for _ in range(_NEST):
+            known = self.by_id.get(ref_id(at)) if at is not None else None
+            if known is None:
+                return
+            yield known
+            at = known[1].get("parent")
+
+    def centre(self, ref: Any) -> Any:
+        """Return the datacenter that an object is in; None when that is not seen."""
+        return next((at for at, _ in self.way(ref) if isinstance(at, vim.Datacenter)), None)
+
+    def names(self, ref: Any) -> Names:
+        """Return the names on the way to an object, the outermost first."""
+        return tuple(str(seen.get("name", "")) for _, seen in self.way(ref))[::-1]
+
 
 def ref_id(ref: Any) -> str:
     """Return the id of a managed object, unique within its host or vCenter."""
@@ -161,19 +227,48 @@ def ref_id(ref: Any) -> str:
 
 def _chosen(session: Session, place: str, found: _Found) -> tuple[_Values, Any]:
     """Return the compute resource and the pool that a name means."""
-    computes = found.of(vim.ComputeResource)
+    computes, pools = _computes(found), _pools(found)
+    if not place and len(computes) == 1:
+        return next(iter(computes.values()))
     if not place:
-        if len(computes) == 1:
-            return computes[0][1], computes[0][1]["resourcePool"]
-        names = ", ".join(sorted(safe(seen["name"]) for _, seen in computes)[:8]) or "none"
-        raise _no_place(session, place, f"must be named, for there are several: {names}")
-    fitting = [(seen, seen["resourcePool"]) for _, seen in computes if seen["name"] == place]
-    for pool, seen in found.of(vim.ResourcePool):
-        if seen["name"] == place:
-            fitting.append((found.by_id[ref_id(seen["owner"])][1], pool))
-    if len(fitting) != 1:
-        raise _no_place(session, place, f"is the name of {len(fitting)} pools, clusters and hosts")
-    return fitting[0]
+        told = f"must be named, for there are {len(computes)}: {listed(list(computes))}"
+        raise _no_place(session, place, told)
+    fitting = fits([*computes, *pools], place)
+    if len(fitting) == 1:
+        return (computes | pools)[fitting[0]]
+    if fitting:
+        told = f"is the name of {len(fitting)}: {listed(fitting)}. Say which, by more of the way"
+    elif cluster := _cluster_of(found, place):
+        told = f"is one host of cluster {safe(cluster)}, which itself says where VMs run"
+    else:
+        there = listed(nearest(list(computes), place))
+        told = f"is no pool, cluster or host of its own that this user may see; there are: {there}"
+    raise _no_place(session, place, told)
+
+
+def _computes(found: _Found) -> dict[Names, tuple[_Values, Any]]:
+    """Return the clusters and the hosts of their own, by their ways, each with its whole pool."""
+    return {
+        found.names(ref): (seen, pool)
+        for ref, seen in found.of(vim.ComputeResource)
+        if (pool := seen.get("resourcePool")) is not None
+    }
+
+
+def _pools(found: _Found) -> dict[Names, tuple[_Values, Any]]:
+    """Return the resource pools and vApps, by their ways, each with what it is a part of."""
+    return {
+        found.names(pool): (known[1], pool)
+        for pool, seen in found.of(vim.ResourcePool)
+        if (owner := seen.get("owner")) is not None
+        and (known := found.by_id.get(ref_id(owner))) is not None
+    }
+
+
+def _cluster_of(found: _Found, name: str) -> str:
+    """Return the cluster that a host of this name is a part of; empty without one."""
+    ways = [found.names(ref) for ref, _ in found.of(vim.HostSystem)]
+    return next((way[-2] for way in ways if len(way) > 1 and is_named(way[-1], name)), "")
 
 
 def _host(ref: Any, seen: _Values) -> Host:
@@ -181,7 +276,7 @@ def _host(ref: Any, seen: _Values) -> Host:
     networking, storing = (seen.get(path) for path in _SYSTEMS)
     return Host(
         ref,
-        str(seen["name"]),
+        str(seen.get("name", "")),
         str(seen.get("runtime.connectionState")) == "connected",
         bool(seen.get("runtime.inMaintenanceMode")),
         str(seen.get("summary.managementServerIp") or ""),
@@ -190,7 +285,9 @@ def _host(ref: Any, seen: _Values) -> Host:
         groups,
         switches,
         kernel,
+        tuple(seen.get("config.network.proxySwitch") or ()),
         frozenset(ref_id(one) for one in seen.get("datastore") or ()),
+        frozenset(ref_id(one) for one in seen.get("network") or ()),
     )
 
 
@@ -198,7 +295,7 @@ def _datastore(ref: Any, seen: _Values) -> Datastore:
     nas = getattr(seen.get("info"), "nas", None)
     return Datastore(
         ref,
-        str(seen["name"]),
+        str(seen.get("name", "")),
         str(seen.get("summary.type", "")),
         bool(seen.get("summary.accessible")),
         int(seen.get("summary.freeSpace") or 0),
@@ -207,27 +304,18 @@ def _datastore(ref: Any, seen: _Values) -> Datastore:
     )
 
 
-def _networks(found: _Found) -> Iterator[NetworkPlace]:
-    for ref, seen in found.of(vim.Network):
+def _networks(found: _Found, centre: Any, had: Sequence[frozenset[str]]) -> Iterator[NetworkPlace]:
+    for ref, seen in _near(found, vim.Network, centre, had):
+        name = str(seen.get("name", ""))
         if not isinstance(ref, vim.dvs.DistributedVirtualPortgroup):
-            yield NetworkPlace(ref, str(seen["name"]))
+            yield NetworkPlace(ref, name)
             continue
+        if any(one.key == _UPLINKS for one in seen.get("tag") or ()):
+            continue  # the way out of a switch: no VM is put there
         switch = seen.get("config.distributedVirtualSwitch")
         known = found.by_id.get(ref_id(switch)) if switch is not None else None
         uuid = str(known[1].get("uuid", "")) if known else ""
-        yield NetworkPlace(ref, str(seen["name"]), str(seen.get("key", "")), uuid)
-
-
-def _vm_folder(session: Session, found: _Found, parent: Any) -> Any:
-    """Return the folder of VMs of the datacenter that a compute resource is in."""
-    at = parent
-    for _ in range(_NEST):
-        known = found.by_id.get(ref_id(at)) if at is not None else None
-        seen = known[1] if known else {}
-        if isinstance(at, vim.Datacenter) and "vmFolder" in seen:
-            return seen["vmFolder"]
-        at = seen.get("parent")
-    raise _no_place(session, "", "is in no datacenter that this user may see")
+        yield NetworkPlace(ref, name, str(seen.get("key", "")), uuid)
 
 
 def _no_place(session: Session, place: str, why: str) -> WrongUse:
@@ -237,6 +325,6 @@ def _no_place(session: Session, place: str, why: str) -> WrongUse:
             "target.place",
             f"{named} on target {safe(session.account.target)} {why}.",
             "Nothing was changed.",
-            "Name a resource pool, a cluster or a host of its own as esxi.place.",
+            "Name a resource pool, a cluster or a host of its own as esxi.place (--place).",
         )
     )

@@ -10,7 +10,7 @@ from typing import Any
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults
-from engine.hypervisors.esxi.inventory import Host
+from engine.hypervisors.esxi.inventory import Host, Inventory, NetworkPlace, ref_id
 from engine.hypervisors.esxi.session import Session
 from engine.model.errors import Problem
 from engine.model.text import safe
@@ -18,13 +18,43 @@ from engine.model.text import safe
 _PATHS = ("networkInfo.portgroup", "networkInfo.vswitch", "networkInfo.vnic")
 
 
-def isolation(session: Session, hosts: Sequence[Host], name: str) -> Iterator[tuple[Host, str]]:
+def isolation(session: Session, there: Inventory, name: str) -> Iterator[tuple[Host, str]]:
     """Yield each host with the reason why its port group is not isolated.
 
     The reason is empty where the port group is isolated, or is not there yet.
     """
-    for host in hosts:
-        yield host, _why_not(_shape(session, host), name)
+    known = there.network(name)
+    for host in there.hosts:
+        if known is not None and not known.standard:
+            yield host, _may_lead_out(host, known)
+        else:
+            yield host, _why_not(_shape(session, host), name)
+
+
+def _may_lead_out(host: Host, network: NetworkPlace) -> str:
+    """Return why a port group of no standard switch is not isolated on a host.
+
+    Only a host that has the distributed switch, and no uplink on it, shows that it is.
+    """
+    if not network.switch:
+        return "it belongs to no switch whose uplinks can be looked at"
+    mine = [one for one in host.proxies if one.dvsUuid == network.switch]
+    if not mine:
+        return "it belongs to a distributed switch, and the host does not tell its uplinks there"
+    if up := [port for one in mine for port in one.pnic or ()]:
+        return f"its distributed switch has the uplink {safe(str(up[0]))}"
+    return ""
+
+
+def lacking(session: Session, there: Inventory, name: str) -> Sequence[Host]:
+    """Return the hosts that have no port group of this name, as far as they tell."""
+    known = there.network(name)
+    return [
+        host
+        for host in there.hosts
+        if not (known is not None and ref_id(known.ref) in host.networks)
+        and not _has(session, host, name)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +123,13 @@ def make_isolated(session: Session, hosts: Sequence[Host], name: str) -> None:
         switch = vim.host.VirtualSwitch.Specification(numPorts=128)
         add_switch = partial(host.networking.AddVirtualSwitch, name, switch)
         _make(session, host, name, _has_switch, add_switch)
-        _make(session, host, name, _has, partial(host.networking.AddPortGroup, group))
+        try:
+            _make(session, host, name, _has, partial(host.networking.AddPortGroup, group))
+        except faults.AlreadyThere:
+            # Taken by the same group of another host, as the vCenter tells it: what is there is
+            # what was wanted, unless no host has it.
+            if not any(_has(session, one, name) for one in hosts):
+                raise
 
 
 def _has_switch(session: Session, host: Host, name: str) -> bool:

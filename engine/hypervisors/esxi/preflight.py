@@ -9,8 +9,8 @@ from datetime import datetime
 from itertools import groupby
 
 from engine.hypervisors.esxi.gate import SLOW_S
-from engine.hypervisors.esxi.inventory import Inventory, look
-from engine.hypervisors.esxi.network import isolation
+from engine.hypervisors.esxi.inventory import Inventory, look, ref_id
+from engine.hypervisors.esxi.network import isolation, lacking
 from engine.hypervisors.esxi.privileges import On, Privilege, needed_for
 from engine.hypervisors.esxi.session import Session, clock_skew
 from engine.model.errors import Failure, Problem
@@ -164,7 +164,7 @@ def _hosts(session: Session, there: Inventory) -> Iterator[Finding]:
 def home_datastore(there: Inventory, wanted: str) -> str:
     """Return the datastore for VMs' own files: the wanted one, or the only one; else empty."""
     if wanted:
-        return wanted if there.datastore(wanted) else ""
+        return found.name if (found := there.datastore(wanted)) else ""
     own = [one.name for one in there.datastores if not one.mounted]
     return own[0] if len(own) == 1 else ""
 
@@ -173,17 +173,27 @@ def _home(there: Inventory, wishes: Wishes) -> Iterator[Finding]:
     name = home_datastore(there, wishes.datastore)
     if not name:
         names = ", ".join(sorted(safe(one.name) for one in there.datastores)) or "none"
-        what = f"is no datastore {safe(wishes.datastore)}" if wishes.datastore else "are several"
+        what = "are several" if there.datastores else "is none that a host here has"
+        if wishes.datastore:
+            what = f"is no datastore {safe(wishes.datastore)} on the hosts of this place"
         yield Finding(
             Gravity.ERROR,
             "esxi.datastore",
             f"For the VMs' own files there {what}. Datastores: {names}.",
-            "Name one of them as esxi.datastore.",
+            "Name one of them as esxi.datastore (--datastore).",
         )
         return
     one = there.datastore(name)
     if one is None:
         return
+    for host in there.hosts:
+        if host.datastores and ref_id(one.ref) not in host.datastores:
+            yield Finding(
+                Gravity.WARNING,
+                "esxi.datastore-missing",
+                f"Host {safe(host.name)} has not datastore {safe(name)}, so no VM runs there.",
+                "Give every host of the cluster the datastore, or name one that all have.",
+            )
     if not one.accessible:
         yield Finding(
             Gravity.ERROR,
@@ -215,9 +225,18 @@ def _networks(session: Session, there: Inventory, wishes: Wishes) -> Iterator[Fi
             Gravity.ERROR,
             "esxi.production",
             f"There is no port group {safe(wishes.production)}. Port groups: {names}.",
-            "Correct esxi.production.",
+            "Correct esxi.production (--production).",
         )
-    for host, why in isolation(session, there.hosts, wishes.isolated):
+    else:
+        for host in lacking(session, there, wishes.production):
+            yield Finding(
+                Gravity.WARNING,
+                "esxi.production-missing",
+                f"Host {safe(host.name)} has no port group {safe(wishes.production)}, as far as it "
+                "tells, so no VM starts on the production network there.",
+                "Make the port group on that host, or correct esxi.production.",
+            )
+    for host, why in isolation(session, there, wishes.isolated):
         if why:
             yield Finding(
                 Gravity.ERROR,
