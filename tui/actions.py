@@ -10,6 +10,7 @@ from uuid import uuid4
 from engine.api.views import Done, Plan
 from tui import keys
 from tui.alerts import Alerts
+from tui.answering import Answering
 from tui.choosing import Choosing
 from tui.commands import Commands
 from tui.conditions import about, point_of
@@ -58,6 +59,7 @@ class Actions:
         self._reading: Reading | None = None
         self._wizard: Wizard | None = None
         choosing = Choosing(console)
+        answering = Answering(console, self._sure)
         self._verbs: dict[str, Callable[[], None]] = {
             "up": lambda: self._move(-1),
             "down": lambda: self._move(1),
@@ -85,6 +87,7 @@ class Actions:
             **Keeping(console, self._plan).verbs(),
             **self._emergency.verbs(),
             **Alerts(console).verbs(),
+            **answering.verbs(),
             "serial": lambda: console.go("run", self._about(), subject=Serial()),
             **self.guest.verbs(),
             "new": lambda: self._define(lambda wizard: wizard.new()),
@@ -107,6 +110,7 @@ class Actions:
             "settings": choosing.change,
             "plan": self._decide,
             "review": self._emergency.choose,
+            "answer": answering.choose,
             "new": lambda name: self._define(lambda wizard: wizard.begin(name)),
             "form": lambda name: self._define(lambda wizard: wizard.fill(name)),
             "refused": lambda _name: console.back(),

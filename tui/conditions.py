@@ -5,6 +5,7 @@ Those named `no_…` return why a key does not work now, a sentence; empty when 
 
 from __future__ import annotations
 
+from engine.api.guest_views import QuestionView
 from engine.api.views import PointView
 from tui.look import Look
 from tui.state import LIVE_JOBS, Fleet
@@ -49,6 +50,13 @@ def can_come_home(fleet: Fleet, look: Look) -> bool:
     detail = fleet.details.get(look.machine)
     run = detail.run if detail is not None else None
     return run is not None and run.homing != "none" and not run.home
+
+
+def asked(fleet: Fleet, look: Look) -> QuestionView | None:
+    """Return what the machine's VM asks before it goes on."""
+    detail = fleet.details.get(look.machine)
+    run = detail.run if detail is not None else None
+    return run.question if run is not None else None
 
 
 def not_running(fleet: Fleet, look: Look) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from tui.conditions import (
     REPORTS,
+    asked,
     can_come_home,
     has_rows,
     held,
@@ -48,17 +49,18 @@ EVERYWHERE = frozenset(
     | {"alerts", "picture", "engine.toml", "connected"}
     | REPORTS
     | RETENTION
-    | {"help", "menu", "plan", "review", "new", "form", "refused"}
+    | {"help", "menu", "plan", "review", "new", "form", "refused", "answer"}
 )
 OPENING = frozenset(
     {"fleet", "machine", "jobs", "sets", "settings", "menu", "plan"}
-    | {"review", "new", "form", "refused", "help"}
+    | {"review", "new", "form", "refused", "answer", "help"}
 )
 OPENS = {"plan": N_("choose"), "review": N_("this one"), "new": N_("choose")}
+OPENS |= {"answer": N_("this one")}
 OPENS |= {"form": N_("change"), "settings": N_("change"), "menu": N_("do it")}
 OPENS |= dict.fromkeys(("refused", "help"), N_("back"))
 """What Enter does, where it does not open something."""
-CALM = EVERYWHERE - {"plan", "review", "form", "new", "refused"}
+CALM = EVERYWHERE - {"plan", "review", "form", "new", "refused", "answer"}
 """Everywhere but where something is being decided."""
 
 When = Callable[[Fleet, Look], bool]
@@ -183,6 +185,16 @@ TABLE: tuple[Key, ...] = (
         when=can_come_home,
         command="bootpoint home MACHINE [--to NAME]",
         rank=6,
+    ),
+    _asks(
+        "answer",
+        "m",
+        "answer",
+        "answer what its VM waits for (asks)",
+        places=frozenset({"machine", "run"}),
+        when=lambda fleet, look: asked(fleet, look) is not None,
+        command="bootpoint answer MACHINE [CHOICE]",
+        rank=3,
     ),
     _key(
         "serial",

@@ -13,7 +13,7 @@ from tui.glyphs import ASCII, Glyphs
 if TYPE_CHECKING:  # the first screen shows none of these, so it does not wait for them
     from engine.api.changes import Words
     from engine.api.definition_views import CheckView
-    from engine.api.guest_views import PictureView
+    from engine.api.guest_views import PictureView, QuestionView
     from engine.api.keeping_views import RetentionView
     from engine.api.views import Plan
     from engine.local.drafts import Draft
@@ -96,7 +96,9 @@ class Kept:
     failed: Parts | None = None
 
 
-Subject: TypeAlias = "Plan | Form | Serial | Menu | Parts | Report | Picture | Kept | None"
+Subject: TypeAlias = (
+    "Plan | Form | Serial | Menu | Parts | Report | Picture | Kept | QuestionView | None"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ _WHERE = {
     "help": "help.content",
     "menu": "help.menu_content",
     "review": "review.content",
+    "answer": "answer.content",
     "plan": "plan.content",
     "refused": "plan.refused_content",
     "new": "new.content",

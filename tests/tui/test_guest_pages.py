@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.hypervisors.png import encode
 from engine.model.errors import Failure, Problem
+from engine.model.machine import Asked, Power, Signs
 from tests.scripted import ScriptedService
 from tests.tui.bench import Bench, Hand, until
 
@@ -123,3 +125,31 @@ async def test_a_viewer_looks_and_types_nothing(bench: Bench) -> None:
         await hand.sees("SCREEN of dc")
         await asyncio.sleep(0)
         assert service.calls == []
+
+
+async def test_what_a_vm_asks_is_answered_from_its_page(bench: Bench) -> None:
+    """`m` is there while a question stands; a choice needs a yes, and goes with what was read."""
+    service = running(bench)
+    async with bench.open() as hand:
+        await run_page(hand)
+        await hand.press("m")
+        assert "waits for an answer" not in hand.text
+        first = Asked("7", "Moved or copied?", ("Cancel", "I moved it"), ("0", "1"))
+        service.show(signs={"dc": Signs(Power.OFF, question=first)})
+        await hand.sees("It waits for an answer: m shows", "m answer")
+        await hand.press("m")
+        await hand.sees("It asks      Moved or copied?", "1  Cancel", "2  I moved it")
+        hand.console.core.spot.opened -= 60  # it listens now
+        await hand.press("down", "enter")
+        await hand.type("yes")
+        service.show(signs={"dc": Signs(Power.OFF, question=replace(first, text="Sure?"))})
+        await hand.press("enter")
+        await hand.sees("asks something else by now")
+        await hand.press("escape", "m")
+        await hand.sees("It asks      Sure?")
+        hand.console.core.spot.opened -= 60
+        await hand.press("down", "enter")
+        await hand.type("yes")
+        await hand.press("enter")
+        await hand.sees("RUNS ISOLATED", "asked with I moved it")
+    assert [call[2] for call in service.calls if call[0] == "answer"] == ["2", "2"]

@@ -62,6 +62,7 @@ PLACES = {
         "before you type the machine's name."
     ),
     "alerts": N_("What is wrong. m says that you look after it, so that nobody is reminded."),
+    "answer": N_("What a VM asks before it goes on. Nothing is answered before you type yes."),
     "plan": N_("What will happen, before it happens. Nothing has changed yet."),
     "new": N_("Drafts that were begun and left, then image sets that no standby follows yet."),
     "form": N_(

@@ -172,13 +172,22 @@ def _coming(fleet: Fleet, look: Look, name: str) -> list[Line]:
 
 
 def _next(look: Look, run: RunView | None, job: JobView | None, told: list[str]) -> list[Line]:
-    words = _advice(run, job, told)
+    words = _waits(run) or _advice(run, job, told)
     if look.typing:
         words = _("You are typing at the guest: every key goes there. Ctrl-] gives the keys back.")
     if look.height < 20 and not look.typing:
         return []
     tone = Tone.LIVE if look.typing else Tone.PLAIN
     return paragraph("What next", words, look.usable, tone=tone)
+
+
+def _waits(run: RunView | None) -> str:
+    if run is None or run.question is None:
+        return ""
+    return _(
+        "It waits for an answer: m shows the question and its choices. Without one the start "
+        "ends after 15 minutes; then it can be answered with bootpoint answer."
+    )
 
 
 def _advice(run: RunView | None, job: JobView | None, told: list[str]) -> str:

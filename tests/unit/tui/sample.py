@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from engine.api.changes import Kind, Words
 from engine.api.definition import changed
 from engine.api.definition_views import CheckView, FactView, WrongView
-from engine.api.guest_views import PictureView
+from engine.api.guest_views import PictureView, QuestionView
 from engine.api.keeping_views import RetentionView, VerdictView
 from engine.api.review_views import (
     ChoiceView,
@@ -386,6 +386,7 @@ def subjects(name: str) -> dict[str, Subject]:
         "run": Serial((name,) * 80, 9, tail=name),
         "menu": Menu((("start", "f", name, name), ("stop", "x", "stop", "stops"))),
         "refused": Parts(name, name, name),
+        "answer": QuestionView(id="7", text=name, choices=[name, "I moved it"]),
         "retention": kept(name),
         "guest": report(name),
         "ledger": report(name),
