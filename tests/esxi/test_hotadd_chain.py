@@ -23,7 +23,7 @@ from engine.hypervisors.esxi.leaf import armed_note
 from engine.hypervisors.esxi.tree import Mark, Snapshot
 from engine.model.errors import LayerError, Refused
 from engine.model.layers import LayerKind, LayerName
-from engine.model.machine import Power
+from engine.model.machine import Asked, Power
 from engine.ports import DiskChain, NeverCancelled
 from engine.stores.probe import open_store
 from tests.contract import test_disk_chain as promises
@@ -243,7 +243,10 @@ def _removed_all(one: ShadowVM) -> None:
 CHANGES: dict[str, tuple[Callable[[ShadowVM], None], str]] = {
     "snapshot": (_foreign_snapshot, "a snapshot that is not ours: before update"),
     "running": (lambda one: _seen(one, power=Power.ON), "it runs"),
-    "question": (lambda one: _seen(one, question="moved or copied?"), "it waits for an answer"),
+    "question": (
+        lambda one: _seen(one, question=Asked("7", "moved or copied?")),
+        "it waits for an answer",
+    ),
     "task": (lambda one: _seen(one, busy=True), "a task that is not ours"),
     "mark": (lambda one: _seen(one, state=None), "its mark was changed"),
     "lost": (lambda one: _seen(one, connected=False), "the host has lost it"),

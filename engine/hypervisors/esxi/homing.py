@@ -91,7 +91,7 @@ def unmovable(seen: Seen) -> str:
     """Return why a VM cannot be brought home now; empty if it can."""
     wrong = (
         (not seen.connected, "the host has lost it (disconnected, orphaned or inaccessible)"),
-        (seen.question is not None, f"it waits for an answer: {seen.question}"),
+        (bool(seen.asks), seen.asks),
         (seen.snapshots, "it has a snapshot that is not ours"),
         (seen.consolidate, "its disks need consolidation"),
         (not seen.disks, "it has no disks"),

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from uuid import UUID, uuid5
 
 from engine.model.machine import Asked, Power, VMSpec
+from engine.model.text import safe
 
 ENGINE, VM = "bootpoint.engine", "bootpoint.vm"
 SHAPE, STATE = "bootpoint.shape", "bootpoint.state"
@@ -99,6 +100,13 @@ class Seen:
     question: Asked | None = None
     way: str = ""
 
+    @property
+    def asks(self) -> str:
+        """Say that it waits for an answer, and how to give one; empty: it does not."""
+        if self.question is None:
+            return ""
+        return f"it waits for an answer, see bootpoint answer {safe(self.vm)}: {self.question}"
+
     def is_of(self, engine: str, vm: str) -> bool:
         """Tell whether this engine made it for this standby."""
         return (self.engine, self.vm) == (engine, vm)
@@ -118,7 +126,7 @@ def drift(seen: Seen, folder: str) -> str:
     state = seen.state
     wrong = (
         (not seen.connected, "the host has lost it (disconnected, orphaned or inaccessible)"),
-        (seen.question is not None, f"it waits for an answer: {seen.question}"),
+        (bool(seen.asks), seen.asks),
         (seen.consolidate, "its disks need consolidation"),
         (seen.busy, "a task that is not ours works on it"),
         (seen.snapshots, "it has a snapshot that is not ours"),

@@ -40,7 +40,7 @@ def drift(there: Standing, known: Mapping[LayerName, Layer], engine: str, vm: st
     seen, state = there.seen, there.seen.state
     wrong = (
         (not seen.connected, "the host has lost it (disconnected, orphaned or inaccessible)"),
-        (seen.question is not None, f"it waits for an answer: {seen.question}"),
+        (bool(seen.asks), seen.asks),
         (seen.power is not Power.OFF, "it runs"),
         (seen.busy, "a task that is not ours works on it"),
         (state is None, "its mark was changed"),

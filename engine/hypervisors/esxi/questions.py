@@ -115,6 +115,7 @@ def _asks(target: str, vm: str, told: str) -> Problem:
         "vm.question",
         f"VM {safe(vm)} on target {safe(target)} waits for an answer: {told}",
         "The host goes on waiting; no disk of a boot point was changed.",
-        f"Answer it with bootpoint answer {safe(vm)}, then start the VM again.",
+        f"Choose what cancels it with bootpoint answer {safe(vm)}, then start the VM again. Any "
+        "other answer starts it on the host now, where this engine does not follow it.",
         {"vm": safe(vm)},
     )
