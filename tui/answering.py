@@ -34,7 +34,7 @@ class Answering:
         """Open the page with the question and its choices."""
         look = self.console.look()
         if (question := asked(self.console.fleet, look)) is not None:
-            self.console.go(PLACE, look.machine, subject=question, token=uuid4().hex)
+            self.console.go(PLACE, look.machine, subject=question, token=uuid4().hex, chosen="1")
 
     def choose(self, number: str) -> None:
         """Answer with a choice, once the operator is sure."""

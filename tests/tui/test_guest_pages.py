@@ -138,7 +138,7 @@ async def test_what_a_vm_asks_is_answered_from_its_page(bench: Bench) -> None:
         service.show(signs={"dc": Signs(Power.OFF, question=first)})
         await hand.sees("It waits for an answer: m shows", "m answer")
         await hand.press("m")
-        await hand.sees("It asks      Moved or copied?", "1  Cancel", "2  I moved it")
+        await hand.sees("It asks      Moved or copied?", "(o) 1  Cancel", "( ) 2  I moved it")
         hand.console.core.spot.opened -= 60  # it listens now
         await hand.press("down", "enter")
         await hand.type("yes")

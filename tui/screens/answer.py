@@ -19,7 +19,8 @@ def content(_fleet: Fleet, look: Look) -> frame.Content:
     choices = {str(number): one for number, one in enumerate(asked.choices, 1)}
 
     def row(name: str) -> tuple[Line]:
-        return (text(f"   {name}  {choices[name]}"),)
+        mark = "(o)" if name == (look.chosen or "1") else "( )"
+        return (text(f" {mark} {name}  {choices[name]}"),)
 
     waits = _("The VM of {machine} waits for an answer", machine=look.arg)
     head = [text(f" {waits}", Tone.STRONG)]
