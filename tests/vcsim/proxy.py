@@ -122,7 +122,21 @@ class Late:
     seconds: float
 
 
-Step = Fault | Drop | Code | Delay | Hang | Trickle | Late
+@dataclass(frozen=True, slots=True)
+class Says:
+    """Answer with other bytes, as whatever stands in the host's place does.
+
+    Attributes:
+        half: Answer with the first half of what the host says, after the effect.
+    """
+
+    body: bytes = b""
+    status: int = 200
+    after: bool = False
+    half: bool = False
+
+
+Step = Says | Fault | Drop | Code | Delay | Hang | Trickle | Late
 
 
 @dataclass
@@ -254,7 +268,11 @@ class _Handler(BaseHTTPRequestHandler):
         step = self.proxy._next(method)
         match step:
             case Code(status):
-                self._send(status, {}, b"")
+                self._send(status, {"Location": "https://127.0.0.3/"}, b"")
+            case Says():
+                told = self._pass_on(body)[2] if step.after or step.half else b""
+                says = told[: len(told) // 2] if step.half else step.body
+                self._send(step.status, {"Content-Type": "text/xml"}, says)
             case Fault() | Drop():
                 self._fail(step, body)
             case Hang():

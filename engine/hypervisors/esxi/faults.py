@@ -6,6 +6,7 @@ lost reply is a case of its own: the effect may be there, so one looks before do
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -145,6 +146,13 @@ _KNOWN: Mapping[str, _Words] = {
         "See the host's own log for the reason.",
     ),
 }
+_STATUS = re.compile(r"(?:HTTP )?([345]\d\d)\b")
+_REACH = "See that the host runs and is reachable; it is asked again by itself."
+_ADDRESS = (
+    "See that the address is the host's own, and that no web proxy or sign-in page answers in its "
+    "place; it is asked again by itself."
+)
+_UNKNOWN = "Nobody knows yet whether it was done: one looks before anything is done again."
 _OTHER = _Words("target.fault", "it answered with a fault", "See the host's own task list.")
 
 
@@ -176,12 +184,15 @@ def _said(fault: Exception) -> str:
     return safe("; ".join(lines), 300).rstrip(".")
 
 
-def lost(error: Exception, target: str, doing: str) -> HostFailure:
+def lost(error: Exception, target: str, doing: str, *, changes: bool = False) -> HostFailure:
     """Return the failure of a connection in our words.
 
     Args:
         error: OSError (TLS errors among them), HTTPException, PinMismatch, or what reading an
             answer raised.
+        target: Name of the target.
+        doing: The method that was called.
+        changes: It was no mere question: its effect may be there.
     """
     facts: dict[str, str | int] = {"method": doing, "target": target}
     if isinstance(error, PinMismatch):
@@ -197,22 +208,34 @@ def lost(error: Exception, target: str, doing: str) -> HostFailure:
                 facts,
             )
         )
-    what = "did not answer in time" if isinstance(error, TimeoutError) else "broke the connection"
-    if isinstance(error, ConnectionRefusedError):
-        what = "refuses connections"
-    elif not isinstance(error, OSError | HTTPException):
-        what = "gave an answer that cannot be read"
     facts["error"] = type(error).__name__
     said = safe(str(error), 200) or type(error).__name__
+    what, remedy = _how(error, said)
     return ReplyLost(
         Problem(
             "target.away",
             f"Target {safe(target)} {what} ({doing}: {said}).",
-            "",
-            "See that the host runs and is reachable; it is asked again by itself.",
+            _UNKNOWN if changes else "",
+            remedy,
             facts,
         )
     )
+
+
+def _how(error: Exception, said: str) -> tuple[str, str]:
+    """Return how a call ended without an answer, and what to do."""
+    if isinstance(error, TimeoutError):
+        return "did not answer in time", _REACH
+    if isinstance(error, ConnectionRefusedError):
+        return "refuses connections", _REACH
+    if status := _STATUS.match(said):
+        told = "answered with an HTTP error instead of an answer"
+        if status[1].startswith("3"):
+            return "sends us to another address, where nobody goes", _ADDRESS
+        return told, _REACH if status[1].startswith("5") else _ADDRESS
+    if isinstance(error, OSError | HTTPException):
+        return "broke the connection", _REACH
+    return "gave an answer that cannot be read", _ADDRESS
 
 
 def _other_certificate(error: PinMismatch, target: str) -> Problem:

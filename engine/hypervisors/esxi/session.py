@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from pyVmomi import vim, vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
-from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi import answers, faults
 from engine.hypervisors.esxi.patience import WHOLE, at_most
 from engine.hypervisors.esxi.trust import PinMismatch, Trust, trusting
 from engine.hypervisors.esxi.versions import agreed
@@ -56,6 +56,7 @@ _NEUTRAL = frozenset(
     }
 )
 """Methods that may be called again after a lost reply: they change nothing that lasts."""
+_HARMLESS = _NEUTRAL | {"Login", "Logout"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,18 +148,18 @@ class _Stub(SoapStubAdapter):  # type: ignore[misc]  # pyvmomi's class has no ty
                 log.info("target %s: %s is asked again: %s", self.target, name, failure)
         raise AssertionError  # the last attempt returns or raises
 
-    def _once(self, name: str, *args: Any) -> Any:
+    def _once(self, name: str, mo: Any, info: Any, *args: Any) -> Any:
         try:
-            with at_most(self.whole_s):
-                return super().InvokeMethod(*args)
+            with at_most(self.whole_s), answers.to(name):
+                return answers.whole(super().InvokeMethod(mo, info, *args), info)
         except vmodl.MethodFault as fault:
             raise faults.translate(fault, self.target, name) from None
         except (OSError, HTTPException, PinMismatch) as error:
-            raise faults.lost(error, self.target, name) from error
+            raise faults.lost(error, self.target, name, changes=name not in _HARMLESS) from error
         except Exception as error:
             # Whatever else the library's XML reader stumbles over came from the host.
-            log.warning("target %s: answer to %s", self.target, name, exc_info=True)
-            raise faults.lost(error, self.target, name) from error
+            log.debug("target %s: answer to %s", self.target, name, exc_info=True)
+            raise faults.lost(error, self.target, name, changes=name not in _HARMLESS) from error
 
 
 class Session:

@@ -1,0 +1,127 @@
+"""Something else than the host answers: it is never believed, and told in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pyVmomi import vim
+
+from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.session import Session
+from tests.vcsim.proxy import Code, Fault, Says, Step
+from tests.vcsim.simulator import PASSWORD, Certificate, Sim, running
+
+OTHER = b'<OtherResponse xmlns="urn:vim25"><returnval>x</returnval></OtherResponse>'
+WRONG: dict[str, Step] = {
+    "html": Says(b"<html><body>Sign in<br></body></html>"),
+    "xhtml": Says(b"<html><body>Sign in</body></html>"),
+    "error page": Says(b"<html><body>Bad gateway</body></html>", status=500),
+    "empty": Says(),
+    "half": Says(half=True),
+    "other": Says(OTHER),
+    "bytes": Says(b"\xff\xfe\x00"),
+    "entities": Says(b'<!DOCTYPE l [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><l>&b;</l>'),
+    "redirect": Code(302),
+    "sign in": Code(401),
+    "unavailable": Code(503),
+}
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory, made: Certificate) -> Iterator[Sim]:
+    """Yield one host for all tests."""
+    with running(tmp_path_factory.mktemp("wrong"), made, "-esx") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def session(host: Sim) -> Session:
+    """Return one session for all tests."""
+    return host.session()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_planned(host: Sim) -> Iterator[None]:
+    yield
+    host.proxy.forget()
+
+
+def _make_folder(session: Session, name: str) -> Any:
+    centre = session.read_all(vim.Datacenter, "name")[0][0]
+    return session.content.fileManager.MakeDirectory(f"[LocalDS_0] {name}", centre, False)
+
+
+def _ask_all(session: Session, name: str) -> None:
+    session.now()
+    _make_folder(session, name)
+    session.content.searchIndex.FindByUuid(None, "0" * 32, True, False)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize(
+    "method", ["RetrieveServiceContent", "Login", "RetrievePropertiesEx", "FindByUuid"]
+)
+def test_a_question_is_not_answered_by_somebody_else(
+    host: Sim, session: Session, method: str, wrong: str
+) -> None:
+    """Above all it does not mean that a VM is not there, or that we are logged in."""
+    host.proxy.plan(method, *[WRONG[wrong]] * 3)
+    asked = {
+        "RetrieveServiceContent": host.session,
+        "Login": host.session,
+        "RetrievePropertiesEx": lambda: session.read_all(vim.VirtualMachine, "name"),
+        "FindByUuid": lambda: session.content.searchIndex.FindByUuid(None, "0" * 32, True, False),
+    }
+    with pytest.raises(faults.ReplyLost) as told:
+        asked[method]()
+    problem = told.value.problem
+    assert problem.remedy
+    assert method in problem.happened
+    assert PASSWORD not in str(told.value) + repr(problem.facts)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_change_without_an_answer_says_that_it_may_be_done(
+    host: Sim, session: Session, wrong: str
+) -> None:
+    """It is asked for once, and the words do not promise that nothing happened."""
+    before = host.proxy.count("MakeDirectory")
+    host.proxy.plan("MakeDirectory", WRONG[wrong])
+    with pytest.raises(faults.ReplyLost, match="Nobody knows yet whether it was done"):
+        _make_folder(session, wrong.replace(" ", ""))
+    assert host.proxy.count("MakeDirectory") == before + 1
+
+
+def test_a_redirect_is_not_followed(host: Sim, session: Session) -> None:
+    """Whoever sends us elsewhere gets no second call there."""
+    host.proxy.plan("MakeDirectory", Code(302))
+    with pytest.raises(faults.ReplyLost, match="sends us to another address"):
+        _make_folder(session, "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["RetrievePropertiesEx", "CreateContainerView", "CurrentTime", "MakeDirectory", "FindByUuid"],
+)
+def test_each_call_may_lack_a_privilege(host: Sim, session: Session, method: str) -> None:
+    """The privilege is named, the call is not made again."""
+    host.proxy.plan(method, Fault("NoPermission", privilege="System.Read"))
+    with pytest.raises(faults.NeedsHuman, match=r"System\.Read is missing") as told:
+        _ask_all(session, method)
+    assert told.value.problem.remedy
+
+
+def test_an_answer_without_its_result_is_none(host: Sim, session: Session) -> None:
+    """A task that is not named cannot be waited for: the VM is looked at instead."""
+    folder = session.read_all(vim.Datacenter, "vmFolder")[0][1]["vmFolder"]
+    host.proxy.plan("CreateFolder", Says(b'<CreateFolderResponse xmlns="urn:vim25"/>'))
+    with pytest.raises(faults.ReplyLost, match="the result is missing"):
+        folder.CreateFolder("x")
+
+
+def test_what_has_no_result_or_need_not_have_one_is_an_answer(session: Session) -> None:
+    """No VM of that id; a folder that was made."""
+    assert session.content.searchIndex.FindByUuid(None, "0" * 32, True, False) is None
+    assert _make_folder(session, "fine") is None
