@@ -185,6 +185,7 @@ def test_the_engine_asks_for_arming_when_it_is_due(one: Stage, world: World) -> 
     engine: Any = SimpleNamespace(
         standbys={"erp": replace(world.standby, target="esx-01")},
         targets={"esx-01": SimpleNamespace(opened=lambda: one.target, away=None)},
+        picture=SimpleNamespace(signs=dict),
     )
 
     def wanted(*others: WantedJob) -> list[WantedJob]:
