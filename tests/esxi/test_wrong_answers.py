@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
+from engine.daemon.clock import SystemClock
 from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.preflight import Wishes, findings
 from engine.hypervisors.esxi.session import Session
 from tests.vcsim.proxy import Code, Fault, Says, Step
 from tests.vcsim.simulator import PASSWORD, Certificate, Sim, running
@@ -111,6 +113,22 @@ def test_each_call_may_lack_a_privilege(host: Sim, session: Session, method: str
     with pytest.raises(faults.NeedsHuman, match=r"System\.Read is missing") as told:
         _ask_all(session, method)
     assert told.value.problem.remedy
+
+
+def test_what_may_not_be_asked_hides_no_other_finding(host: Sim, session: Session) -> None:
+    """A role without the right to look at privileges still gets the rest of the check."""
+    wishes = Wishes("", "gone", "gone", "bp-isolated", "127.0.0.1", "/srv/bp/.run")
+    host.proxy.plan("HasPrivilegeOnEntities", Fault("NoPermission", privilege="System.Read"))
+    keys = {one.key for one in findings(session, wishes, SystemClock().now)}
+    assert {"target.privilege", "esxi.datastore", "esxi.production"} <= keys
+
+
+def test_an_expired_session_names_no_privilege(host: Sim, session: Session) -> None:
+    """The fault has one by its type; giving it to the role would mend nothing."""
+    host.proxy.plan("CurrentTime", *[Fault("NotAuthenticated")] * 2)
+    with pytest.raises(faults.LoggedOut) as told:
+        session.now()
+    assert "System.View" not in str(told.value)
 
 
 def test_an_answer_without_its_result_is_none(host: Sim, session: Session) -> None:

@@ -168,7 +168,8 @@ def translate(fault: Exception, target: str, doing: str) -> HostFailure:
     words = next((_KNOWN[name] for name in names if name in _KNOWN), _OTHER)
     facts: dict[str, str | int] = {"fault": names[0], "method": doing, "target": target}
     happened = f"Target {safe(target)} refused {doing}: {words.text}"
-    if privilege := getattr(fault, "privilegeId", None):
+    # An expired session names a privilege too, which is not what is missing.
+    if words.kind is NeedsHuman and (privilege := getattr(fault, "privilegeId", None)):
         happened += f" ({safe(str(privilege))} is missing)"
         facts["privilege"] = safe(str(privilege))
     said = _said(fault)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
+from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.gate import SLOW_S
 from engine.hypervisors.esxi.inventory import Inventory, look, ref_id
 from engine.hypervisors.esxi.network import isolation, lacking
@@ -54,7 +55,7 @@ def findings(session: Session, wishes: Wishes, now: Callable[[], datetime]) -> S
     Raises:
         HostFailure: The host does not answer any more.
     """
-    found = [*_about(session), *_clock(session, now), *_licence(session)]
+    found = [*_about(session), *_clock(session, now), *_allowed(_licence(session))]
     try:
         there = look(session, wishes.place)
     except Failure as failure:
@@ -62,8 +63,8 @@ def findings(session: Session, wishes: Wishes, now: Callable[[], datetime]) -> S
     else:
         found += _hosts(session, there)
         found += _home(there, wishes)
-        found += _networks(session, there, wishes)
-        found += _privileges(session, there, wishes)
+        found += _allowed(_networks(session, there, wishes))
+        found += _allowed(_privileges(session, there, wishes))
         if wishes.transport == "nfs":
             found += _nfs(there, wishes)
     return worst_first(found)
@@ -73,6 +74,14 @@ def worst_first(found: Sequence[Finding]) -> list[Finding]:
     """Return findings, those that stand in the way first."""
     order = (Gravity.ERROR, Gravity.WARNING, Gravity.NOTE)
     return sorted(found, key=lambda one: order.index(one.gravity))
+
+
+def _allowed(part: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield findings; what the user may not ask for is one too, and hides no other."""
+    try:
+        yield from part
+    except faults.NeedsHuman as failure:
+        yield _as_finding(failure.problem)
 
 
 def _as_finding(problem: Problem) -> Finding:
