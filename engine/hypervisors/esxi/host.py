@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from engine.hypervisors import rules, serialfile
-from engine.hypervisors.esxi import faults, layers, needs, preflight
+from engine.hypervisors.esxi import faults, layers
 from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.home import Homeward
@@ -32,7 +32,6 @@ from engine.hypervisors.esxi.session import CALL_S, Account, Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.owner import owner
 from engine.local.durable import make_folder
-from engine.model.errors import WrongUse
 from engine.model.layers import LayerName
 from engine.model.machine import (
     Capabilities,
@@ -152,14 +151,6 @@ class EsxiHypervisor(OnHost):
             if there is None:
                 self._make(spec)
         return VMRef(spec.name)
-
-    def _make(self, spec: VMSpec) -> None:
-        inventory = self._ground.look()
-        home = preflight.home_datastore(inventory, self._wishes.datastore)
-        if not home:
-            raise WrongUse(needs.no_home(self.name))
-        inventory, network = self._ground.isolated(inventory)
-        self._machines.create(spec, inventory, home, network)
 
     def power_on(
         self, vm: VMRef, layer: LayerName, network: Network, report: Report = unreported

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from engine.hypervisors import rules
-from engine.hypervisors.esxi import faults, hotaddlook, layers, leaf, needs, preflight, specs
+from engine.hypervisors.esxi import faults, hotaddlook, layers, leaf, preflight, specs
 from engine.hypervisors.esxi.branches import Standing
 from engine.hypervisors.esxi.hotadd import HotaddChain
 from engine.hypervisors.esxi.hotaddlink import HotaddLink
@@ -22,7 +22,6 @@ from engine.hypervisors.esxi.layers import State
 from engine.hypervisors.esxi.machine import Machine
 from engine.hypervisors.esxi.onhost import OnHost
 from engine.hypervisors.esxi.tree import MOST_POINTS
-from engine.model.errors import WrongUse
 from engine.model.layers import LayerName
 from engine.model.machine import (
     Capabilities,
@@ -97,7 +96,7 @@ class HotaddHypervisor(OnHost):
         with self._gate.vm(spec.name):
             there = self._branches.look(spec.name)
             if there is None:
-                self._make(spec)
+                self._make(spec)  # its first layer makes it anew, with disks
             elif there.seen.power is Power.OFF and there.seen.shape != layers.shape(spec):
                 there = self._own(spec.name).ready()
                 _, network = self._ground.isolated(self._ground.look())
@@ -110,15 +109,6 @@ class HotaddHypervisor(OnHost):
                     ),
                 )
         return VMRef(spec.name)
-
-    def _make(self, spec: VMSpec) -> None:
-        """Make a VM without disks; its first layer makes it anew, with them."""
-        inventory = self._ground.look()
-        home = preflight.home_datastore(inventory, self._wishes.datastore)
-        if not home:
-            raise WrongUse(needs.no_home(self.name))
-        inventory, network = self._ground.isolated(inventory)
-        self._machines.create(spec, inventory, home, network)
 
     def power_on(
         self, vm: VMRef, layer: LayerName, network: Network, report: Report = unreported

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from engine.hypervisors import rules
-from engine.hypervisors.esxi import faults, preflight, questions
+from engine.hypervisors.esxi import faults, needs, preflight, questions
 from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.homecoming import shut_down
@@ -19,9 +19,9 @@ from engine.hypervisors.esxi.machine import Machine, Machines
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Session, clock_skew
 from engine.hypervisors.esxi.signs import guest, picture
-from engine.model.errors import Refused
+from engine.model.errors import Refused, WrongUse
 from engine.model.layers import LayerName
-from engine.model.machine import Asked, Network, Power, Signs, VMRef
+from engine.model.machine import Asked, Network, Power, Signs, VMRef, VMSpec
 from engine.ports import Finding
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,15 @@ class OnHost:
     def close(self) -> None:
         """Log out; VMs go on."""
         self._session.close()
+
+    def _make(self, spec: VMSpec) -> None:
+        """Make a VM, off and without disks. WrongUse: no datastore is told for its files."""
+        inventory = self._ground.look()
+        home = preflight.home_datastore(inventory, self._wishes.datastore)
+        if not home:
+            raise WrongUse(needs.no_home(self.name))
+        inventory, network = self._ground.isolated(inventory)
+        self._machines.create(spec, inventory, home, network)
 
     def power_off(self, vm: VMRef, *, grace: float) -> None:
         """Ask the guest to shut down; after `grace` seconds cut the power; take its disks out.
