@@ -14,7 +14,7 @@ from pyVmomi import vim
 from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.model.machine import Network, Power
-from tests.vcsim.proxy import Code, Drop, Fault, Late, Step
+from tests.vcsim.proxy import Code, Drop, Fault, Late, Says, Step
 from tests.vcsim.simulator import PASSWORD
 from tests.vcsim.stage import SPEC, VM, Stage
 from tests.vcsim.standby import hypervisor
@@ -39,6 +39,12 @@ TRIES = 30
 
 def _wrong(rng: random.Random, call: str) -> Step:
     kinds: list[Step] = [Drop(), Drop(after=True), Fault("NotAuthenticated"), Code(503)]
+    kinds += [
+        Says(),
+        Says(half=True),
+        Says(b"<html><body/></html>"),
+        Fault("ManagedObjectNotFound"),
+    ]
     if call not in READS:
         kinds += [Fault("TaskInProgress"), Fault("HostCommunication"), Drop(after=True)]
     return rng.choice(kinds)
@@ -131,6 +137,20 @@ def _await(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < end
         threading.Event().wait(0.02)
+
+
+def test_a_vm_is_gone_only_when_it_is_not_found_either(one: Stage) -> None:
+    """A host that once says so of a running VM does not let a stop end well without stopping."""
+    layer = one.boot_point()
+    one.target.create(SPEC)
+    one.target.power_on(VM, layer, Network.NONE)
+    one.sim.proxy.plan("RetrievePropertiesEx", Fault("ManagedObjectNotFound"))
+    one.target.power_off(VM, grace=0)
+    assert one.target.signs_of_life(VM).power is Power.OFF
+    one.sim.proxy.plan("RetrievePropertiesEx", *[Fault("ManagedObjectNotFound")] * 3)
+    with pytest.raises(faults.Gone):
+        one.target.delete(VM)
+    assert one.own_vms() == 1
 
 
 def test_no_sequence_shows_the_password(one: Stage) -> None:

@@ -71,6 +71,7 @@ _LICENCE = _Words(
     NeedsHuman,
 )
 _AGAIN = "It is tried again by itself, after a pause."
+_NAMED = "Look on the host at what has the name; rename it, or give ours another one."
 _CONFIG = "See the host's own task list for the device and the reason."
 _KNOWN: Mapping[str, _Words] = {
     "RestrictedVersion": _LICENCE,
@@ -110,8 +111,8 @@ _KNOWN: Mapping[str, _Words] = {
         "the VM's chain of snapshots is as long as the host allows",
         "Older boot points are folded away first.",
     ),
-    "DuplicateName": _Words("target.exists", "the name is taken", "", AlreadyThere),
-    "AlreadyExists": _Words("target.exists", "it exists already", "", AlreadyThere),
+    "DuplicateName": _Words("target.exists", "the name is taken", _NAMED, AlreadyThere),
+    "AlreadyExists": _Words("target.exists", "it exists already", _NAMED, AlreadyThere),
     "InvalidPowerState": _Words(
         "target.power",
         "the VM's power state does not allow it",
@@ -129,14 +130,16 @@ _KNOWN: Mapping[str, _Words] = {
         "a datastore is not there, or not accessible",
         "See that the host reaches the datastore and the appliance's share.",
     ),
-    "ManagedObjectNotFound": _Words("target.gone", "the object does not exist any more", "", Gone),
+    "ManagedObjectNotFound": _Words(
+        "target.gone", "the object does not exist any more", _AGAIN, Gone
+    ),
     "FileNotFound": _Words(
         "target.no-file",
         "a file it needs is not there",
         "See that the host reaches the appliance's share.",
         NoFile,
     ),
-    "FileAlreadyExists": _Words("target.exists", "the file exists already", "", AlreadyThere),
+    "FileAlreadyExists": _Words("target.exists", "the file exists already", _NAMED, AlreadyThere),
     "InvalidDeviceSpec": _Words("target.device", "it does not take a device of the VM", _CONFIG),
     "NotSupported": _Words("target.unsupported", "it cannot do that", _CONFIG),
     "VmConfigFault": _Words("target.vm-config", "it does not take the VM's configuration", _CONFIG),

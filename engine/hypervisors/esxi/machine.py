@@ -80,8 +80,7 @@ class Machines:
         Args:
             busy: Waits some seconds, after a host said that it cannot now.
         """
-        self._session, self._waiter, self._engine = session, waiter, engine
-        self._busy = busy
+        self._session, self._waiter, self._engine, self._busy = session, waiter, engine, busy
 
     # --- looking ---------------------------------------------------------------------------
 
@@ -92,14 +91,17 @@ class Machines:
             Refused: What is there with its id has not our marks.
         """
         wanted = str(layers.identity(self._engine, vm))
-        ref = self._session.content.searchIndex.FindByUuid(None, wanted, True, False)
-        if ref is None:
-            return None
-        try:
-            found = self.look(ref)
-        except faults.Gone:
-            return None
-        if not found.seen.is_of(self._engine, vm):
+        search, found = self._session.content.searchIndex.FindByUuid, None
+        for left in reversed(range(faults.TRIES)):
+            if (ref := search(None, wanted, True, False)) is None:
+                return None
+            try:
+                found = self.look(ref)
+                break
+            except faults.Gone:  # believed only when it is not found any more either
+                if not left:
+                    raise
+        if found is not None and not found.seen.is_of(self._engine, vm):
             raise Refused(_foreign(self._session.account.target, vm))
         return found
 
@@ -108,7 +110,6 @@ class Machines:
         seen = self._session.read(ref, *_PATHS)
         extra = {one.key: str(one.value) for one in seen.get("config.extraConfig") or ()}
         devices = list(seen.get("config.hardware.device") or ())
-        path = str(seen.get("config.files.vmPathName") or "")
         question = seen.get("runtime.question")
         return Machine(
             ref,
@@ -120,7 +121,7 @@ class Machines:
                 state=layers.read_state(extra.get(layers.STATE, "")),
                 power=_POWER.get(str(seen.get("runtime.powerState")), Power.OFF),
                 connected=str(seen.get("runtime.connectionState")) == "connected",
-                home=path.rpartition("/")[0],
+                home=str(seen.get("config.files.vmPathName") or "").rpartition("/")[0],
                 disks=tuple(_disks(devices)),
                 snapshots=seen.get("snapshot") is not None,
                 consolidate=bool(seen.get("runtime.consolidationNeeded")),
