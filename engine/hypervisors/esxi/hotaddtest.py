@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
 from engine.hypervisors.esxi.hotaddlink import HotaddLink
 from engine.hypervisors.esxi.hotaddstore import HotaddStore
+from engine.hypervisors.esxi.trying import NotTried, Unlike, tried
 from engine.model.errors import Failure
 from engine.model.layers import DiskManifest, LayerKind, LayerManifest, LayerName
 from engine.model.machine import Firmware, Gravity, Network, Nic, Power, VMRef, VMSpec
-from engine.model.selftests import Check, Outcome, redacted
-from engine.model.text import safe
+from engine.model.selftests import Check, Outcome
 from engine.ports import NeverCancelled
 
 log = logging.getLogger(__name__)
@@ -34,14 +33,6 @@ _SPEC = VMSpec(NAME, Firmware.UEFI, 1, 256 * _MIB, (Nic("nic0", ""),))
 _WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 Bytes = Mapping[int, bytes]
 """Offset -> what lies there."""
-
-
-class _Unlike(Exception):
-    """What was seen is not what the claim says."""
-
-
-class _NotTried(Exception):
-    """A check before it failed."""
 
 
 class HotaddSelfTest:
@@ -107,20 +98,14 @@ class HotaddSelfTest:
         ]
 
     def _tried(self, key: str, claim: str, needs: str, check: Callable[[], str]) -> Check:
-        began = time.monotonic()
-        try:
+        def after() -> str:
             if needs and needs not in self._done:
-                raise _NotTried(f"it needs: {needs}")
-            outcome, said = Outcome.PASSED, check()
+                raise NotTried(f"it needs: {needs}")
+            said = check()
             self._done.add(key)
-        except _Unlike as unlike:
-            outcome, said = Outcome.FAILED, str(unlike)
-        except _NotTried as missing:
-            outcome, said = Outcome.SKIPPED, str(missing)
-        except (Failure, OSError) as failure:
-            outcome, said = Outcome.FAILED, str(failure)
-        seconds = round(time.monotonic() - began, 2)
-        return Check(key, claim, outcome, redacted(safe(said, 600), self._secrets()), seconds)
+            return said
+
+        return tried(key, claim, after, self._secrets)
 
     def _secrets(self) -> Mapping[str, str]:
         if self._link is None:
@@ -141,7 +126,7 @@ class HotaddSelfTest:
 
     def _version(self) -> str:
         if self._link is None:
-            raise _NotTried("it needs: a host")
+            raise NotTried("it needs: a host")
         about = self._link.connect().session.content.about
         return f"{about.fullName}; API {about.apiVersion}"
 
@@ -149,13 +134,13 @@ class HotaddSelfTest:
         found = self._hosting().preflight()
         bad = [one for one in found if one.gravity is Gravity.ERROR]
         if bad:
-            raise _Unlike("; ".join(f"{one.key}: {one.text}" for one in bad))
+            raise Unlike("; ".join(f"{one.key}: {one.text}" for one in bad))
         told = [one.key for one in found if one.gravity is Gravity.WARNING]
         return f"warnings: {', '.join(told) or 'none'}"
 
     def _hosting(self) -> HotaddHypervisor:
         if self._target is None:
-            raise _NotTried("it needs: a host")
+            raise NotTried("it needs: a host")
         return self._target
 
     def _start(self) -> str:
@@ -164,18 +149,18 @@ class HotaddSelfTest:
         target.create(_SPEC)
         target.arm(VMRef(NAME), _RUN)
         if target.started_by_hand(VMRef(NAME)) is not None:
-            raise _Unlike("an armed VM looks as if it was started, and it was not")
+            raise Unlike("an armed VM looks as if it was started, and it was not")
         target.power_on(VMRef(NAME), _RUN, Network.ISOLATED)
         power = target.signs_of_life(VMRef(NAME)).power
         target.power_off(VMRef(NAME), grace=0)
         if power is not Power.ON:
-            raise _Unlike("it does not run after its start")
+            raise Unlike("it does not run after its start")
         return "it ran"
 
     def _grown(self) -> str:
         changed = list(self._chain.changed(_RUN, 0))
         if not changed:
-            raise _Unlike("by the sizes of its files nobody can tell that it ran")
+            raise Unlike("by the sizes of its files nobody can tell that it ran")
         return f"{sum(one.length for one in changed)} bytes count as written"
 
     def _revert(self) -> str:
@@ -225,7 +210,7 @@ class HotaddSelfTest:
                 back = bytearray(len(data))
                 disk.read(offset, memoryview(back))
                 if bytes(back) != data:
-                    raise _Unlike(f"at byte {offset} of {layer} lies something else")
+                    raise Unlike(f"at byte {offset} of {layer} lies something else")
         return "every byte as it was written"
 
     def _sealed(self, layer: LayerName, parent: LayerName | None) -> None:

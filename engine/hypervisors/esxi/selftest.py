@@ -30,11 +30,11 @@ from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.signs import picture
 from engine.hypervisors.esxi.tasks import TaskWaiter
+from engine.hypervisors.esxi.trying import NotTried, Unlike, tried
 from engine.local.durable import make_folder, remove_tree
 from engine.model.errors import Failure
 from engine.model.machine import Firmware, Gravity, Nic, Power, VMSpec
-from engine.model.selftests import Check, Outcome, redacted
-from engine.model.text import safe
+from engine.model.selftests import Check, Outcome
 from engine.ports import DiskFile, unreported
 
 log = logging.getLogger(__name__)
@@ -45,10 +45,6 @@ _DISK = 64 * _MIB
 _PATIENCE_S = 30.0
 _STEP_S = 0.5
 _SPEC = VMSpec(NAME, Firmware.UEFI, 1, 256 * _MIB, (Nic("nic0", ""),))
-
-
-class _Unlike(Exception):
-    """What was seen is not what the claim says."""
 
 
 class SelfTest:
@@ -116,17 +112,7 @@ class SelfTest:
         ]
 
     def _tried(self, key: str, claim: str, check: Callable[[], str]) -> Check:
-        began = time.monotonic()
-        try:
-            outcome, said = Outcome.PASSED, check()
-        except _Unlike as unlike:
-            outcome, said = Outcome.FAILED, str(unlike)
-        except _NotTried as missing:
-            outcome, said = Outcome.SKIPPED, str(missing)
-        except (Failure, OSError) as failure:
-            outcome, said = Outcome.FAILED, str(failure)
-        seconds = round(time.monotonic() - began, 2)
-        return Check(key, claim, outcome, redacted(safe(said, 600), self._secrets()), seconds)
+        return tried(key, claim, check, self._secrets)
 
     def _secrets(self) -> Mapping[str, str]:
         """Return the names of the site, which a report is better without."""
@@ -164,7 +150,7 @@ class SelfTest:
         found = preflight.findings(self._session, self._wishes, self._now)
         bad = [one for one in found if one.gravity is Gravity.ERROR]
         if bad:
-            raise _Unlike("; ".join(f"{one.key}: {one.text}" for one in bad))
+            raise Unlike("; ".join(f"{one.key}: {one.text}" for one in bad))
         told = [one.key for one in found if one.gravity is Gravity.WARNING]
         return f"warnings: {', '.join(told) or 'none'}"
 
@@ -178,7 +164,7 @@ class SelfTest:
         self._there = self._ground.mounted()
         found = self._ground.look().datastore(self._runs.datastore)
         if found is None:
-            raise _Unlike("it is in no host's list of datastores")
+            raise Unlike("it is in no host's list of datastores")
         return f"as a datastore of type {found.type}"
 
     def _create(self) -> str:
@@ -190,9 +176,9 @@ class SelfTest:
         wanted = str(layers.identity(self._engine, NAME))
         seen = self._session.read(made.ref, "config.uuid").get("config.uuid")
         if seen != wanted:
-            raise _Unlike("the host gave it another UUID")
+            raise Unlike("the host gave it another UUID")
         if self._machines.find(NAME) is None:
-            raise _Unlike("it is not found by its UUID right after it was made")
+            raise Unlike("it is not found by its UUID right after it was made")
         return "UUID kept"
 
     def _hardware(self) -> str:
@@ -201,9 +187,9 @@ class SelfTest:
         kinds = sorted(type(one).__name__.rpartition(".")[2] for one in vm.devices)
         for kind in ("ParaVirtualSCSIController", "VirtualVmxnet3"):
             if not any(one.endswith(kind) for one in kinds):
-                raise _Unlike(f"it has no {kind}: {', '.join(kinds)}")
+                raise Unlike(f"it has no {kind}: {', '.join(kinds)}")
         if told.get("config.firmware") != "efi" or not vm.seen.is_of(self._engine, NAME):
-            raise _Unlike(f"firmware {told.get('config.firmware')}, mark {vm.seen.vm!r}")
+            raise Unlike(f"firmware {told.get('config.firmware')}, mark {vm.seen.vm!r}")
         return f"guest {told.get('config.guestId')}, hardware {told.get('config.version')}"
 
     def _replace(self) -> str:
@@ -214,7 +200,7 @@ class SelfTest:
         extra = self._session.read(vm.ref, "config.extraConfig")["config.extraConfig"]
         seen = [str(one.value) for one in extra if one.key == key]
         if seen != ["two"]:
-            raise _Unlike(f"it has {len(seen)} of that key: {', '.join(seen)}")
+            raise Unlike(f"it has {len(seen)} of that key: {', '.join(seen)}")
         return "one of that key, with the second value"
 
     def _attach(self) -> str:
@@ -229,13 +215,13 @@ class SelfTest:
         self._vm = self._machines.give(vm, files, network, self._state, connected=False)
         self._runs.armed(NAME, self._state.operation)
         if [one.path for one in self._vm.seen.disks] != list(files):
-            raise _Unlike("its disks are not those it was given")
+            raise Unlike("its disks are not those it was given")
         return "the disk is attached"
 
     def _untouched(self) -> str:
         self._attached()
         if self._runs.is_touched(NAME, self._state.operation):
-            raise _Unlike("the flat file is newer than its arming")
+            raise Unlike("the flat file is newer than its arming")
         return "the flat file is as it was"
 
     def _atomic(self) -> str:
@@ -251,10 +237,10 @@ class SelfTest:
         except faults.HostFailure as failure:
             told = str(failure.problem.facts.get("fault", ""))
         else:
-            raise _Unlike("the host took a disk whose file is not there")
+            raise Unlike("the host took a disk whose file is not there")
         self._vm = now = self._machines.look(vm.ref)
         if [one.path for one in now.seen.disks] != before or now.seen.state != self._state:
-            raise _Unlike(f"after {told} it has {len(now.seen.disks)} disks, or another mark")
+            raise Unlike(f"after {told} it has {len(now.seen.disks)} disks, or another mark")
         return f"refused with {told}, nothing changed"
 
     def _power_on(self) -> str:
@@ -285,9 +271,9 @@ class SelfTest:
         self._vm = None
         flat = self._run / NAME / self._state.operation / "disk0-flat.vmdk"
         if flat.parent.exists() and not flat.exists():
-            raise _Unlike("the host deleted the flat file")
+            raise Unlike("the host deleted the flat file")
         if self._machines.find(NAME) is not None:
-            raise _Unlike("the VM is still there")
+            raise Unlike("the VM is still there")
         return "the VM is gone, the flat file is there"
 
     # --- inside ----------------------------------------------------------------------------
@@ -300,25 +286,25 @@ class SelfTest:
     def _attached(self) -> Machine:
         vm = self._machine()
         if not vm.seen.disks:
-            raise _NotTried("it needs: attach")
+            raise NotTried("it needs: attach")
         return vm
 
     def _running(self) -> Machine:
         vm = self._machine()
         if vm.seen.power is not Power.ON:
-            raise _NotTried("it needs: power-on")
+            raise NotTried("it needs: power-on")
         return vm
 
     def _needs(self, what: Any, check: str) -> Any:
         if what is None:
-            raise _NotTried(f"it needs: {check}")
+            raise NotTried(f"it needs: {check}")
         return what
 
     def _seen_within(self, look: Callable[[], list[Path]]) -> list[Path]:
         end = time.monotonic() + self._patience_s
         while not (found := look()):
             if time.monotonic() > end:
-                raise _Unlike(f"nothing was seen in {self._patience_s:.0f} s")
+                raise Unlike(f"nothing was seen in {self._patience_s:.0f} s")
             _wait(_STEP_S)
         return found
 
@@ -331,10 +317,6 @@ class SelfTest:
             self._machines.destroy(left)
         self._runs.forget(NAME)
         remove_tree(self._own)
-
-
-class _NotTried(Exception):
-    """A check before it failed."""
 
 
 _BY_HAND = (
