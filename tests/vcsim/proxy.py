@@ -156,6 +156,7 @@ class Proxy:
         running: Percentages that tasks show, one each time they are asked for, before they end.
         cancels: Tasks that are told to end do so, before they are done.
         cancelled: One was told to.
+        expired: The session has expired: every call is refused until somebody has logged in.
     """
 
     port: int = 0
@@ -168,6 +169,7 @@ class Proxy:
     running: list[int] = field(default_factory=list)
     cancels: bool = False
     cancelled: bool = False
+    expired: bool = False
     credentials: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     _plans: dict[str, deque[Step]] = field(default_factory=lambda: defaultdict(deque))
@@ -192,7 +194,7 @@ class Proxy:
             self.effects.clear()
             self.pictures.clear()
             self.answers.clear()
-            self.cancels = self.cancelled = False
+            self.cancels = self.cancelled = self.expired = False
             self.asked = ""
 
     def left(self) -> Mapping[str, int]:
@@ -208,7 +210,20 @@ class Proxy:
     def _next(self, method: str) -> Step | None:
         with self._lock:
             self.calls.append(method)
+            if self.expired and method != "Login":
+                return Fault("NotAuthenticated")
             return self._plans[method].popleft() if self._plans[method] else None
+
+    def _takes(self, method: str, body: bytes) -> None:
+        """Let a call that goes through have its effect on what is kept here."""
+        if method == "Login":
+            self.expired = False
+        if method == "AnswerVM":
+            self.answers += [one.decode() for one in _CHOICE.findall(body)]
+            self.asked = ""
+        if method == "CancelTask":
+            self.running.clear()
+            self.cancelled = True
 
 
 def _fault(step: Fault) -> bytes:
@@ -298,12 +313,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(500, {"Content-Type": "text/xml"}, _fault(step))
 
     def _answer(self, method: str, body: bytes) -> None:
-        if method == "AnswerVM":
-            self.proxy.answers += [one.decode() for one in _CHOICE.findall(body)]
-            self.proxy.asked = ""
-        if method == "CancelTask":
-            self.proxy.running.clear()
-            self.proxy.cancelled = True
+        self.proxy._takes(method, body)
         if method == "RetrievePropertiesEx" and b"info.state" in body and self._is_slow():
             status, headers, answer = self._pass_on(body)
             self._send(status, headers, self._slowly(answer))
