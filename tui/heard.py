@@ -6,147 +6,90 @@ The engine speaks English to every console, with names and figures already in pl
                             with the 24 in its place; what no template fits stays as it is
 
 So consoles of different languages look at one engine, and an engine that is newer than its console
-says something in English rather than nothing. A test holds each template against the engine's
-sources.
+says something in English rather than nothing. The templates are those of the catalogue in the
+context `engine`, which are collected from the engine's own sources (`.ci/spoken.py`), and the few
+of `tui/sayings.py`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from tui import sayings, words
 from tui.format import MONTHS
-from tui.words import N_, _
+from tui.words import _
 
-KNOWN = (
-    # Why a boot point stays.
-    N_("one of the newest {count}"),
-    N_("one of the newest {count} that cannot be made bootable"),
-    N_("is tried again"),
-    N_("newest ready boot point"),
-    N_("the next boot point continues it"),
-    N_("{point} is made from it"),
-    N_("newest proven boot point"),
-    N_("one of {floor} proven that always stay"),
-    N_("one of {floor} that always stay while fewer are proven"),
-    N_("first of its {period}, one of {count}"),
-    N_("is being made"),
-    N_("a VM runs from it"),
-    N_("a machine or a newer boot point reads its files"),
-    N_("retention is on hold: {hold}"),
-    N_("nothing goes, so no room comes back"),
-    N_("how much room comes back cannot be told now"),
-    # What a job does, and its steps.
-    N_("makes a boot point"),
-    N_("applies an increment; newer ones go first"),
-    N_("converts a boot point again"),
-    N_("retires a boot point"),
-    N_("gets its newest boot point armed"),
-    N_("is brought home"),
-    N_("check"),
-    N_("fold"),
-    # What is waited for.
-    N_("waits for a slot"),
-    N_("waits for a slot of its target"),
-    N_("waits for a slot of its datastore"),
-    N_("waits for a slow target"),
-    N_("waits for its target"),
-    N_("waits for room"),
-    N_("waits for its own job"),
-    N_("waits for an answer, see bootpoint answer {machine}: {question}"),
-    N_("It waits for an answer on its target: {question}"),
-    N_("Nothing is asked: VM {machine} waits for no answer."),
-    N_("VM {machine} asks something else by now, or was answered by somebody else."),
-    N_("Nothing was answered."),
-    N_("Nothing was answered from here."),
-    N_("Read again what it asks, then answer that."),
-    N_("{who} answered what the VM of {machine} asked with {choice}: {question}"),
-    # The ladder.
-    N_("written"),
-    N_("arrived"),
-    N_("verified"),
-    N_("ready"),
-    N_("proven"),
-    N_("never"),
-    N_("<- time is lost here"),
-    N_("{time} no newer image was taken"),
-    N_("{time} on the way here"),
-    N_("{time} until its files were whole"),
-    N_("{time} making the boot point"),
-    N_("no image has arrived yet"),
-    N_("the newest came {age} ago; silence is no alarm"),
-    N_("the newest came {age} ago; silent from {when}"),
-    N_("usually every {usual}, the newest came {age} ago; silence is no alarm"),
-    N_("usually every {usual}, the newest came {age} ago; silent from {when}"),
-    N_("usually every {usual}, the newest came {age} ago; SILENT since {when}"),
-    # A start, its phases and what it usually takes.
-    N_("scratch layer"),
-    N_("define the VM"),
-    N_("power on"),
-    N_("drop scratch layer"),
-    N_("first serial output"),
-    N_("login prompt"),
-    N_("guest tools answer"),
-    N_("not known"),
-    N_("about {time} to power on; no guest's sign of life was measured yet"),
-    N_("Nothing odd in the newest {count} increments."),
-    N_("No history yet: neither this machine nor another on its target was started here."),
-    N_("Nothing odd; too few increments so far ({count}) to know what is usual."),
-    # What will happen, before it happens.
-    N_("make a scratch layer on boot point {point}"),
-    N_("start the VM on target {target}, on an isolated network"),
-    N_("Boot point {point} is the newest ready one."),
-    N_("Boot point {point} is not the newest ready one."),
-    N_("What the VM writes goes to the scratch layer; the boot point stays as it is."),
-    N_("The VM reaches no other network."),
-    N_("power off the VM of {machine}"),
-    N_("drop its scratch layer: what the VM wrote since its start is gone"),
-    N_("make a boot point of the newest complete recovery point"),
-    N_("make no further boot points of {machine} until {end}"),
-    N_("make boot points of {machine} again"),
-    N_("Its {count} ready boot points stay, and can be started."),
-    N_("The trigger of {machine} ({trigger}) stays as it is."),
-    N_("pin boot point {point}: {note}"),
-    N_("take the pin off boot point {point}"),
-    N_("make a new layer on the trunk layer of {point}"),
-    N_("look at the guest in it, and convert it"),
-    N_("It is the newest; no boot point of this machine is proven yet."),
-    N_("It is the newest, and proven: a test boot of it passed."),
-    N_("It is the newest; the newest proven one loses more than the goal allows."),
-    N_("It is the newest proven one: a test boot of it passed. Newer ones were not tried."),
-    # What the engine says when something was asked of it.
-    N_("Starting {machine} from {point}."),
-    N_("Stopping {machine}."),
-    N_("Job {job} was asked to end."),
-    N_("Converting {point} of {machine} again."),
-    N_("A boot point of {machine} is made as soon as a slot is free."),
-    N_("{machine} is paused until {end}."),
-    N_("{machine} is resumed."),
-    N_("Boot point {point} of {machine} is pinned."),
-    N_("Boot point {point} of {machine} is not pinned any more."),
-    N_("The retention of {machine} is on hold: nothing is taken away."),
-    N_("The retention of {machine} works again."),
-    N_("{alert} is looked after by {operator}; nobody is reminded of it."),
-    *sayings.WRONG,
-    *sayings.KEYS,
+SAID = frozenset(
+    {"reason", "fate", "sign", "rung", "why", "period", "many", "stage", "what", "which", "how"}
 )
-SAID = frozenset({"reason", "fate", "sign", "rung", "why", "period", "many"})
-"""Placeholders that hold words of the engine; the others hold names and figures, which stay."""
-DAYS = frozenset({"when", "end"})
+"""Placeholders that hold words of the engine, though it be one word; elsewhere one is a name."""
+GIVEN = frozenset({"note", "name", "machine", "path", "file", "folder", "question", "shown", "key"})
+"""Placeholders that hold what somebody else wrote; it stays, whatever it reads like."""
+DAYS = frozenset({"when", "end", "until"})
 """Placeholders that may hold a moment with its day."""
+PLAIN = 12
+"""Letters below which a template says so little that its facts must be single words."""
+JOINED = 4
+"""Sentences that are taken together: a fact in one may hold what looks like its end."""
+MOST = 60
+"""Sentences of a text that are looked at: no text of the engine has more."""
+DEEPEST = 6
+"""Texts within texts that are looked at."""
 _MOMENT = re.compile(r"(?P<weekday>\w{3}) (?P<day>\d+) (?P<month>\w{3}) (?P<clock>\d\d:\d\d)")
-_SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
-_FIELD = re.compile(r"\\\{(\w+)\\\}")
+_SENTENCE = re.compile(r"(?<=[.?]) (?=\S)")
+_FIELD = re.compile(r"\{(\w+)\}")
 
 
-@lru_cache(maxsize=1)
-def _patterns() -> list[tuple[str, re.Pattern[str]]]:
-    """Return each template with what fits it; the most literal first."""
-    ordered = sorted(KNOWN, key=lambda one: -len(re.sub(r"\{\w+\}", "", one)))
-    return [
-        (one, re.compile(_FIELD.sub(r"(?P<\1>.+?)", re.escape(one)), re.DOTALL)) for one in ordered
-    ]
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """What the engine says, cut where its facts stand: one more text than facts."""
+
+    said: tuple[str, ...]
+    facts: tuple[str, ...]
+    translation: str
+    letters: int
+
+    def fits(self, text: str) -> Mapping[str, str] | None:
+        """Return the facts in a text by name, the shortest first; None when it says another thing.
+
+        Nothing is tried twice, so it takes time in proportion to the text, whatever is in it.
+        """
+        first, last = self.said[0], self.said[-1]
+        if len(self.said) == 1:
+            return {} if text == first else None
+        end = len(text) - len(last)
+        at = len(first)
+        if end < at or not text.startswith(first) or not text.endswith(last):
+            return None
+        found = []
+        for said in self.said[1:-1]:
+            to = text.find(said, at, end)
+            if to < 0:
+                return None
+            found.append(text[at:to])
+            at = to + len(said)
+        facts = dict(zip(self.facts, [*found, text[at:end]], strict=True))
+        vague = self.letters < PLAIN and any(
+            " " in fact for name, fact in facts.items() if name not in SAID
+        )
+        return None if vague else facts
+
+
+@lru_cache(maxsize=2)
+def _templates(_language: str) -> Sequence[_Template]:
+    """Return all templates of a language; those that say the most come first."""
+    known = words.told("engine")
+    known |= {one: _(one) for one in (*sayings.WORDS, *sayings.PUT_TOGETHER)}
+    made = []
+    for text, translation in known.items():
+        cut = _FIELD.split(text)
+        said, facts = tuple(cut[::2]), tuple(cut[1::2])
+        letters = sum(one.isalpha() for one in "".join(said))
+        made.append(_Template(said, facts, translation, letters))
+    return sorted(made, key=lambda one: -one.letters)
 
 
 def _day(text: str) -> str:
@@ -164,28 +107,59 @@ def _day(text: str) -> str:
     )
 
 
-def heard(text: str) -> str:
-    """Return a sentence of the engine in the operator's language, as it is when not known."""
-    if not text or words.language() == words.SOURCE:
+def heard(text: str, *, deep: int = 0) -> str:
+    """Return a sentence of the engine in the operator's language, as it is when not known.
+
+    `deep`: how many texts this one is within.
+    """
+    if not text or deep > DEEPEST or words.language() == words.SOURCE:
         return text
-    return _heard(text, words.language())
+    return _heard(text, deep, words.language())
 
 
 @lru_cache(maxsize=4096)
-def _heard(text: str, _language: str) -> str:
-    for template, pattern in _patterns():
-        if found := pattern.fullmatch(text):
-            facts = {
-                name: heard(fact) if name in SAID else _day(fact) if name in DAYS else fact
-                for name, fact in found.groupdict().items()
-            }
-            return _(template, **facts)
-    # Several sentences: each that is known is translated, the others stay as they are.
-    sentences = _SENTENCE.split(text)
-    if len(sentences) > 1:
-        return " ".join(heard(one) for one in sentences)
+def _heard(text: str, deep: int, language: str) -> str:
+    sentences = _SENTENCE.split(text, maxsplit=MOST)
+    return " ".join(_told(sentences, deep, language))
+
+
+def _told(sentences: Sequence[str], deep: int, language: str) -> Iterator[str]:
+    """Yield each sentence, or as many as are one, in the operator's language."""
+    at = 0
+    while at < len(sentences):
+        for to in range(at + 1, min(at + JOINED, len(sentences)) + 1):
+            said = _translated(" ".join(sentences[at:to]), deep, language)
+            if said is not None:
+                yield said
+                at = to
+                break
+        else:
+            yield _parts(sentences[at], deep)
+            at += 1
+
+
+def _translated(text: str, deep: int, language: str) -> str | None:
+    for template in _templates(language):
+        if (facts := template.fits(text)) is not None:
+            told = {name: _fact(name, fact, deep) for name, fact in facts.items()}
+            return template.translation.format(**told)
+    return None
+
+
+def _fact(name: str, fact: str, deep: int) -> str:
+    """Return a fact: words of the engine are translated, names and figures stay."""
+    if name in DAYS:
+        fact = _day(fact)
+    given = name.rstrip("0123456789") in GIVEN or " " not in fact
+    return fact if given and name not in SAID else heard(fact, deep=deep + 1)
+
+
+def _parts(text: str, deep: int) -> str:
+    """Return a text that no template fits: its parts that are known are translated."""
     name, colon, said = text.partition(": ")
-    if not colon:
-        return text
-    about = heard(name) if " " in name else name  # one word is somebody's name
-    return f"{about}: {heard(said)}"
+    if colon and " " not in name:  # somebody's name
+        return f"{name}: {heard(said, deep=deep + 1)}"
+    parts = text.split("; ", maxsplit=MOST)
+    if len(parts) > 1:
+        return "; ".join(heard(one, deep=deep + 1) for one in parts)
+    return f"{heard(name, deep=deep + 1)}: {heard(said, deep=deep + 1)}" if colon else text

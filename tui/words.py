@@ -12,9 +12,10 @@ mark: they are collected, and looked up where they are drawn. Whole sentences ar
 parts that are put together: other languages have another order. Machine states (READY, LATE),
 commands, file names and log keys are the same in every language and are not marked.
 
-English is the source. `make words` collects what is marked into `locale/bootpoint.pot` and merges
-it into each `locale/*/LC_MESSAGES/bootpoint.po`. Those files are read as they are, so there is
-nothing to compile and nothing that can be out of date. A test fails where a translation is missing.
+English is the source. `make words` collects what is marked, and what the engine says (in the
+context `engine`), into `locale/bootpoint.pot` and merges it into each
+`locale/*/LC_MESSAGES/bootpoint.po`. Those files are read as they are, so there is nothing to
+compile and nothing that can be out of date. A test fails where a translation is missing.
 """
 
 from __future__ import annotations
@@ -143,6 +144,13 @@ def pgettext(context: str, text: str, /, **facts: object) -> str:
     """Return a text that means something else elsewhere; the context says which is meant."""
     words = _Spoken.words.one(key(text, context))
     return words.format(**facts) if facts else words
+
+
+def told(context: str) -> dict[str, str]:
+    """Return all that there are translations of in a context: text -> its translation."""
+    start = context + CONTEXT
+    words = _Spoken.words.forms.items()
+    return {name.removeprefix(start): of[0] for name, of in words if name.startswith(start)}
 
 
 def ngettext(one: str, many: str, count: int, /, **facts: object) -> str:

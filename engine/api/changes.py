@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import difflib
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -33,6 +33,8 @@ CONTEXT = 2
 MOST_DIFFED = 4000
 """Lines on both sides together that are compared; more are shown whole."""
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+LABEL = 13
+"""Cells of a label."""
 _WIDTH = 77
 _IN = "   "
 
@@ -50,10 +52,30 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """One line of text and what it is."""
+    """One line of text and what it is.
+
+    Attributes:
+        text: The line; blanks at its start are its margin.
+        kind: What it is.
+        label: What stands before it, in a column of its own; None: there is none.
+        ours: The engine's own words, which a front end may wrap, and say in another language.
+    """
 
     text: str
     kind: Kind = Kind.PLAIN
+    label: str | None = None
+    ours: bool = False
+
+
+def printed(lines: Iterable[Words]) -> Iterator[str]:
+    """Yield lines as they are printed in English."""
+    for line in lines:
+        told = line.text if line.label is None else f"{line.label:<{LABEL}}{line.text}"
+        if line.ours and len(told) > _WIDTH:
+            margin = " " * (len(told) - len(told.lstrip()))
+            yield from textwrap.wrap(told, _WIDTH, subsequent_indent=margin)
+        else:
+            yield told
 
 
 # --- a guest --------------------------------------------------------------------------------
@@ -70,15 +92,15 @@ def guest_words(view: GuestView) -> list[Words]:
         *([("Drivers", _commas(view.drivers))] if view.drivers else []),
         *(_others(view) if view.others else []),
     ]
-    lines = [Words(f"{label:<13}{text}") for label, text in shown]
+    lines = [Words(text, label=label) for label, text in shown]
     heads = f"{'VOLUME':<13}{'SIZE':>9}  {'HOLDS':<9} {'MOUNTED AT':<20} LABEL"
     lines.append(Words(heads, Kind.TITLE))
     for volume in view.volumes:
         lines.append(Words(_volume(volume)))
         if not volume.id.startswith("disk"):
-            lines.append(Words(f"{'':<13}{volume.id}"))
+            lines.append(Words(volume.id, label=""))
     if not view.volumes:
-        lines.append(Words("no volume was found"))
+        lines.append(Words("no volume was found", ours=True))
     return [*lines, *_report(view.report)]
 
 
@@ -88,10 +110,9 @@ def _report(view: ReportView | None) -> list[Words]:
         return []
     told = "as expected" if view.as_expected else f"{_count(len(view.doubts), 'doubt')}"
     head = f"SELF-CHECK   {told}; imported {view.at:%Y-%m-%d %H:%M} UTC by {view.actor}"
-    lines = [Words(head, Kind.TITLE)]
-    for doubt in view.doubts:
-        lines += [Words(line, Kind.WARNING) for line in _wrapped(f"! {doubt}")]
-    return lines + [Words(line) for fact in view.facts for line in _wrapped(fact)]
+    lines = [Words(head, Kind.TITLE, ours=True)]
+    lines += [Words(f"! {doubt}", Kind.WARNING, ours=True) for doubt in view.doubts]
+    return lines + [Words(fact, ours=True) for fact in view.facts]
 
 
 def _commas(told: Sequence[str]) -> str:
@@ -127,13 +148,12 @@ def ledger_summary(view: LedgerView, *, is_dry: bool = False) -> list[Words]:
     """Return how much one conversion changed, by what, and how it was checked."""
     count = _count(view.total, "change")
     if is_dry:
-        lines = [Words(f"{count} would be made, by backend {view.backend}.", Kind.TITLE)]
+        lines = [Words(f"{count} would be made, by backend {view.backend}.", Kind.TITLE, ours=True)]
     else:
         took = f"{view.seconds:.1f} s, {size(view.bytes_written)} written"
-        lines = [Words(f"{count}, {took}, by backend {view.backend}.", Kind.TITLE)]
-        lines += [Words(line) for line in _wrapped(f"Check: {_CHECKS.get(view.check, view.check)}")]
-    for warning in view.warnings:
-        lines += [Words(line, Kind.WARNING) for line in _wrapped(f"Warning: {warning}")]
+        lines = [Words(f"{count}, {took}, by backend {view.backend}.", Kind.TITLE, ours=True)]
+        lines.append(Words(f"Check: {_CHECKS.get(view.check, view.check)}", ours=True))
+    lines += [Words(f"Warning: {warning}", Kind.WARNING, ours=True) for warning in view.warnings]
     return lines
 
 
@@ -158,15 +178,15 @@ def ledger_words(view: LedgerView, volumes: Sequence[VolumeView] = ()) -> list[W
             Words(""),
             Words(f"{number:>2}. {_VERBS.get(one.action, one.action)} {one.path}", Kind.TITLE),
         ]
-        lines += [Words(_IN + line) for line in _wrapped(one.reason, _IN)]
-        lines.append(Words(f"{_IN}on volume {_where(one.volume, names)}"))
+        lines.append(Words(_IN + one.reason, ours=True))
+        lines.append(Words(f"{_IN}on volume {_where(one.volume, names)}", ours=True))
         lines += _change(one)
         lines += [line for edit in one.registry for line in _registry(edit)]
     left = view.total - len(view.entries)
     if left > 0:
         lines += [
             Words(""),
-            Words(f"{_count(left, 'more change')} had no room here.", Kind.WARNING),
+            Words(f"{_count(left, 'more change')} had no room here.", Kind.WARNING, ours=True),
         ]
     return lines
 
@@ -197,7 +217,9 @@ def _registry(edit: RegistryView) -> Iterator[Words]:
 
 def _change(one: ChangeView) -> Iterator[Words]:
     if one.cut:
-        yield Words(f"{_IN}Its texts had no room here; it has {size(one.after_size)} then.")
+        yield Words(
+            f"{_IN}Its texts had no room here; it has {size(one.after_size)} then.", ours=True
+        )
     elif one.action == "rename":
         yield Words(f"{_IN}to {one.after}", Kind.NEW)
     elif one.action == "symlink":
@@ -242,10 +264,14 @@ def diff(before: str, after: str) -> Iterator[Words]:
 def difference_words(view: LedgerView) -> list[Words]:
     """Return how a conversion differs from the one of the older boot point, in lines."""
     if not view.total:
-        return [Words("Both conversions changed the same, to the same.", Kind.TITLE)]
+        return [Words("Both conversions changed the same, to the same.", Kind.TITLE, ours=True)]
     lines = [
-        Words(f"{_count(view.total, 'file')} differ{'s' * (view.total == 1)}.", Kind.TITLE),
-        Words(f"- in {view.against} only, or so there   + in {view.id} only, or so there"),
+        Words(
+            f"{_count(view.total, 'file')} differ{'s' * (view.total == 1)}.", Kind.TITLE, ours=True
+        ),
+        Words(
+            f"- in {view.against} only, or so there   + in {view.id} only, or so there", ours=True
+        ),
     ]
     for number, one in enumerate(view.differences, start=1):
         lines += [Words(""), Words(f"{number:>2}. {one.path}", Kind.TITLE)]
@@ -260,14 +286,14 @@ def _differs(view: LedgerView, one: DifferenceView) -> Iterator[Words]:
         if only is None:
             return
         verb = _VERBS.get(only.action, only.action).strip()
-        yield Words(f"{_IN}only in {point}: {verb}")
-        yield from (Words(_IN + line) for line in _wrapped(only.reason, _IN))
+        yield Words(f"{_IN}only in {point}: {verb}", ours=True)
+        yield Words(_IN + only.reason, ours=True)
         yield from _change(only)
         return
     if old.cut or new.cut:
-        yield Words(f"{_IN}Its texts had no room here.")
+        yield Words(f"{_IN}Its texts had no room here.", ours=True)
     elif old.after != new.after or old.action != new.action:
-        yield Words(f"{_IN}changed to another text:")
+        yield Words(f"{_IN}changed to another text:", ours=True)
         yield from diff(old.after, new.after)
     elif old.after_digest != new.after_digest:
         yield Words(
@@ -277,20 +303,16 @@ def _differs(view: LedgerView, one: DifferenceView) -> Iterator[Words]:
             f"{_IN}+ {size(new.after_size)}, sha256 {new.after_digest or 'not kept'}", Kind.NEW
         )
     elif old.before != new.before:
-        yield Words(f"{_IN}changed to the same text, from another one:")
+        yield Words(f"{_IN}changed to the same text, from another one:", ours=True)
         yield from diff(old.before, new.before)
     elif old.before_digest != new.before_digest:
-        yield Words(f"{_IN}changed to the same, from another content:")
+        yield Words(f"{_IN}changed to the same, from another content:", ours=True)
         yield Words(f"{_IN}- sha256 {old.before_digest or 'none'}", Kind.OLD)
         yield Words(f"{_IN}+ sha256 {new.before_digest or 'none'}", Kind.NEW)
     else:
-        yield Words(f"{_IN}changed to the same, for another reason:")
+        yield Words(f"{_IN}changed to the same, for another reason:", ours=True)
         yield Words(f"{_IN}- {old.reason}", Kind.OLD)
         yield Words(f"{_IN}+ {new.reason}", Kind.NEW)
-
-
-def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, _WIDTH - len(indent)) or [""]
 
 
 def _count(number: int, one: str) -> str:

@@ -130,7 +130,7 @@ def _problem(program: str, how: str, complaints: IO[bytes]) -> Problem:
     said = f" It said: {words}" if words else ""
     return Problem(
         "tool.failed",
-        f"The program {tool} {how}.{said}",
+        f"The program {tool} {how}." + said,
         remedy=f"Check that {tool} is installed and that the file system it works on is healthy.",
         facts={"tool": tool, "said": words},
     )

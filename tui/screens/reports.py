@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engine.api.changes import (
+    LABEL,
     Kind,
     Words,
     difference_words,
@@ -13,7 +14,7 @@ from engine.api.changes import (
     ledger_words,
 )
 from engine.api.conversion_views import ConversionView, GuestView, LedgerView
-from tui.format import chop, moment
+from tui.format import chop, moment, pad, wrap
 from tui.heard import heard
 from tui.lists import found
 from tui.look import Look, Parts, Report
@@ -84,17 +85,26 @@ def refused(look: Look, parts: Parts) -> list[Line]:
 
 
 def laid_out(lines: Iterable[Words], look: Look) -> list[Line]:
-    """Return lines within the screen's width; what is too long goes on below, a little deeper."""
+    """Return lines within the screen's width; what is too long goes on below, a little deeper.
+
+    The engine's own words are in the operator's language, wrapped where one may be; a guest's lines
+    are its own.
+    """
     told: list[Line] = []
     for line in lines:
-        tone = TONES[line.kind]
-        first, *rest = chop(line.text, look.usable - MARGIN) or [""]
-        told.append(text(" " * MARGIN + first, tone))
-        joined = "".join(rest)
-        deeper = look.usable - MARGIN - DEEPER
-        told += [
-            text(" " * (MARGIN + DEEPER) + part, tone) for part in chop(joined, deeper) if part
-        ]
+        words = line.text
+        margin = " " * (MARGIN + len(words) - len(words.lstrip()))
+        if line.ours:
+            parts = wrap(heard(words.strip()), max(8, look.usable - len(margin)))
+            told += [text(margin + part, TONES[line.kind]) for part in parts or [""]]
+            continue
+        if line.label is not None:
+            words = pad(_(line.label), LABEL) + heard(words)
+        first, *rest = chop(words, look.usable - MARGIN) or [""]
+        deeper = " " * (MARGIN + DEEPER)
+        below = chop("".join(rest), look.usable - len(deeper)) if rest else []
+        told.append(text(" " * MARGIN + first, TONES[line.kind]))
+        told += [text(deeper + part, TONES[line.kind]) for part in below]
     return told
 
 

@@ -15,6 +15,7 @@ from engine.api.changes import (
     guest_words,
     ledger_summary,
     ledger_words,
+    printed,
 )
 from engine.api.conversion_views import (
     ChangeView,
@@ -305,5 +306,5 @@ def _refuse_converted(client: Client, machine: str, point: str) -> None:
 
 
 def _say(context: Context, lines: Sequence[Words]) -> None:
-    for line in lines:
-        context.output.say(line.text)
+    for line in printed(lines):
+        context.output.say(line)

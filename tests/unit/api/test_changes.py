@@ -10,6 +10,7 @@ from engine.api.changes import (
     guest_words,
     ledger_summary,
     ledger_words,
+    printed,
 )
 from engine.api.conversion_views import DifferenceView, LedgerView
 from engine.api.conversions import change_view, guest_view, ledger_view
@@ -30,7 +31,7 @@ def shown(*told: LedgerEntry) -> list[str]:
 
 def text(lines: list[Words]) -> list[str]:
     """Return the text of lines."""
-    return [line.text for line in lines]
+    return list(printed(lines))
 
 
 def differing(old: LedgerEntry | None, new: LedgerEntry | None) -> list[str]:

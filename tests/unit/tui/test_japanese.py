@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,13 +11,11 @@ from rich.cells import cell_len
 
 from tests.unit.tui.sample import HOSTILE, fleet, look
 from tests.unit.tui.test_lines import board
-from tui import heard, keymap, words
+from tui import keymap, words
 from tui.format import clock, moment, when, wrap
-from tui.heard import KNOWN
 from tui.places import CONTENT
 from tui.words import _
 
-TOP = Path(__file__).parents[3]
 NAMES = ("erp-db01", HOSTILE[1], HOSTILE[3])
 EVERY, LOST = fleet(), fleet(lost=True)
 LABEL, SIGN = 12, 14
@@ -81,51 +76,3 @@ def test_dates_are_written_in_numbers() -> None:
     assert when(datetime(2026, 11, 13, 13, tzinfo=UTC), now, zone) == "11/13 22:00"
     assert when(datetime(2025, 11, 13, 13, tzinfo=UTC), now, zone) == "2025/11/13"
     assert moment(datetime(2026, 11, 13, 13, 0, 4, tzinfo=UTC), zone) == "11/13(金) 22:00:04"
-
-
-def test_the_engines_sentences_are_translated_with_their_facts() -> None:
-    """A sentence is known by its template; names in it stay, and the unknown stays English."""
-    assert heard.heard("one of the newest 24") == "最新 24 件のうち"
-    said = heard.heard("Boot point bp000007 of {x} %s is pinned.")
-    assert said == "{x} %s のブートポイント bp000007 を固定しました。"
-    assert heard.heard("A sentence of a newer engine.") == "A sentence of a newer engine."
-    said = heard.heard("It is tried again by itself. Nobody knows this one.")
-    assert said == "自動的に再試行します。 Nobody knows this one."
-    assert heard.heard("check: no new thing") == "check: no new thing"
-    told = "usually every 1h, the newest came 9h ago; silence is no alarm"
-    assert heard.heard(f"check: {told}") == f"check: {heard.heard(told)}" != f"check: {told}"
-    said = heard.heard("the newest came 9h ago; silent from Mon 23 Nov 06:34")
-    assert "11/23(月) 06:34" in said
-    assert heard.heard("check is resumed.").startswith("check ")  # a name, though a known word
-    words.use("en")
-    assert heard.heard("one of the newest 24") == "one of the newest 24"
-
-
-def _said_by_the_engine() -> str:
-    """Return all texts in the engine's sources, placeholders as `{}`, one a line."""
-    told = []
-    for file in sorted((TOP / "engine").rglob("*.py")):
-        if file.is_relative_to(TOP / "engine" / "cli"):
-            continue
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.JoinedStr):
-                told.append(
-                    "".join(
-                        str(part.value) if isinstance(part, ast.Constant) else "{}"
-                        for part in node.values
-                    )
-                )
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                told.append(node.value)
-    return "\n".join(told)
-
-
-def test_each_template_is_something_the_engine_says() -> None:
-    """No template outlives its sentence: its longest part stands in the engine's sources."""
-    said = _said_by_the_engine()
-    for template in KNOWN:
-        parts = [
-            part for text in re.split(r"\{\w+\}", template) for part in re.split("[;,] ", text)
-        ]
-        longest = max(parts, key=len).strip(" .()").removeprefix("waits for ")
-        assert longest in said, template
