@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.local.tls import by_authority
 from engine.model.errors import Failure, Problem
 from engine.model.text import safe
 
@@ -41,9 +42,7 @@ class Line:
             plain: Connected.
             authority: PEM file with the certificates to trust; None: the system's.
         """
-        context = ssl.create_default_context(cafile=str(authority) if authority else None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        wrapped = context.wrap_socket(
+        wrapped = by_authority(authority).wrap_socket(
             plain, server_hostname=self.host, do_handshake_on_connect=False
         )
         self._keep(wrapped)

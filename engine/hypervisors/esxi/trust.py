@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.hypervisors.esxi.patience import PatientSocket
+from engine.local.tls import by_authority
 
 _PIN = re.compile(r"[0-9a-f]{64}")
 
@@ -69,8 +70,7 @@ def trusting(trust: Trust) -> ssl.SSLContext:
     """
     if trust.pin:
         return _pinned(normal_pin(trust.pin))
-    context = ssl.create_default_context(cafile=trust.authority)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = by_authority(trust.authority)
     context.sslsocket_class = PatientSocket
     return context
 
