@@ -31,10 +31,11 @@ def run() -> NoReturn:
 def main(argv: Sequence[str]) -> int:
     """Run one command line and return the exit code."""
     code = _answered(argv)
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _let_go()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _let_go(stream)
     return code
 
 
@@ -52,7 +53,7 @@ def _answered(argv: Sequence[str]) -> int:
             note("Interrupted.")
         return INTERRUPTED
     except BrokenPipeError:
-        _let_go()  # when the reader of our output goes away, that is its own affair
+        _let_go(sys.stdout)  # when the reader of our output goes away, that is its own affair
         return OK
     except OSError as error:
         _tell(_os_problem(error), as_json=as_json)
@@ -65,13 +66,14 @@ def _tell(problem: Problem, *, as_json: bool) -> None:
     try:
         Output(as_json=as_json).error(problem)
     except OSError:
-        _let_go()
+        for stream in (sys.stdout, sys.stderr):
+            _let_go(stream)
 
 
-def _let_go() -> None:
-    """Let what the interpreter flushes at its exit go nowhere."""
+def _let_go(stream: TextIO) -> None:
+    """Let what the interpreter flushes at its exit go nowhere: it would end with code 120."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _stream(number: int, mode: str) -> TextIO:
