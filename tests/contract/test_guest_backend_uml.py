@@ -232,7 +232,7 @@ def test_a_hostile_file_system_ends_a_child_only(base: Path, work: Path, tmp_pat
 
 def _block(device: str) -> int:
     """Return KiB of a block."""
-    shown = run("dumpe2fs", "-h", device).decode()
+    shown = run("debugfs", "-R", "stats -h", device).decode()
     line = next(line for line in shown.splitlines() if line.startswith("Block size"))
     return int(line.split()[-1]) // 1024
 
