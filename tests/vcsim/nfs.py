@@ -12,7 +12,8 @@ from pathlib import Path
 
 _CONFIG = """
 NFS_CORE_PARAM {{ NFS_Port = 2049; MNT_Port = 20048; NLM_Port = 32803; Protocols = 3;
-    Enable_UDP = false; Enable_RQUOTA = false; mount_path_pseudo = false; }}
+    Enable_UDP = false; Enable_RQUOTA = false; mount_path_pseudo = false;
+    allow_set_io_flusher_fail = true; }}
 NFSv4 {{ Graceless = true; RecoveryRoot = {folder}/state; }}
 EXPORT {{ Export_Id = 10; Path = {share}; Pseudo = /bp; Protocols = 3; SecType = sys;
     Transports = TCP; Access_Type = None; FSAL {{ Name = VFS; }}
