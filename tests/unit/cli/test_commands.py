@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -176,3 +177,15 @@ def test_global_options_stand_before_or_after(bootpoint: Program) -> None:
     assert parse(["--read-only", "standby", "list"]).read_only
     assert parse(["standby", "list", "--read-only"]).read_only
     assert parse(["standby", "add", "--images", "/x", "name"]).name == "name"
+
+
+README = Path(__file__).parents[3] / "README.md"
+
+
+def test_readme_lists_every_command() -> None:
+    """What is not in the first list that people read is not there for them."""
+    lines = [line.split() for line in README.read_text().splitlines() if line[:9] == "bootpoint"]
+
+    for command in COMMANDS:
+        named = any(set(command.name.split()) <= set(words) for words in lines)
+        assert named or command.hidden, command.name
