@@ -122,6 +122,11 @@ class Actions:
         """Do what the row of this id in the table of keys says."""
         self._verbs[name]()
 
+    def follow(self) -> None:
+        """Keep what is being looked at up to date; call it every second."""
+        self.guest.follow()
+        self._emergency.follow()
+
     def _read(self, verb: Callable[[Reading], None]) -> None:
         """Do something with pages about guests, which are loaded at the first key for them."""
         if self._reading is None:

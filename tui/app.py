@@ -122,7 +122,7 @@ class Console(App[int], inherit_bindings=False):
         self._due = loop.call_at(at, self.paint)
 
     def _tick(self) -> None:
-        self.core.actions.guest.follow()
+        self.core.actions.follow()
         self.paint()
 
     def on_resize(self, _event: events.Resize) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from engine.api.views import Plan
+from engine.api.views import Plan, PointView
 from tui.conditions import about, point_of
 from tui.feed import Refusal
 
 if TYPE_CHECKING:
-    from tui.core import Core
+    from tui.core import Core, Spot
 
 
 class Emergency:
@@ -20,7 +20,8 @@ class Emergency:
     def __init__(self, console: Core) -> None:
         """Serve this console."""
         self._console = console
-        self._asking = False
+        self._asking = self._following = False
+        self._known: list[PointView] = []
 
     def verbs(self) -> Mapping[str, Callable[[], None]]:
         """Return what the key does."""
@@ -31,6 +32,34 @@ class Emergency:
         look = self._console.look()
         machine, point = about(self._console.fleet, look), point_of(look)
         self._ask(machine, point, lambda plan: self._review(plan, point))
+
+    def follow(self) -> None:
+        """Keep the review up with the boot points while it is looked at; call it every second.
+
+        The cursor stays on its boot point. What is wrong with the engine, the header says.
+        """
+        console, spot = self._console, self._console.spot
+        points = self._points(spot.arg)
+        if spot.place == "review" and points != self._known and not self._following:
+            self._following = True
+            console.spawn(self._again(spot, points))
+
+    def _points(self, machine: str) -> list[PointView]:
+        detail = self._console.fleet.details.get(machine)
+        return detail.points if detail is not None else self._known
+
+    async def _again(self, spot: Spot, points: list[PointView]) -> None:
+        console = self._console
+        params: dict[str, Any] = {"action": "start", "machine": spot.arg, "point": ""}
+        try:
+            plan = await console.feed.call("plan", params, Plan)
+            if plan.review is not None and plan.review.choices:
+                spot.subject, self._known = plan, points
+        except Refusal:
+            pass  # the next second asks again
+        finally:
+            self._following = False
+        console.face.paint_soon()
 
     def choose(self, point: str) -> None:
         """Ask for the plan of a boot point."""
@@ -58,6 +87,7 @@ class Emergency:
             self._plan(plan)  # an engine of before, which tells less
             return
         chosen = point or plan.review.proposed
+        self._known = self._points(plan.machine)
         self._console.go("review", plan.machine, subject=plan, chosen=chosen)
 
     def _plan(self, plan: Plan) -> None:

@@ -12,7 +12,7 @@ from engine.model.alarms import Alert, Condition
 from engine.model.guard import GUARD
 from engine.model.retention import Retention
 from engine.model.work import JobKind, JobStatus, Phase, Severity
-from tests.scripted import NOW, ScriptedService, recovery_point
+from tests.scripted import NOW, ScriptedService, boot_point, recovery_point
 from tests.tui.bench import Bench
 from tui.actions import is_same
 
@@ -52,6 +52,22 @@ async def test_the_first_page_says_what_is_lost_and_how_long_it_takes(bench: Ben
         assert service.calls == []
         await hand.press("escape")
         await hand.sees("CAN START NOW")
+
+
+async def test_a_boot_point_that_becomes_ready_meanwhile_is_shown(bench: Bench) -> None:
+    """It is proposed; the cursor stays where it was, and what it would lose is told anew."""
+    service = bench.start()
+    async with bench.open() as hand:
+        await hand.sees("CAN START NOW")
+        await hand.press("f")
+        await hand.sees("+ bp000012", "It is the newest")
+        newer = recovery_point("dc", 5, NOW - timedelta(minutes=2))
+        service.put(newer)
+        service.put(boot_point(13, newer))
+        text = await hand.sees("+ bp000013", "+ bp000012", "increments after it")
+        assert hand.console.core.spot.chosen == "bp000012"
+        assert "bp000013" in next(line for line in text.splitlines() if "<- proposed" in line)
+        assert "It is the newest" not in text
 
 
 async def test_what_looks_encrypted_is_said_and_still_starts(bench: Bench) -> None:
