@@ -15,7 +15,7 @@ from uuid import uuid4
 from engine.hypervisors.esxi.blockdevice import Wanted
 from engine.hypervisors.esxi.branches import Backing, Standing, disk_uuid
 from engine.hypervisors.esxi.layers import Seen, State
-from engine.hypervisors.esxi.machine import Machine
+from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.tree import Mark, Snapshot, Tree
 from engine.model.machine import Power
 from tests.vcsim.plugged import Plugged

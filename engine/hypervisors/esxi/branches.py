@@ -25,7 +25,8 @@ from engine.hypervisors.esxi.gate import pauses
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.esxi.layers import STATE, VM, Seen, State, identity
-from engine.hypervisors.esxi.machine import Machine, Machines
+from engine.hypervisors.esxi.looking import Machine
+from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter

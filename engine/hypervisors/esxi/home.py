@@ -24,7 +24,8 @@ from engine.hypervisors.esxi import faults, specs
 from engine.hypervisors.esxi.gate import pauses
 from engine.hypervisors.esxi.homing import Homing, datastore_of, is_at
 from engine.hypervisors.esxi.inventory import Datastore, ref_id
-from engine.hypervisors.esxi.machine import Machine, Machines
+from engine.hypervisors.esxi.looking import Machine
+from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.model.errors import Cancelled, Failure, HypervisorError, Problem

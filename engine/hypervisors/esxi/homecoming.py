@@ -16,7 +16,8 @@ from engine.hypervisors.esxi.home import Homeward, Trip
 from engine.hypervisors.esxi.homing import datastore_of, unmovable
 from engine.hypervisors.esxi.inventory import Datastore
 from engine.hypervisors.esxi.layers import State
-from engine.hypervisors.esxi.machine import Machine, Machines
+from engine.hypervisors.esxi.looking import Machine
+from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.nfs import RunFolders
 from engine.hypervisors.esxi.session import Session
 from engine.model.machine import Home, Power

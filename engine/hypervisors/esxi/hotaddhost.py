@@ -19,7 +19,7 @@ from engine.hypervisors.esxi.branches import Standing
 from engine.hypervisors.esxi.hotadd import HotaddChain
 from engine.hypervisors.esxi.hotaddlink import HotaddLink
 from engine.hypervisors.esxi.layers import State
-from engine.hypervisors.esxi.machine import Machine
+from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.onhost import OnHost
 from engine.hypervisors.esxi.tree import MOST_POINTS
 from engine.model.layers import LayerName

@@ -1,4 +1,4 @@
-"""Standby VMs on a host: found by id, made once, changed only when nobody else did.
+"""Standby VMs on a host: made once, changed only when nobody else did.
 
 Each change may lose its reply. Then the VM is looked at, and the change is made again only when
 it did not happen; what is found decides, not what was sent.
@@ -6,20 +6,17 @@ it did not happen; what is found decides, not what was sent.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from pyVmomi import vim
-
-from engine.hypervisors.esxi import faults, layers, questions, specs
+from engine.hypervisors.esxi import faults, specs
 from engine.hypervisors.esxi.gate import pauses
 from engine.hypervisors.esxi.homing import HOME, Homing, read_homing
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.esxi.layers import Disk, Seen, State
+from engine.hypervisors.esxi.looking import TASK_S, Looking, Machine, foreign
 from engine.hypervisors.esxi.questions import Asking
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter, nothing
@@ -30,46 +27,10 @@ from engine.ports import Report
 
 log = logging.getLogger(__name__)
 
-_SHORT_S, _LONG_S = 300.0, 1800.0
-_PATHS = (
-    "name",
-    "config.extraConfig",
-    "config.hardware.device",
-    "config.files.vmPathName",
-    "runtime.powerState",
-    "runtime.connectionState",
-    "runtime.question",
-    "runtime.consolidationNeeded",
-    "snapshot",
-    "layoutEx",
-    "recentTask",
-)
-_UNFINISHED = frozenset({"running", "queued"})
-_POWER = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.PAUSED}
+_LONG_S = 1800.0
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """A VM and what was read of it at once.
-
-    Attributes:
-        snapshot: `vim.vm.SnapshotInfo`, None without any.
-        layout: `vim.vm.FileLayoutEx`, None where it was not told.
-    """
-
-    ref: Any
-    seen: Seen
-    devices: Sequence[Any]
-    snapshot: Any = None
-    layout: Any = None
-
-    @property
-    def homing(self) -> Homing | None:
-        """Return its way home, if it is on one or there."""
-        return read_homing(self.seen.way)
-
-
-class Machines:
+class Machines(Looking):
     """The VMs of one engine on one target. One thread at a time per VM: see `Gate.vm`."""
 
     def __init__(
@@ -80,64 +41,8 @@ class Machines:
         Args:
             busy: Waits some seconds, after a host said that it cannot now.
         """
-        self._session, self._waiter, self._engine, self._busy = session, waiter, engine, busy
-
-    # --- looking ---------------------------------------------------------------------------
-
-    def find(self, vm: str) -> Machine | None:
-        """Return the VM that this engine made for a standby; None without one.
-
-        Raises:
-            Refused: What is there with its id has not our marks.
-        """
-        wanted = str(layers.identity(self._engine, vm))
-        search, found = self._session.content.searchIndex.FindByUuid, None
-        for left in reversed(range(faults.TRIES)):
-            if (ref := search(None, wanted, True, False)) is None:
-                return None
-            try:
-                found = self.look(ref)
-                break
-            except faults.Gone:  # believed only when it is not found any more either
-                if not left:
-                    raise
-        if found is not None and not found.seen.is_of(self._engine, vm):
-            raise Refused(_foreign(self._session.account.target, vm))
-        return found
-
-    def look(self, ref: Any) -> Machine:
-        """Read one VM. Gone when it is not there any more."""
-        seen = self._session.read(ref, *_PATHS)
-        extra = {one.key: str(one.value) for one in seen.get("config.extraConfig") or ()}
-        devices = list(seen.get("config.hardware.device") or ())
-        question = seen.get("runtime.question")
-        return Machine(
-            ref,
-            Seen(
-                name=str(seen.get("name", "")),
-                engine=extra.get(layers.ENGINE, ""),
-                vm=extra.get(layers.VM, ""),
-                shape=extra.get(layers.SHAPE, ""),
-                state=layers.read_state(extra.get(layers.STATE, "")),
-                power=_POWER.get(str(seen.get("runtime.powerState")), Power.OFF),
-                connected=str(seen.get("runtime.connectionState")) == "connected",
-                home=str(seen.get("config.files.vmPathName") or "").rpartition("/")[0],
-                disks=tuple(_disks(devices)),
-                snapshots=seen.get("snapshot") is not None,
-                consolidate=bool(seen.get("runtime.consolidationNeeded")),
-                busy=self._is_busy(seen.get("recentTask") or ()),
-                question=questions.read(question) if question is not None else None,
-                way=extra.get(HOME, ""),
-            ),
-            devices,
-            seen.get("snapshot"),
-            seen.get("layoutEx"),
-        )
-
-    def _is_busy(self, tasks: Sequence[Any]) -> bool:
-        """Tell whether one of a VM's tasks goes on; one that the host forgot has ended."""
-        told = self._session.read_each(tasks, "info.state")
-        return any(str(one.get("info.state")) in _UNFINISHED for _, one in told)
+        super().__init__(session, waiter, engine)
+        self._busy = busy
 
     # --- changing --------------------------------------------------------------------------
 
@@ -163,7 +68,7 @@ class Machines:
             try:
                 if there is None:
                     task = place.folder.CreateVM_Task(wanted, place.pool, None)
-                    ref = self._waiter.result(task, "CreateVM_Task", deadline_s=_SHORT_S)
+                    ref = self._waiter.result(task, "CreateVM_Task", deadline_s=TASK_S)
                     there = self.look(ref)
                 return self._alone(there, place.folder) if lost else there
             except (faults.ReplyLost, faults.AlreadyThere) as failure:
@@ -183,59 +88,25 @@ class Machines:
         """
         if (there := self.find(name)) is not None:
             return there
-        for ref in self._named(name, folder):
-            there = self._marked(ref)
+        for ref in self.named(name, folder):
+            there = self.marked(ref)
             if there is None and self.await_tasks(self._session.content.taskManager, "createvm"):
-                there = self._marked(ref)  # while it is being made, it shows no marks
+                there = self.marked(ref)  # while it is being made, it shows no marks
             if there is None or not there.seen.is_of(self._engine, name):
-                raise Refused(_foreign(self._session.account.target, name))
+                raise Refused(foreign(self._session.account.target, name))
             return there
         return None
 
-    def _marked(self, ref: Any) -> Machine | None:
-        """Return a VM that says whose it is; None when it does not."""
-        try:
-            there = self.look(ref)
-        except faults.Gone:
-            return None
-        return there if there.seen.engine else None
-
-    def _named(self, name: str, folder: Any) -> Sequence[Any]:
-        """Return the VMs in a folder that have a name; some hosts take it twice."""
-        found = []
-        for ref, seen in self._session.read_all(vim.VirtualMachine, "name", "parent"):
-            at = seen.get("parent")
-            if seen.get("name") == name and (at is None or ref_id(at) == ref_id(folder)):
-                found.append(ref)
-        return found
-
     def _alone(self, there: Machine, folder: Any) -> Machine:
         """Return the VM, after its twins are gone: a host may carry out a lost call late."""
-        for ref in self._named(there.seen.vm, folder):
-            twin = self._marked(ref) if ref_id(ref) != ref_id(there.ref) else None
+        for ref in self.named(there.seen.vm, folder):
+            twin = self.marked(ref) if ref_id(ref) != ref_id(there.ref) else None
             if twin is None or not twin.seen.is_of(self._engine, there.seen.vm):
                 continue
             if twin.seen.power is Power.OFF and not (twin.seen.snapshots or twin.seen.disks):
                 log.warning("deleting a second %s, made by a lost call", safe(there.seen.vm))
                 self.destroy(twin)
         return there
-
-    def await_tasks(self, holder: Any, kind: str = "") -> bool:
-        """Wait for the host's unfinished tasks; tell whether there were any.
-
-        Args:
-            holder: Of `recentTask`: a VM, or the task manager.
-            kind: What their names must end with, in small letters.
-        """
-        waited = False
-        recent = self._session.read(holder, "recentTask").get("recentTask") or ()
-        for task, seen in self._session.read_each(recent, "info.state", "info.descriptionId"):
-            named = str(seen.get("info.descriptionId", "")).lower()
-            if str(seen.get("info.state")) in _UNFINISHED and named.endswith(kind):
-                with contextlib.suppress(HypervisorError):
-                    waited = True
-                    self._waiter.result(task, named, deadline_s=_SHORT_S)
-        return waited
 
     def give(
         self, vm: Machine, files: Sequence[str], network: Any, state: State, *, connected: bool
@@ -327,7 +198,7 @@ class Machines:
                 if _outside((there := self.look(vm.ref)).seen) or not there.seen.home:
                     raise faults.drifted(vm.seen.vm, "it got a disk while it was being deleted")
                 task = vm.ref.Destroy_Task()
-                self._waiter.result(task, "Destroy_Task", deadline_s=_SHORT_S)
+                self._waiter.result(task, "Destroy_Task", deadline_s=TASK_S)
                 return
             except faults.Gone:
                 return
@@ -365,28 +236,10 @@ class Machines:
         return vm
 
 
-def _disks(devices: Sequence[Any]) -> Sequence[Disk]:
-    return [
-        Disk(one.key, str(getattr(one.backing, "fileName", "") or ""))
-        for one in devices
-        if isinstance(one, vim.vm.device.VirtualDisk)
-    ]
-
-
 def _outside(seen: Seen) -> Sequence[Disk]:
     """Return the disks that are not the VM's own."""
     way = read_homing(seen.way)
     return [one for one in seen.outside() if way is None or not way.is_copy(one.path)]
-
-
-def _foreign(target: str, vm: str) -> Problem:
-    return Problem(
-        "vm.foreign",
-        f"Target {safe(target)} has a VM named {safe(vm)} that this engine did not create.",
-        "It was left alone.",
-        "Rename that VM, or give the standby another name.",
-        {"vm": safe(vm)},
-    )
 
 
 def _unanswered(target: str, doing: str) -> HypervisorError:

@@ -15,7 +15,8 @@ from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.homecoming import shut_down
 from engine.hypervisors.esxi.layers import State
-from engine.hypervisors.esxi.machine import Machine, Machines
+from engine.hypervisors.esxi.looking import Machine
+from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Session, clock_skew
 from engine.hypervisors.esxi.signs import guest, picture

@@ -24,7 +24,8 @@ from engine.hypervisors.esxi import faults, layers, preflight, specs
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.inventory import Inventory
 from engine.hypervisors.esxi.layers import State
-from engine.hypervisors.esxi.machine import Machine, Machines
+from engine.hypervisors.esxi.looking import Machine
+from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.nfs import RunFolders
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Session
