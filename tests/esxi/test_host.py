@@ -28,7 +28,7 @@ from engine.model.machine import (
 )
 from engine.model.standby import Standby
 from tests.contract.disk_chains import MIB, grow, seen
-from tests.vcsim.proxy import Drop, Fault, Step
+from tests.vcsim.proxy import Code, Drop, Fault, Step
 from tests.vcsim.simulator import PASSWORD, USER, Sim
 from tests.vcsim.stage import SPEC, VM, Stage
 from tests.vcsim.standby import hypervisor
@@ -130,6 +130,23 @@ def test_a_busy_host_is_asked_again_after_a_pause(one: Stage, name: str) -> None
     one.sim.proxy.plan("PowerOnVM_Task", *[Fault(name)] * 2)
     target.power_on(VM, layer, Network.NONE)
     assert target.signs_of_life(VM).power is Power.ON
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [(Drop(), "broke the connection"), (Code(503), "HTTP")],
+    ids=["drop", "code"],
+)
+def test_a_change_without_effect_tells_the_last_reason(one: Stage, step: Step, says: str) -> None:
+    """Three tries that change nothing end with what the host said to the last of them."""
+    one.target.create(SPEC)
+    one.sim.proxy.plan("PowerOnVM_Task", *[step] * 3)
+    with pytest.raises(faults.ReplyLost) as told:
+        one.target.power_on(VM, one.boot_point(), Network.NONE)
+    problem = told.value.problem
+    assert "PowerOnVM_Task 3 times" in problem.happened
+    assert says in problem.happened
+    assert problem.unchanged
 
 
 def test_without_an_address_nothing_is_mounted(one: Stage) -> None:

@@ -172,18 +172,22 @@ class Appliance:
     ) -> Sequence[Any]:
         """Make a change until the VM's devices are as wanted; each try looks first."""
         waits = pauses(random.random)
+        last: faults.HostFailure | None = None
         for left in reversed(range(faults.TRIES)):
             try:
                 self._waiter.result(change(), doing, deadline_s=_DEADLINE_S)
             except faults.ReplyLost as failure:
+                last = failure
                 log.warning("looking at the appliance after a lost reply: %s", failure)
-            except faults.HostBusy:
+            except faults.HostBusy as failure:
                 if not left:
                     raise
+                last = failure
                 self._busy(next(waits))
             if is_done(devices := self.hardware()):
                 return devices
-        raise faults.ReplyLost(_no_effect(self._session.account.target, doing))
+        unchanged = "Nothing was written to any disk."
+        raise faults.no_effect(self._session.account.target, doing, last, unchanged)
 
 
 def free_units(devices: Sequence[Any]) -> Iterator[tuple[Any, Sequence[int]]]:
@@ -247,13 +251,4 @@ def _elsewhere(path: str) -> Problem:
         f"The host attached something else than {safe(path)}.",
         "Nothing was written.",
         "Look at the appliance's disks in the vSphere client.",
-    )
-
-
-def _no_effect(target: str, doing: str) -> Problem:
-    return Problem(
-        "target.no-effect",
-        f"Target {safe(target)} took {doing} {faults.TRIES} times, and it had no effect.",
-        "Nothing was written to any disk.",
-        "See the host's own task list, and the appliance's disks.",
     )

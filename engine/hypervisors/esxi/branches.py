@@ -251,19 +251,22 @@ class Branches:
             is_done: Is told how many tries ended without a failure.
         """
         waits, tried, done = pauses(random.random), 0, 0
+        last: faults.HostFailure | None = None
         while not is_done(there, done):
             if tried == faults.TRIES:
-                raise _no_effect(self._session.account.target, doing)
+                raise faults.no_effect(self._session.account.target, doing, last, _AS_THEY_WERE)
             tried += 1
             try:
                 self._waiter.result(change(there), doing, deadline_s=_MERGE_S)
                 done += 1
             except faults.ReplyLost as failure:
+                last = failure
                 log.warning("looking at %s after a lost reply: %s", there.seen.vm, failure)
                 self._machines.await_tasks(there.machine.ref)
-            except faults.HostBusy:
+            except faults.HostBusy as failure:
                 if tried == faults.TRIES:
                     raise
+                last = failure
                 self._busy(next(waits))
             there = standing(self._machines.look(there.machine.ref))
         return there
@@ -335,15 +338,7 @@ def disk_uuid(engine: str, vm: str, number: int) -> str:
     return str(UUID(text))
 
 
-def _no_effect(target: str, doing: str) -> HypervisorError:
-    return faults.ReplyLost(
-        Problem(
-            "target.no-effect",
-            f"Target {safe(target)} took {doing} {faults.TRIES} times, and it had no effect.",
-            "Boot points that are ready are as they were.",
-            "See the host's own task list.",
-        )
-    )
+_AS_THEY_WERE = "Boot points that are ready are as they were."
 
 
 def _not_while_on(vm: str) -> Problem:

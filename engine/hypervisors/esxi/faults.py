@@ -272,6 +272,35 @@ def make_sure(is_done: Callable[[], bool], change: Callable[[], object]) -> None
         raise last
 
 
+def no_effect(
+    target: str,
+    doing: str,
+    last: HostFailure | None,
+    unchanged: str,
+    remedy: str = "See the host's own task list.",
+) -> ReplyLost:
+    """Return the failure of a change that was made `TRIES` times, and is not found done.
+
+    Args:
+        target: Name of the target.
+        doing: The method that was called.
+        last: What the last try that did not end well came to; None: each ended well.
+        unchanged: What is as it was.
+        remedy: What to do.
+    """
+    said = (
+        f" The last failure: {last.problem.happened}"
+        if last is not None
+        else " The host called each try a success."
+    )
+    facts: dict[str, str | int] = {"method": doing, "target": target}
+    facts |= {"last": last.problem.key} if last is not None else {}
+    happened = (
+        f"Target {safe(target)} was asked for {doing} {TRIES} times, and it had no effect.{said}"
+    )
+    return ReplyLost(Problem("target.no-effect", happened, unchanged, remedy, facts))
+
+
 def drifted(vm: str, why: str) -> Refused:
     """Return the refusal to touch a VM that somebody else changed."""
     return Refused(

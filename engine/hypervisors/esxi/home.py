@@ -150,6 +150,7 @@ class Homeward:
     def _move(self, there: Machine, trip: Trip) -> Machine:
         """Let the vCenter move it; a task that a lost call left behind is followed, not doubled."""
         waits, left, was_lost = pauses(random.random), faults.TRIES, False
+        last: faults.HostFailure | None = None
         step = f"move to {safe(trip.place.name)}"
         while not is_at(there.seen.disks, trip.place.name):
             trip.cancel.check()
@@ -161,7 +162,7 @@ class Homeward:
                 there = self._machines.look(there.ref)
                 continue
             if not left:
-                raise _no_effect(self._session.account.target, "RelocateVM_Task")
+                raise self._no_effect("RelocateVM_Task", last)
             left -= 1
             try:
                 if task is None:
@@ -170,10 +171,11 @@ class Homeward:
                 self._follow(task, "RelocateVM_Task", trip, step, 0, sum(trip.sizes))
             except faults.ReplyLost as failure:
                 log.warning("looking at %s after a lost reply: %s", there.seen.vm, failure)
-                was_lost = True
-            except faults.HostBusy:
+                last, was_lost = failure, True
+            except faults.HostBusy as failure:
                 if not left:
                     raise
+                last = failure
                 self._busy(next(waits))
             there = self._machines.look(there.ref)
         return there
@@ -250,6 +252,7 @@ class Homeward:
     def _copy_one(self, source: str, dest: str, trip: Trip, number: int) -> None:
         """Copy a disk; after a lost reply the host's own task is found and followed."""
         waits = pauses(random.random)
+        last: faults.HostFailure | None = None
         before = sum(trip.sizes[:number])
         size = trip.sizes[number] if number < len(trip.sizes) else 0
         step = f"copy disk {number + 1} of {len(trip.sizes)} to {safe(trip.place.name)}"
@@ -264,16 +267,18 @@ class Homeward:
                 if (found := self._begun(known, next(waits))) is None:
                     if not left:
                         raise
+                    last = failure
                     continue
                 task = found
-            except faults.HostBusy:
+            except faults.HostBusy as failure:
                 if not left:
                     raise
+                last = failure
                 self._busy(next(waits))
                 continue
             self._follow(task, "CopyVirtualDisk_Task", trip, step, before, size)
             return
-        raise _no_effect(self._session.account.target, "CopyVirtualDisk_Task")
+        raise self._no_effect("CopyVirtualDisk_Task", last)
 
     def _begun(self, known: set[str], seconds: float) -> Any:
         """Return the copy that a lost call began; None when none shows up after a while.
@@ -324,6 +329,13 @@ class Homeward:
                 there = self._machines.power_on(there, unreported)
         return self._machines.mark(there, None)
 
+    def _no_effect(self, doing: str, last: faults.HostFailure | None) -> faults.ReplyLost:
+        target, remedy = (
+            self._session.account.target,
+            "See the host's own task list, then bring it home again.",
+        )
+        return faults.no_effect(target, doing, last, "The VM is where it was.", remedy)
+
 
 def _way(there: Machine) -> Homing:
     """Return the way of a VM that was marked. Refused when somebody took the mark away."""
@@ -333,17 +345,6 @@ def _way(there: Machine) -> Homing:
 
 
 _WRITTEN = "somebody started it while its disks were copied"
-
-
-def _no_effect(target: str, doing: str) -> HypervisorError:
-    return faults.ReplyLost(
-        Problem(
-            "target.no-effect",
-            f"Target {safe(target)} took {doing} {faults.TRIES} times, and it had no effect.",
-            "The VM is where it was.",
-            "See the host's own task list, then bring it home again.",
-        )
-    )
 
 
 def _which(target: str) -> Problem:

@@ -20,7 +20,7 @@ from engine.hypervisors.esxi.looking import TASK_S, Looking, Machine, foreign
 from engine.hypervisors.esxi.questions import Asking
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter, nothing
-from engine.model.errors import HypervisorError, Problem, Refused
+from engine.model.errors import Refused
 from engine.model.machine import Power, VMSpec
 from engine.model.text import safe
 from engine.ports import Report
@@ -58,10 +58,11 @@ class Machines(Looking):
             Refused: The name belongs to a VM that is not ours.
         """
         wanted = specs.create_spec(spec, self._engine, home, network)
-        waits, lost = pauses(random.random), False
+        waits = pauses(random.random)
+        last: faults.HostFailure | None = None
         for _ in range(faults.TRIES):
             there = self._made(spec.name, place.folder)
-            if there is None and lost:
+            if there is None and last is not None:
                 # The host may not even have begun with what it was told.
                 self._busy(next(waits))
                 there = self._made(spec.name, place.folder)
@@ -70,15 +71,15 @@ class Machines(Looking):
                     task = place.folder.CreateVM_Task(wanted, place.pool, None)
                     ref = self._waiter.result(task, "CreateVM_Task", deadline_s=TASK_S)
                     there = self.look(ref)
-                return self._alone(there, place.folder) if lost else there
+                return there if last is None else self._alone(there, place.folder)
             except (faults.ReplyLost, faults.AlreadyThere) as failure:
                 # A taken name may be ours: the reply got lost while the host was still at it.
                 log.warning("looking for %s: %s", spec.name, failure)
-                lost = True
+                last = failure
                 self.await_tasks(self._session.content.taskManager, "createvm")
         if (there := self._made(spec.name, place.folder)) is not None:
             return self._alone(there, place.folder)
-        raise _unanswered(self._session.account.target, "CreateVM_Task")
+        raise self._no_effect("CreateVM_Task", last)
 
     def _made(self, name: str, folder: Any) -> Machine | None:
         """Return our VM of a name, also one that is found by its name only.
@@ -193,6 +194,7 @@ class Machines(Looking):
                     specs.detach_spec(now.devices, _outside(now.seen), str(State()))
                 ),
             )
+        last: faults.HostFailure | None = None
         for _ in range(faults.TRIES):
             try:
                 if _outside((there := self.look(vm.ref)).seen) or not there.seen.home:
@@ -203,8 +205,9 @@ class Machines(Looking):
             except faults.Gone:
                 return
             except faults.ReplyLost as failure:
+                last = failure
                 log.warning("looking for %s after a lost reply: %s", vm.seen.vm, failure)
-        raise _unanswered(self._session.account.target, "Destroy_Task")
+        raise self._no_effect("Destroy_Task", last)
 
     def until(
         self,
@@ -216,18 +219,21 @@ class Machines(Looking):
     ) -> Machine:
         """Make a change until what is found is what was wanted; each try looks first."""
         waits, left = pauses(random.random), faults.TRIES
+        last: faults.HostFailure | None = None
         while not is_done(vm.seen):
             if not left:
-                raise _unanswered(self._session.account.target, doing)
+                raise self._no_effect(doing, last)
             left -= 1
             try:
                 self._waiter.result(change(vm), doing, deadline_s=_LONG_S, watch=watch)
             except faults.ReplyLost as failure:
+                last = failure
                 log.warning("looking at %s after a lost reply: %s", vm.seen.vm, failure)
                 self.await_tasks(vm.ref)
-            except faults.HostBusy:
+            except faults.HostBusy as failure:
                 if not left:
                     raise
+                last = failure
                 self._busy(next(waits))
             except faults.WrongState:
                 if not is_done(self.look(vm.ref).seen):
@@ -235,19 +241,14 @@ class Machines(Looking):
             vm = self.look(vm.ref)
         return vm
 
+    def _no_effect(self, doing: str, last: faults.HostFailure | None) -> faults.ReplyLost:
+        target = self._session.account.target
+        return faults.no_effect(
+            target, doing, last, "Nothing was changed as far as the host tells."
+        )
+
 
 def _outside(seen: Seen) -> Sequence[Disk]:
     """Return the disks that are not the VM's own."""
     way = read_homing(seen.way)
     return [one for one in seen.outside() if way is None or not way.is_copy(one.path)]
-
-
-def _unanswered(target: str, doing: str) -> HypervisorError:
-    return faults.ReplyLost(
-        Problem(
-            "target.no-effect",
-            f"Target {safe(target)} took {doing} {faults.TRIES} times, and it had no effect.",
-            "Nothing was changed as far as the host tells.",
-            "See the host's own task list.",
-        )
-    )
