@@ -357,6 +357,8 @@ def convert_legacy(content: bytes, boot: Boot) -> bytes:
     found: Found | None = None
     for number, line in enumerate(lines):
         words = _FIELDS.findall(line)[:2]
+        if _KOPT.match(line):
+            lines[number] = boot.rewrite(line)
         if words[:1] == [b"title"]:
             found = None
         if len(words) < 2 or words[0] not in (b"kernel", b"initrd"):
@@ -372,3 +374,5 @@ def convert_legacy(content: bytes, boot: Boot) -> bytes:
 
 
 _FIELDS = re.compile(rb"[^\s=]+")
+_KOPT = re.compile(rb"# kopt(?:_\w+)?=")
+"""A comment by which Debian's update-grub writes the entries of later kernels (grub-legacy)."""
