@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.guests.backend import Ahead, Reading, Stat, Type
+from engine.guests.backend import Ahead, Parts, Reading, Stat, Type
 from engine.model.guest import Mount, Owner, VolumeId
 
 LINKS = 40
@@ -19,6 +19,8 @@ PARTS = 256
 """Longest path in components, links included."""
 TARGET = 4096
 """Longest link target in bytes."""
+WHOLE = 64 << 20
+"""Longest file in bytes that is read for a part of it, where a backend reads no parts."""
 AHEAD = 3
 """Questions in which paths are learnt ahead: one more for each link on the way."""
 
@@ -121,6 +123,15 @@ class Tree:
         if place is None or place.stat is None or not place.is_file or place.stat.size > limit:
             return None
         return self._reading.read(place.volume, place.path, limit)
+
+    def part(self, path: bytes, offset: int, length: int) -> bytes:
+        """Return a part of a regular file; nothing when there is none, or it cannot be read so."""
+        place = self.locate(path)
+        if place is None or not place.is_file:
+            return b""
+        if isinstance(self._reading, Parts):
+            return self._reading.part(place.volume, place.path, offset, length)
+        return (self.read(path, WHOLE) or b"")[offset : offset + length]
 
     def list(self, path: bytes) -> Sequence[bytes]:
         """Return the sorted names in a folder; empty when there is none."""

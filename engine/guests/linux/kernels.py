@@ -1,8 +1,15 @@
-"""Installed kernels: what in `/boot` belongs to which folder of modules."""
+"""Installed kernels: what in `/boot` belongs to which folder of modules.
+
+An image says its version by its name (`vmlinuz-6.1.0-50-amd64`), by a name that its modules bear as
+well (`vmlinuz-lts`), or inside: people and some distributions name images as they like.
+
+Source: Linux, Documentation/arch/x86/boot.rst (`HdrS`, `kernel_version`).
+"""
 
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -18,6 +25,9 @@ _IMAGE = re.compile(rb"(?:vmlinuz|vmlinux|kernel|linux)(?:-(.+))?")
 _INITRDS = (b"initrd.img-%s", b"initramfs-%s.img", b"initrd-%s", b"initrd-%s.img", b"initramfs-%s",
             b"initramfs-linux-%s.img")  # fmt: skip
 _BARE_INITRDS = (b"initrd.img", b"initramfs.img", b"initrd", b"initramfs")
+_STATED = 8
+"""Images that are opened for their version."""
+_HEADER = 0x210
 _MACHINE = re.compile(rb"[0-9a-f]{32}")
 
 
@@ -30,8 +40,12 @@ def find_kernels(tree: Tree) -> Sequence[Kernel]:
     by_flavour = any(flavour and flavour not in modules for _, flavour in images)
     bases = _bases(tree, modules) if by_flavour else {}
     found: dict[bytes, Kernel] = {}
+    unnamed = 0
     for name, flavour in images[:NAMES]:
         version = _version(bases, flavour, modules)
+        if version is None and unnamed < _STATED:
+            unnamed += 1
+            version = _stated(tree, b"/boot/" + name, modules)
         if version is None or version in found:
             continue
         initrd = _initrd(names, flavour, version)
@@ -83,6 +97,16 @@ def _version(
         return bases[flavour]
     ending = [version for version in modules if version.endswith(b"-" + flavour)]
     return ending[0] if len(ending) == 1 and b"." not in flavour else None
+
+
+def _stated(tree: Tree, image: bytes, modules: Sequence[bytes]) -> bytes | None:
+    """Return the modules of the version that an image itself states."""
+    head = tree.part(image, 0, _HEADER)
+    if len(head) < _HEADER or head[0x202:0x206] != b"HdrS":
+        return None
+    text = tree.part(image, 0x200 + struct.unpack_from("<H", head, 0x20E)[0], 128)
+    version = re.split(rb"[ \0]", text, maxsplit=1)[0]
+    return version if version in modules else None
 
 
 def _initrd(names: set[bytes], flavour: bytes, version: bytes) -> bytes:

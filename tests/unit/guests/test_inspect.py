@@ -174,6 +174,25 @@ def test_an_arch_kernel_goes_with_the_modules_that_name_it() -> None:
     assert found["6.9.1-arch1-1"].initrd == b"/boot/initramfs-linux.img"
 
 
+def test_a_kernel_of_any_name_goes_with_the_modules_of_the_version_that_it_states() -> None:
+    """Manjaro names an image by half of its version, people by what they like."""
+    disk = debian12()
+    text = b"6.6.8-2-MANJARO (builder@host) #1 SMP"
+    head = bytearray(0x400)
+    head[0x202:0x206], head[0x20E:0x210] = b"HdrS", (0x1C0).to_bytes(2, "little")
+    disk.put(ROOT, "/boot/vmlinuz-6.6-x86_64", bytes(head[:0x3C0]) + text + b"\0" + bytes(64))
+    disk.put(ROOT, "/boot/initramfs-6.6-x86_64.img", "initrd")
+    disk.put(ROOT, "/boot/vmlinuz-short", "MZ")
+    disk.put(ROOT, "/boot/vmlinuz-foreign", bytes(head) + bytes(64))
+    disk.put(ROOT, "/usr/lib/modules/6.6.8-2-MANJARO/pkgbase", "linux66\n")
+
+    found = {kernel.version: kernel for kernel in inspect(disk).kernels}
+
+    assert found["6.6.8-2-MANJARO"].image == b"/boot/vmlinuz-6.6-x86_64"
+    assert found["6.6.8-2-MANJARO"].initrd == b"/boot/initramfs-6.6-x86_64.img"
+    assert not any(b"short" in one.image or b"foreign" in one.image for one in found.values())
+
+
 def test_a_copy_of_the_system_on_a_second_disk_is_not_the_system() -> None:
     """The root is the volume that its own fstab calls `/`."""
     disk = debian12()
