@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
 from engine.hypervisors.libvirt import LibvirtHypervisor
 from engine.hypervisors.simulated import SimulatedHypervisor
 from engine.model.layers import LayerKind, LayerName
@@ -19,8 +20,8 @@ from engine.ports import DiskChain, Hypervisor, Store
 from engine.stores.memory import MemoryStore
 from engine.stores.probe import open_store
 from tests.contract.disk_chains import MIB, grow
+from tests.vcsim import kept, standby
 from tests.vcsim import simulator as vcsim
-from tests.vcsim import standby
 
 # 16-bit code at 0x7c00: prints the text behind it to the screen (INT 10h) and to COM1, then HLT.
 _CODE = bytes.fromhex(
@@ -31,8 +32,8 @@ _ECHO = bytes.fromhex("bafd03eca80174fbbaf803ec88c4bafd03eca82074fbbaf80388e0eee
 _HALT = 0x2C
 NAME = "web01"
 KINDS = ["simulated", "qcow2", "reflink"]
-BOOTLESS = ["simulated", "qcow2", "esxi"]
-"""With the simulated ESXi host, for what can be seen without a guest: it runs none."""
+BOOTLESS = ["simulated", "qcow2", "esxi", "hotadd"]
+"""With the simulated ESXi host, by either transport, for what can be seen without a guest."""
 
 
 def boot_sector(text: str, *, echoes: bool = False) -> bytes:
@@ -52,7 +53,7 @@ class Site:
     """One target under test.
 
     Attributes:
-        kind: `simulated`, `qcow2`, `reflink` or `esxi`.
+        kind: `simulated`, `qcow2`, `reflink`, `esxi` or `hotadd`.
         again: Opens the target anew, as a restarted engine would.
     """
 
@@ -131,8 +132,8 @@ def site(
 
         yield Site("simulated", simulated(), memory, simulated)
         return
-    if request.param == "esxi":
-        with _on_esxi(tmp_path, xfs) as made:
+    if request.param in ("esxi", "hotadd"):
+        with _on_esxi(tmp_path, xfs) if request.param == "esxi" else _on_hotadd(tmp_path) as made:
             yield made
         return
     place = (xfs if request.param == "reflink" else tmp_path) / f"store-{time.monotonic_ns()}"
@@ -165,6 +166,23 @@ def _on_esxi(folder: Path, xfs: Path) -> Iterator[Site]:
         yield made
         made.target.delete(VMRef(NAME))
         assert sorted((store.path / ".run").iterdir()) == []
+    store.close()
+
+
+@contextlib.contextmanager
+def _on_hotadd(folder: Path) -> Iterator[Site]:
+    """Yield a simulated ESXi host whose VMs' snapshots are the layers, with bytes."""
+    host = folder / "host"
+    host.mkdir()
+    with vcsim.running(host, vcsim.certificate(folder, "host"), "-esx") as sim:
+        link, store = kept.hotadd(sim, folder, production="")
+
+        def opened() -> Hypervisor:
+            return HotaddHypervisor(link, store.chain)
+
+        made = Site("hotadd", opened(), store, opened)
+        yield made
+        made.target.delete(VMRef(NAME))
     store.close()
 
 

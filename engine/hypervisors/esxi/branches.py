@@ -24,7 +24,7 @@ from engine.hypervisors.esxi import faults, needs, preflight, specs
 from engine.hypervisors.esxi.gate import pauses
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.inventory import ref_id
-from engine.hypervisors.esxi.layers import STATE, VM, Seen, State, identity
+from engine.hypervisors.esxi.layers import SHAPE, STATE, VM, Seen, State, identity
 from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.preflight import Wishes
@@ -115,7 +115,7 @@ class Branches:
     def make(self, vm: str, sizes: Sequence[int], state: State) -> Standing:
         """Make the VM with its first disks, or return the one that this step made.
 
-        Its shape is the least there is: the first start gives it the one it needs.
+        It has no shape that counts: whoever starts it gives it the one it needs.
 
         Args:
             sizes: Bytes, in whole MiB.
@@ -133,7 +133,7 @@ class Branches:
             home,
             [(size, disk_uuid(self._engine, vm, n)) for n, size in enumerate(sizes)],
         )
-        told.extraConfig = specs.options({STATE: str(state)})
+        told.extraConfig = specs.options({STATE: str(state), SHAPE: ""})
         return standing(
             self._machines.until(
                 made,
@@ -145,13 +145,26 @@ class Branches:
 
     def mark(self, there: Standing, state: State) -> Standing:
         """Write down the step that is being done."""
-        told = vim.vm.ConfigSpec(extraConfig=specs.options({STATE: str(state)}))
+        told = specs.note_spec({STATE: str(state)})
         return standing(
             self._machines.until(
                 there.machine,
                 "ReconfigVM_Task",
                 lambda seen: seen.state == state,
                 lambda now: now.ref.ReconfigVM_Task(told),
+            )
+        )
+
+    def forget(self, there: Standing) -> Standing:
+        """Take away the shape that a start gave, and the arming; the layers stay."""
+        state = there.seen.state or State()
+        told = {SHAPE: "", STATE: str(State(state.operation, state.layer))}
+        return standing(
+            self._machines.until(
+                there.machine,
+                "ReconfigVM_Task",
+                lambda seen: not seen.shape,
+                lambda now: now.ref.ReconfigVM_Task(specs.note_spec(told)),
             )
         )
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from engine.hypervisors import rules
 from engine.hypervisors.esxi import faults, hotaddlook, layers, leaf, preflight, specs
-from engine.hypervisors.esxi.branches import Standing
+from engine.hypervisors.esxi.branches import Standing, standing
 from engine.hypervisors.esxi.hotadd import HotaddChain
 from engine.hypervisors.esxi.hotaddlink import HotaddLink
 from engine.hypervisors.esxi.layers import State
@@ -120,7 +120,7 @@ class HotaddHypervisor(OnHost):
                 such network.
         """
         with self._gate.vm(vm):
-            there = self._known(vm)
+            there = self._created(vm)
             rules.check_scratch(self._chains(vm), layer)
             if network is Network.PRODUCTION and not self._wishes.production:
                 raise rules.no_network(self.name, network)
@@ -139,7 +139,7 @@ class HotaddHypervisor(OnHost):
             Refused: It runs, or somebody else changed or started it.
         """
         with self._gate.vm(vm):
-            there = self._known(vm)
+            there = self._created(vm)
             rules.check_scratch(self._chains(vm), layer)
             state = there.seen.state
             if there.seen.power is not Power.OFF:
@@ -201,7 +201,7 @@ class HotaddHypervisor(OnHost):
         raise rules.no_homing(self.name)
 
     def delete(self, vm: VMRef, *, home: bool = False) -> None:  # noqa: ARG002 - the protocol's
-        """Cut the power; delete the VM if it has no layers, or disarm it. Repeatable.
+        """Cut the power; delete the VM if it has no layers, or take its shape away. Repeatable.
 
         Raises:
             Refused: A VM of its id is not ours, or somebody else started it.
@@ -213,21 +213,20 @@ class HotaddHypervisor(OnHost):
                 return
             if there.seen.power is not Power.OFF:
                 self._check_started_by_us(there.machine)
-                self._machines.power_off(there.machine)
-                there = self._known(vm)
+                there = standing(self._machines.power_off(there.machine))
             if not there.tree.snapshots and not self._chains(vm).layers():
                 self._branches.discard(there)
-            elif there.seen.state is not None and there.seen.state.armed:
-                state = there.seen.state
-                self._branches.mark(there, State(state.operation, state.layer))
+            elif there.seen.shape:
+                self._branches.forget(there)
 
     def serial(self, vm: VMRef, after: int) -> tuple[bytes, int]:  # noqa: ARG002 - the protocol's
         """Return nothing: what a serial port prints stays on the host."""
         rules.check_name(vm)
         return b"", 0
 
-    def _known(self, vm: VMRef) -> Standing:
+    def _created(self, vm: VMRef) -> Standing:
+        """Return the VM; HypervisorError when only its layers are there, and it has no shape."""
         there = self._branches.look(vm)
-        if there is None:
+        if there is None or (there.seen.power is Power.OFF and not there.seen.shape):
             raise rules.unknown(vm)
         return there
