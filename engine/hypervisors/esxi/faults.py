@@ -289,14 +289,14 @@ def no_effect(
         remedy: What to do.
     """
     said = (
-        f" The last failure: {last.problem.happened}"
+        f"The last failure: {last.problem.happened}"
         if last is not None
-        else " The host called each try a success."
+        else "The host called each try a success."
     )
     facts: dict[str, str | int] = {"method": doing, "target": target}
     facts |= {"last": last.problem.key} if last is not None else {}
     happened = (
-        f"Target {safe(target)} was asked for {doing} {TRIES} times, and it had no effect.{said}"
+        f"Target {safe(target)} was asked for {doing} {TRIES} times, and it had no effect. {said}"
     )
     return ReplyLost(Problem("target.no-effect", happened, unchanged, remedy, facts))
 
