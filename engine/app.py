@@ -40,11 +40,9 @@ from engine.guests.convert import GuestConverter
 from engine.guests.simulated import SimulatedConverter
 from engine.guests.windows.drivers.shelf import DriverShelf
 from engine.hypervisors.esxi import hotaddlook, hotaddtest, preflight
-from engine.hypervisors.esxi.appliance import Appliance
-from engine.hypervisors.esxi.blockdevice import Devices
 from engine.hypervisors.esxi.host import EsxiHypervisor, Place
 from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
-from engine.hypervisors.esxi.hotaddlink import HotaddLink, wait
+from engine.hypervisors.esxi.hotaddlink import HotaddLink, appliance
 from engine.hypervisors.esxi.hotaddtest import HotaddSelfTest
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.selftest import SelfTest
@@ -352,9 +350,8 @@ def esxi_findings(told: EngineConfig, one: TargetConfig, timeout_s: float) -> Se
         found = preflight.findings(session, wishes, now)
         if wishes.transport != "hotadd":
             return found
-        appliance = Appliance(session, Devices(wait), wait)
         known = known_owner(_folder_of(one, told))
-        own = hotaddlook.findings(session, wishes, appliance, known)
+        own = hotaddlook.findings(session, wishes, appliance(session, known), known)
         return preflight.worst_first([*found, *own])
     finally:
         session.close()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -66,9 +66,9 @@ def sync(
         Failure: In its own words; the boot point is left for the caller to mark FAILED.
     """
     started = t.clock.monotonic()
-    point, written = _applied(point, parent, path, t)
+    point, written, layers = _applied(point, parent, path, t)
     point = t.move(point, Stage.CONVERTING, bytes=written, has_trunk=True)
-    make_twig(point, point.boot, t)
+    make_twig(point, point.boot, t, layers)
     point = t.move(point, Stage.READY, ready_at=t.clock.now(), failed_at=None)
     took = t.clock.monotonic() - started
     log.info(
@@ -89,7 +89,7 @@ def apply(
     Args and errors as in `sync`, which takes it up from there.
     """
     started = t.clock.monotonic()
-    point, written = _applied(point, parent, path, t)
+    point, written, _ = _applied(point, parent, path, t)
     t.move(point, Stage.PENDING, bytes=written, has_trunk=True, attempts=0, failed_at=None)
     took = t.clock.monotonic() - started
     log.info(
@@ -99,10 +99,10 @@ def apply(
 
 def _applied(
     point: BootPoint, parent: LayerName | None, path: Sequence[RecoveryPoint], t: Tools
-) -> tuple[BootPoint, int]:
-    """Return the boot point, APPLYING, with its trunk layer sealed, and the bytes applied."""
+) -> tuple[BootPoint, int, Mapping[LayerName, Layer]]:
+    """Return the boot point, APPLYING, with its trunk layer sealed; bytes applied; the layers."""
     point = t.move(point, Stage.APPLYING, attempts=point.attempts + 1, reason="", obstacle="")
-    return point, _make_replica(point, parent, path, t)
+    return point, *_make_replica(point, parent, path, t)
 
 
 def _of(path: Sequence[RecoveryPoint]) -> str:
@@ -111,21 +111,22 @@ def _of(path: Sequence[RecoveryPoint]) -> str:
 
 def _make_replica(
     point: BootPoint, parent: LayerName | None, path: Sequence[RecoveryPoint], t: Tools
-) -> int:
-    """Bring the trunk layer to sealed; return the bytes applied."""
-    layers = t.chain.layers()
+) -> tuple[int, Mapping[LayerName, Layer]]:
+    """Bring the trunk layer to sealed; return the bytes applied, and the layers as they are."""
+    layers = dict(t.chain.layers())
     found = layers.get(point.replica)
     if found is not None and _is_done(found, point):
-        return point.bytes
+        return point.bytes, layers
     below = None if parent is None else layers[parent]
     _refuse_strangers(path, below)
     finished = _finished(t, point, path) if found and found.parent == parent else frozenset()
-    if not finished:
+    made = found if finished else None
+    if made is None:
         for leftover in (*twigs(list(layers.values()), point), point.replica):
-            if leftover in layers:
+            if layers.pop(leftover, None) is not None:
                 t.chain.drop(leftover)
         sizes = [disk.part.size for disk in path[-1].disks]
-        t.chain.add(point.replica, parent, LayerKind.REPLICA, sizes)
+        made = t.chain.add(point.replica, parent, LayerKind.REPLICA, sizes)
     with ExitStack() as stack:
         readers = [stack.enter_context(t.source.open(one)) for one in path]
         copy = _Copy(point, path, readers, below, t)
@@ -134,7 +135,8 @@ def _make_replica(
             reader.unchanged()
     manifest = _manifest(point, parent, path[-1], disks, t.clock.now())
     t.chain.seal(point.replica, manifest)
-    return copy.done
+    layers[point.replica] = replace(made, sealed=True, manifest=manifest)
+    return copy.done, layers
 
 
 def _is_done(found: Layer, point: BootPoint) -> bool:

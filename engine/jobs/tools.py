@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from engine.model.images import hints_from_json
-from engine.model.layers import LayerName
+from engine.model.layers import LayerManifest, LayerName
 from engine.model.machine import Hints
 from engine.model.points import BootPoint, Stage
 from engine.model.standby import Standby
@@ -49,12 +49,7 @@ class Tools:
     def hints(self, layer: LayerName) -> Hints:
         """Return what a sealed layer's manifest says about the machine; empty if nothing."""
         found = self.chain.layers().get(layer)
-        if found is None or found.manifest is None:
-            return Hints()
-        try:
-            return hints_from_json(found.manifest.facts)
-        except (ValueError, TypeError, KeyError):
-            return Hints()
+        return hints_of(found.manifest) if found is not None else Hints()
 
     def move(self, point: BootPoint, stage: Stage, **changes: object) -> BootPoint:
         """Store the boot point's next stage, durably, and return it."""
@@ -76,3 +71,11 @@ class Tools:
             tx.write_journal(
                 self.clock.now(), severity, self.standby.name, key, text, unchanged, remedy
             )
+
+
+def hints_of(manifest: LayerManifest | None) -> Hints:
+    """Return what a manifest says about the machine; empty if nothing."""
+    try:
+        return hints_from_json(manifest.facts) if manifest is not None else Hints()
+    except (ValueError, TypeError, KeyError):
+        return Hints()

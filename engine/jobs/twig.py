@@ -7,10 +7,10 @@ trunk layer (sealed) ── twig ── conversion ── sealed, its record bes
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from engine.jobs.tools import Tools
+from engine.jobs.tools import Tools, hints_of
 from engine.model.cards import card_changes
 from engine.model.conversion import ConversionMode, Record
 from engine.model.errors import Failure, LayerError, Problem, Refused
@@ -31,19 +31,22 @@ from engine.model.progress import Progress
 log = logging.getLogger(__name__)
 
 
-def make_twig(point: BootPoint, name: LayerName, t: Tools) -> None:
+def make_twig(
+    point: BootPoint, name: LayerName, t: Tools, layers: Mapping[LayerName, Layer] | None = None
+) -> None:
     """Bring a twig on the boot point's trunk layer to sealed; repeatable.
 
     Args:
         point: Its trunk layer is sealed.
         name: Of the twig.
         t: The world.
+        layers: As they are, where the caller just looked.
 
     Raises:
         NotBootable: The guest cannot be converted; no twig is left.
         Failure: A tool or the store failed; no twig is left, or one that a later try drops.
     """
-    layers = t.chain.layers()
+    layers = t.chain.layers() if layers is None else layers
     found = layers.get(name)
     if found is not None and found.sealed:
         return
@@ -52,7 +55,7 @@ def make_twig(point: BootPoint, name: LayerName, t: Tools) -> None:
     trunk = layers[point.replica]
     made = _manifest_of(trunk)
     t.chain.add(name, trunk.name, LayerKind.CONVERSION, trunk.disk_sizes)
-    hints, text = t.hints(trunk.name), ""
+    hints, text = hints_of(made), ""
     try:
         if t.standby.conversion is ConversionMode.AUTO:
             t.report(Progress("convert", 0, None))

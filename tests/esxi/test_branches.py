@@ -14,6 +14,8 @@ from engine.hypervisors.esxi.appliance import Appliance, own_uuids
 from engine.hypervisors.esxi.blockdevice import Devices
 from engine.hypervisors.esxi.branches import Branches, Standing
 from engine.hypervisors.esxi.layers import State
+from engine.hypervisors.esxi.machine import Machines
+from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.esxi.tree import Mark, foreign
 from engine.model.errors import HypervisorError, LayerError
 from engine.model.layers import LayerKind, LayerName
@@ -158,16 +160,16 @@ def test_disks_are_attached_once_and_taken_out_whole(
     """Two disks come at free units, with the UUIDs they were made with, and their files stay."""
     there, before = seed(steps), len(own.hardware())
     host.proxy.plan("ReconfigVM_Task", *trouble)
-    wanted = own.attach(there.disks, there.seen.home, writable=True)
+    there, wanted = own.attach(there, there.disks, writable=True)
     assert [(one.uuid, one.size) for one in wanted] == [(d.uuid, d.size) for d in there.disks]
     assert len({one.unit for one in wanted}) == 2
     assert len(own.hardware()) == before + 2
-    again = own.attach(there.disks[:1], there.seen.home, writable=False)
+    there, again = own.attach(there, there.disks[:1], writable=False)
     assert len(again) == 1
     assert len(own.hardware()) == before + 1
     host.proxy.plan("ReconfigVM_Task", *trouble)
-    own.detach(there.seen.home)
-    own.detach(there.seen.home)
+    there = own.detach(there)
+    own.detach(there)
     assert len(own.hardware()) == before
     looked = steps.look("web01")
     assert looked is not None
@@ -180,17 +182,17 @@ def test_too_many_disks_are_refused_before_anything_is_attached(
     """A controller has 15 units; the appliance's own disks have some of them."""
     there, before = seed(steps), len(own.hardware())
     with pytest.raises(LayerError, match="do not fit"):
-        own.attach([*there.disks] * 8, there.seen.home, writable=True)
+        own.attach(there, [*there.disks] * 8, writable=True)
     assert len(own.hardware()) == before
 
 
-def test_a_machine_that_is_no_vm_of_the_target_says_so(host: Sim) -> None:
+def test_a_machine_that_is_no_vm_of_the_target_says_so(host: Sim, steps: Branches) -> None:
     """Found by its firmware's UUID or not at all."""
-    nowhere = Appliance(
-        host.session(), Devices(lambda _s: None), lambda _s: None, lambda: [UUID(int=7)]
-    )
+    there, session = seed(steps), host.session()
+    machines = Machines(session, TaskWaiter(session), ENGINE, lambda _s: None)
+    nowhere = Appliance(session, machines, Devices(lambda _s: None), lambda: [UUID(int=7)])
     with pytest.raises(HypervisorError, match="no VM that is this machine"):
-        nowhere.attach([], "[x] y", writable=True)
+        nowhere.attach(there, [], writable=True)
 
 
 def test_the_firmware_tells_the_uuid_in_two_ways(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_vm_is_gone_only_when_it_is_not_found_either(one: Stage) -> None:
     one.sim.proxy.plan("RetrievePropertiesEx", Fault("ManagedObjectNotFound"))
     one.target.power_off(VM, grace=0)
     assert one.target.signs_of_life(VM).power is Power.OFF
-    one.sim.proxy.plan("RetrievePropertiesEx", *[Fault("ManagedObjectNotFound")] * 3)
+    one.sim.proxy.plan("RetrievePropertiesEx", *[Fault("ManagedObjectNotFound")] * 4)
     with pytest.raises(faults.Gone):
         one.target.delete(VM)
     assert one.own_vms() == 1

@@ -67,7 +67,7 @@ def shadow(xfs: Path, plugged: Plugged) -> Iterator[Shadow]:
     made = Shadow(xfs / f"shadow-{uuid.uuid4().hex}", plugged)
     yield made
     for vm in list(made.vms):
-        made.detach(made.vms[vm].seen.home)
+        made.unplug(made.vms[vm].seen.home)
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ class Site:
     def close(self) -> None:
         """Take out what is attached."""
         for vm in self.shadow.vms.values():
-            self.shadow.detach(vm.seen.home)
+            self.shadow.unplug(vm.seen.home)
         if self._store is not None:
             self._store.close()
 

@@ -32,7 +32,7 @@ def branches(session: Session, pauses: list[float] | None = None) -> Branches:
     wanted = wishes(session)
     ground = Ground(session, wanted, "bp-none")
     machines = Machines(session, TaskWaiter(session), ENGINE, busy)
-    return Branches(session, machines, ground, wanted, ENGINE, busy)
+    return Branches(session, machines, ground, wanted, ENGINE)
 
 
 def own_vm(sim: Sim) -> tuple[Any, UUID]:
@@ -45,4 +45,5 @@ def own_vm(sim: Sim) -> tuple[Any, UUID]:
 def appliance(session: Session, sim: Sim, devices: Devices) -> Appliance:
     """Return this machine as a VM of the simulated host."""
     _, uuid = own_vm(sim)
-    return Appliance(session, devices, lambda _seconds: None, lambda: [uuid])
+    machines = Machines(session, TaskWaiter(session), ENGINE, lambda _seconds: None)
+    return Appliance(session, machines, devices, lambda: [uuid])

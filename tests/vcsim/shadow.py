@@ -168,9 +168,12 @@ class Shadow:
 
     # --- the appliance -----------------------------------------------------------------------
 
-    def attach(self, disks: Sequence[Backing], home: str, *, writable: bool) -> Sequence[Wanted]:
+    def attach(
+        self, there: Standing, disks: Sequence[Backing], *, writable: bool
+    ) -> tuple[Standing, Sequence[Wanted]]:
         """Plug the files in as disks; frozen ones to read only."""
-        self.detach(home)
+        home = there.seen.home
+        self.detach(there)
         vm = next(one for one in self.vms.values() if one.seen.home == home)
         wanted = []
         for unit, disk in enumerate(disks, start=3):
@@ -180,9 +183,14 @@ class Shadow:
             self._attached.setdefault(home, {})[disk.path] = name
             wanted.append(Wanted(192, unit, disk.uuid, disk.size))
         self.done.append("attach")
-        return wanted
+        return self._now(there.seen.vm), wanted
 
-    def detach(self, home: str) -> None:
+    def detach(self, there: Standing) -> Standing:
+        """Unplug what is of a VM."""
+        self.unplug(there.seen.home)
+        return self.look(there.seen.vm) or there
+
+    def unplug(self, home: str) -> None:
         """Unplug what is of a folder."""
         for name in self._attached.pop(home, {}).values():
             self.plugged.unplug(name)

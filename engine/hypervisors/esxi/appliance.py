@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,10 +22,10 @@ from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults, specs
 from engine.hypervisors.esxi.blockdevice import Devices, Wanted
-from engine.hypervisors.esxi.branches import Backing, disk_bytes
-from engine.hypervisors.esxi.gate import pauses
+from engine.hypervisors.esxi.branches import Backing, Standing, disk_bytes, standing
+from engine.hypervisors.esxi.looking import Machine
+from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.session import Session
-from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.model.errors import HypervisorError, LayerError, Problem
 from engine.model.text import safe
 
@@ -61,38 +60,37 @@ class Appliance:
     def __init__(
         self,
         session: Session,
+        machines: Machines,
         devices: Devices,
-        busy: Callable[[float], None],
         uuids: Callable[[], Sequence[UUID]] = own_uuids,
     ) -> None:
         """Look for it when it is needed first.
 
         Args:
-            busy: Waits some seconds, after a host said that it cannot now.
+            machines: From then on they read it beside each standby VM.
         """
-        self._session, self._devices, self._busy, self._uuids = session, devices, busy, uuids
-        self._waiter = TaskWaiter(session)
-        self._ref: Any = None
+        self._session, self._machines = session, machines
+        self._devices, self._uuids = devices, uuids
 
     def find(self) -> Any:
         """Return the managed object. HypervisorError when this machine is no VM of the target."""
-        if self._ref is None:
+        if self._machines.own is None:
             known = self._uuids()
             for uuid in known:
                 found = self._session.content.searchIndex.FindByUuid(None, str(uuid), True, False)
                 if found is not None:
-                    self._ref = found
+                    self._machines.own = found
                     break
             else:
                 raise HypervisorError(_not_there(self._session.account.target, known))
-        return self._ref
+        return self._machines.own
 
     def hardware(self) -> Sequence[Any]:
         """Return its virtual devices as the host tells them now."""
         try:
             told = self._session.read(self.find(), "config.hardware.device")
         except faults.Gone:
-            self._ref = None
+            self._machines.own = None
             raise
         return list(told.get("config.hardware.device") or ())
 
@@ -101,30 +99,33 @@ class Appliance:
         told = self._session.read(self.find(), "config.extraConfig")
         return {one.key: str(one.value) for one in told.get("config.extraConfig") or ()}
 
-    def attach(self, disks: Sequence[Backing], home: str, *, writable: bool) -> Sequence[Wanted]:
-        """Attach disks, after whatever of that folder was attached is out; return how to know them.
+    def attach(
+        self, there: Standing, disks: Sequence[Backing], *, writable: bool
+    ) -> tuple[Standing, Sequence[Wanted]]:
+        """Attach disks, after whatever of that VM was attached is out; return how to know them.
 
         Args:
-            home: Folder of the VM they belong to, such as `[datastore1] web01`.
+            there: The VM they belong to; returned as it is then.
             writable: Otherwise what is written is dropped by the host at the detaching.
 
         Raises:
             LayerError: No controller has room for them.
         """
-        self.detach(home)
-        controller, units = _room(self.hardware(), len(disks))
+        home = there.seen.home
+        there = self.detach(there)
+        controller, units = _room(self._of(there.machine), len(disks))
         spec = specs.attach_spec(
             controller.key,
             [(disk.path, unit) for disk, unit in zip(disks, units, strict=True)],
             writable=writable,
         )
-        found = self._until(
-            "ReconfigVM_Task",
-            lambda devices: len(list(_of(devices, home))) == len(disks),
-            lambda: self.find().ReconfigVM_Task(spec),
+        now = self._change(
+            there.machine,
+            lambda now: len(list(_disks_of(self._of(now), home))) == len(disks),
+            lambda _: self.find().ReconfigVM_Task(spec),
         )
         slot = getattr(getattr(controller, "slotInfo", None), "pciSlotNumber", None)
-        by_unit = {one.unitNumber: one for one in _of(found, home)}
+        by_unit = {one.unitNumber: one for one in _disks_of(self._of(now), home)}
         wanted = []
         for disk, unit in zip(disks, units, strict=True):
             one = by_unit.get(unit)
@@ -132,21 +133,49 @@ class Appliance:
                 raise LayerError(_elsewhere(disk.path))
             uuid = str(getattr(one.backing, "uuid", "") or disk.uuid)
             wanted.append(Wanted(slot, unit, uuid, disk_bytes(one) or disk.size))
-        return wanted
+        return standing(now), wanted
 
-    def detach(self, home: str) -> None:
-        """Take out all disks of a folder; their files stay. Repeatable."""
-        found = list(_of(devices := self.hardware(), home))
-        if not found:
-            return
+    def detach(self, there: Standing) -> Standing:
+        """Take out all disks of a VM; their files stay. Repeatable. Return the VM as it is then."""
+        now, home = there.machine, there.seen.home
+        if now.own is None:
+            self.find()
+            now = self._machines.look(now.ref)
+        if not (found := list(_disks_of(devices := self._of(now), home))):
+            return standing(now)
         self._let_go(devices, found)
-        self._until(
-            "ReconfigVM_Task",
-            lambda devices: not any(_of(devices, home)),
-            lambda: self.find().ReconfigVM_Task(
-                specs.take_out_spec(list(_of(self.hardware(), home)))
-            ),
+        return standing(
+            self._change(
+                now,
+                lambda now: not any(_disks_of(self._of(now), home)),
+                lambda now: self.find().ReconfigVM_Task(
+                    specs.take_out_spec(list(_disks_of(self._of(now), home)))
+                ),
+            )
         )
+
+    def _change(
+        self,
+        there: Machine,
+        is_done: Callable[[Machine], bool],
+        change: Callable[[Machine], Any],
+    ) -> Machine:
+        return self._machines.bring(
+            there,
+            "ReconfigVM_Task",
+            lambda now, _: is_done(now),
+            change,
+            deadline_s=_DEADLINE_S,
+            unchanged="Nothing was written to any disk.",
+            holder=self.find(),
+        )
+
+    def _of(self, there: Machine) -> Sequence[Any]:
+        """Return this machine's devices, read with a VM. HypervisorError when it is gone."""
+        if there.own is None:
+            self._machines.own = None
+            raise HypervisorError(_not_there(self._session.account.target, self._uuids()))
+        return there.own
 
     def _let_go(self, devices: Sequence[Any], disks: Sequence[Any]) -> None:
         """Let the kernel drop what it shows of these disks; what is not found is not there."""
@@ -163,31 +192,6 @@ class Appliance:
                 self._devices.forget(device)
             else:
                 log.info("nothing to let go of for %s: %s", safe(disk.backing.fileName), why)
-
-    def _until(
-        self,
-        doing: str,
-        is_done: Callable[[Sequence[Any]], bool],
-        change: Callable[[], Any],
-    ) -> Sequence[Any]:
-        """Make a change until the VM's devices are as wanted; each try looks first."""
-        waits = pauses(random.random)
-        last: faults.HostFailure | None = None
-        for left in reversed(range(faults.TRIES)):
-            try:
-                self._waiter.result(change(), doing, deadline_s=_DEADLINE_S)
-            except faults.ReplyLost as failure:
-                last = failure
-                log.warning("looking at the appliance after a lost reply: %s", failure)
-            except faults.HostBusy as failure:
-                if not left:
-                    raise
-                last = failure
-                self._busy(next(waits))
-            if is_done(devices := self.hardware()):
-                return devices
-        unchanged = "Nothing was written to any disk."
-        raise faults.no_effect(self._session.account.target, doing, last, unchanged)
 
 
 def free_units(devices: Sequence[Any]) -> Iterator[tuple[Any, Sequence[int]]]:
@@ -207,7 +211,7 @@ def _room(devices: Sequence[Any], count: int) -> tuple[Any, Sequence[int]]:
     return controller, units[:count]
 
 
-def _of(devices: Sequence[Any], home: str) -> Iterator[Any]:
+def _disks_of(devices: Sequence[Any], home: str) -> Iterator[Any]:
     """Yield the disks of a folder."""
     for one in devices:
         if isinstance(one, vim.vm.device.VirtualDisk) and any(

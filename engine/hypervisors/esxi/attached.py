@@ -54,11 +54,13 @@ class Steps(Protocol):
 class Plugs(Protocol):
     """What attaches disks to this machine; `Appliance` does it."""
 
-    def attach(self, disks: Sequence[Backing], home: str, *, writable: bool) -> Sequence[Wanted]:
-        """Attach disks."""
+    def attach(
+        self, there: Standing, disks: Sequence[Backing], *, writable: bool
+    ) -> tuple[Standing, Sequence[Wanted]]:
+        """Attach disks of a VM; return it as it is then."""
 
-    def detach(self, home: str) -> None:
-        """Take out what is attached of a folder."""
+    def detach(self, there: Standing) -> Standing:
+        """Take out what is attached of a VM; return it as it is then."""
 
 
 class HotaddDevice:

@@ -12,7 +12,6 @@ decided by the caller and in `tree.py`.
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +19,7 @@ from uuid import UUID, uuid5
 
 from pyVmomi import vim
 
-from engine.hypervisors.esxi import faults, needs, preflight, specs
-from engine.hypervisors.esxi.gate import pauses
+from engine.hypervisors.esxi import needs, preflight, specs
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.esxi.layers import SHAPE, STATE, VM, Seen, State, identity
@@ -29,7 +27,6 @@ from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Session
-from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.esxi.tree import Mark, Snapshot, Tree
 from engine.model.errors import HypervisorError, Problem, WrongUse
 from engine.model.machine import Firmware, Power, VMSpec
@@ -87,15 +84,10 @@ class Branches:
         ground: Ground,
         wishes: Wishes,
         engine: str,
-        busy: Callable[[float], None],
     ) -> None:
-        """Belong to an engine by its id.
-
-        Args:
-            busy: Waits some seconds, after a host said that it cannot now.
-        """
-        self._session, self._machines, self._waiter = session, machines, TaskWaiter(session)
-        self._ground, self._wishes, self._engine, self._busy = ground, wishes, engine, busy
+        """Belong to an engine by its id."""
+        self._session, self._machines = session, machines
+        self._ground, self._wishes, self._engine = ground, wishes, engine
 
     # --- looking ---------------------------------------------------------------------------
 
@@ -263,26 +255,16 @@ class Branches:
         Args:
             is_done: Is told how many tries ended without a failure.
         """
-        waits, tried, done = pauses(random.random), 0, 0
-        last: faults.HostFailure | None = None
-        while not is_done(there, done):
-            if tried == faults.TRIES:
-                raise faults.no_effect(self._session.account.target, doing, last, _AS_THEY_WERE)
-            tried += 1
-            try:
-                self._waiter.result(change(there), doing, deadline_s=_MERGE_S)
-                done += 1
-            except faults.ReplyLost as failure:
-                last = failure
-                log.warning("looking at %s after a lost reply: %s", there.seen.vm, failure)
-                self._machines.await_tasks(there.machine.ref)
-            except faults.HostBusy as failure:
-                if tried == faults.TRIES:
-                    raise
-                last = failure
-                self._busy(next(waits))
-            there = standing(self._machines.look(there.machine.ref))
-        return there
+        return standing(
+            self._machines.bring(
+                there.machine,
+                doing,
+                lambda now, done: is_done(standing(now), done),
+                lambda now: change(standing(now)),
+                deadline_s=_MERGE_S,
+                unchanged=_AS_THEY_WERE,
+            )
+        )
 
 
 def standing(machine: Machine) -> Standing:

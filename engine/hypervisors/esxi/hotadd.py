@@ -24,11 +24,12 @@ from uuid import uuid4
 from engine.hypervisors.esxi import faults, leaf
 from engine.hypervisors.esxi.attached import HotaddDevice, Plugs, Steps
 from engine.hypervisors.esxi.blockdevice import AttachedDisk, Devices, Wanted
-from engine.hypervisors.esxi.branches import Standing
+from engine.hypervisors.esxi.branches import Backing, Standing
 from engine.hypervisors.esxi.layers import State
 from engine.hypervisors.esxi.leaf import refused
 from engine.hypervisors.esxi.tree import MOST_POINTS, Mark
 from engine.hypervisors.esxi.vmdk import whole_units
+from engine.model.errors import Failure, HypervisorError
 from engine.model.extents import Extent, Kind
 from engine.model.layers import Gain, Layer, LayerKind, LayerManifest, LayerName, children
 from engine.model.machine import Power
@@ -63,15 +64,20 @@ class HotaddChain:
         """
         self._vm, self._papers, self._steps, self._plugs = vm, papers, steps, plugs
         self._devices, self._engine, self._now, self._lock = devices, engine, now, lock
-        self._attached: tuple[LayerName, Sequence[Wanted]] | None = None
+        self._attached: tuple[Layer, Sequence[Wanted]] | None = None
+        self._grown: tuple[Layer, Standing] | None = None
         self._users = 0
 
     # --- looking ---------------------------------------------------------------------------
 
+    def _look(self) -> Standing | None:
+        self._grown = None
+        return self._steps.look(self._vm)
+
     def layers(self) -> Mapping[LayerName, Layer]:
         """Return the layers; sealed are those that have a snapshot and a manifest."""
         known = self._papers.layers()
-        there = self._steps.look(self._vm) if any(one.sealed for one in known.values()) else None
+        there = self._look() if any(one.sealed for one in known.values()) else None
         return {name: self._as_found(one, there) for name, one in known.items()}
 
     def _as_found(self, layer: Layer, there: Standing | None) -> Layer:
@@ -82,7 +88,7 @@ class HotaddChain:
     def _known(self, name: LayerName) -> tuple[Layer, Standing | None]:
         """Return a layer and its VM. LayerError when there is no such layer."""
         self._papers.noted(name)  # refuses names that are none
-        found, there = self._papers.layers().get(name), self._steps.look(self._vm)
+        found, there = self._papers.layers().get(name), self._look()
         if found is None:
             raise refused("missing", f"There is no layer {name}.")
         return self._as_found(found, there), there
@@ -102,7 +108,7 @@ class HotaddChain:
         """Return the text kept by `note`; empty when the leaf it tells of is gone."""
         if not (text := self._papers.noted(layer)):
             return ""
-        there = self._steps.look(self._vm)
+        there = self._look()
         return text if there is not None and leaf.holds(there, layer) else ""
 
     def changed(self, layer: LayerName, disk: int) -> Iterator[Extent]:
@@ -150,14 +156,14 @@ class HotaddChain:
 
     def _attach(self, layer: LayerName) -> tuple[Layer, Sequence[Wanted]]:
         """Have a layer attached, and no other; what is attached already stays."""
-        found, there = self._known(layer)
+        if self._attached is not None and self._attached[0].name == layer:
+            return self._attached
+        found, there = self._grown_or_known(layer)
         if there is None:
             raise leaf.lost(layer)
-        if self._attached is not None and self._attached[0] == layer:
-            return found, self._attached[1]
         if self._users and self._attached is not None:
-            raise refused("in-use", f"{self._attached[0]} is attached: one layer at a time.")
-        self._rest(there)
+            raise refused("in-use", f"{self._attached[0].name} is attached: one layer at a time.")
+        there = self._rest(there)
         snapshot = there.tree.layer(layer)
         if snapshot is not None:
             disks = self._steps.frozen(there, snapshot.id)
@@ -167,16 +173,44 @@ class HotaddChain:
             disks = there.disks
         if [one.size for one in disks] != [whole_units(size) for size in found.disk_sizes]:
             raise leaf.resized(layer)
-        wanted = self._plugs.attach(disks, there.seen.home, writable=snapshot is None)
-        self._attached = layer, wanted
-        return found, wanted
+        if snapshot is None:
+            self._attached = found, self._attach_leaf(there, layer, disks)
+        else:
+            self._attached = found, self._plugs.attach(there, disks, writable=False)[1]
+        return self._attached
 
-    def _rest(self, there: Standing) -> None:
+    def _grown_or_known(self, layer: LayerName) -> tuple[Layer, Standing | None]:
+        """Return a layer and its VM: what `add` found last, if nobody looked since."""
+        grown, self._grown = self._grown, None
+        return grown if grown is not None and grown[0].name == layer else self._known(layer)
+
+    def _attach_leaf(
+        self, there: Standing, layer: LayerName, disks: Sequence[Backing]
+    ) -> Sequence[Wanted]:
+        """Attach a leaf, and see before its first byte that it still is this layer's."""
+        try:
+            there, wanted = self._plugs.attach(there, disks, writable=True)
+        except HypervisorError:
+            if (now := self._look()) is not None:
+                self._unchanged(now)  # whoever changed the VM is a better reason
+            raise
+        try:
+            there = self._unchanged(there)
+            leaf.check_holds(there, layer)
+            if [one.path for one in there.disks] != [one.path for one in disks]:
+                raise leaf.lost(layer)
+        except Failure:
+            self._rest(there)
+            raise
+        return wanted
+
+    def _rest(self, there: Standing) -> Standing:
         """Take out of this machine whatever is attached of the VM, also by an earlier run."""
         if self._users:
             raise refused("in-use", f"A disk of {self._vm} is being read or written.")
-        self._plugs.detach(there.seen.home)
+        there = self._plugs.detach(there)
         self._attached = None
+        return there
 
     def ready(self) -> Standing:
         """Return the VM, off, as the last step left it, with its disks for itself alone.
@@ -186,12 +220,10 @@ class HotaddChain:
             LayerError: It is not there, or a disk of it is being read or written.
         """
         with self._lock():
-            there = self._steps.look(self._vm)
+            there = self._look()
             if there is None:
                 raise leaf.lost(self._vm)
-            there = self._unchanged(there, merge=False)
-            self._rest(there)
-            return there
+            return self._rest(self._unchanged(there, merge=False))
 
     def attached(self) -> str:
         """Return how the disks that are attached now are known, for a report."""
@@ -221,26 +253,34 @@ class HotaddChain:
     ) -> Layer:
         """Let a leaf grow on the parent's snapshot; scratch that nobody ran from goes for it."""
         with self._lock():
-            before = self.layers()
+            there, known = self._look(), self._papers.layers()
+            before = {one.name: self._as_found(one, there) for one in known.values()}
             above = before.get(parent) if parent is not None else None
             if above is not None and not above.sealed:
                 raise refused("parent", f"{name} cannot lie on {parent}, which is not sealed.")
             made = self._papers.add(name, parent, kind, sizes)
             try:
-                self._grow(made, above, before)
+                now = self._grow(made, above, before, there)
             except BaseException:
                 if name not in before:
                     self._papers.drop(name)
                 raise
+            self._grown = (made, now) if now is not None else None
             return made
 
-    def _grow(self, made: Layer, above: Layer | None, before: Mapping[LayerName, Layer]) -> None:
-        there, state = self._steps.look(self._vm), State(uuid4().hex, made.name)
+    def _grow(
+        self,
+        made: Layer,
+        above: Layer | None,
+        before: Mapping[LayerName, Layer],
+        there: Standing | None,
+    ) -> Standing | None:
+        """Return the VM with the leaf; None when that was there already."""
+        state = State(uuid4().hex, made.name)
         if there is not None and made.name in before and self._is_grown(there, made):
-            return
+            return None
         if above is None:
-            self._plant(made, there, state, others=bool(before.keys() - {made.name}))
-            return
+            return self._plant(made, there, state, others=bool(before.keys() - {made.name}))
         below = there.tree.layer(above.name) if there is not None else None
         if there is None or below is None:
             raise leaf.lost(above.name)
@@ -248,24 +288,25 @@ class HotaddChain:
             raise leaf.other_sizes(made.name)
         there = self._unchanged(there, merge=made.kind is not LayerKind.SCRATCH)
         leaf.check_grow(there, made, before, self._papers)
-        self._rest(there)
-        self._steps.revert(there, below.id, state)
+        there = self._steps.revert(self._rest(there), below.id, state)
         for one in before.values():
             if one.kind is LayerKind.SCRATCH and one.name != made.name:
                 self._papers.drop(one.name)
+        return there
 
     def _is_grown(self, there: Standing, made: Layer) -> bool:
         return leaf.holds(there, made.name) or there.tree.layer(made.name) is not None
 
-    def _plant(self, made: Layer, there: Standing | None, state: State, *, others: bool) -> None:
+    def _plant(
+        self, made: Layer, there: Standing | None, state: State, *, others: bool
+    ) -> Standing:
         """Make the VM with the first layer's disks; one without a snapshot is made anew."""
         if there is not None:
             there = self._unchanged(there)
             if there.tree.snapshots or others:
                 raise leaf.second_trunk(made.name, self._vm)
-            self._rest(there)
-            self._steps.discard(there)
-        self._steps.make(self._vm, [whole_units(size) for size in made.disk_sizes], state)
+            self._steps.discard(self._rest(there))
+        return self._steps.make(self._vm, [whole_units(size) for size in made.disk_sizes], state)
 
     # --- sealing ---------------------------------------------------------------------------
 
@@ -283,7 +324,8 @@ class HotaddChain:
                 for one in self._attached[1]:
                     AttachedDisk(self._devices, self._devices.find(one), 0, writable=True).close()
             self._papers.seal(layer, manifest)
-            self._rest(there)
+            there = self._unchanged(self._rest(there))
+            leaf.check_holds(there, layer)
             state = there.seen.state or State()
             at, point = self._now(), manifest.recovery_point
             mark = Mark(self._engine, self._vm, layer, found.kind, state.operation, point, at)
@@ -298,15 +340,14 @@ class HotaddChain:
             if layer in known:
                 leaf.check_fold(known, layer)
                 cancel.check()
-                there = self._steps.look(self._vm)
+                there = self._look()
                 snapshot = there.tree.layer(layer) if there is not None else None
                 if there is not None and snapshot is not None:
                     there = self._unchanged(there)
                     tip = there.tree.trunk()[-1]
+                    there = self._rest(there)
                     if there.tree.current == snapshot.id:
-                        self._rest(there)
                         there = self._steps.revert(there, tip.id, State())
-                    self._rest(there)
                     self._steps.remove(there, snapshot.id)
             self._papers.fold(layer, cancel, copied)
 
@@ -316,7 +357,7 @@ class HotaddChain:
             known = self._papers.layers()
             found, there = known.get(layer), None
             if found is not None and not any(True for _ in children(known, layer)):
-                there = self._steps.look(self._vm)
+                there = self._look()
             if found is not None and there is not None:
                 self._leave(found, there, alone=len(known) == 1)
             self._papers.drop(layer)
@@ -329,7 +370,7 @@ class HotaddChain:
         there = self._unchanged(there)
         if snapshot is not None and there.tree.children(snapshot.id):
             raise refused("children", f"The host has snapshots on {layer.name}.")
-        self._rest(there)
+        there = self._rest(there)
         below = there.tree.layer(layer.parent) if layer.parent is not None else None
         if below is None:
             if alone or not there.tree.snapshots:
@@ -354,6 +395,5 @@ class HotaddChain:
     def set_aside(self, stamp: str) -> None:
         """Rename the VM, so that the standby's name is free and an operator may delete it."""
         with self._lock():
-            if (there := self._steps.look(self._vm)) is not None:
-                self._rest(there)
-                self._steps.set_aside(there, f"{self._vm}-{stamp}")
+            if (there := self._look()) is not None:
+                self._steps.set_aside(self._rest(there), f"{self._vm}-{stamp}")

@@ -41,6 +41,12 @@ def wait(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
+def appliance(session: Session, engine: str) -> Appliance:
+    """Return this machine as a VM of a host, to be looked at."""
+    machines = Machines(session, TaskWaiter(session), engine, wait)
+    return Appliance(session, machines, Devices(wait))
+
+
 @dataclass(frozen=True, slots=True)
 class Connected:
     """What there is once the host let us in."""
@@ -115,8 +121,8 @@ class HotaddLink:
         ground = Ground(session, self.wishes, f"bp-{self.account.target}")
         machines = Machines(session, TaskWaiter(session), self.engine, self.busy)
         wishes = self.wishes
-        branches = Branches(session, machines, ground, wishes, self.engine, self.busy)
-        appliance = Appliance(session, self._devices, self.busy, self._uuids)
+        branches = Branches(session, machines, ground, wishes, self.engine)
+        appliance = Appliance(session, machines, self._devices, self._uuids)
         return Connected(session, ground, machines, branches, appliance)
 
     def busy(self, seconds: float) -> None:

@@ -1,20 +1,25 @@
-"""Standby VMs on a host, looked at: found by id, read in one call, never by their name alone."""
+"""Standby VMs on a host, looked at: found by id, read in one call, never by their name alone.
+
+One call reads a VM, its tasks, the task that is waited for, and this machine's own devices. What is
+kept between two looks is only where a VM was found; what is there then says whose it is.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 from engine.hypervisors.esxi import faults, layers, questions
+from engine.hypervisors.esxi.filters import asking
 from engine.hypervisors.esxi.homing import HOME, Homing, read_homing
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.esxi.layers import Disk, Seen
 from engine.hypervisors.esxi.session import Session
-from engine.hypervisors.esxi.tasks import TaskWaiter
+from engine.hypervisors.esxi.tasks import PATHS, TaskWaiter
 from engine.model.errors import HypervisorError, Problem, Refused
 from engine.model.machine import Power
 from engine.model.text import safe
@@ -32,8 +37,8 @@ _PATHS = (
     "runtime.consolidationNeeded",
     "snapshot",
     "layoutEx",
-    "recentTask",
 )
+_OWN = ("config.hardware.device",)
 _UNFINISHED = frozenset({"running", "queued"})
 _POWER = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.PAUSED}
 
@@ -45,6 +50,7 @@ class Machine:
     Attributes:
         snapshot: `vim.vm.SnapshotInfo`, None without any.
         layout: `vim.vm.FileLayoutEx`, None where it was not told.
+        own: Devices of the VM that this machine is; None where that is not known to be one.
     """
 
     ref: Any
@@ -52,6 +58,7 @@ class Machine:
     devices: Sequence[Any]
     snapshot: Any = None
     layout: Any = None
+    own: Sequence[Any] | None = None
 
     @property
     def homing(self) -> Homing | None:
@@ -65,6 +72,9 @@ class Looking:
     def __init__(self, session: Session, waiter: TaskWaiter, engine: str) -> None:
         """Belong to an engine by its id."""
         self._session, self._waiter, self._engine = session, waiter, engine
+        self._refs: dict[str, Any] = {}
+        self.own: Any = None
+        """The VM that this machine is, once that is known; it is read with each other one."""
 
     def find(self, vm: str) -> Machine | None:
         """Return the VM that this engine made for a standby; None without one.
@@ -72,6 +82,8 @@ class Looking:
         Raises:
             Refused: What is there with its id has not our marks.
         """
+        if (there := self._where_it_was(vm)) is not None:
+            return there
         wanted = str(layers.identity(self._engine, vm))
         search, found = self._session.content.searchIndex.FindByUuid, None
         for left in reversed(range(faults.TRIES)):
@@ -85,41 +97,63 @@ class Looking:
                     raise
         if found is not None and not found.seen.is_of(self._engine, vm):
             raise Refused(foreign(self._session.account.target, vm))
+        if found is not None:
+            self._refs[vm] = found.ref
         return found
+
+    def _where_it_was(self, vm: str) -> Machine | None:
+        """Return the VM if it still is where it was found last, and says that it is ours."""
+        if (ref := self._refs.get(vm)) is not None:
+            with contextlib.suppress(faults.Gone):
+                there = self.look(ref)
+                if there.seen.is_of(self._engine, vm):
+                    return there
+            self._refs.pop(vm, None)
+        return None
 
     def look(self, ref: Any) -> Machine:
         """Read one VM. Gone when it is not there any more."""
-        seen = self._session.read(ref, *_PATHS)
-        extra = {one.key: str(one.value) for one in seen.get("config.extraConfig") or ()}
-        devices = list(seen.get("config.hardware.device") or ())
-        question = seen.get("runtime.question")
-        return Machine(
-            ref,
-            Seen(
-                name=str(seen.get("name", "")),
-                engine=extra.get(layers.ENGINE, ""),
-                vm=extra.get(layers.VM, ""),
-                shape=extra.get(layers.SHAPE, ""),
-                state=layers.read_state(extra.get(layers.STATE, "")),
-                power=_POWER.get(str(seen.get("runtime.powerState")), Power.OFF),
-                connected=str(seen.get("runtime.connectionState")) == "connected",
-                home=str(seen.get("config.files.vmPathName") or "").rpartition("/")[0],
-                disks=tuple(_disks(devices)),
-                snapshots=seen.get("snapshot") is not None,
-                consolidate=bool(seen.get("runtime.consolidationNeeded")),
-                busy=self._is_busy(seen.get("recentTask") or ()),
-                question=questions.read(question) if question is not None else None,
-                way=extra.get(HOME, ""),
-            ),
-            devices,
-            seen.get("snapshot"),
-            seen.get("layoutEx"),
-        )
+        found, _ = self._read(ref)
+        if found is None:
+            self._session.read(ref, "name")
+            raise faults.ReplyLost(_left_out(self._session.account.target))
+        return found
 
-    def _is_busy(self, tasks: Sequence[Any]) -> bool:
-        """Tell whether one of a VM's tasks goes on; one that the host forgot has ended."""
-        told = self._session.read_each(tasks, "info.state")
-        return any(str(one.get("info.state")) in _UNFINISHED for _, one in told)
+    def beside(self, ref: Any) -> Beside:
+        """Return what reads a task and, in the same call, a VM."""
+        return Beside(self._read, ref)
+
+    def _read(self, ref: Any, task: Any = None) -> tuple[Machine | None, Mapping[str, Any]]:
+        """Return a VM and what a task says of itself, from one call.
+
+        The task is asked for first, so that a VM beside a finished one has its effect as a rule;
+        whoever relies on it looks again where it has not.
+        """
+        collector = vmodl.query.PropertyCollector
+        tasks = collector.TraversalSpec(type=vim.VirtualMachine, path="recentTask", skip=False)
+        wanted = [
+            *([collector.ObjectSpec(obj=task, skip=False)] if task is not None else []),
+            collector.ObjectSpec(obj=ref, skip=False, selectSet=[tasks]),
+        ]
+        paths = {vim.VirtualMachine: _PATHS, vim.Task: PATHS if task is not None else PATHS[:1]}
+        asked = [asking(wanted, paths, gone_is_missing=True)]
+        if self.own is not None and ref_id(self.own) != ref_id(ref):
+            own = collector.ObjectSpec(obj=self.own, skip=False)
+            asked.append(asking([own], {vim.VirtualMachine: _OWN}, gone_is_missing=True))
+        found = {(type(one), ref_id(one)): seen for one, seen in self._session.collect(*asked)}
+        waited = found.pop((vim.Task, ref_id(task)), {}) if task is not None else {}
+        busy = any(
+            str(seen.get("info.state")) in _UNFINISHED
+            for (kind, _), seen in found.items()
+            if kind is vim.Task
+        )
+        if task is not None and not waited:
+            waited = self._session.read(task, *PATHS)  # Gone says what became of it
+        if (seen := found.get((vim.VirtualMachine, ref_id(ref)))) is None:
+            return None, waited
+        own_seen = found.get((vim.VirtualMachine, ref_id(self.own))) if self.own else None
+        own_devices = list(own_seen.get(_OWN[0]) or ()) if own_seen is not None else None
+        return _machine(ref, seen, own_devices, busy=busy), waited
 
     def marked(self, ref: Any) -> Machine | None:
         """Return a VM that says whose it is; None when it does not."""
@@ -156,6 +190,62 @@ class Looking:
         return waited
 
 
+class Beside:
+    """Reads a task, and a VM beside it."""
+
+    def __init__(
+        self,
+        read: Callable[[Any, Any], tuple[Machine | None, Mapping[str, Any]]],
+        ref: Any,
+    ) -> None:
+        """Have read nothing."""
+        self._read, self._ref = read, ref
+        self.found: Machine | None = None
+
+    def __call__(self, task: Any) -> Mapping[str, Any]:
+        """Return what the task says of itself."""
+        self.found = None
+        self.found, seen = self._read(self._ref, task)
+        return seen
+
+
+def _machine(
+    ref: Any, seen: Mapping[str, Any], own: Sequence[Any] | None, *, busy: bool
+) -> Machine:
+    """Return a VM as it was read.
+
+    Args:
+        own: Devices of this machine's own VM.
+        busy: A task works on it.
+    """
+    extra = {one.key: str(one.value) for one in seen.get("config.extraConfig") or ()}
+    devices = list(seen.get("config.hardware.device") or ())
+    question = seen.get("runtime.question")
+    return Machine(
+        ref,
+        Seen(
+            name=str(seen.get("name", "")),
+            engine=extra.get(layers.ENGINE, ""),
+            vm=extra.get(layers.VM, ""),
+            shape=extra.get(layers.SHAPE, ""),
+            state=layers.read_state(extra.get(layers.STATE, "")),
+            power=_POWER.get(str(seen.get("runtime.powerState")), Power.OFF),
+            connected=str(seen.get("runtime.connectionState")) == "connected",
+            home=str(seen.get("config.files.vmPathName") or "").rpartition("/")[0],
+            disks=tuple(_disks(devices)),
+            snapshots=seen.get("snapshot") is not None,
+            consolidate=bool(seen.get("runtime.consolidationNeeded")),
+            busy=busy,
+            question=questions.read(question) if question is not None else None,
+            way=extra.get(HOME, ""),
+        ),
+        devices,
+        seen.get("snapshot"),
+        seen.get("layoutEx"),
+        own,
+    )
+
+
 def _disks(devices: Sequence[Any]) -> Sequence[Disk]:
     return [
         Disk(one.key, str(getattr(one.backing, "fileName", "") or ""))
@@ -172,4 +262,13 @@ def foreign(target: str, vm: str) -> Problem:
         "It was left alone.",
         "Rename that VM, or give the standby another name.",
         {"vm": safe(vm)},
+    )
+
+
+def _left_out(target: str) -> Problem:
+    return Problem(
+        "target.left-out",
+        f"Target {safe(target)} left a VM out of its answer.",
+        "Nothing was changed.",
+        "It is asked again.",
     )

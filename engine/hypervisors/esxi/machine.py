@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from engine.hypervisors.esxi import faults, specs
@@ -28,6 +28,7 @@ from engine.ports import Report
 log = logging.getLogger(__name__)
 
 _LONG_S = 1800.0
+_UNCHANGED = "Nothing was changed as far as the host tells."
 
 
 class Machines(Looking):
@@ -218,34 +219,64 @@ class Machines(Looking):
         watch: Callable[[], None] = nothing,
     ) -> Machine:
         """Make a change until what is found is what was wanted; each try looks first."""
-        waits, left = pauses(random.random), faults.TRIES
+        return self.bring(vm, doing, lambda now, _: is_done(now.seen), change, watch=watch)
+
+    def bring(
+        self,
+        vm: Machine,
+        doing: str,
+        is_done: Callable[[Machine, int], bool],
+        change: Callable[[Machine], Any],
+        *,
+        deadline_s: float = _LONG_S,
+        unchanged: str = _UNCHANGED,
+        watch: Callable[[], None] = nothing,
+        holder: Any = None,
+    ) -> Machine:
+        """Make a change until what is found is what was wanted; each try looks first.
+
+        The VM that is read beside the ended task is looked at first: it is returned where it is as
+        wanted. Otherwise, and after each failure, it is read again.
+
+        Args:
+            is_done: Is told how many tries ended without a failure.
+            unchanged: What is as it was when nothing helps.
+            holder: Whose task the change is, where it is not the VM's own.
+        """
+        waits, tried, done = pauses(random.random), 0, 0
         last: faults.HostFailure | None = None
-        while not is_done(vm.seen):
-            if not left:
-                raise self._no_effect(doing, last)
-            left -= 1
+        while not is_done(vm, done):
+            if tried == faults.TRIES:
+                raise faults.no_effect(self._session.account.target, doing, last, unchanged)
+            tried += 1
+            beside = self.beside(vm.ref)
             try:
-                self._waiter.result(change(vm), doing, deadline_s=_LONG_S, watch=watch)
+                task = change(vm)
+                self._waiter.result(task, doing, deadline_s=deadline_s, watch=watch, read=beside)
+                done += 1
+                if beside.found is not None and is_done(beside.found, done):
+                    return beside.found
             except faults.ReplyLost as failure:
                 last = failure
                 log.warning("looking at %s after a lost reply: %s", vm.seen.vm, failure)
-                self.await_tasks(vm.ref)
-            except faults.HostBusy as failure:
-                if not left:
-                    raise
+                self.await_tasks(holder if holder is not None else vm.ref)
+            except (faults.HostBusy, faults.WrongState) as failure:
                 last = failure
-                self._busy(next(waits))
-            except faults.WrongState:
-                if not is_done(self.look(vm.ref).seen):
-                    raise
+                self._bear(failure, waits, is_last=tried == faults.TRIES)
             vm = self.look(vm.ref)
+            if isinstance(last, faults.WrongState) and not is_done(vm, done):
+                raise last
         return vm
 
+    def _bear(self, failure: faults.HostFailure, waits: Iterator[float], *, is_last: bool) -> None:
+        """Wait for a host that cannot now; raise that after the last try."""
+        if isinstance(failure, faults.HostBusy):
+            if is_last:
+                raise failure
+            self._busy(next(waits))
+
     def _no_effect(self, doing: str, last: faults.HostFailure | None) -> faults.ReplyLost:
-        target = self._session.account.target
-        return faults.no_effect(
-            target, doing, last, "Nothing was changed as far as the host tells."
-        )
+        return faults.no_effect(self._session.account.target, doing, last, _UNCHANGED)
 
 
 def _outside(seen: Seen) -> Sequence[Disk]:

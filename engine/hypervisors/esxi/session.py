@@ -29,6 +29,7 @@ from pyVmomi import vim, vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from engine.hypervisors.esxi import answers, faults
+from engine.hypervisors.esxi.filters import asking
 from engine.hypervisors.esxi.patience import WHOLE, at_most
 from engine.hypervisors.esxi.trust import PinMismatch, Trust, trusting
 from engine.hypervisors.esxi.versions import agreed
@@ -313,14 +314,12 @@ class Session:
     def _collect(
         self, specs: Sequence[Any], wanted: Mapping[Any, Sequence[str]]
     ) -> Iterable[tuple[Any, Mapping[str, Any]]]:
-        collector = vmodl.query.PropertyCollector
-        properties = [
-            collector.PropertySpec(type=kind, pathSet=list(paths), all=False)
-            for kind, paths in wanted.items()
-        ]
-        options = collector.RetrieveOptions(maxObjects=_PAGE)
-        asked = [collector.FilterSpec(objectSet=list(specs), propSet=properties)]
-        page = self.content.propertyCollector.RetrievePropertiesEx(asked, options)
+        return self.collect(asking(specs, wanted))
+
+    def collect(self, *asked: Any) -> Iterable[tuple[Any, Mapping[str, Any]]]:
+        """Yield what one call brings of all that is `asking`, each object with its properties."""
+        options = vmodl.query.PropertyCollector.RetrieveOptions(maxObjects=_PAGE)
+        page = self.content.propertyCollector.RetrievePropertiesEx(list(asked), options)
         while page is not None:
             for one in page.objects:
                 yield one.obj, {found.name: found.val for found in one.propSet}

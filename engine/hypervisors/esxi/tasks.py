@@ -17,7 +17,7 @@ from engine.ports import Cancel, NeverCancelled, Report
 
 log = logging.getLogger(__name__)
 
-_PATHS = ("info.state", "info.error", "info.result", "info.progress")
+PATHS = ("info.state", "info.error", "info.result", "info.progress")
 _FIRST_S, _LONGEST_S = 0.05, 2.0
 _PATIENCE_S = 120.0
 
@@ -60,6 +60,7 @@ class TaskWaiter:
         cancel: Cancel | None = None,
         report: Report = _nobody,
         watch: Callable[[], None] = nothing,
+        read: Callable[[Any], Mapping[str, Any]] | None = None,
     ) -> Any:
         """Return what a task came to.
 
@@ -67,6 +68,7 @@ class TaskWaiter:
             doing: The method, for messages.
             deadline_s: After so long the operator is told; the task goes on.
             watch: Called each time the task is found not to have ended; what it raises is raised.
+            read: Reads a task's `PATHS`, and whatever else in the same call.
             cancel: Ends the waiting, not the task: half a merge is worse than a whole one.
 
         Raises:
@@ -74,13 +76,13 @@ class TaskWaiter:
             ReplyLost: The host forgot the task, or did not answer for two minutes: look at the VM.
             Cancelled: The wait was ended.
         """
-        cancel = cancel or NeverCancelled()
+        cancel, read = cancel or NeverCancelled(), read or self._read
         began = heard = self._monotonic()
         step = _FIRST_S
         while True:
             cancel.check()
             try:
-                seen = self._session.read(task, *_PATHS)
+                seen = read(task)
                 heard = self._monotonic()
             except faults.Gone as failure:
                 raise faults.ReplyLost(_forgotten(self._session, doing)) from failure
@@ -97,6 +99,9 @@ class TaskWaiter:
                 raise faults.HostFailure(_late(self._session, doing, deadline_s))
             self._pause(step)
             step = min(step * 2, _LONGEST_S)
+
+    def _read(self, task: Any) -> Mapping[str, Any]:
+        return self._session.read(task, *PATHS)
 
     def _is_done(self, seen: Mapping[str, Any], doing: str) -> bool:
         """Tell whether the task succeeded. HostFailure when it failed."""
