@@ -60,19 +60,27 @@ class _SteadyFile:
     """A terminal that may be gone: what cannot be written is dropped, never raised.
 
     The stock writer thread dies of the first error, and the event loop then waits for it for ever.
+    Written to past the file's own buffer, whose lock a write to a terminal that takes nothing would
+    hold: at its exit the interpreter flushes that file, and Python 3.13.5 waits for that lock.
     """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._encoding = file.encoding or "utf-8"
+        self._held: list[bytes] = []
 
     def write(self, text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._file.write(text.encode(self._encoding, "replace").decode(self._encoding))
+        self._held.append(text.encode(self._encoding, "replace"))
 
     def flush(self) -> None:
+        held, self._held = self._held, []
+        data = memoryview(b"".join(held))
         with contextlib.suppress(OSError, ValueError):
-            self._file.flush()
+            while data:
+                try:
+                    data = data[os.write(self.fileno(), data) :]
+                except BlockingIOError:  # somebody who shares the terminal made it so
+                    select.select([], [self.fileno()], [])
 
     def fileno(self) -> int:
         return self._file.fileno()
