@@ -71,7 +71,7 @@ PUT_TOGETHER = (
     N_("<- time is lost here"),
     N_("{time} no newer image was taken"),
     N_("{time} on the way here"),
-    N_("{time} until its files were whole"),
+    N_("{time} before a boot point was begun"),
     N_("{time} making the boot point"),
     N_("the newest came {age} ago; silence is no alarm"),
     N_("the newest came {age} ago; silent from {when}"),

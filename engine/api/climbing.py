@@ -17,7 +17,7 @@ LOST_HERE = "<- time is lost here"
 WHERE = {
     "written": "no newer image was taken",
     "arrived": "on the way here",
-    "verified": "until its files were whole",
+    "verified": "before a boot point was begun",
     "ready": "making the boot point",
 }
 """Rung -> what the time went into that it costs."""

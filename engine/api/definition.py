@@ -68,11 +68,22 @@ def _choice(*choices: str) -> Callable[[str], Value]:
     return read
 
 
+def _is_plain(text: str) -> bool:
+    """Tell whether words are a number in the unit of the key's own name, as its file has it."""
+    return text.isascii() and text.isdigit() and int(text) > 0
+
+
+def _seconds(text: str) -> Value:
+    return int(text) if _is_plain(text) else parse_span(text)
+
+
 def _silence(text: str) -> Value:
-    return 0 if text == "never" else parse_span(text)
+    return 0 if text in ("never", "0") else _seconds(text)
 
 
 def _memory(text: str) -> Value:
+    if _is_plain(text):
+        return int(text)
     size = parse_size(text)
     if size % MIB:
         raise ValueError("expected whole MiB, such as 512M or 4G")
@@ -143,7 +154,7 @@ KEYS: Mapping[str, Key] = {
         ),
         Key(
             "rpo_s", "Goal", "How old the newest data may be before it is LATE, such as 4h.",
-            "no goal", parse_span, span_words,
+            "no goal", _seconds, span_words,
         ),
         Key(
             "silence_s", "Silence",

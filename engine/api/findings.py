@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from engine.api.views import FindingView
+from engine.daemon.intake import standing
 from engine.daemon.service import Snapshot, TargetStatus
 from engine.model.errors import Problem
-from engine.model.images import Arrival, BadFile, RootView
+from engine.model.images import Arrival, BadFile, PointId, RootView
 from engine.model.machine import Gravity
 from engine.model.text import safe
 from engine.ports import DriverSource
@@ -20,7 +21,8 @@ REASON = 400
 def findings(snapshot: Snapshot) -> list[FindingView]:
     """Return the topic `findings`: definitions, folders, files, targets, drivers."""
     found = [_of_definition(*one) for one in sorted(snapshot.misfits.items())]
-    found += [one for root in snapshot.roots.values() for one in _of_root(root)]
+    lacking = standing(snapshot.roots.values(), snapshot.state)
+    found += [one for root in snapshot.roots.values() for one in _of_root(root, lacking)]
     found += [one for target in snapshot.targets for one in _of_target(target)]
     found += [one for source in snapshot.drivers for one in _of_drivers(source)]
     return list({one.id: one for one in found}.values())
@@ -37,7 +39,11 @@ def _of_definition(name: str, problem: Problem) -> FindingView:
     )
 
 
-def _of_root(root: RootView) -> Iterator[FindingView]:
+_Lacking = Mapping[str, Mapping[PointId, str]]
+"""Image set -> missing parents that stop something."""
+
+
+def _of_root(root: RootView, lacking: _Lacking) -> Iterator[FindingView]:
     folder = safe(root.root, REASON)
     if not root.online:
         yield FindingView(
@@ -48,7 +54,7 @@ def _of_root(root: RootView) -> Iterator[FindingView]:
             remedy="Mount or replicate the folder again; what was known of it is kept.",
             since=root.scanned_at,
         )
-    yield from _of_points(root)
+    yield from _of_points(root, lacking)
     shown = root.bad[:MOST_FILES]
     for bad in shown:
         yield _of_file(root, bad)
@@ -74,10 +80,10 @@ def _of_file(root: RootView, bad: BadFile) -> FindingView:
     )
 
 
-def _of_points(root: RootView) -> Iterator[FindingView]:
+def _of_points(root: RootView, lacking: _Lacking) -> Iterator[FindingView]:
     for family in root.sets:
         machine = safe(family.machine_name)
-        for point, text in family.missing.items():
+        for point, text in lacking.get(family.id, {}).items():
             yield FindingView(
                 id=f"missing:{safe(family.id)}:{safe(point)}",
                 gravity=Gravity.WARNING.value,

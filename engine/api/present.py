@@ -18,7 +18,7 @@ from engine.api.findings import findings
 from engine.api.fleet import FleetPresenter
 from engine.api.machines import machine_view
 from engine.api.reviewing import phase_views
-from engine.api.sets import set_views
+from engine.api.sets import set_views, without_outer
 from engine.api.views import (
     AlertView,
     FindingView,
@@ -32,6 +32,7 @@ from engine.api.views import (
     StandbyView,
     TargetView,
 )
+from engine.daemon.intake import standing
 from engine.daemon.service import Snapshot, TargetStatus
 from engine.model.alarms import Alert, by_gravity
 from engine.model.images import RootView
@@ -64,7 +65,7 @@ class Presenter:
     def __init__(self) -> None:
         """Remember nothing yet."""
         self._fleet = FleetPresenter()
-        self._roots: dict[str, tuple[RootView, Mapping[str, str], Sequence[SetView]]] = {}
+        self._roots: dict[str, tuple[RootView, Mapping[str, object], Sequence[SetView]]] = {}
         self._jobs: dict[JobId, tuple[Job, Progress | None, str, JobView]] = {}
 
     def views(self, snapshot: Snapshot) -> Views:
@@ -104,15 +105,19 @@ class Presenter:
 
     def _set_views(self, snapshot: Snapshot) -> list[SetView]:
         owners = {uuid: name for name, uuid in snapshot.sources.items()}
-        found: dict[str, SetView] = {}
+        lacking = standing(snapshot.roots.values(), snapshot.state)
+        shown: list[SetView] = []
         for root, view in snapshot.roots.items():
-            mine = {s.id: owners.get(s.machine_uuid, "") for s in view.sets}
+            mine = {s.id: (owners.get(s.machine_uuid, ""), lacking.get(s.id)) for s in view.sets}
             old = self._roots.get(root)
             if old is None or old[0] is not view or old[1] != mine:
-                old = self._roots[root] = (view, mine, set_views(view, mine))
-            for each in old[2]:
-                where = f"{each.id} in {each.root}"
-                found[where if each.id in found else each.id] = each
+                names = {ident: name for ident, (name, _) in mine.items()}
+                old = self._roots[root] = (view, mine, set_views(view, names, lacking))
+            shown += old[2]
+        found: dict[str, SetView] = {}
+        for each in without_outer(shown):
+            where = f"{each.id} in {each.root}"
+            found[where if each.id in found else each.id] = each
         self._roots = {root: kept for root, kept in self._roots.items() if root in snapshot.roots}
         return [each if each.id == key else _renamed(each, key) for key, each in found.items()]
 

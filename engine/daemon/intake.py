@@ -65,6 +65,13 @@ def gaps(images: ImageSet, made: Container[PointId]) -> Mapping[PointId, str]:
     return {point: text for point, text in images.missing.items() if point not in made}
 
 
+def standing(views: Iterable[RootView], state: State) -> dict[str, Mapping[PointId, str]]:
+    """Return image set -> the missing parents that stop something; without those it lacks none."""
+    lacking = [one for view in views for one in view.sets if one.missing]
+    made = {point.recovery_point for point in state.boot_points.values()} if lacking else set()
+    return {one.id: gaps(one, made) for one in lacking}
+
+
 def unaffected(ready: Sequence[BootPoint]) -> str:
     """Return which boot points a gap does not touch, a sentence; oldest data first."""
     if not ready:
@@ -94,7 +101,8 @@ class Intake:
             now: Aware UTC.
         """
         state = self.store.read()
-        fresh = [point for view in views for point in arrived(state, view, now)]
+        # Of a point that several watched folders hold, one inside the other, the last view counts.
+        fresh = list({p.id: p for view in views for p in arrived(state, view, now)}.values())
         gone = vanished(state, views)
         told = [
             *(one for view in views for one in self._news(view, state)),
@@ -159,10 +167,9 @@ class Intake:
 
     def _gap_news(self, view: RootView, state: State) -> list[News]:
         news = []
-        lacking = any(one.missing for one in view.sets)
-        made = {p.recovery_point for p in state.boot_points.values()} if lacking else set()
+        lacking = standing([view], state)
         for one in view.sets:
-            missing = gaps(one, made)
+            missing = lacking.get(one.id, {})
             before = self._missing.get(one.id, frozenset())
             self._missing[one.id] = frozenset(missing)
             fresh = [text for point, text in missing.items() if point not in before]

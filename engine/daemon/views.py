@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from engine.model.state import State
 
 BATCH = 1000
-"""Recovery points in views that are taken in between two decisions; one view is always taken."""
+"""Recovery points in views that are taken in before the first decision; one view always is."""
+MOST = 4 * BATCH
+"""Those before a later one: each batch is twice the one before, while more wait. A decision looks
+at all standbys, so batches of one size would cost the square of the site."""
 
 
 class Views:
@@ -29,6 +32,7 @@ class Views:
     def __init__(self) -> None:
         """Hold none."""
         self._waiting: dict[str, RootView] = {}
+        self._size = BATCH
 
     def __bool__(self) -> bool:
         """Tell whether any waits."""
@@ -46,10 +50,11 @@ class Views:
         """Give out the next ones."""
         given: list[RootView] = []
         points = 0
-        while self._waiting and points < BATCH:
+        while self._waiting and points < self._size:
             view = self._waiting.pop(next(iter(self._waiting)))
             points += sum(len(one.points) for one in view.sets)
             given.append(view)
+        self._size = min(2 * self._size, MOST) if self._waiting else BATCH
         return given
 
 

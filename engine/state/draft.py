@@ -37,8 +37,8 @@ _Value = TypeVar("_Value")
 def _proxy(shown: Mapping[_Key, _Value]) -> MappingProxyType[_Key, _Value]:
     """Return a mapping as one that can be copied in one piece.
 
-    `dict(proxy)` asks for each key: 9 ms for the 25,000 boot points of a large site, in each
-    transaction; `proxy.copy()` takes 0.07 ms.
+    `dict(proxy)` asks for each key: 3.4 ms for the 25,000 boot points of a large site, in each
+    transaction; `proxy.copy()` takes 0.1 ms.
     """
     return shown if isinstance(shown, MappingProxyType) else MappingProxyType(dict(shown))
 

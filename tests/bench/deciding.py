@@ -19,6 +19,8 @@ from engine.model.work import Job, JobId, JobStatus, WantedJob
 from engine.state.memory import MemoryState
 from tests.bench.largesite import START, Site, picture, standbys
 
+ROUNDS = 25
+
 
 def plan(site: Site, rounds: int) -> dict[str, float]:
     """Return how long decisions take, in milliseconds.
@@ -70,7 +72,7 @@ def _retained(site: Site) -> float:
     groups = picture(replace(site, waiting=0)).by_standby.values()
     gc.freeze()  # as `engine.app` does
     took = []
-    for _ in range(5):
+    for _ in range(ROUNDS):
         once, verdicts = _timed(lambda: [retain(made, rules, None) for made in groups])
         assert sum(map(len, verdicts)) == site.machines * site.points
         took.append(once)

@@ -1,10 +1,12 @@
 """`make bench BENCH=scale`: figures of a large site, and how they grow with its size.
 
-    python -m tests.bench scale [--machines 500] [--small 50] [--files 100000] [--json FILE]
+    python -m tests.bench scale [--machines 500] [--small 50] [--files 100000] [--times 3]
+                                [--rounds 3] [--json FILE]
 
-Figures come from processes of their own (`tests.bench.hub`), once for the large and once for
-the small site, in some five minutes of a processor. The load of the machine stands above the table;
-wall times count only where it is low.
+Figures come from processes of their own (`tests.bench.hub`), in turns for the large and the small
+site: medians of three, in some ten minutes of a processor. One run of the small site is too short
+for a ratio: its figures scatter by a third. The load of the machine stands above the table; wall
+times count only where it is low.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 from engine.images.watching.scan import Scanner
 from tests.arrivals import JsonFormat, chain, encode
@@ -62,6 +65,11 @@ def site(machines: int, rounds: float) -> dict[str, float]:
     found |= hub("busy", machines, "--rounds", str(rounds))
     found |= hub("idle", machines)
     return found
+
+
+def middle(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the median of each figure."""
+    return {key: median(run[key] for run in runs) for key in runs[0]}
 
 
 def scans(files: int, machines: int) -> dict[str, float]:
@@ -118,18 +126,21 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--small", type=int, default=50)
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--rounds", type=float, default=3)
+    parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--json", type=Path, default=None)
     told = parser.parse_args(argv)
-    found, began, before = [], time.monotonic(), load()
-    for machines in (told.machines, told.small):
-        files = told.files * machines // told.machines
-        found.append(site(machines, told.rounds) | scans(files, machines))
+    sizes, began, before = (told.machines, told.small), time.monotonic(), load()
+    runs: dict[int, list[dict[str, float]]] = {machines: [] for machines in sizes}
+    for _ in range(told.times):
+        for machines in sizes:
+            files = told.files * machines // told.machines
+            runs[machines].append(site(machines, told.rounds) | scans(files, machines))
+    found = [middle(runs[machines]) for machines in sizes]
     print(f"{platform.platform()}, Python {platform.python_version()}; 30 boot points and 20")
-    print(
-        f"waiting increments a machine; {told.files} files; took {time.monotonic() - began:.0f} s"
-    )
+    print(f"waiting increments a machine; {told.files} files; medians of {told.times}")
+    print(f"runs, which took {time.monotonic() - began:.0f} s")
     print(f"load of {os.cpu_count()} processors before {before:.1f}, afterwards {load():.1f}\n")
-    print(table(found[0], found[1], (told.machines, told.small)))
+    print(table(found[0], found[1], sizes))
     if told.json:
         told.json.write_text(json.dumps({"large": found[0], "small": found[1]}))
     return 0

@@ -32,7 +32,7 @@ def _ladder(losing: str, lost_s: float | None) -> LadderView:
         ("", None, "-"),
         ("written", None, "2h no newer image was taken"),
         ("arrived", 7200.0, "2h on the way here"),
-        ("verified", None, "until its files were whole"),
+        ("verified", None, "before a boot point was begun"),
         ("ready", 120.0, "2m making the boot point"),
     ],
 )

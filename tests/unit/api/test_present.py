@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 from engine.api.present import Presenter
 from engine.api.views import FindingView, FleetView
 from engine.daemon.service import Snapshot
 from engine.model.fleet import survey
-from engine.model.images import Arrival, BadFile, FileMark
+from engine.model.images import Arrival, BadFile, FileMark, PointId
 from engine.model.machine import Gravity
 from engine.model.planner import Limits
 from engine.model.points import BootPointId, Stage
@@ -118,7 +119,7 @@ def test_everything_wrong_is_a_finding_with_a_way_out() -> None:
         (good, broken),
         bad=(BadFile("x\x1b[2J.bpi", mark, "image.damaged", False, "no magic", "copy it again"),),
     )
-    family = replace(root.sets[0], missing={broken.id: "point 7 waits for point 6"})
+    family = replace(root.sets[0], missing={PointId("seven"): "point 7 waits for point 6"})
     root = replace(root, sets=(family,), online=False, reason="the folder is not there")
     target = replace(
         target_status(problem="no answer"),
@@ -136,6 +137,31 @@ def test_everything_wrong_is_a_finding_with_a_way_out() -> None:
     assert all("\x1b" not in f"{one}" for one in found)
     assert {one.gravity for one in found} == {"warning", "error"}
     assert all(isinstance(one, FindingView) and one.text for one in found)
+
+
+def test_what_was_applied_may_vanish_at_the_source() -> None:
+    """The parent of a point that a boot point was made of is missed by nobody."""
+    snapshot = site(1)
+    (made, *_) = {point.recovery_point for point in snapshot.state.boot_points.values()}
+    lone = replace(recovery_point("erp", 9, NOW), id=made)
+    root = root_view((lone,))
+    family = replace(root.sets[0], missing={made: "the point before it is not here"})
+    root = replace(root, sets=(family,))
+    told = Presenter().views(replace(snapshot, roots={root.root: root}))
+    assert [one.missing for one in told.sets] == [[]]
+    assert not told.findings
+
+
+def test_a_set_in_a_folder_and_the_folder_above_is_shown_once() -> None:
+    """A site's root and a standby's `images` below it; a copy elsewhere is one of its own."""
+    inner = root_view((recovery_point("erp", 1, NOW),))
+    roots = {inner.root: inner}
+    for folder in (str(Path(inner.root).parent), "/mnt/copy"):
+        roots[folder] = replace(
+            inner, root=folder, sets=tuple(replace(one, root=folder) for one in inner.sets)
+        )
+    told = Presenter().views(replace(site(1), roots=roots)).sets
+    assert [one.root for one in told] == [inner.root, "/mnt/copy"]
 
 
 def test_ten_thousand_bad_files_are_not_ten_thousand_findings() -> None:

@@ -88,6 +88,16 @@ def test_keys_are_set_as_typed_and_taken_out_again(
     assert (told.rpo_s, told.retention.daily, str(told.trigger)) == (None, None, "every:4")
 
 
+def test_numbers_are_read_as_the_file_has_them(
+    bootpoint: Program, service: ScriptedService
+) -> None:
+    """The sample file says `rpo_s = 14400`: the name of the key has the unit."""
+    ran = bootpoint("standby", "set", "erp", "rpo_s=14400", "silence_s=0", "memory_mib=4096")
+    assert ran.code == 0, ran
+    told = service.snapshot().standbys["erp"]
+    assert (told.rpo_s, told.silence_s, told.memory) == (14400, 0, 4 << 30)
+
+
 @pytest.mark.parametrize(
     ("word", "told"),
     [
