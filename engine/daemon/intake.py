@@ -42,17 +42,31 @@ def arrived(state: State, view: RootView, now: datetime) -> list[RecoveryPoint]:
 
 
 def vanished(state: State, views: Iterable[RootView]) -> list[PointId]:
-    """Return stored points of online roots that these do not hold any more."""
+    """Return stored points of online roots that these do not hold any more.
+
+    After a start each file must settle anew: a point that is still ARRIVING is there nevertheless
+    while its files are the very ones that were taken in.
+    """
     present = {
-        view.root: {p.id for s in view.sets for p in s.points if p.arrival in USABLE}
-        for view in views
-        if view.online
+        view.root: {p.id: p for s in view.sets for p in s.points} for view in views if view.online
     }
     return [
         point.id
         for point in state.recovery_points.values()
-        if point.root in present and point.id not in present[point.root]
+        if point.root in present and not _is_there(point, present[point.root].get(point.id))
     ]
+
+
+def _is_there(known: RecoveryPoint, seen: RecoveryPoint | None) -> bool:
+    if seen is None or seen.arrival in USABLE:
+        return seen is not None
+    return seen.arrival is Arrival.ARRIVING and _files(seen) == _files(known)
+
+
+def _files(point: RecoveryPoint) -> object:
+    """Return what tells that files are the same; the device is another one after a mount."""
+    marks = [(disk.path, disk.mark) for disk in point.disks]
+    return [(path, None if mark is None else replace(mark, device=0)) for path, mark in marks]
 
 
 def gaps(images: ImageSet, made: Container[PointId]) -> Mapping[PointId, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from engine.daemon.intake import Intake
-from engine.model.images import RootView
+from engine.model.images import Arrival, RootView
 from engine.state.memory import MemoryState
 from tests.bench.largesite import START, recovery_points, view
 
@@ -33,3 +34,40 @@ def test_an_arrival_in_two_watched_folders_is_told_once() -> None:
     Intake(state).take([outer(inner), inner], OWNERS, START)
     assert [line.key for line in state.journal()] == ["image.arrived"] * 3
     assert {point.root for point in state.read().recovery_points.values()} == {"/images/erp"}
+
+
+def settling(told: RootView, *, size: int = 9000) -> RootView:
+    """Return the first view after a start: the files are there, and may still change."""
+    (one,) = told.sets
+    points = []
+    for point in one.points:
+        (disk,) = point.disks
+        assert disk.mark is not None
+        mark = replace(disk.mark, device=7, size=size)
+        points.append(replace(point, arrival=Arrival.ARRIVING, disks=(replace(disk, mark=mark),)))
+    return replace(told, sets=(replace(one, points=points),))
+
+
+def test_a_start_of_the_engine_is_no_second_arrival() -> None:
+    """Files settle anew; what is known of them stays, and with it when they arrived.
+
+    Else each start told all arrivals again, and a release of the ransomware guard, which goes by
+    them, was void.
+    """
+    state, told = MemoryState(), view("erp", recovery_points("erp", 3))
+    Intake(state).take([told], OWNERS, START)
+    again, later = Intake(state), START + timedelta(days=1)
+    for one in (settling(told), told):
+        again.take([one], OWNERS, later)
+    points = state.read().recovery_points.values()
+    assert [point.arrived_at for point in points] == [START] * 3
+    assert len(state.journal()) == 3
+
+
+def test_a_point_whose_file_is_being_replaced_is_not_used_meanwhile() -> None:
+    """It is another file, and not whole yet."""
+    state, told = MemoryState(), view("erp", recovery_points("erp", 3))
+    intake = Intake(state)
+    intake.take([told], OWNERS, START)
+    intake.take([settling(told, size=8000)], OWNERS, START)
+    assert not state.read().recovery_points
