@@ -283,6 +283,7 @@ _TARGET = (
             Option(("--production",), "port group of the real network", "TEXT"),
             Option(("--isolated",), "port group without uplink", "TEXT"),
             Option(("--server",), "this appliance's address, as hosts see it", "HOST"),
+            Option(("--anyway",), "add it although something stands in the way", flag=True),
         ),
     ),
     Command(

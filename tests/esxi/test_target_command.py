@@ -70,8 +70,16 @@ def test_an_added_target_is_configured_and_can_be_checked(
 def test_a_check_that_finds_an_error_has_its_exit_code(
     add: Add, sim: Sim, bootpoint: Program, config: Path
 ) -> None:
-    """Monitoring needs no words."""
-    assert add("--pin", sim.certificate.pin, "--production", "gone").code == 0
+    """Monitoring needs no words; nothing wrong is written, unless one says so."""
+    wrong = ("--pin", sim.certificate.pin, "--production", "gone")
+    refused = add(*wrong)
+    assert refused.code == 1
+    assert "X There is no port group gone" in refused.out
+    assert "nothing was written" in refused.out
+    assert not (config.parent / "targets.d" / "esx-01.toml").exists()
+    told = add(*wrong, "--json")
+    assert (told.code, told.told["file"]) == (1, "")
+    assert add(*wrong, "--anyway").code == 0
     checked = bootpoint("target", "check", "esx-01", "--config", str(config))
     assert checked.code == 1
     assert "X There is no port group gone" in checked.out
@@ -179,7 +187,7 @@ def test_a_target_with_boot_points_on_the_host_is_added_and_tried(
     refused = bootpoint(*words, "--server", "127.0.0.1")
     assert refused.code == 2
     assert "no share is mounted" in refused.err
-    told = bootpoint(*words)
+    told = bootpoint(*words, "--anyway")
     assert told.code == 0, told
     assert "no VM that is this machine" in told.out
     one = load_engine(config).targets["esx-02"]

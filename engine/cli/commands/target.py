@@ -32,9 +32,14 @@ def add(
     password: str,
     pin: str | None,
     authority: Path | None,
+    anyway: bool,
     **more: str | None,
 ) -> int:
-    """Add an ESXi host or vCenter: compare its certificate, log in, look, write its file."""
+    """Add an ESXi host or vCenter: compare its certificate, log in, look, write its file.
+
+    Where something stands in the way, nothing is written, 1 is returned, and `--anyway` helps: a
+    wrong word would stay in the file otherwise.
+    """
     from engine.config.engine import load_engine
     from engine.config.targets import check_target, write_target
 
@@ -49,13 +54,18 @@ def add(
         esxi["pin"] = _given(pin) if pin else _first_contact(context, name, url)
     chosen = check_target(config, name, told)
     found = _preflight(config, chosen)
-    file = write_target(config, name, told)
-    _tell(context.output, found, name=name, file=str(file))
+    refused = not anyway and _stands_in_the_way(found)
+    file = "" if refused else str(write_target(config, name, told))
+    _tell(context.output, found, name=name, file=file)
     if not context.output.as_json:
         context.output.say(
-            f"Target {name} was added ({file}). A running engine knows it after its next start."
+            f"Target {name} was not added; nothing was written. Mend what is marked X, or say"
+            " --anyway to mend it later."
+            if refused
+            else f"Target {name} was added ({file}). A running engine knows it after its next"
+            " start."
         )
-    return 0
+    return int(refused)
 
 
 def check(context: Context, *, name: str) -> int:
@@ -70,7 +80,7 @@ def check(context: Context, *, name: str) -> int:
         return _as_the_engine_sees_it(context, name)
     found = [*_preflight(config, one), *_store_of(context, name)]
     _tell(context.output, found, name=name)
-    return int(any(finding.gravity.value == "error" for finding in found))
+    return int(_stands_in_the_way(found))
 
 
 def _store_of(context: Context, name: str) -> Sequence[Finding]:
@@ -233,8 +243,12 @@ def _tell(output: Output, found: Sequence[Finding], **facts: str) -> None:
         output.say(f"{_MARKS[one.gravity.value]} {one.text}")
         if one.remedy:
             output.say(f"    {one.remedy}")
-    if not any(one.gravity.value == "error" for one in found):
+    if not _stands_in_the_way(found):
         output.say(f"Nothing stands in the way of target {facts['name']}.")
+
+
+def _stands_in_the_way(found: Sequence[Finding]) -> bool:
+    return any(one.gravity.value == "error" for one in found)
 
 
 def _unknown(name: str, config: EngineConfig) -> NotFound:
