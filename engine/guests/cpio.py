@@ -89,11 +89,17 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name in an archive, without leading slash. `target`: of a symbolic link, else empty."""
+    """One name in an archive, without leading slash.
+
+    Attributes:
+        target: Of a symbolic link, else empty.
+        size: Of the content, bytes.
+    """
 
     path: bytes
     mode: int
     target: bytes = b""
+    size: int = 0
 
 
 def entries(source: Source) -> Iterator[Entry]:
@@ -114,7 +120,7 @@ def entries(source: Source) -> Iterator[Entry]:
         if name == _TRAILER:
             source.skip(size + -size % 4)
             return
-        yield Entry(_plain(name), mode, _content(source, mode, size))
+        yield Entry(_plain(name), mode, _content(source, mode, size), size)
 
 
 def _numbers(digits: bytes) -> Sequence[int]:

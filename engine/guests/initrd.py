@@ -32,13 +32,14 @@ from engine.model.errors import Failure, Problem
 from engine.model.guest import Kernel
 from engine.model.text import safe
 
-RECIPE = b"bootpoint overlay initrd, recipe 3\n"
+RECIPE = b"bootpoint overlay initrd, recipe 4\n"
 WANTED = (b"virtio_pci", b"virtio_blk", b"virtio_scsi", b"virtio_net", b"sd_mod", b"ahci",
           b"ata_piix", b"vmw_pvscsi", b"mptspi", b"mptsas", b"nvme", b"vmxnet3", b"e1000",
           b"e1000e")  # fmt: skip
 """Drivers of all hardware that standby VMs have, on KVM and ESXi."""
-_DISKS = frozenset(WANTED) - {b"virtio_pci", b"virtio_net", b"sd_mod", b"vmxnet3", b"e1000",
-                              b"e1000e"}  # fmt: skip
+_CARDS = frozenset({b"virtio_net", b"vmxnet3", b"e1000", b"e1000e"})
+"""Needed by an initrd that uses the network only; later the root file system has them."""
+_DISKS = frozenset(WANTED) - _CARDS - {b"virtio_pci", b"sd_mod"}
 _DEFAULTS = {b"virtio_blk": "virtio (KVM)", b"vmw_pvscsi": "PVSCSI (ESXi)"}
 INDEXES = (b"modules.alias", b"modules.alias.bin", b"modules.builtin", b"modules.builtin.alias.bin",
            b"modules.builtin.bin", b"modules.dep", b"modules.dep.bin",
@@ -82,7 +83,7 @@ class Overlay:
 
     Attributes:
         archive: The file's content.
-        drivers: Drivers in it, without what they need.
+        drivers: Drivers that are modules: in it, in the guest's own initrd, or of cards only.
         built_in: Drivers that are part of the kernel.
         missing: Drivers that this kernel has not.
         notes: What the operator should know, one sentence each.
@@ -164,7 +165,7 @@ def overlay(files: Files, kernel: Kernel, cache: OverlayCache | None = None) -> 
     try:
         files.ahead([kernel.modules + b"/" + name for name in INDEXES])
         facts = read_facts(_needed(files, kernel.initrd, INITRD))
-        chosen = _choose(files, kernel)
+        chosen = _choose(files, kernel, facts)
         recipe = _recipe(files, kernel, facts, chosen)
         archive = _cached(recipe, cache)
     except Unsupported as damage:
@@ -184,7 +185,7 @@ def overlay(files: Files, kernel: Kernel, cache: OverlayCache | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """Which drivers a kernel has, and the paths of their modules and all that these need."""
+    """Which drivers a kernel has, and the paths of the modules that it may need to start."""
 
     there: Sequence[bytes]
     built_in: Sequence[bytes]
@@ -193,7 +194,7 @@ class _Choice:
     odd: int
 
 
-def _choose(files: Files, kernel: Kernel) -> _Choice:
+def _choose(files: Files, kernel: Kernel, facts: InitrdFacts) -> _Choice:
     dependencies = parse(_needed(files, kernel.modules + b"/modules.dep", _INDEX))
     built_in = _built_in(files, kernel)
     there = [name for name in WANTED if name in dependencies.paths]
@@ -201,7 +202,8 @@ def _choose(files: Files, kernel: Kernel) -> _Choice:
     missing = [name for name in WANTED if name not in there and name not in inside]
     if not _DISKS & {*there, *inside}:
         raise ValueError("it has no driver for any disk of a virtual machine")
-    return _Choice(there, inside, missing, closure(dependencies, there), dependencies.odd)
+    carried = [name for name in there if facts.has_network or name not in _CARDS]
+    return _Choice(there, inside, missing, closure(dependencies, carried), dependencies.odd)
 
 
 def _built_in(files: Files, kernel: Kernel) -> frozenset[bytes]:
@@ -217,7 +219,12 @@ def _recipe(files: Files, kernel: Kernel, facts: InitrdFacts, choice: _Choice) -
         modules = {_without_packing(path): _plain(path, data) for path, data in modules.items()}
         indexes[b"modules.dep"] = plain_text(indexes[b"modules.dep"])
         indexes[b"modules.dep.bin"] = dependency_index(indexes[b"modules.dep"])
-    return _Recipe(facts, place, dict(sorted(modules.items())), dict(sorted(indexes.items())))
+    lacking = {
+        path: data
+        for path, data in sorted(modules.items())
+        if facts.modules.get(place + b"/" + path) != len(data)
+    }
+    return _Recipe(facts, place, lacking, dict(sorted(indexes.items())))
 
 
 def _modules(files: Files, kernel: Kernel, paths: Sequence[bytes]) -> Mapping[bytes, bytes]:

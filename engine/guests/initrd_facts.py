@@ -21,7 +21,7 @@ _ENTRIES = 400_000
 _NAMES = 64 << 20
 _HOPS = 40
 _USUAL = 20_000
-"""Folders and links; real initrds have a tenth of that."""
+"""Folders, links and modules; real initrds have a tenth of that."""
 _DEVICE_LIST = b"etc/lvm/devices/system.devices"
 _SOMETHING = re.compile(rb"[^\0]")
 
@@ -33,16 +33,26 @@ class InitrdFacts:
     Attributes:
         folders: All its folders.
         links: Targets of all its symbolic links, by path.
-        suffixes: Of its kernel modules: `.ko`, `.ko.xz`, …
+        modules: Sizes in bytes of its kernel modules, by path.
         device_list: Its list of the devices that LVM may use; empty when it has none.
         is_open: It ends with an lz4 stream, whose end only zeros behind it can tell.
     """
 
     folders: frozenset[bytes]
     links: Mapping[bytes, bytes]
-    suffixes: frozenset[bytes]
+    modules: Mapping[bytes, int]
     is_open: bool = False
     device_list: bytes = b""
+
+    @property
+    def suffixes(self) -> frozenset[bytes]:
+        """Return the endings of its kernel modules: `.ko`, `.ko.xz` and the like."""
+        return frozenset(map(suffix_of, self.modules))
+
+    @property
+    def has_network(self) -> bool:
+        """Return whether it brings drivers of network cards: then it may need one."""
+        return any(b"/drivers/net/" in path for path in self.modules)
 
     def resolve(self, path: bytes) -> bytes:
         """Return where a path leads when the initrd's links are followed.
@@ -79,7 +89,7 @@ class _Gathering:
 
     folders: set[bytes] = field(default_factory=set)
     links: dict[bytes, bytes] = field(default_factory=dict)
-    suffixes: set[bytes] = field(default_factory=set)
+    modules: dict[bytes, int] = field(default_factory=dict)
     is_open: bool = False
     device_list: bytes = b""
     _entries: int = 0
@@ -92,6 +102,7 @@ class _Gathering:
             raise Damaged("it has more entries than any real one")
         self.folders.discard(entry.path)
         self.links.pop(entry.path, None)
+        self.modules.pop(entry.path, None)
         if stat.S_ISDIR(entry.mode):
             self.folders.add(entry.path)
         elif stat.S_ISLNK(entry.mode):
@@ -99,11 +110,11 @@ class _Gathering:
         elif entry.path.endswith(_DEVICE_LIST) and stat.S_ISREG(entry.mode):
             self.device_list = entry.path
         elif b".ko" in entry.path[-7:] and b"/modules/" in entry.path:
-            self.suffixes.add(suffix_of(entry.path))
+            self.modules[entry.path] = entry.size
 
 
 def _is_usual(facts: InitrdFacts) -> bool:
-    return len(facts.folders) + len(facts.links) <= _USUAL
+    return len(facts.folders) + len(facts.links) + len(facts.modules) <= _USUAL
 
 
 @by_content(_is_usual)
@@ -120,8 +131,8 @@ def read_facts(data: bytes, limit: int = UNPACKED) -> InitrdFacts:
     found = _Gathering()
     for entry in _walk(data, limit, found):
         found.add(entry)
-    folders, suffixes = frozenset(found.folders), frozenset(found.suffixes)
-    return InitrdFacts(folders, found.links, suffixes, found.is_open, found.device_list)
+    folders = frozenset(found.folders)
+    return InitrdFacts(folders, found.links, found.modules, found.is_open, found.device_list)
 
 
 def _walk(data: bytes, limit: int, found: _Gathering) -> Iterator[Entry]:

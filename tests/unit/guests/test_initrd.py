@@ -513,3 +513,32 @@ def test_a_list_of_old_devices_for_lvm_is_hidden() -> None:
     assert facts.links[path] == b"system.devices.bootpoint-old"
     assert any("lists devices of the old hardware for LVM" in note for note in made.notes)
     assert path.decode() not in listed(overlay(guest(), KERNEL))
+
+
+HELD = f"usr/lib/modules/{V}/kernel/drivers/ata/".encode()
+CARD = b"kernel/drivers/net/e1000.ko"
+
+
+def test_a_module_that_the_initrd_has_is_not_brought_again(tmp_path: Path) -> None:
+    """Each byte counts: only one of another size than the disk's may be another build."""
+    same = b"module kernel/drivers/ata/libata.ko"
+    held = archive_of(LINKED, {HELD + b"libata.ko": same, HELD + b"libahci.ko": b"older"})
+
+    made = overlay(guest(more={KERNEL.initrd: held}), KERNEL)
+    files = unpacked(made, tmp_path / "root")
+
+    brought = {Path(path).stem for path in files if path.endswith(".ko")}
+    assert brought == set(CARRIED) - {"libata"}
+    assert made.drivers == overlay(guest(), KERNEL).drivers
+
+
+@pytest.mark.parametrize("uses", [True, False])
+def test_cards_are_for_an_initrd_that_uses_the_network(tmp_path: Path, *, uses: bool) -> None:
+    """Where it brings none of its own, the root file system has them in time."""
+    own = {f"usr/lib/modules/{V}/kernel/drivers/net/tg3.ko".encode(): b"tg3"} if uses else {}
+    disk = guest(dep=DEP + CARD + b":\n", more={KERNEL.initrd: archive_of(LINKED, own)})
+
+    made = overlay(disk, KERNEL)
+
+    assert any(path.endswith("e1000.ko") for path in unpacked(made, tmp_path / "root")) == uses
+    assert "e1000" in made.drivers
