@@ -1,7 +1,7 @@
-"""Image layers onto disks: read, check, write, make durable, read again.
+"""Image layers onto disks: read, check, write; made durable and read again meanwhile.
 
-reader ──pieces──► workers: read + check ──► device.write ─┐
-                            zero          ──► device.zero  ─┴► flush ► evict ► read back + compare
+reader ──pieces──► workers: read + check ──► device.write ──► ReadBack
+                            zero          ──► device.zero
 """
 
 from __future__ import annotations
@@ -9,34 +9,17 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from blake3 import blake3
 
+from engine.jobs.readback import DIGEST, Advance, Buffers, ReadBack
 from engine.local.parallel import run
-from engine.model.errors import LayerError, Problem
+from engine.model.errors import LayerError
 from engine.model.extents import Kind, Piece
 from engine.ports import BlockDevice, Cancel, DiskReader, unseen
 
-DIGEST = 16
 READ_BACK = 1 << 20
 _GRAIN = 1 << 16
-
-Advance = Callable[[int], None]
-"""Told how many more bytes are done; called from several threads."""
-
-
-def digest_of(data: memoryview | bytes) -> bytes:
-    """Return the BLAKE3-128 of `data`."""
-    return blake3(data).digest(length=DIGEST)
-
-
-@dataclass(frozen=True, slots=True)
-class _Fresh:
-    """What a worker thread owns: its reader and its buffer."""
-
-    reader: DiskReader
-    buffer: bytearray
 
 
 def move_disk(source: BlockDevice, device: BlockDevice, cancel: Cancel) -> None:
@@ -87,52 +70,65 @@ def copy_disk(
     before: Advance = unseen,
     *,
     compare: bool = False,
+    tail: int | None = None,
+    checking: Callable[[int], None] = unseen,
 ) -> None:
-    """Write one disk's layer to `device`, every byte checked against the image.
+    """Write one disk's layer to `device`, every byte checked against the image, and read it back.
 
-    What lies past the device's end is left out (the disk shrank). The device is neither flushed
-    nor read back; see `check_disk`. `before` is told of each piece before it is read: it may wait.
-    With `compare`, what the device holds already is not written again.
+    What lies past the device's end is left out (the disk shrank). At the end everything is
+    durable, and every piece with a digest was compared on the medium.
+
+    Args:
+        reader: The image layer.
+        device: Where it goes.
+        cancel: Asked for each piece.
+        advance: Told of each piece that was written.
+        before: Told of each piece before it is read: it may wait.
+        compare: What the device holds already is not written again.
+        tail: Where zeros begin: bytes that the disk had at that point; None for all of it.
+        checking: Told of each piece that was compared after all were written.
 
     Raises:
         ImageCorrupt: A stored frame does not match its checksum.
-        OSError, LayerError, NoSpace: Reading or writing failed.
+        LayerError: The medium returned other bytes than were written.
+        OSError, NoSpace: Reading or writing failed; the layer must be dropped.
         Cancelled: `cancel` fired.
     """
-    workers = threading.local()
+    workers, buffers = threading.local(), Buffers()
     opened: list[DiskReader] = []
 
-    def fresh() -> _Fresh:
-        if not hasattr(workers, "own"):
-            workers.own = _Fresh(reader.clone(), bytearray())
-            opened.append(workers.own.reader)
-        return workers.own  # type: ignore[no-any-return]  # a thread-local has no types
+    def own_reader() -> DiskReader:
+        if not hasattr(workers, "reader"):
+            workers.reader = reader.clone()
+            opened.append(workers.reader)
+        return workers.reader  # type: ignore[no-any-return]  # a thread-local has no types
 
     def copy(piece: Piece) -> None:
         cancel.check()
         if piece.kind is Kind.ZERO:
             device.zero(piece.start, min(piece.length, device.size - piece.start))
             return
-        own = fresh()
-        if len(own.buffer) < piece.length:
-            own.buffer.extend(bytes(piece.length - len(own.buffer)))
-        view = memoryview(own.buffer)[: piece.length]
+        view = buffers.get(piece.length)
         before(piece.length)
-        own.reader.read(piece, view)
+        own_reader().read(piece, view)
         kept = view[: device.size - piece.start]
         if compare:
             _write_differing(device, piece.start, kept)
         else:
             device.write(piece.start, kept)
-        kept.release()
-        view.release()
         advance(piece.length)
+        read_back.written(piece)
+        read_back.check_some()
 
-    try:
-        run((p for p in reader.pieces() if p.start < device.size), copy, cancel=cancel)
-    finally:
-        for one in opened:
-            one.close()
+    with ReadBack(device, cancel, buffers) as read_back:
+        try:
+            run((p for p in reader.pieces() if p.start < device.size), copy, cancel=cancel)
+        finally:
+            for one in opened:
+                one.close()
+        if tail is not None and tail < device.size:
+            device.zero(tail, device.size - tail)
+        read_back.finish(checking)
 
 
 def _write_differing(device: BlockDevice, start: int, data: memoryview) -> None:
@@ -149,40 +145,6 @@ def _write_differing(device: BlockDevice, start: int, data: memoryview) -> None:
         with data[at : at + _GRAIN] as part:
             if seen[at : at + _GRAIN] != part:
                 device.write(start + at, part)
-
-
-def check_disk(
-    device: BlockDevice, pieces: Iterable[Piece], cancel: Cancel, advance: Advance
-) -> None:
-    """Make the device durable, then read every piece with a digest back and compare.
-
-    Raises:
-        LayerError: The medium returned other bytes than were written.
-        OSError: The medium failed; the layer must be dropped.
-    """
-    device.flush()
-    device.evict()
-    buffers = threading.local()
-
-    def check(piece: Piece) -> None:
-        if not hasattr(buffers, "own") or len(buffers.own) < piece.length:
-            buffers.own = bytearray(piece.length)
-        cancel.check()
-        view = memoryview(buffers.own)[: piece.length]
-        device.read(piece.start, view)
-        if digest_of(view) != piece.digest:
-            raise LayerError(
-                Problem(
-                    "store.read-back",
-                    f"The store returned other bytes than were written, at offset {piece.start}.",
-                    "The layer is not used; earlier boot points are not touched.",
-                    "Check the disk of the store and its log for errors; the work is tried again.",
-                    {"offset": piece.start, "length": piece.length},
-                )
-            )
-        advance(piece.length)
-
-    run((p for p in pieces if p.kind is Kind.DATA and p.digest is not None), check, cancel=cancel)
 
 
 def merged(

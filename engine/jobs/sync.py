@@ -22,7 +22,6 @@ from threading import Lock
 from blake3 import blake3
 
 from engine.jobs.copying import (
-    check_disk,
     clear_gaps,
     copy_disk,
     held,
@@ -274,11 +273,10 @@ class _Copy:
             compare = layer.disk.part.base and self._below is not None
             if compare:
                 clear_gaps(layer.reader, device)
-            copy_disk(layer.reader, device, self._t.cancel, self._advance, before, compare=compare)
-            if layer.size < device.size:
-                device.zero(layer.size, device.size - layer.size)
-            self._step = "check"
-            check_disk(device, held(layer.reader, device.size), self._t.cancel, self._tell)
+            copy_disk(
+                layer.reader, device, self._t.cancel, self._advance, before,
+                compare=compare, tail=layer.size, checking=self._checked,
+            )  # fmt: skip
 
     def _bring(self, part: DiskPart, number: int, device: BlockDevice) -> None:
         """Copy a disk that had another place in the layer below."""
@@ -315,6 +313,10 @@ class _Copy:
     def _advance(self, length: int) -> None:
         with self._lock:
             self.done += length
+        self._tell(length)
+
+    def _checked(self, length: int) -> None:
+        self._step = "check"
         self._tell(length)
 
     def _tell(self, _length: int) -> None:

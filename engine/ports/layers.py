@@ -14,7 +14,7 @@ from engine.ports.work import Cancel, Copied, unseen
 
 
 class BlockDevice(Protocol):
-    """A disk as seen from one layer. read, write and zero may be called from several threads."""
+    """A disk as seen from one layer; several threads may use it at the same time."""
 
     size: int
     block_size: int
@@ -30,7 +30,7 @@ class BlockDevice(Protocol):
         """Make a range read as zeros, without writing them where the store can."""
 
     def flush(self) -> None:
-        """Make all writes durable. A failure is final: the layer must be dropped, never retried."""
+        """Make durable what was written before. A failure is final: drop the layer, never retry."""
 
     def evict(self) -> None:
         """Forget cached pages, so that the next read comes from the medium. After `flush`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import os
@@ -119,6 +120,37 @@ class Breakable(Protocol):
     broken: bool
 
 
+class Medium:
+    """A file read past the page cache: large requests, and bytes that surely were on the medium."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file; a file system without direct I/O (tmpfs) is taken as it is."""
+        flags = os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            self._fd = os.open(path, flags)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self._fd = -1
+
+    def read(self, into: memoryview, offset: int) -> bool:
+        """Fill `into`; False where range or buffer are not aligned as the medium asks for."""
+        if self._fd < 0 or offset % BLOCK or len(into) % BLOCK:
+            return False
+        try:
+            read_all(self._fd, into, offset)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
 class RawDevice:
     """A flat file as a block device."""
 
@@ -131,11 +163,13 @@ class RawDevice:
         self._path, self._writable = path, writable
         self.size = size
         self.broken = False
+        self._medium: Medium | None = None
 
     def read(self, offset: int, into: memoryview) -> None:
         """Fill `into` with the bytes at `offset`."""
         check_range(self.size, offset, len(into))
-        read_all(self._fd, into, offset)
+        if self._medium is None or not self._medium.read(into, offset):
+            read_all(self._fd, into, offset)
 
     def write(self, offset: int, data: memoryview) -> None:
         """Write all of `data` at `offset`."""
@@ -155,12 +189,16 @@ class RawDevice:
                 os.fsync(self._fd)
 
     def evict(self) -> None:
-        """Forget cached pages."""
+        """Forget cached pages; from now on read past the cache where that can be."""
         os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        if self._medium is None:
+            self._medium = Medium(self._path)
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
+        if self._medium is not None:
+            self._medium.close()
 
     @contextlib.contextmanager
     def _changing(self, offset: int, length: int) -> Iterator[None]:

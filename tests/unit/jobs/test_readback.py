@@ -1,0 +1,178 @@
+"""Written pieces become durable and are read back while more is being written."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from engine.jobs.copying import copy_disk
+from engine.jobs.readback import BATCH, Buffers, ReadBack, digest_of
+from engine.model.errors import Cancelled, LayerError
+from engine.model.extents import Kind, Piece
+from engine.ports import CancelFlag, NeverCancelled
+
+MIB = 1 << 20
+LIMIT_S = 20
+
+
+def content(offset: int) -> bytes:
+    """Return the MiB of test data at an offset."""
+    return offset.to_bytes(8, "big") * (MIB // 8)
+
+
+@dataclass
+class Images:
+    """A disk whose every MiB is data (a `DiskReader`)."""
+
+    size: int
+    before: Callable[[int], None] = lambda _offset: None
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield a piece for each MiB."""
+        for at in range(0, self.size, MIB):
+            yield Piece(at, MIB, Kind.DATA, digest_of(content(at)))
+
+    def read(self, piece: Piece, into: memoryview) -> None:
+        """Fill in what is there."""
+        self.before(piece.start)
+        into[:] = content(piece.start)
+
+    def clone(self) -> Images:
+        """Return itself: nothing is shared."""
+        return self
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class Medium:
+    """A disk that notes for each MiB how it was treated, in the order of events."""
+
+    size: int
+    block_size: int = 4096
+    flushing: Callable[[], None] = lambda: None
+    lie_at: int = -1
+    events: list[tuple[str, int]] = field(default_factory=list)
+    flushes: int = 0
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Note the write."""
+        assert data == content(offset)
+        self.events.append(("write", offset))
+
+    def zero(self, offset: int, length: int) -> None:
+        """Note the zeros."""
+        self.events.append(("zero", offset + length))
+
+    def flush(self) -> None:
+        """Note both ends of it."""
+        self.flushes += 1
+        self.events.append(("flush", self.flushes))
+        self.flushing()
+        self.events.append(("flushed", self.flushes))
+
+    def evict(self) -> None:
+        """Note it."""
+        self.events.append(("evict", 0))
+
+    def read(self, offset: int, into: memoryview) -> None:
+        """Note the read; lie where that is wanted."""
+        self.events.append(("read", offset))
+        into[:] = content(offset + (offset == self.lie_at))
+
+
+def copied(medium: Medium, images: Images) -> None:
+    """Copy all of a disk."""
+    copy_disk(images, medium, NeverCancelled(), lambda _: None)
+
+
+def test_every_piece_is_read_back_after_a_flush_that_began_after_its_write() -> None:
+    """Nothing is compared that may still be in memory only, and nothing is left out."""
+    medium = Medium(4 * BATCH + 3 * MIB)
+
+    copied(medium, Images(medium.size))
+
+    when = {event: at for at, event in enumerate(medium.events)}
+    for offset in range(0, medium.size, MIB):
+        first = next(
+            number
+            for number in range(1, medium.flushes + 1)
+            if when["flush", number] > when["write", offset]
+        )
+        assert when["flushed", first] < when["read", offset]
+        assert medium.events.count(("read", offset)) == 1
+    assert when["flushed", medium.flushes] > max(when["write", n] for n in range(0, 4 * MIB, MIB))
+
+
+def test_the_medium_works_before_the_last_piece_is_decoded() -> None:
+    """A disk of four batches is flushed, and read back in part, long before its end."""
+    size, begun = 4 * BATCH, threading.Event()
+    medium = Medium(size, flushing=begun.set)
+
+    def last_waits(offset: int) -> None:
+        if offset == size - MIB:
+            assert begun.wait(LIMIT_S), "nothing was flushed before the end"
+
+    copied(medium, Images(size, last_waits))
+
+    assert medium.flushes > 1
+
+
+def test_a_medium_that_lies_is_found_before_all_is_written() -> None:
+    """Other bytes at the start of a large disk end the copy, with the place."""
+    size, lied = 16 * BATCH, threading.Event()
+    medium = Medium(size, lie_at=0)
+
+    def late(offset: int) -> None:
+        if offset >= 12 * BATCH:
+            lied.wait(0.01)
+
+    with pytest.raises(LayerError, match="at offset 0"):
+        copied(medium, Images(size, late))
+
+    assert ("write", size - MIB) not in medium.events
+
+
+def test_a_flush_that_failed_is_not_tried_again() -> None:
+    """The error of a flush in the background ends the copy; nobody flushes after it."""
+
+    def fail() -> None:
+        raise OSError(5, "Input/output error")
+
+    medium = Medium(16 * BATCH, flushing=fail)
+
+    with pytest.raises(OSError, match="Input/output error"):
+        copied(medium, Images(medium.size))
+
+    assert medium.flushes == 1
+    assert ("evict", 0) not in medium.events
+
+
+def test_writers_wait_for_a_slow_medium_and_hear_a_cancel_meanwhile() -> None:
+    """What is not flushed yet stays bounded; who waits for it is ended at once."""
+    release, cancel = threading.Event(), CancelFlag()
+    medium = Medium(64 * BATCH, flushing=lambda: release.wait(LIMIT_S) or None)
+    with ReadBack(medium, cancel, Buffers()) as read_back:
+        taken = 0
+
+        def write() -> None:
+            nonlocal taken
+            with contextlib.suppress(Cancelled):
+                for piece in Images(medium.size).pieces():
+                    read_back.written(piece)
+                    taken += piece.length
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        writer.join(1)
+        assert writer.is_alive()
+        cancel.set()
+        writer.join(LIMIT_S)
+        release.set()
+    assert not writer.is_alive()
+    assert BATCH <= taken <= 6 * BATCH
