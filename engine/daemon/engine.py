@@ -326,7 +326,8 @@ class Engine:
             calendar, limits = self.settings.calendar, self.limits
             seen = {n: s for n, s in self.standbys.items() if n not in self._unseen}
             wishes = planner.wanted_jobs(seen, state, now, limits, upkeep, calendar, self.memo)
-            choice = choose(wishes, self.standbys, state, limits_now(self), self.rooms.known)
+            free = limits_now(self)
+            choice = choose(wishes, self.standbys, state, free, self.rooms.known, self.layers)
             self.rooms.tell(self, choice.cramped)
             if choice.waiting != self.slots:
                 self.slots = choice.waiting

@@ -32,7 +32,7 @@ from engine.model.machine import Hints, Network, VMRef
 from engine.model.points import WORKING, BootPoint, Stage
 from engine.model.progress import Progress
 from engine.model.standby import Standby
-from engine.model.work import Job, JobKind, JobStatus, Phase, Severity
+from engine.model.work import MAKING, Job, JobKind, JobStatus, Phase, Severity
 from engine.ports import Cancel, Clock, ImageSource, Reading, Report, StateStore, Unpaced
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,6 @@ write the next may find it.
 """
 
 Story = Callable[[BootPoint, LayerName | None, Sequence[RecoveryPoint], Tools], None]
-MAKING = (JobKind.SYNC, JobKind.APPLY)
 POWERING = (JobKind.START, JobKind.STOP)
 MOST_PHASES = 32
 UNREADY = frozenset({Stage.PENDING, Stage.FAILED, *WORKING})

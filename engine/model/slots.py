@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engine.model.space import Room, need, promised, short
+from engine.model.layers import Layer, LayerName
+from engine.model.space import Room, left_behind, need, promised, short
 from engine.model.standby import Priority, Standby
 from engine.model.state import State
 from engine.model.waits import Bound, Wait
-from engine.model.work import Job, JobKind, WantedJob
+from engine.model.work import MAKING, Job, JobKind, WantedJob
 
 SLOTTED = frozenset({JobKind.SYNC, JobKind.APPLY, JobKind.RETIRE})
 """Kinds that need a slot; what an operator asks for by hand goes before all of them."""
@@ -77,6 +78,7 @@ def choose(
     state: State,
     limits: Limits,
     rooms: Mapping[str, Room] | None = None,
+    layers: Mapping[str, Mapping[LayerName, Layer]] | None = None,
 ) -> Choice:
     """Give free slots to wanted jobs.
 
@@ -86,8 +88,9 @@ def choose(
         state: The picture; its live jobs take slots, its ended ones tell who was served when.
         limits: How much at once.
         rooms: Target -> room on its datastore; absent: not known, and nothing waits for it.
+        layers: Standby -> its layers as last seen: what earlier tries left is no room needed.
     """
-    taken = _Taken(limits, _Left(rooms or {}, standbys, state))
+    taken = _Taken(limits, _Left(rooms or {}, standbys, state, layers or {}))
     for job in state.live_jobs():
         if job.kind in SLOTTED and job.standby in standbys:
             taken.take(standbys[job.standby].target)
@@ -140,9 +143,13 @@ class _Left:
     """Room that is left on each target, with all that was promised taken off."""
 
     def __init__(
-        self, rooms: Mapping[str, Room], standbys: Mapping[str, Standby], state: State
+        self,
+        rooms: Mapping[str, Room],
+        standbys: Mapping[str, Standby],
+        state: State,
+        layers: Mapping[str, Mapping[LayerName, Layer]],
     ) -> None:
-        self._rooms, self._state = rooms, state
+        self._rooms, self._state, self._layers = rooms, state, layers
         live = list(state.live_jobs())
         self._taken = Counter({name: promised(live, name, standbys, state) for name in rooms})
 
@@ -156,7 +163,9 @@ class _Left:
 
     def _need(self, one: WantedJob) -> int:
         point = self._state.boot_points.get(one.boot_point) if one.boot_point else None
-        return need(point, self._state) if one.kind is JobKind.SYNC and point else 0
+        if one.kind not in MAKING or point is None:
+            return 0
+        return need(point, self._state, left_behind(point, self._layers.get(one.standby, {})))
 
 
 class _Taken:

@@ -13,11 +13,12 @@ from itertools import combinations
 from statistics import median
 
 from engine.model.images import RecoveryPoint
+from engine.model.layers import Layer, LayerName
 from engine.model.line import path_for
 from engine.model.points import BootPoint, Stage
 from engine.model.standby import Standby
 from engine.model.state import State
-from engine.model.work import Job, JobKind
+from engine.model.work import MAKING, Job
 
 MARGIN = 1.3
 """Room taken for each byte of an image: what clones and overlays need besides, and conversion.
@@ -50,11 +51,25 @@ class Room:
         return max(self.free - self.reserve - self.fold, 0)
 
 
-def need(point: BootPoint, state: State) -> int:
-    """Return the bytes that making a boot point takes; 0 once its trunk layer is there."""
+def need(point: BootPoint, state: State, left: int = 0) -> int:
+    """Return the bytes that making a boot point takes; 0 once its trunk layer is there.
+
+    Args:
+        point: The boot point.
+        state: The picture that holds its recovery points.
+        left: Bytes of what an earlier try left (`left_behind`); the next one drops or goes on with
+            it. Without that a store which filled up in the middle had no room for what fits it.
+    """
     if point.has_trunk:
         return 0
-    return int(sum(brought(one) for one in path_for(point, state)) * MARGIN)
+    data = sum(brought(one) for one in path_for(point, state))
+    return int(data * MARGIN) - min(left, data)
+
+
+def left_behind(point: BootPoint, layers: Mapping[LayerName, Layer]) -> int:
+    """Return the bytes of the trunk layer that an earlier try of a boot point began."""
+    begun = layers.get(point.replica)
+    return 0 if begun is None or begun.sealed else begun.used
 
 
 def brought(point: RecoveryPoint) -> int:
@@ -71,7 +86,7 @@ def promised(
     for job in jobs:
         standby = standbys.get(job.standby)
         point = state.boot_points.get(job.boot_point) if job.boot_point else None
-        if job.kind is JobKind.SYNC and standby and standby.target == target and point:
+        if job.kind in MAKING and standby and standby.target == target and point:
             total += need(point, state)
     return total
 

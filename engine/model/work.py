@@ -38,6 +38,8 @@ class JobStatus(StrEnum):
 
 
 LIVE = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
+MAKING = (JobKind.SYNC, JobKind.APPLY)
+"""Jobs that make a trunk layer, and so take room."""
 
 
 @dataclass(frozen=True, slots=True)

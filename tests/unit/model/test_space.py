@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine.model.conditions import Scene, TargetScene, conditions
+from engine.model.layers import Layer, LayerKind
 from engine.model.points import Stage
 from engine.model.slots import Limits, choose
 from engine.model.space import (
@@ -26,7 +27,7 @@ from engine.model.space import (
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.work import Job, JobId, JobKind, JobStatus, Severity, WantedJob
-from tests.bench.largesite import PAGE, START, made_of, recovery_points
+from tests.bench.largesite import DISK, PAGE, START, made_of, recovery_points
 
 MIB, GIB = 1 << 20, 1 << 30
 
@@ -90,6 +91,42 @@ def test_two_jobs_are_not_promised_the_same_room() -> None:
     running = replace(state, jobs={job.id: job})
     choice = choose(wanted[1:], standbys, running, Limits(jobs=4), rooms)
     assert choice.cramped.keys() == {"b"}
+
+
+def test_an_increment_that_is_only_applied_needs_room_too() -> None:
+    """Of a backlog older ones are applied without a conversion: their layers are as large."""
+    state = state_of("a", "b")
+    standbys = {name: Standby(name, "/images") for name in ("a", "b")}
+    rooms = {"local": Room(int(1.5 * MARGIN * PAGE), GIB, 0)}
+    wanted = [replace(wish(state, name), kind=JobKind.APPLY) for name in standbys]
+    choice = choose(wanted, standbys, state, Limits(jobs=4), rooms)
+    assert (len(choice.jobs), len(choice.cramped)) == (1, 1)
+    job = Job(JobId(1), JobKind.APPLY, "a", wanted[0].boot_point, JobStatus.RUNNING, START)
+    running = replace(state, jobs={job.id: job})
+    choice = choose(wanted[1:], standbys, running, Limits(jobs=4), rooms)
+    assert choice.cramped.keys() == {"b"}
+
+
+def test_what_an_earlier_try_left_is_no_room_that_is_needed() -> None:
+    """A store that filled up in the middle has room again for what fits it, with the leftover.
+
+    Never less than the margin is needed, however much lies there; a sealed layer is no leftover.
+    """
+    state = state_of("a")
+    (*_, point) = state.by_standby["a"]
+    known = {"a": Standby("a", "/images")}
+    rooms = {"local": Room(PAGE, GIB, 0)}
+
+    def cramped(used: int, *, sealed: bool = False) -> bool:
+        begun = Layer(point.replica, None, LayerKind.REPLICA, sealed, [DISK], used)
+        layers = {"a": {point.replica: begun}}
+        wanted = [wish(state, "a")]
+        return bool(choose(wanted, known, state, Limits(), rooms, layers).cramped)
+
+    assert cramped(0)
+    assert not cramped(PAGE // 2)
+    assert cramped(PAGE // 2, sealed=True)
+    assert need(point, state, left=GIB) == int(MARGIN * PAGE) - PAGE
 
 
 def test_growth_is_what_was_made_lately_and_not_let_go() -> None:
