@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,6 +83,18 @@ def test_a_question_is_not_answered_by_somebody_else(
     assert problem.remedy
     assert method in problem.happened
     assert PASSWORD not in str(told.value) + repr(problem.facts)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_without_end_is_given_up(host: Sim, session: Session, *, packed: bool) -> None:
+    """Packed, it is a thousand times as long as what came; it is not asked for again."""
+    body = b"<l>" + b" " * (20 << 20)
+    host.proxy.plan("CurrentTime", Says(gzip.compress(body) if packed else body, packed=packed))
+    before = host.proxy.count("CurrentTime")
+    with pytest.raises(faults.ReplyLost, match="longer than any should be"):
+        session.now()
+    assert host.proxy.count("CurrentTime") == before + 1
+    session.now()
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -128,12 +128,14 @@ class Says:
 
     Attributes:
         half: Answer with the first half of what the host says, after the effect.
+        packed: The bytes are called gzip.
     """
 
     body: bytes = b""
     status: int = 200
     after: bool = False
     half: bool = False
+    packed: bool = False
 
 
 Step = Says | Fault | Drop | Code | Delay | Hang | Trickle | Late
@@ -287,7 +289,8 @@ class _Handler(BaseHTTPRequestHandler):
             case Says():
                 told = self._pass_on(body)[2] if step.after or step.half else b""
                 says = told[: len(told) // 2] if step.half else step.body
-                self._send(step.status, {"Content-Type": "text/xml"}, says)
+                packing = {"Content-Encoding": "gzip"} if step.packed else {}
+                self._send(step.status, {"Content-Type": "text/xml", **packing}, says)
             case Fault() | Drop():
                 self._fail(step, body)
             case Hang():

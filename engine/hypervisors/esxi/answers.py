@@ -15,6 +15,8 @@ from typing import Any
 from pyVmomi import SoapAdapter
 from pyVmomi.VmomiSupport import F_OPTIONAL
 
+from engine.hypervisors.esxi.patience import Measured
+
 _SEPARATOR: str = SoapAdapter.NS_SEP
 
 
@@ -44,7 +46,7 @@ class Answers(SoapAdapter.SoapResponseDeserializer):  # type: ignore[misc]  # ha
     ) -> Any:
         """Return what the library makes of it. NoAnswer when it answers something else."""
         self._answered = False
-        result = super().Deserialize(response, resultType, nsMap)
+        result = super().Deserialize(Measured(response), resultType, nsMap)
         if not self._answered:
             raise NoAnswer("it is not what a host says")
         return result

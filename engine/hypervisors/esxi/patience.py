@@ -16,8 +16,16 @@ from typing import Any
 
 WHOLE = 5
 """A whole answer may take so many times as long as its first byte."""
-MOST_BYTES = 64 << 20
-"""No answer that is asked for here is nearly as long."""
+MOST_BYTES = 16 << 20
+"""No answer that is asked for here is nearly as long; the library reads half a MiB a second."""
+
+
+class TooLong(HTTPException):
+    """An answer is longer than any should be."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("the answer is longer than any should be")
 
 
 class _Allowance(threading.local):
@@ -34,7 +42,7 @@ _ALLOWANCE = _Allowance()
 def at_most(seconds: float, size: int = MOST_BYTES) -> Iterator[None]:
     """Give this thread's connections so many seconds and bytes to read, all together.
 
-    Past them a reading raises TimeoutError, or HTTPException.
+    Past them a reading raises TimeoutError, or TooLong.
     """
     _ALLOWANCE.until, _ALLOWANCE.left = time.monotonic() + seconds, size
     try:
@@ -51,7 +59,7 @@ class PatientSocket(ssl.SSLSocket):
         if _ALLOWANCE.until is None:
             return super().recv_into(buffer, nbytes, flags)
         if _ALLOWANCE.left <= 0:
-            raise HTTPException("the answer is longer than any should be")
+            raise TooLong
         usual, seconds = self.gettimeout(), _ALLOWANCE.until - time.monotonic()
         if seconds <= 0:
             raise TimeoutError("the answer takes too long as a whole")
@@ -65,3 +73,21 @@ class PatientSocket(ssl.SSLSocket):
                 self.settimeout(usual)
         _ALLOWANCE.left -= got
         return got
+
+
+class Measured:
+    """An answer as its reader gets it: unpacked, which may be a thousand times what came."""
+
+    def __init__(self, answer: Any) -> None:
+        """Measure what is read of it."""
+        self._answer, self._left = answer, MOST_BYTES
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes. TimeoutError or TooLong past what the call may."""
+        if _ALLOWANCE.until is not None and time.monotonic() > _ALLOWANCE.until:
+            raise TimeoutError("the answer takes too long as a whole")
+        data: bytes = self._answer.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise TooLong
+        return data

@@ -143,7 +143,7 @@ class _Stub(SoapStubAdapter):  # type: ignore[misc]  # pyvmomi's class has no ty
                 self.login(logins)
                 return self._once(name, mo, info, args, outerStub)
             except faults.ReplyLost as failure:
-                slow = failure.problem.facts.get("error") == "TimeoutError"
+                slow = failure.problem.facts.get("error") in ("TimeoutError", "TooLong")
                 if attempt == tries or slow:
                     raise
                 log.info("target %s: %s is asked again: %s", self.target, name, failure)
