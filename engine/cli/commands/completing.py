@@ -111,7 +111,8 @@ _bootpoint() {
     local -a found
     found=("${(@f)$(bootpoint complete line "${(@)words[2,CURRENT]}" 2>/dev/null)}")
     if [[ -n ${found[1]} ]]; then
-        compadd -- "${found[@]}"
+        compadd -S '' -- ${(M)found:#*=}
+        compadd -- ${found:#*=}
     else
         _files
     fi

@@ -129,6 +129,92 @@ def test_bash_completes(bootpoint: Program, tmp_path: Path) -> None:
     ]
 
 
+def settings(bootpoint: Program) -> dict[str, str]:
+    """Return an environment that finds the installed program, and no set-up of a user."""
+    return {
+        "PATH": f"{Path(program()).parent}:{os.environ['PATH']}",
+        "BOOTPOINT_SOCKET": str(bootpoint.place),
+        "HOME": "/nonexistent",
+        "LC_ALL": "C.UTF-8",
+        "TERM": "xterm",
+    }
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("bootpoint stat", ["status"]),
+        ("bootpoint show e", ["erp"]),
+        ("bootpoint standby set erp tri", ["trigger="]),
+        ("bootpoint image info di", ["disk.bpi"]),
+        ("bootpoint start erp --point ", [f"bp00000{n}" for n in range(1, 5)]),
+    ],
+)
+def test_fish_completes(
+    bootpoint: Program, tmp_path: Path, typed: str, expected: list[str]
+) -> None:
+    """The script in a real fish: words, names, keys with `=`, and files where none is known."""
+    (tmp_path / "disk.bpi").touch()
+    (tmp_path / "script").write_text(bootpoint("completion", "fish").out)
+    told = subprocess.run(
+        ["fish", "--no-config", "-c", "source script; complete -C $argv[1]", typed],
+        cwd=tmp_path,
+        env=settings(bootpoint) | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert [line.partition("\t")[0] for line in told.stdout.splitlines()] == expected
+    assert told.stderr == ""
+
+
+ZSH = """
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'autoload -Uz compinit; compinit -u -D; source ./script
+typed() { print -r -- "$BUFFER" >> typed; BUFFER= }; zle -N typed; bindkey "^X" typed
+print -r -- re"a"dy'
+zpty -r shell _ '*ready*' || exit 1
+for line in "$@"; do
+    zpty -w -n shell $line$'\t\030'
+    repeat 500; do
+        sleep 0.02; zpty -r -t shell _
+        [[ $(wc -l <typed) -gt $(( done )) ]] && break
+    done
+    (( done += 1 ))
+done
+zpty -d shell
+"""
+"""Types each line into a real zsh, then Tab; what stands on the line then goes to `typed`."""
+
+
+def test_zsh_completes(bootpoint: Program, tmp_path: Path) -> None:
+    """The script in a real zsh completes words, names, keys with `=`, and files of its own."""
+    (tmp_path / "disk.bpi").touch()
+    (tmp_path / "typed").touch()
+    (tmp_path / "script").write_text(bootpoint("completion", "zsh").out)
+    typed = ["bootpoint stat", "bootpoint show e", "bootpoint standby set erp tri"]
+    typed += ["bootpoint image info di", "bootpoint start erp --point "]
+    told = subprocess.run(
+        ["zsh", "-f", "-c", ZSH, "zsh", *typed],
+        cwd=tmp_path,
+        env=settings(bootpoint),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert told.stderr == ""
+    assert (tmp_path / "typed").read_text().splitlines() == [
+        "bootpoint status ",
+        "bootpoint show erp ",
+        "bootpoint standby set erp trigger=",
+        "bootpoint image info disk.bpi ",
+        "bootpoint start erp --point bp00000",
+    ]
+
+
 def test_scripts_of_all_shells_ask_the_program(bootpoint: Program) -> None:
     """None holds a list that could be out of date."""
     for shell in ("bash", "zsh", "fish"):
