@@ -156,5 +156,7 @@ def _overview() -> str:
     return (
         "Without a command the console opens; it offers to start an engine when none runs.\n"
         "exit codes: 0 ok, 1 it did not work, 2 wrong use, 3 engine not reachable, "
-        "4 refused for safety"
+        "4 refused for safety,\n"
+        "            128 + N ended by signal N, so 130 after Ctrl+C; "
+        "what the engine was asked for goes on"
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from engine.cli import main
 from engine.cli.parser import parse
 from engine.cli.table import COMMANDS
 from engine.model.errors import Failure, Problem, Refused
@@ -180,6 +182,16 @@ def test_global_options_stand_before_or_after(bootpoint: Program) -> None:
 
 
 README = Path(__file__).parents[3] / "README.md"
+
+
+def test_every_exit_code_is_told_where_codes_are_told(bootpoint: Program) -> None:
+    """`--help` and README name each code that the program ends with, and the rule of signals."""
+    codes = (main.OK, main.FAILED, main.WRONG, main.AWAY, main.REFUSED, main.INTERRUPTED)
+    for text in (bootpoint("--help").out, README.read_text()):
+        _before, _sign, told = re.sub(r"\s+", " ", text).lower().partition("exit codes: ")
+        for code in codes:
+            assert re.search(rf"\b{code} [a-z]", told[:250]), (code, told)
+        assert "128 + n" in told
 
 
 def test_readme_lists_every_command() -> None:
