@@ -72,14 +72,20 @@ PLACES = {
 }
 
 
-def content(_fleet: Fleet, look: Look) -> frame.Content:
+def content(fleet: Fleet, look: Look) -> frame.Content:
     """Return the help of the screen named by `look.arg`."""
     width = look.usable
     place = look.arg or "fleet"
     told = [*prose(_(PLACES.get(place, "")), width), BLANK, text(" " + _("KEYS HERE"), Tone.HEAD)]
     here = [key for key in keys.TABLE if place in key.places and key.id not in FOLDED]
-    told += [_key(key) for key in sorted(here, key=lambda key: (not key.changes, key.rank or 99))]
+    here.sort(key=lambda key: (not key.changes, key.rank or 99))
+    barred = [key for key in here if keys.too_low(key, fleet, look)]
+    told += [_key(key) for key in here if key not in barred]
     told += [_row(_(sign), _(says)) for sign, says in MOVES]
+    if barred:
+        told += [BLANK, text(" " + _("NOT FOR YOU HERE"), Tone.HEAD)]
+        told += prose(_why_barred(fleet, look), width)
+        told += [_key(key, barred=True) for key in barred]
     told += [BLANK, text(" " + _("STATES"), Tone.HEAD)]
     told += [
         ((f"   {sign.mark} {code:<6} ", sign.tone), (_(sign.words), Tone.PLAIN))
@@ -108,7 +114,16 @@ def lines(fleet: Fleet, look: Look) -> list[Line]:
     return list(frame.draw(content(fleet, look), fleet, look).lines)
 
 
-def _key(key: keys.Key) -> Line:
+def _why_barred(fleet: Fleet, look: Look) -> str:
+    if look.read_only:
+        return _("This console was opened read-only: it only looks.")
+    return _("You are {role}; a key is for members of the group that it names.", role=fleet.role)
+
+
+def _key(key: keys.Key, *, barred: bool = False) -> Line:
+    """Return the row of a key; one that the operator's role bars is quiet and marked."""
+    if barred:
+        return text(f" - {pad(key.sign, 8)} {_(key.says)}  (bootpoint-{key.role}s)")
     role = f"  ({key.role})" if key.role else ""
     return _row(key.sign, f"{_(key.says)}{role}")
 
