@@ -20,6 +20,7 @@ from engine.hypervisors.esxi.hotadd import HotaddChain
 from engine.hypervisors.esxi.hotaddstore import HotaddStore
 from engine.hypervisors.esxi.layers import Disk, State
 from engine.hypervisors.esxi.leaf import armed_note
+from engine.hypervisors.esxi.reverts import Reverts
 from engine.hypervisors.esxi.tree import Mark, Snapshot
 from engine.model.errors import LayerError, Refused
 from engine.model.layers import LayerKind, LayerName
@@ -82,10 +83,12 @@ def lab(shadow: Shadow, tmp_path: Path) -> Iterator[Lab]:
             with lock:
                 yield
 
-        def chains(vm: str, papers: DiskChain) -> HotaddChain:
+        def chains(vm: str, papers: DiskChain, reverts: Reverts) -> HotaddChain:
             at = datetime(2026, 3, 1, tzinfo=UTC)
             devices = shadow.plugged.devices()
-            return HotaddChain(vm, papers, shadow, shadow, devices, ENGINE, lambda: at, held)
+            return HotaddChain(
+                vm, papers, reverts, shadow, shadow, devices, ENGINE, lambda: at, held
+            )
 
         return HotaddStore(open_store(tmp_path / "papers", "hotadd", "local"), chains)
 

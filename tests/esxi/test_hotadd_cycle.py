@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pyVmomi import vim
 
 from engine.daemon.performer import Performer
 from engine.daemon.targets import Target
+from engine.hypervisors.esxi.branches import tree_of
 from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
+from engine.hypervisors.esxi.inventory import ref_id
+from engine.hypervisors.esxi.tree import foreign
 from engine.jobs.power import Shape
+from engine.model.errors import Failure
 from engine.model.images import RecoveryPoint
-from engine.model.work import JobKind, WantedJob
+from engine.model.points import Stage
+from engine.model.work import JobKind, JobStatus, WantedJob
 from engine.state.memory import MemoryState
 from tests.vcsim.kept import hotadd
+from tests.vcsim.proxy import Code, Delay, Drop, Fault, Says, Step
 from tests.vcsim.simulator import Sim
 from tests.world import MemoryDisk, MemoryImages, World, data
 
@@ -27,6 +37,8 @@ class Counted(World):
     """A world that counts what each job asks of the host."""
 
     sim: Sim
+    engine: str
+    step: Callable[[], object]
     counts: list[tuple[JobKind, int]]
     last: RecoveryPoint | None = None
 
@@ -43,6 +55,15 @@ class Counted(World):
         super().perform(wanted)
         self.counts.append((wanted.kind, len(self.sim.proxy.calls) - before))
 
+    def last_job(self) -> JobStatus:
+        """Return how the last job ended."""
+        jobs = self.state.read().jobs
+        return jobs[max(jobs)].status
+
+    def told(self) -> list[str]:
+        """Return why jobs failed."""
+        return [f"{one.kind}: {one.reason}" for one in self.state.read().jobs.values()]
+
     def do(self, kind: JobKind) -> int:
         """Perform a job on the newest boot point; return how many calls it took."""
         newest = max(self.state.read().ready("erp"), key=lambda one: one.sequence)
@@ -56,7 +77,7 @@ def world(sim: Sim, tmp_path: Path) -> Iterator[Counted]:
     link, store = hotadd(sim, tmp_path)
     target = HotaddHypervisor(link, store.chain)
     made = Counted(store, MemoryState(), MemoryImages(), keep=2)
-    made.sim, made.counts = sim, []
+    made.sim, made.counts, made.engine = sim, [], link.engine
     there = Target("esx-01", "esxi", store, lambda: target, made.converter)
     made.performer = Performer(made.state, made.clock, made.images, lambda _name: there, Shape())
     yield made
@@ -71,3 +92,123 @@ def test_a_boot_point_with_its_bytes_needs_few_calls(world: Counted) -> None:
     assert [kind for kind, _ in world.counts] == [JobKind.SYNC] * 3 + [JobKind.RETIRE]
     assert world.counts[2][1] <= CALLS
     assert world.counts[3][1] <= 9
+
+
+# --- whatever goes wrong ----------------------------------------------------------------------
+
+CHANGES = [
+    "CreateVM_Task",
+    "ReconfigVM_Task",
+    "CreateSnapshot_Task",
+    "RevertToSnapshot_Task",
+    "RemoveSnapshot_Task",
+    "PowerOnVM_Task",
+    "PowerOffVM_Task",
+]
+READS = ["RetrievePropertiesEx", "FindByUuid", "CreateContainerView"]
+
+
+def _wrong(rng: random.Random, call: str) -> Step:
+    kinds: list[Step] = [Drop(), Drop(after=True), Fault("NotAuthenticated"), Code(503)]
+    kinds += [Says(), Says(half=True), Fault("ManagedObjectNotFound"), Fault("RuntimeFault")]
+    if call in CHANGES:
+        kinds += [Fault("TaskInProgress"), Fault("HostCommunication"), Drop(after=True)]
+        kinds += [Fault("HostCommunication", after=True), Fault("InvalidState")]
+    return rng.choice(kinds)
+
+
+def _plan(world: Counted, rng: random.Random) -> None:
+    """Let some calls go wrong, each after some that go well."""
+    for call in (*rng.sample(CHANGES, 3), *rng.sample(READS, 1)):
+        well = [Delay(0)] * rng.randrange(8)
+        world.sim.proxy.plan(call, *well, *[_wrong(rng, call) for _ in range(rng.randint(1, 3))])
+
+
+class Host:
+    """The host as somebody else sees it, and what must not change there."""
+
+    def __init__(self, world: Counted) -> None:
+        """Remember what is not ours."""
+        self._world, self._other = world, world.sim.foreigner()
+        self._before = self._others()
+
+    def _vms(self) -> list[tuple[Any, Any]]:
+        paths = ("name", "config.extraConfig", "config.hardware.device", "runtime.powerState")
+        return list(self._other.read_all(vim.VirtualMachine, *paths, "snapshot"))
+
+    def _others(self) -> list[str]:
+        told = []
+        for ref, seen in self._vms():
+            extra = seen.get("config.extraConfig") or ()
+            if not any(one.key == "bootpoint.vm" for one in extra):
+                own = [str(one) for one in seen["config.hardware.device"] if not _is_ours(one)]
+                told.append(f"{ref_id(ref)} {seen['runtime.powerState']} {extra} {own}")
+        return sorted(told)
+
+    def check(self) -> None:
+        """One VM at most; its snapshots ours, one of each layer; others as before; points kept."""
+        self._world.sim.proxy.spare()
+        ours = [seen for _, seen in self._vms() if seen["name"] == "erp"]
+        assert len(ours) <= 1
+        assert self._others() == self._before
+        for seen in ours:
+            tree = tree_of(seen.get("snapshot"))
+            marks = [one.mark for one in tree.snapshots.values()]
+            layers = [mark.layer for mark in marks if mark is not None]
+            assert len(set(layers)) == len(marks)
+            assert foreign(tree, self._world.engine, "erp") == ""
+        layers_there = self._world.store.chain("erp").layers()
+        for point in self._world.state.read().ready("erp"):
+            assert layers_there[point.replica].sealed
+            assert layers_there[point.boot].sealed
+
+
+def _is_ours(device: Any) -> bool:
+    """Tell whether a device is a disk of the standby."""
+    return "] erp" in str(getattr(device.backing, "fileName", "")) if device.backing else False
+
+
+def _until(world: Counted, rng: random.Random, host: Host, is_so: Callable[[], bool]) -> None:
+    """Let the engine work until something is so, with faults and then without."""
+    for turn in range(30):
+        if turn < 6:
+            _plan(world, rng)
+        with contextlib.suppress(Failure):  # looks beside the jobs may fail as well
+            world.step()
+        host.check()
+        if is_so():
+            return
+        world.clock.advance(7200)
+    raise AssertionError(f"it never ended well: {world.told()}")
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [one if one == 24 else pytest.param(one, marks=pytest.mark.nightly) for one in range(40)],
+)
+def test_any_sequence_of_faults_keeps_what_is_sealed(world: Counted, seed: int) -> None:
+    """Boot points, retiring, arming, start, stop: each goes on until it is done, whatever fails."""
+    rng, host = random.Random(seed), Host(world)
+    state = world.state.read
+
+    def all_ready() -> bool:
+        points = state().points_of("erp")
+        live = [one for one in points if one.stage is not Stage.RETIRED]
+        return {one.stage for one in live} == {Stage.READY} and len(live) <= 2
+
+    for _ in range(rng.randint(3, 4)):
+        world.arrive_next()
+        world.step = world.work
+        _until(world, rng, host, all_ready)
+        for kind, is_so in (
+            (JobKind.ARM, lambda: world.last_job() is JobStatus.DONE),
+            (JobKind.START, lambda: "erp" in state().runs),
+            (JobKind.STOP, lambda: "erp" not in state().runs),
+        ):
+            if rng.random() < 0.7:
+                world.step = lambda kind=kind: world.do(kind)
+                _until(world, rng, host, is_so)
+        if "erp" in state().runs:
+            world.step = lambda: world.do(JobKind.STOP)
+            _until(world, rng, host, lambda: "erp" not in state().runs)
+    world.check()

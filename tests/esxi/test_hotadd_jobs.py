@@ -14,6 +14,7 @@ import pytest
 
 from engine.hypervisors.esxi.hotadd import HotaddChain
 from engine.hypervisors.esxi.hotaddstore import HotaddStore
+from engine.hypervisors.esxi.reverts import Reverts
 from engine.hypervisors.esxi.tree import Snapshot
 from engine.model.images import RecoveryPoint
 from engine.model.points import Stage
@@ -85,10 +86,10 @@ class Site:
             with lock:
                 yield
 
-        def chains(vm: str, papers: DiskChain) -> HotaddChain:
+        def chains(vm: str, papers: DiskChain, reverts: Reverts) -> HotaddChain:
             at, devices = datetime(2026, 3, 1, tzinfo=UTC), self.shadow.plugged.devices()
             steps = self.shadow
-            return HotaddChain(vm, papers, steps, steps, devices, ENGINE, lambda: at, held)
+            return HotaddChain(vm, papers, reverts, steps, steps, devices, ENGINE, lambda: at, held)
 
         self._store = HotaddStore(open_store(self._folder, "hotadd", "local"), chains)
         world = World(self._store, self.state, self.images, keep=2)
@@ -147,14 +148,17 @@ EVERY = range(1, 41)
 SOME = {2, 9, 23, 34}
 
 
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     "contacts",
     [one if one in SOME else pytest.param(one, marks=pytest.mark.nightly) for one in EVERY],
 )
-def test_a_kill_at_any_step_on_the_host_loses_nothing(site: Site, contacts: int) -> None:
+def test_a_kill_at_any_step_on_the_host_loses_nothing(
+    site: Site, contacts: int, is_after: bool
+) -> None:
     """Before the step or after its effect, the next engine brings all of it to the same end."""
     points = site.points()
-    site.after = contacts % 2 == 1
+    site.after = is_after
     world = site.engine()
     site.left = contacts
     with contextlib.suppress(Dead):

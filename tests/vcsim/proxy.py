@@ -199,6 +199,11 @@ class Proxy:
             self.cancels = self.cancelled = self.expired = False
             self.asked = ""
 
+    def spare(self) -> None:
+        """Let what is still planned not come about."""
+        with self._lock:
+            self._plans.clear()
+
     def left(self) -> Mapping[str, int]:
         """Return how many planned steps of each method were not met."""
         with self._lock:

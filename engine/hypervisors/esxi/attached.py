@@ -112,3 +112,9 @@ class HotaddDevice:
         except BaseException:
             leaf.broken(self._paper)
             raise
+
+
+def told(attached: Sequence[Wanted]) -> str:
+    """Return how attached disks are known, for a report."""
+    shown = [f"slot {one.slot}, unit {one.unit}, wwn {one.name[:12]}…" for one in attached]
+    return "; ".join(shown) or "nothing is attached"

@@ -16,17 +16,17 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
 from engine.hypervisors.esxi import faults, leaf
-from engine.hypervisors.esxi.attached import HotaddDevice, Plugs, Steps
+from engine.hypervisors.esxi.attached import HotaddDevice, Plugs, Steps, told
 from engine.hypervisors.esxi.blockdevice import AttachedDisk, Devices, Wanted
 from engine.hypervisors.esxi.branches import Backing, Standing
 from engine.hypervisors.esxi.layers import State
 from engine.hypervisors.esxi.leaf import refused
+from engine.hypervisors.esxi.reverts import Reverts
 from engine.hypervisors.esxi.tree import MOST_POINTS, Mark
 from engine.hypervisors.esxi.vmdk import whole_units
 from engine.model.errors import Failure, HypervisorError
@@ -48,6 +48,7 @@ class HotaddChain:
         self,
         vm: str,
         papers: DiskChain,
+        reverts: Reverts,
         steps: Steps,
         plugs: Plugs,
         devices: Devices,
@@ -59,11 +60,13 @@ class HotaddChain:
 
         Args:
             papers: Of this standby, in a store of kind `hotadd`.
+            reverts: Of this VM.
             engine: Its id, in the mark of each snapshot.
             lock: Held while anything is changed or attached; its holder may take it again.
         """
-        self._vm, self._papers, self._steps, self._plugs = vm, papers, steps, plugs
-        self._devices, self._engine, self._now, self._lock = devices, engine, now, lock
+        self._vm, self._papers, self._reverts, self._steps = vm, papers, reverts, steps
+        self._plugs, self._devices, self._engine = plugs, devices, engine
+        self._now, self._lock = now, lock
         self._attached: tuple[Layer, Sequence[Wanted]] | None = None
         self._grown: tuple[Layer, Standing] | None = None
         self._users = 0
@@ -78,12 +81,7 @@ class HotaddChain:
         """Return the layers; sealed are those that have a snapshot and a manifest."""
         known = self._papers.layers()
         there = self._look() if any(one.sealed for one in known.values()) else None
-        return {name: self._as_found(one, there) for name, one in known.items()}
-
-    def _as_found(self, layer: Layer, there: Standing | None) -> Layer:
-        if not layer.sealed or (there is not None and there.tree.layer(layer.name) is not None):
-            return layer
-        return replace(layer, sealed=False, manifest=None)
+        return {name: leaf.as_found(one, there) for name, one in known.items()}
 
     def _known(self, name: LayerName) -> tuple[Layer, Standing | None]:
         """Return a layer and its VM. LayerError when there is no such layer."""
@@ -91,7 +89,7 @@ class HotaddChain:
         found, there = self._papers.layers().get(name), self._look()
         if found is None:
             raise refused("missing", f"There is no layer {name}.")
-        return self._as_found(found, there), there
+        return leaf.as_found(found, there), there
 
     def manifest(self, layer: LayerName) -> LayerManifest:
         """Return a sealed layer's manifest with hashes."""
@@ -113,14 +111,14 @@ class HotaddChain:
 
     def changed(self, layer: LayerName, disk: int) -> Iterator[Extent]:
         """Yield what the layer holds itself; all of scratch that a VM may have written to."""
-        told = self._papers.changed(layer, disk)
+        noted = self._papers.changed(layer, disk)
         found, there = self._known(layer)
         if found.parent is None:
-            return (one for one in told if one.kind is Kind.DATA)
+            return (one for one in noted if one.kind is Kind.DATA)
         if found.kind is not LayerKind.SCRATCH or there is None or not leaf.holds(there, layer):
-            return told
+            return noted
         if there.seen.power is Power.OFF and not leaf.grew(there, self._papers.noted(layer)):
-            return told
+            return noted
         return iter([Extent(0, found.disk_sizes[disk], Kind.DATA)])
 
     def gain(self, gone: Sequence[LayerName]) -> Gain:
@@ -227,9 +225,7 @@ class HotaddChain:
 
     def attached(self) -> str:
         """Return how the disks that are attached now are known, for a report."""
-        told = self._attached[1] if self._attached is not None else ()
-        shown = [f"slot {one.slot}, unit {one.unit}, wwn {one.name[:12]}…" for one in told]
-        return "; ".join(shown) or "nothing is attached"
+        return told(self._attached[1] if self._attached is not None else ())
 
     def disk_files(self, layer: LayerName) -> Sequence[DiskFile]:
         """Return the block devices of a layer; they are there until another layer is wanted."""
@@ -254,7 +250,7 @@ class HotaddChain:
         """Let a leaf grow on the parent's snapshot; scratch that nobody ran from goes for it."""
         with self._lock():
             there, known = self._look(), self._papers.layers()
-            before = {one.name: self._as_found(one, there) for one in known.values()}
+            before = {one.name: leaf.as_found(one, there) for one in known.values()}
             above = before.get(parent) if parent is not None else None
             if above is not None and not above.sealed:
                 raise refused("parent", f"{name} cannot lie on {parent}, which is not sealed.")
@@ -277,25 +273,21 @@ class HotaddChain:
     ) -> Standing | None:
         """Return the VM with the leaf; None when that was there already."""
         state = State(uuid4().hex, made.name)
-        if there is not None and made.name in before and self._is_grown(there, made):
+        if there is not None and made.name in before and leaf.is_grown(there, made):
             return None
         if above is None:
             return self._plant(made, there, state, others=bool(before.keys() - {made.name}))
         below = there.tree.layer(above.name) if there is not None else None
         if there is None or below is None:
             raise leaf.lost(above.name)
-        if list(made.disk_sizes) != list(above.disk_sizes):
-            raise leaf.other_sizes(made.name)
+        leaf.check_sizes(made, above)
         there = self._unchanged(there, merge=made.kind is not LayerKind.SCRATCH)
         leaf.check_grow(there, made, before, self._papers)
-        there = self._steps.revert(self._rest(there), below.id, state)
+        there = self._revert(self._rest(there), below.id, state)
         for one in before.values():
             if one.kind is LayerKind.SCRATCH and one.name != made.name:
                 self._papers.drop(one.name)
         return there
-
-    def _is_grown(self, there: Standing, made: Layer) -> bool:
-        return leaf.holds(there, made.name) or there.tree.layer(made.name) is not None
 
     def _plant(
         self, made: Layer, there: Standing | None, state: State, *, others: bool
@@ -347,7 +339,7 @@ class HotaddChain:
                     tip = there.tree.trunk()[-1]
                     there = self._rest(there)
                     if there.tree.current == snapshot.id:
-                        there = self._steps.revert(there, tip.id, State())
+                        there = self._revert(there, tip.id, State())
                     self._steps.remove(there, snapshot.id)
             self._papers.fold(layer, cancel, copied)
 
@@ -378,9 +370,13 @@ class HotaddChain:
                 return
             raise leaf.lost(layer.parent or layer.name)
         if snapshot is None or there.tree.current == snapshot.id:
-            there = self._steps.revert(there, below.id, State())
+            there = self._revert(there, below.id, State())
         if snapshot is not None:
             self._steps.remove(there, snapshot.id)
+
+    def _revert(self, there: Standing, snapshot: str, state: State) -> Standing:
+        with self._reverts.of(there, snapshot):
+            return self._steps.revert(there, snapshot, state)
 
     def _unchanged(self, there: Standing, *, merge: bool = True) -> Standing:
         """Return the VM, off and as the last step left it. Refused otherwise.
@@ -388,7 +384,7 @@ class HotaddChain:
         Args:
             merge: Consolidate what an earlier removal left over; a start does not wait for that.
         """
-        if why := leaf.drift(there, self._papers.layers(), self._engine, self._vm):
+        if why := leaf.drift(there, self._papers.layers(), self._engine, self._vm, self._reverts):
             raise faults.drifted(self._vm, why)
         return self._steps.consolidate(there) if merge else there
 
@@ -397,3 +393,4 @@ class HotaddChain:
         with self._lock():
             if (there := self._look()) is not None:
                 self._steps.set_aside(self._rest(there), f"{self._vm}-{stamp}")
+            self._reverts.forget()

@@ -26,6 +26,7 @@ from engine.hypervisors.esxi.hotadd import HotaddChain
 from engine.hypervisors.esxi.hotaddstore import HotaddStore
 from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.preflight import Wishes
+from engine.hypervisors.esxi.reverts import Reverts
 from engine.hypervisors.esxi.session import CALL_S, Account, Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.owner import owner
@@ -153,14 +154,14 @@ class HotaddLink:
         """Return the store of the target's layers, from its papers."""
         return HotaddStore(papers, self._chain, self.room)
 
-    def _chain(self, vm: str, papers: DiskChain) -> HotaddChain:
+    def _chain(self, vm: str, papers: DiskChain, reverts: Reverts) -> HotaddChain:
         @contextlib.contextmanager
         def held() -> Iterator[None]:
             with self.gate.vm(vm):
                 yield
 
         return HotaddChain(
-            vm, papers, self.steps, self.plugs, self._devices, self.engine, self.now, held
+            vm, papers, reverts, self.steps, self.plugs, self._devices, self.engine, self.now, held
         )
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from engine.hypervisors.esxi.hotadd import HotaddChain
+from engine.hypervisors.esxi.reverts import Reverts
 from engine.ports import DiskChain, Store
 
 
@@ -15,7 +16,7 @@ class HotaddStore:
     def __init__(
         self,
         papers: Store,
-        chains: Callable[[str, DiskChain], HotaddChain],
+        chains: Callable[[str, DiskChain, Reverts], HotaddChain],
         room: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
         """Take the papers.
@@ -47,7 +48,9 @@ class HotaddStore:
         papers = self._papers.chain(standby)
         with self._lock:
             if standby not in self._chains:
-                self._chains[standby] = self._make(standby, papers)
+                self._chains[standby] = self._make(
+                    standby, papers, Reverts(self.path / f".{standby}.revert")
+                )
             return self._chains[standby]
 
     def standbys(self) -> Sequence[str]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from engine.hypervisors.esxi import faults, tree
 from engine.hypervisors.esxi.branches import Standing
+from engine.hypervisors.esxi.reverts import Reverts
 from engine.hypervisors.esxi.tree import MOST_POINTS, foreign
 from engine.model.errors import LayerError, Problem
 from engine.model.layers import Layer, LayerKind, LayerName, children
@@ -29,14 +31,32 @@ def holds(there: Standing, layer: LayerName) -> bool:
     return state is not None and state.layer == layer and there.tree.layer(layer) is None
 
 
+def is_grown(there: Standing, layer: Layer) -> bool:
+    """Tell whether the host has a layer, as its leaf or as a snapshot."""
+    return holds(there, layer.name) or there.tree.layer(layer.name) is not None
+
+
 def check_holds(there: Standing, layer: LayerName) -> None:
     """Refuse to go on with a leaf that is not there any more."""
     if not holds(there, layer):
         raise lost(layer)
 
 
-def drift(there: Standing, known: Mapping[LayerName, Layer], engine: str, vm: str) -> str:
-    """Return in what a VM differs from how the last step left it, off; empty: in nothing."""
+def as_found(layer: Layer, there: Standing | None) -> Layer:
+    """Return a layer as the host has it: sealed in the papers without a snapshot, it is not."""
+    if not layer.sealed or (there is not None and there.tree.layer(layer.name) is not None):
+        return layer
+    return replace(layer, sealed=False, manifest=None)
+
+
+def drift(
+    there: Standing, known: Mapping[LayerName, Layer], engine: str, vm: str, reverts: Reverts
+) -> str:
+    """Return in what a VM differs from how the last step left it, off; empty: in nothing.
+
+    Args:
+        reverts: Of that VM: one that was cut short is no change of somebody else's.
+    """
     seen, state = there.seen, there.seen.state
     wrong = (
         (not seen.connected, "the host has lost it (disconnected, orphaned or inaccessible)"),
@@ -51,6 +71,12 @@ def drift(there: Standing, known: Mapping[LayerName, Layer], engine: str, vm: st
             return why
     if why := foreign(there.tree, engine, vm):
         return why
+    return "" if reverts.explains(there) else _elsewhere(there, known)
+
+
+def _elsewhere(there: Standing, known: Mapping[LayerName, Layer]) -> str:
+    """Return in what the place of a VM's disks is not what its mark says; empty: in nothing."""
+    state = there.seen.state
     found = known.get(LayerName(state.layer)) if state is not None and state.layer else None
     if found is None:
         return ""
@@ -89,6 +115,12 @@ def check_grow(
         raise refused("one-leaf", f"{on_leaf.name} holds what a VM wrote, on the only leaf.", _DROP)
     elif grew(there, papers.noted(on_leaf.name)):
         raise faults.drifted(there.seen.vm, "it was started by somebody else")
+
+
+def check_sizes(made: Layer, above: Layer) -> None:
+    """Refuse a layer whose disks are not those of the layer below it."""
+    if list(made.disk_sizes) != list(above.disk_sizes):
+        raise other_sizes(made.name)
 
 
 def check_fold(known: Mapping[LayerName, Layer], layer: LayerName) -> None:
