@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,24 @@ def test_a_vm_that_is_home_is_said_to_be_home(at: Stage) -> None:
         "RelocateVM_Task", "CopyVirtualDisk_Task", "ReconfigVM_Task", "PowerOffVM_Task"
     }  # fmt: skip
     _is_home(at)
+
+
+def test_a_vm_that_is_home_and_off_is_nobodys_to_start_again(at: Stage) -> None:
+    """Another shape or boot point of its name is refused: its disks are the only copy."""
+    other = at.boot_point(2)
+    at.target.bring_home(VM, "", NEVER)
+    at.do(at.ref().PowerOffVM_Task())
+    for reuse in (
+        lambda: at.target.create(replace(SPEC, memory=SPEC.memory * 2)),
+        lambda: at.target.power_on(VM, other, Network.NONE),
+        lambda: at.target.arm(VM, other),
+        lambda: at.target.delete(VM),
+    ):
+        with pytest.raises(Refused, match="nowhere else") as told:
+            reuse()
+        assert told.value.problem.key == "vm.home"
+    assert _stores(at) == {"LocalDS_0"}
+    assert at.own_vms() == 1
 
 
 def test_another_datastore_can_be_named(at: Stage) -> None:

@@ -299,6 +299,8 @@ class EsxiHypervisor(OnHost):
 
     def _check_unchanged(self, there: Machine) -> None:
         vm, state = VMRef(there.seen.vm), there.seen.state
+        if there.homing is not None:
+            raise rules.is_home(vm, there.homing.datastore)
         why = layers.drift(there.seen, self._runs.shown(vm))
         if not why and state is not None and self._is_touched(vm, state):
             why = "it was started by somebody else"
