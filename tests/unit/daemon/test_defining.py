@@ -13,8 +13,11 @@ from engine.config.standby import StandbyFolder
 from engine.daemon.clock import ManualClock
 from engine.daemon.defining import Definitions, digest
 from engine.model.errors import Failure, Problem, Refused, WrongUse
+from engine.model.machine import Power, Signs, VMRef
 from engine.model.standby import Standby
 from engine.state.memory import MemoryState
+from engine.stores.memory import MemoryStore
+from tests.running import running, wait
 from tests.world import START
 
 
@@ -103,3 +106,26 @@ def test_what_the_engine_writes_is_not_the_operators(loop: Any, line: str) -> No
     _standby, (problem,) = desk.parse_standby("erp", f"{loop.text}{line}\n")
     assert problem.key == "standby.not-yours"
     assert "expected it as it was (absent)" in problem.happened
+
+
+def test_a_standby_is_removed_while_its_vm_runs_at_home_only(tmp_path: Path) -> None:
+    """On our store it would lose its disks; at home it runs on, and nobody here knows it."""
+    with running({"local": MemoryStore()}, {"erp": "local"}, tmp_path / "reports") as one:
+        one.arrive("erp")
+        one.idle()
+        one.desk.start("erp", None, "me")
+        wait(lambda: "erp" in one.state.read().runs)
+        one.idle()
+        target = one.targets["local"].hypervisor()
+        with pytest.raises(Refused, match="is running"):
+            one.desk.remove_standby("erp", "me")
+
+        home = Signs(Power.ON, home="datastore1")
+        target.signs_of_life = lambda _vm: home  # type: ignore[method-assign, assignment]  # plays a host
+        wait(lambda: one.engine.picture.signs().get("erp") == home)
+        one.desk.remove_standby("erp", "me")
+
+        assert "erp" not in one.engine.standbys
+        assert not one.state.read().runs
+        del target.signs_of_life  # type: ignore[method-assign]
+        assert target.signs_of_life(VMRef("erp")).power is Power.ON
