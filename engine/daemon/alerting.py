@@ -149,6 +149,7 @@ class Alerting:
                 )
                 for name, one in seen.items()
             },
+            signs=engine.picture.signs(),
             unwell=self.health.unwell(),
             deaf=dict(self._deaf),
         )

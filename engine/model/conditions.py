@@ -17,7 +17,7 @@ from engine.model.fleet import Standing, release_of
 from engine.model.guard import GUARD
 from engine.model.images import Arrival, RootView
 from engine.model.ladder import silence, span
-from engine.model.machine import Gravity
+from engine.model.machine import Gravity, Signs
 from engine.model.planner import Limits, is_parked
 from engine.model.points import BootPoint, Stage, in_order
 from engine.model.space import Room
@@ -60,6 +60,7 @@ class Scene:
 
     Attributes:
         standings: Standby -> how it stands.
+        signs: Standby -> signs of life of its VM, for those that are looked at.
         unwell: What is wrong with the engine itself, sentences by a stable word.
         deaf: Way out -> why nothing comes through.
     """
@@ -70,6 +71,7 @@ class Scene:
     standings: Mapping[str, Standing] = field(default_factory=dict)
     roots: Mapping[str, RootView] = field(default_factory=dict)
     targets: Mapping[str, TargetScene] = field(default_factory=dict)
+    signs: Mapping[str, Signs] = field(default_factory=dict)
     unwell: Mapping[str, str] = field(default_factory=dict)
     deaf: Mapping[str, str] = field(default_factory=dict)
 
@@ -316,6 +318,20 @@ def kept(scene: Scene) -> Iterator[Condition]:
             )
 
 
+def asking(scene: Scene) -> Iterator[Condition]:
+    """VMs that stand still until somebody answers their target: `asks:MACHINE`, urgent."""
+    for name, signs in scene.signs.items():
+        if signs.question is not None:
+            yield Condition(
+                f"asks:{name}",
+                Severity.ERROR,
+                name,
+                f"the VM of {name} waits for an answer",
+                f"The VM of {name} stands still until somebody answers: {signs.question}",
+                f"See the choices, and answer: bootpoint answer {name}",
+            )
+
+
 def ways(scene: Scene) -> Iterator[Condition]:
     """Ways out that nothing comes through: `way:NAME`, for the others to tell."""
     for name, why in scene.deaf.items():
@@ -326,7 +342,7 @@ def ways(scene: Scene) -> Iterator[Condition]:
 
 
 WATCHES: list[Watch] = [
-    breach, silent, failing, folders, broken, targets, space, engine, ways, guarded, kept,
+    breach, silent, failing, folders, broken, targets, space, engine, ways, guarded, kept, asking,
 ]  # fmt: skip
 """All watches. Whoever knows another kind of trouble adds a function."""
 
