@@ -14,8 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engine.model.layers import Layer, LayerName
-from engine.model.space import Room, left_behind, need, promised, short
+from engine.model.space import Layers, Room, promised, short, still_needed
 from engine.model.standby import Priority, Standby
 from engine.model.state import State
 from engine.model.waits import Bound, Wait
@@ -78,7 +77,7 @@ def choose(
     state: State,
     limits: Limits,
     rooms: Mapping[str, Room] | None = None,
-    layers: Mapping[str, Mapping[LayerName, Layer]] | None = None,
+    layers: Mapping[str, Layers] | None = None,
 ) -> Choice:
     """Give free slots to wanted jobs.
 
@@ -88,7 +87,7 @@ def choose(
         state: The picture; its live jobs take slots, its ended ones tell who was served when.
         limits: How much at once.
         rooms: Target -> room on its datastore; absent: not known, and nothing waits for it.
-        layers: Standby -> its layers as last seen: what earlier tries left is no room needed.
+        layers: Standby -> its layers as last seen (`space.still_needed`).
     """
     taken = _Taken(limits, _Left(rooms or {}, standbys, state, layers or {}))
     for job in state.live_jobs():
@@ -147,11 +146,13 @@ class _Left:
         rooms: Mapping[str, Room],
         standbys: Mapping[str, Standby],
         state: State,
-        layers: Mapping[str, Mapping[LayerName, Layer]],
+        layers: Mapping[str, Layers],
     ) -> None:
         self._rooms, self._state, self._layers = rooms, state, layers
         live = list(state.live_jobs())
-        self._taken = Counter({name: promised(live, name, standbys, state) for name in rooms})
+        self._taken = Counter(
+            {name: promised(live, name, standbys, state, layers) for name in rooms}
+        )
 
     def short_for(self, one: WantedJob, target: str) -> str:
         """Return why a job's boot point does not fit; empty if it does, or nothing is known."""
@@ -165,7 +166,7 @@ class _Left:
         point = self._state.boot_points.get(one.boot_point) if one.boot_point else None
         if one.kind not in MAKING or point is None:
             return 0
-        return need(point, self._state, left_behind(point, self._layers.get(one.standby, {})))
+        return still_needed(point, self._state, self._layers.get(one.standby, {}))
 
 
 class _Taken:

@@ -51,25 +51,67 @@ class Room:
         return max(self.free - self.reserve - self.fold, 0)
 
 
-def need(point: BootPoint, state: State, left: int = 0) -> int:
+Layers = Mapping[LayerName, Layer]
+_NONE: Layers = {}
+
+
+def need(point: BootPoint, state: State, layers: Layers = _NONE) -> int:
     """Return the bytes that making a boot point takes; 0 once its trunk layer is there.
 
     Args:
         point: The boot point.
         state: The picture that holds its recovery points.
-        left: Bytes of what an earlier try left (`left_behind`); the next one drops or goes on with
-            it. Without that a store which filled up in the middle had no room for what fits it.
+        layers: Of its standby, as last seen: how much a disk holds that moves to another place.
     """
-    if point.has_trunk:
-        return 0
-    data = sum(brought(one) for one in path_for(point, state))
+    return int(_data(point, state, layers) * MARGIN)
+
+
+def still_needed(point: BootPoint, state: State, layers: Layers) -> int:
+    """Return what a boot point needs besides what an earlier try left of it, margin included.
+
+    The next try drops that or goes on with it; else a store that filled up in the middle would
+    have no room for what fits it.
+    """
+    data, begun = _data(point, state, layers), layers.get(point.replica)
+    left = 0 if begun is None or begun.sealed else begun.used
     return int(data * MARGIN) - min(left, data)
 
 
-def left_behind(point: BootPoint, layers: Mapping[LayerName, Layer]) -> int:
-    """Return the bytes of the trunk layer that an earlier try of a boot point began."""
-    begun = layers.get(point.replica)
-    return 0 if begun is None or begun.sealed else begun.used
+def _data(point: BootPoint, state: State, layers: Layers) -> int:
+    if point.has_trunk:
+        return 0
+    path = path_for(point, state)
+    return sum(brought(one) for one in path) + _moved(point, path, state, layers)
+
+
+def _moved(point: BootPoint, path: Sequence[RecoveryPoint], state: State, layers: Layers) -> int:
+    """Return the bytes, rather more than less, of disks in another place than in the layer below.
+
+    Such a disk is copied whole, whatever its increment brings, unless a base of it is on the path.
+    """
+    parent = state.boot_points.get(point.parent) if point.parent else None
+    below = state.recovery_points.get(parent.recovery_point) if parent else None
+    if parent is None or below is None or not path:
+        return 0
+    pairs = zip(path[-1].disks, below.disks, strict=False)
+    if all(one.part.uuid == two.part.uuid for one, two in pairs):
+        return 0
+    before = {disk.part.uuid: place for place, disk in enumerate(below.disks)}
+    anew = {disk.part.uuid for one in path for disk in one.disks if disk.part.base}
+    sizes = sum(
+        disk.part.size
+        for place, disk in enumerate(path[-1].disks)
+        if disk.part.uuid not in anew and before.get(disk.part.uuid, place) != place
+    )
+    return min(sizes, _held(layers, parent.replica))
+
+
+def _held(layers: Layers, name: LayerName) -> int:
+    """Return the bytes of a layer and of all below it."""
+    total, at = 0, layers.get(name)
+    while at is not None:
+        total, at = total + at.used, layers.get(at.parent) if at.parent else None
+    return total
 
 
 def brought(point: RecoveryPoint) -> int:
@@ -79,15 +121,19 @@ def brought(point: RecoveryPoint) -> int:
 
 
 def promised(
-    jobs: Iterable[Job], target: str, standbys: Mapping[str, Standby], state: State
+    jobs: Iterable[Job],
+    target: str,
+    standbys: Mapping[str, Standby],
+    state: State,
+    layers: Mapping[str, Layers],
 ) -> int:
-    """Return the bytes that the live jobs of a target may still take."""
+    """Return the bytes that the live jobs of a target may still take; `layers`: by standby."""
     total = 0
     for job in jobs:
         standby = standbys.get(job.standby)
         point = state.boot_points.get(job.boot_point) if job.boot_point else None
         if job.kind in MAKING and standby and standby.target == target and point:
-            total += need(point, state)
+            total += need(point, state, layers.get(job.standby, _NONE))
     return total
 
 

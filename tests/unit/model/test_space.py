@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine.model.conditions import Scene, TargetScene, conditions
-from engine.model.layers import Layer, LayerKind
+from engine.model.layers import Layer, LayerKind, LayerName
 from engine.model.points import Stage
 from engine.model.slots import Limits, choose
 from engine.model.space import (
@@ -23,6 +23,7 @@ from engine.model.space import (
     remembered,
     short,
     shrinking,
+    still_needed,
 )
 from engine.model.standby import Standby
 from engine.model.state import State
@@ -126,7 +127,34 @@ def test_what_an_earlier_try_left_is_no_room_that_is_needed() -> None:
     assert cramped(0)
     assert not cramped(PAGE // 2)
     assert cramped(PAGE // 2, sealed=True)
-    assert need(point, state, left=GIB) == int(MARGIN * PAGE) - PAGE
+    begun = Layer(point.replica, None, LayerKind.REPLICA, False, [DISK], GIB)
+    assert still_needed(point, state, {point.replica: begun}) == int(MARGIN * PAGE) - PAGE
+
+
+def test_a_disk_that_moves_to_another_place_needs_all_it_holds() -> None:
+    """It is copied whole, whatever its increment brings: never more than there is, or it has."""
+    state = state_of("a")
+    *_, parent, point = state.by_standby["a"]
+    arrived = dict(state.recovery_points)
+    for swapped, name in enumerate((parent.recovery_point, point.recovery_point)):
+        (disk,) = arrived[name].disks
+        both = [replace(disk, part=replace(disk.part, uuid=uuid)) for uuid in ("x", "y")]
+        arrived[name] = replace(
+            arrived[name], disks=tuple(reversed(both)) if swapped else tuple(both)
+        )
+    state = replace(state, recovery_points=arrived)
+
+    def needed(used: int, below: int) -> int:
+        layers = {
+            LayerName("seed"): Layer(LayerName("seed"), None, LayerKind.REPLICA, True, [], below),
+            parent.replica: Layer(
+                parent.replica, LayerName("seed"), LayerKind.REPLICA, True, [], used
+            ),
+        }
+        return need(point, state, layers)
+
+    assert needed(5 * PAGE, 10 * PAGE) == int((2 + 15) * PAGE * MARGIN)
+    assert needed(GIB, GIB) == int((2 * PAGE + 2 * DISK) * MARGIN)
 
 
 def test_growth_is_what_was_made_lately_and_not_let_go() -> None:
