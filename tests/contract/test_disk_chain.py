@@ -40,18 +40,26 @@ def test_a_new_layer_reads_zeros_and_what_was_written(lab: Lab) -> None:
 
 
 def test_a_child_reads_like_its_parent_until_it_is_written(lab: Lab) -> None:
-    """A child starts as its parent and its writes never reach the parent or a sibling."""
+    """A child starts as its parent and its writes never reach the parent."""
     grow(lab.chain, "base", None, {0: [(0, A), (500_000, B)]})
     before = seen(lab.chain, "base")
     grow(lab.chain, "day1", "base", seal=False)
-    grow(lab.chain, "other", "base", seal=False)
     assert seen(lab.chain, "day1") == before
 
     put(lab.chain, "day1", 0, (10, C), (600_000, A))
 
     assert seen(lab.chain, "day1") == picture(MIB, (0, A), (500_000, B), (10, C), (600_000, A))
-    assert seen(lab.chain, "other") == before
     assert seen(lab.chain, "base") == before
+
+
+def test_two_children_of_one_layer_do_not_meet(lab: Lab) -> None:
+    """What is written to one half-made child reaches no other one."""
+    grow(lab.chain, "base", None, {0: [(0, A)]})
+    before = seen(lab.chain, "base")
+    grow(lab.chain, "day1", "base", seal=False)
+    grow(lab.chain, "other", "base", seal=False)
+    put(lab.chain, "day1", 0, (10, C))
+    assert seen(lab.chain, "other") == before
 
 
 def test_zero_hides_the_parent(lab: Lab) -> None:
@@ -127,18 +135,20 @@ def test_the_tree_keeps_its_rules(lab: Lab) -> None:
     grow(lab.chain, "base")
     grow(lab.chain, "boot1", "base", kind=LayerKind.CONVERSION)
     grow(lab.chain, "run1", "boot1", kind=LayerKind.SCRATCH)
-    grow(lab.chain, "open", "base", seal=False)
     for parent, kind in (
         (None, LayerKind.CONVERSION),
         (None, LayerKind.SCRATCH),
         (BOOT1, LayerKind.REPLICA),
         (BOOT1, LayerKind.CONVERSION),
         (RUN1, LayerKind.SCRATCH),
-        (LayerName("open"), LayerKind.REPLICA),
         (LayerName("nowhere"), LayerKind.REPLICA),
     ):
         with pytest.raises(LayerError):
             lab.chain.add(LayerName("new"), parent, kind, [MIB])
+    lab.chain.drop(RUN1)
+    grow(lab.chain, "open", "base", seal=False)
+    with pytest.raises(LayerError):
+        lab.chain.add(LayerName("new"), LayerName("open"), LayerKind.REPLICA, [MIB])
     assert LayerName("new") not in lab.chain.layers()
 
 

@@ -105,10 +105,10 @@ def test_a_fold_refuses_what_would_be_lost(lab: Lab) -> None:
     with pytest.raises(LayerError):
         lab.chain.fold(BASE, NeverCancelled())
     lab.chain.drop(LayerName("run0"))
-    grow(lab.chain, "half", "day1", seal=False)
     lab.chain.drop(BOOT1)
+    grow(lab.chain, "half", "day2", seal=False)
     with pytest.raises(LayerError):
-        lab.chain.fold(DAY1, NeverCancelled())
+        lab.chain.fold(DAY2, NeverCancelled())
     assert set(lab.chain.layers()) == {"base", "day1", "day2", "half"}
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from engine.hypervisors.esxi import tree
+from engine.hypervisors.esxi.attached import Turns
 from engine.hypervisors.esxi.branches import Standing
 from engine.hypervisors.esxi.hotadd import HotaddChain
 from engine.hypervisors.esxi.hotaddstore import HotaddStore
@@ -35,15 +36,21 @@ from tests.vcsim.shadow import ENGINE, Shadow, ShadowVM
 A, C = b"a" * 70_000, b"c" * 4096
 
 BEYOND = {
-    "test_a_child_reads_like_its_parent_until_it_is_written": "two leaves at once",
-    "test_the_tree_keeps_its_rules": "two leaves at once",
-    "test_disks_come_go_grow_and_shrink": "a host resizes no disk below a snapshot",
-    "test_folding_across_sizes_keeps_the_bytes": "a host resizes no disk below a snapshot",
-    "test_folding_a_fork_keeps_both_sides": "a VM has one trunk",
-    "test_a_fold_refuses_what_would_be_lost": "two leaves at once",
-    "test_a_full_store_fails_cleanly": "a full datastore stops the appliance's VM: see free()",
+    "test_two_children_of_one_layer_do_not_meet": (
+        "a VM's disks hold one leaf: a second half-made layer is refused before anything is done"
+    ),
+    "test_disks_come_go_grow_and_shrink": (
+        "a host changes no disk that has snapshots, and a standby always has some"
+    ),
+    "test_folding_across_sizes_keeps_the_bytes": "the same",
+    "test_folding_a_fork_keeps_both_sides": (
+        "a host merges a snapshot into one child, so the trunk is kept from forking"
+    ),
+    "test_a_full_store_fails_cleanly": (
+        "a datastore that is full stops the appliance's VM itself: the reserve is what helps"
+    ),
 }
-"""Promises that a VM's snapshots cannot keep as they stand; what happens instead is tested here."""
+"""Promises that a VM's snapshots cannot keep, and why; what happens instead is tested here."""
 
 
 SUITE = (test_disk_chain, test_disk_chain_folds, test_disk_chain_use)
@@ -87,7 +94,7 @@ def lab(shadow: Shadow, tmp_path: Path) -> Iterator[Lab]:
             at = datetime(2026, 3, 1, tzinfo=UTC)
             devices = shadow.plugged.devices()
             return HotaddChain(
-                vm, papers, reverts, shadow, shadow, devices, ENGINE, lambda: at, held
+                vm, papers, reverts, shadow, shadow, devices, ENGINE, lambda: at, Turns(held)
             )
 
         return HotaddStore(open_store(tmp_path / "papers", "hotadd", "local"), chains)

@@ -15,13 +15,15 @@ from engine.daemon.performer import Performer
 from engine.daemon.targets import Target
 from engine.hypervisors.esxi.branches import tree_of
 from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
+from engine.hypervisors.esxi.hotaddlink import HotaddLink
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.esxi.tree import foreign
 from engine.jobs.power import Shape
-from engine.model.errors import Failure
+from engine.model.errors import Cancelled, Failure
 from engine.model.images import RecoveryPoint
 from engine.model.points import Stage
 from engine.model.work import JobKind, JobStatus, WantedJob
+from engine.ports import CancelFlag, NeverCancelled
 from engine.state.memory import MemoryState
 from tests.vcsim.kept import hotadd
 from tests.vcsim.proxy import Code, Delay, Drop, Fault, Says, Step
@@ -37,7 +39,7 @@ class Counted(World):
     """A world that counts what each job asks of the host."""
 
     sim: Sim
-    engine: str
+    link: HotaddLink
     step: Callable[[], object]
     counts: list[tuple[JobKind, int]]
     last: RecoveryPoint | None = None
@@ -77,7 +79,7 @@ def world(sim: Sim, tmp_path: Path) -> Iterator[Counted]:
     link, store = hotadd(sim, tmp_path)
     target = HotaddHypervisor(link, store.chain)
     made = Counted(store, MemoryState(), MemoryImages(), keep=2)
-    made.sim, made.counts, made.engine = sim, [], link.engine
+    made.sim, made.counts, made.link = sim, [], link
     there = Target("esx-01", "esxi", store, lambda: target, made.converter)
     made.performer = Performer(made.state, made.clock, made.images, lambda _name: there, Shape())
     yield made
@@ -92,6 +94,35 @@ def test_a_boot_point_with_its_bytes_needs_few_calls(world: Counted) -> None:
     assert [kind for kind, _ in world.counts] == [JobKind.SYNC] * 3 + [JobKind.RETIRE]
     assert world.counts[2][1] <= CALLS
     assert world.counts[3][1] <= 9
+
+
+def test_writers_wait_for_a_slot_and_a_start_for_none(
+    world: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a host has enough to do, boot points wait and merges can be cancelled; a start goes."""
+    for _ in range(2):
+        world.arrive_next()
+        world.work()
+    gate, chain = world.link.gate, world.store.chain("erp")
+    first = min(world.state.read().ready("erp"), key=lambda one: one.sequence)
+    monkeypatch.setattr("engine.hypervisors.esxi.gate.PATIENCE_S", 0.0)
+    cancelled = CancelFlag()
+    cancelled.set()
+    with gate.heavy(NeverCancelled()), gate.heavy(NeverCancelled()):
+        world.arrive_next()
+        world.work()
+        assert "others wrote to it" in world.told()[-1]
+        removals = world.sim.proxy.count("RemoveSnapshot_Task")
+        with pytest.raises(Cancelled):
+            chain.fold(first.replica, cancelled)
+        assert world.sim.proxy.count("RemoveSnapshot_Task") == removals
+        world.do(JobKind.START)
+        assert "erp" in world.state.read().runs
+        world.do(JobKind.STOP)
+    world.clock.advance(7200)
+    world.work()
+    assert len(world.state.read().ready("erp")) == 2
+    world.check()
 
 
 # --- whatever goes wrong ----------------------------------------------------------------------
@@ -156,7 +187,7 @@ class Host:
             marks = [one.mark for one in tree.snapshots.values()]
             layers = [mark.layer for mark in marks if mark is not None]
             assert len(set(layers)) == len(marks)
-            assert foreign(tree, self._world.engine, "erp") == ""
+            assert foreign(tree, self._world.link.engine, "erp") == ""
         layers_there = self._world.store.chain("erp").layers()
         for point in self._world.state.read().ready("erp"):
             assert layers_there[point.replica].sealed

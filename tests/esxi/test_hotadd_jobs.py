@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from engine.hypervisors.esxi.attached import Turns
 from engine.hypervisors.esxi.hotadd import HotaddChain
 from engine.hypervisors.esxi.hotaddstore import HotaddStore
 from engine.hypervisors.esxi.reverts import Reverts
@@ -89,7 +90,9 @@ class Site:
         def chains(vm: str, papers: DiskChain, reverts: Reverts) -> HotaddChain:
             at, devices = datetime(2026, 3, 1, tzinfo=UTC), self.shadow.plugged.devices()
             steps = self.shadow
-            return HotaddChain(vm, papers, reverts, steps, steps, devices, ENGINE, lambda: at, held)
+            return HotaddChain(
+                vm, papers, reverts, steps, steps, devices, ENGINE, lambda: at, Turns(held)
+            )
 
         self._store = HotaddStore(open_store(self._folder, "hotadd", "local"), chains)
         world = World(self._store, self.state, self.images, keep=2)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from engine.hypervisors.esxi import leaf
@@ -11,7 +12,7 @@ from engine.hypervisors.esxi.blockdevice import AttachedDisk, Wanted
 from engine.hypervisors.esxi.branches import Backing, Standing
 from engine.hypervisors.esxi.layers import State
 from engine.hypervisors.esxi.tree import Mark
-from engine.ports import BlockDevice
+from engine.ports import BlockDevice, Cancel
 
 
 class Steps(Protocol):
@@ -61,6 +62,25 @@ class Plugs(Protocol):
 
     def detach(self, there: Standing) -> Standing:
         """Take out what is attached of a VM; return it as it is then."""
+
+
+def _at_once(_cancel: Cancel) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """When it is a standby's turn; see `gate.py`.
+
+    Attributes:
+        vm: Held while anything is changed or attached; its holder may take it again.
+        writing: Held while the bytes of a leaf are written. Taken before `vm`: no start waits.
+        merging: Held while a snapshot is merged into the next, likewise.
+    """
+
+    vm: Callable[[], contextlib.AbstractContextManager[None]]
+    writing: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+    merging: Callable[[Cancel], contextlib.AbstractContextManager[None]] = _at_once
 
 
 class HotaddDevice:

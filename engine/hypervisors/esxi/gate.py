@@ -13,12 +13,16 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
+from engine.hypervisors.esxi import faults
+from engine.model.errors import Problem
+from engine.model.text import safe
 from engine.ports import Cancel
 
 HEAVY = 2
 QUIET_S = 600.0
 SLOW_S = 2.0
 """A host that needs longer to tell the time is overloaded."""
+PATIENCE_S = 300.0
 _STEP_S = 0.2
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 600.0
 
@@ -118,6 +122,27 @@ class Gate:
             with self._turn:
                 slots.give()
                 self._turn.notify_all()
+
+
+class Patience:
+    """A `Cancel` for steps that have none: it ends the waiting for a slot after some minutes."""
+
+    def __init__(self, target: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Begin to wait."""
+        self._target, self._monotonic, self._began = target, monotonic, monotonic()
+
+    def check(self) -> None:
+        """Raise HostBusy when it took too long; the work is tried again later."""
+        if self._monotonic() - self._began > PATIENCE_S:
+            raise faults.HostBusy(
+                Problem(
+                    "target.slots",
+                    f"Target {safe(self._target)} is busy: for {PATIENCE_S / 60:.0f} minutes "
+                    "others wrote to it, as many at once as it bears now.",
+                    "Nothing was written.",
+                    "It is tried again by itself.",
+                )
+            )
 
 
 def pauses(jitter: Callable[[], float]) -> Iterator[float]:

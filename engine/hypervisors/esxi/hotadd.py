@@ -21,7 +21,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from engine.hypervisors.esxi import faults, leaf
-from engine.hypervisors.esxi.attached import HotaddDevice, Plugs, Steps, told
+from engine.hypervisors.esxi.attached import HotaddDevice, Plugs, Steps, Turns, told
 from engine.hypervisors.esxi.blockdevice import AttachedDisk, Devices, Wanted
 from engine.hypervisors.esxi.branches import Backing, Standing
 from engine.hypervisors.esxi.layers import State
@@ -54,7 +54,7 @@ class HotaddChain:
         devices: Devices,
         engine: str,
         now: Callable[[], datetime],
-        lock: Callable[[], contextlib.AbstractContextManager[None]],
+        turns: Turns,
     ) -> None:
         """Know the VM; it is made with the first layer.
 
@@ -62,11 +62,10 @@ class HotaddChain:
             papers: Of this standby, in a store of kind `hotadd`.
             reverts: Of this VM.
             engine: Its id, in the mark of each snapshot.
-            lock: Held while anything is changed or attached; its holder may take it again.
         """
         self._vm, self._papers, self._reverts, self._steps = vm, papers, reverts, steps
         self._plugs, self._devices, self._engine = plugs, devices, engine
-        self._now, self._lock = now, lock
+        self._now, self._turns, self._lock = now, turns, turns.vm
         self._attached: tuple[Layer, Sequence[Wanted]] | None = None
         self._grown: tuple[Layer, Standing] | None = None
         self._users = 0
@@ -134,7 +133,7 @@ class HotaddChain:
     @contextlib.contextmanager
     def open(self, layer: LayerName, disk: int) -> Iterator[BlockDevice]:
         """Open one disk; its layer is attached meanwhile, and no other one."""
-        with self._papers.open(layer, disk) as paper:
+        with self._writing(layer), self._papers.open(layer, disk) as paper:
             device = HotaddDevice(paper, self._take(layer, disk))
             try:
                 yield device
@@ -142,6 +141,11 @@ class HotaddChain:
                 with self._lock():
                     self._users -= 1
                     device.close()
+
+    def _writing(self, layer: LayerName) -> contextlib.AbstractContextManager[None]:
+        found = self._papers.layers().get(layer)
+        is_leaf = found is not None and not found.sealed
+        return self._turns.writing() if is_leaf else contextlib.nullcontext()
 
     def _take(self, layer: LayerName, disk: int) -> AttachedDisk:
         with self._lock():
@@ -327,7 +331,7 @@ class HotaddChain:
 
     def fold(self, layer: LayerName, cancel: Cancel, copied: Copied = unseen) -> None:
         """Take a trunk layer away; its child goes on reading the same bytes."""
-        with self._lock():
+        with self._turns.merging(cancel), self._lock():
             known = self._papers.layers()
             if layer in known:
                 leaf.check_fold(known, layer)

@@ -6,10 +6,9 @@ first step that needs the host connects, and one that failed is not tried again 
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +16,10 @@ from typing import Any
 from uuid import UUID
 
 from engine.hypervisors.esxi.appliance import Appliance, own_uuids
-from engine.hypervisors.esxi.attached import Plugs, Steps
+from engine.hypervisors.esxi.attached import Plugs, Steps, Turns
 from engine.hypervisors.esxi.blockdevice import Devices
 from engine.hypervisors.esxi.branches import Branches
-from engine.hypervisors.esxi.gate import Gate
+from engine.hypervisors.esxi.gate import Gate, Patience
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.hotadd import HotaddChain
 from engine.hypervisors.esxi.hotaddstore import HotaddStore
@@ -155,13 +154,13 @@ class HotaddLink:
         return HotaddStore(papers, self._chain, self.room)
 
     def _chain(self, vm: str, papers: DiskChain, reverts: Reverts) -> HotaddChain:
-        @contextlib.contextmanager
-        def held() -> Iterator[None]:
-            with self.gate.vm(vm):
-                yield
-
+        turns = Turns(
+            lambda: self.gate.vm(vm),
+            lambda: self.gate.heavy(Patience(self.account.target)),
+            lambda cancel: self.gate.consolidation(self.wishes.datastore, cancel),
+        )
         return HotaddChain(
-            vm, papers, reverts, self.steps, self.plugs, self._devices, self.engine, self.now, held
+            vm, papers, reverts, self.steps, self.plugs, self._devices, self.engine, self.now, turns
         )
 
 
