@@ -13,6 +13,7 @@ from engine.hypervisors.esxi import faults, questions
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.png import encode
 from engine.model.errors import Failure, HypervisorError, Refused
+from engine.model.layers import LayerName
 from engine.model.machine import Network, Power
 from engine.model.progress import Progress
 from tests.vcsim.proxy import Delay, Drop, Fault
@@ -165,15 +166,49 @@ def test_an_operator_answers_and_the_start_goes_on(one: Stage) -> None:
 def test_a_question_that_nobody_answers_ends_the_start(
     one: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a quarter of an hour the start fails and says what to do."""
-    monkeypatch.setattr(questions, "ASK_S", -1.0)
-    layer = one.boot_point()
-    one.target.create(SPEC)
-    _asks(one, "msg.disk.odd")
+    """After a quarter of an hour the start fails, and on the host nothing waits any more."""
+    layer = _not_in_time(one, monkeypatch)
+    with pytest.raises(faults.HostFailure, match="nobody answered") as failed:
+        one.target.power_on(VM, layer, Network.NONE)
+    assert "bootpoint answer web01" in failed.value.problem.remedy
+    assert "cancelled on the host" in failed.value.problem.unchanged
+    assert one.sim.proxy.answers == ["0"]
+    assert one.target.signs_of_life(VM).question is None
+
+
+@pytest.mark.parametrize("labels", ["Cancel", "Abort", "Cancel both"])
+def test_a_question_that_cannot_be_cancelled_goes_on_waiting(
+    one: Stage, monkeypatch: pytest.MonkeyPatch, labels: str
+) -> None:
+    """A role may not answer, or no choice plainly cancels: nothing is guessed, and it is told."""
+    layer = _not_in_time(one, monkeypatch)
+    real = questions._choices
+    if labels == "Cancel":
+        one.sim.proxy.plan("AnswerVM", Fault("NoPermission"))
+    else:
+        told = {"Abort": ["Abort", "Go on", "Retry"], "Cancel both": ["Cancel", "Cancel all", "Go"]}
+
+        def choices(question: object) -> list[object]:
+            found = real(question)
+            for choice, label in zip(found, told[labels], strict=True):
+                choice.label = choice.summary = label
+            return found
+
+        monkeypatch.setattr(questions, "_choices", choices)
     with pytest.raises(faults.HostFailure, match="waits for an answer") as failed:
         one.target.power_on(VM, layer, Network.NONE)
     assert "bootpoint answer web01" in failed.value.problem.remedy
     assert "choices" in str(one.target.signs_of_life(VM).question)
+    assert one.sim.proxy.answers == []
+
+
+def _not_in_time(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> LayerName:
+    """Let a VM ask what nobody answers in time; return what is to be started."""
+    monkeypatch.setattr(questions, "ASK_S", -1.0)
+    layer = stage.boot_point()
+    stage.target.create(SPEC)
+    _asks(stage, "msg.disk.odd")
+    return layer
 
 
 def test_a_network_that_may_not_be_made_is_told_with_its_remedy(one: Stage) -> None:

@@ -186,7 +186,7 @@ def _waits(run: RunView | None) -> str:
         return ""
     return _(
         "It waits for an answer: m shows the question and its choices. Without one the start "
-        "ends after 15 minutes; then cancel it with bootpoint answer before the next one."
+        "ends after 15 minutes, and is cancelled there where a choice says so."
     )
 
 

@@ -47,8 +47,11 @@ def known(question: Any) -> str | None:
     word = next(
         (told for one, told in KNOWN.items() if one in ids or text.startswith(f"{one}:")), None
     )
-    if word is None:
-        return None
+    return _only(question, word) if word is not None else None
+
+
+def _only(question: Any, word: str) -> str | None:
+    """Return the key of the one choice that has a word; None without one, and with more."""
     fitting = [one for one in _choices(question) if word in f"{one.label} {one.summary}".lower()]
     return str(fitting[0].key) if len(fitting) == 1 else None
 
@@ -107,7 +110,34 @@ class Asking:
             Progress(f"waits for an answer, see bootpoint answer {safe(self._vm)}: {told}", 0, None)
         )
         if time.monotonic() > self._end:
-            raise faults.HostFailure(_asks(self._session.account.target, self._vm, str(told)))
+            raise faults.HostFailure(self._given_up(asked, str(told)))
+
+    def _given_up(self, asked: Any, told: str) -> Problem:
+        """Cancel the start on the host, where a choice plainly does; return what to say.
+
+        Whoever answered later would start the VM while nobody follows it.
+        """
+        target = self._session.account.target
+        if (cancels := _only(asked, "cancel")) is None:
+            return _asks(target, self._vm, told)
+        try:
+            self._ref.AnswerVM(str(asked.id), cancels)
+        except faults.HostFailure as failure:
+            log.warning("cancelling what %s asks: %s", safe(self._vm), failure)
+            return _asks(target, self._vm, told)
+        log.info("cancelled for %s, nobody answered: %s", safe(self._vm), told)
+        return _unanswered(target, self._vm, told)
+
+
+def _unanswered(target: str, vm: str, told: str) -> Problem:
+    return Problem(
+        "vm.question-unanswered",
+        f"VM {safe(vm)} on target {safe(target)} asked, and nobody answered for "
+        f"{ASK_S / 60:.0f} minutes: {told}",
+        "Its start was cancelled on the host; no disk of a boot point was changed.",
+        f"Start the VM again, and answer with bootpoint answer {safe(vm)} while it waits.",
+        {"vm": safe(vm)},
+    )
 
 
 def _asks(target: str, vm: str, told: str) -> Problem:
