@@ -55,6 +55,17 @@ def test_a_batch_is_bounded_and_whoever_waits_longest_is_first(
     assert not views
 
 
+def test_batches_double_while_more_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a decision that looks at all standbys; the first is small, so that jobs begin."""
+    monkeypatch.setattr(viewing, "BATCH", 5)
+    monkeypatch.setattr(viewing, "MOST", 10)
+    views = Views()
+    for _ in range(2):
+        for number in range(12):
+            views.put(view(f"m{number}", recovery_points(f"m{number}", 3)))
+        assert [len(views.batch()) for _ in range(4)] == [2, 4, 4, 2]
+
+
 def test_a_folder_larger_than_a_batch_is_taken_nevertheless(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
