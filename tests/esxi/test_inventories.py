@@ -169,3 +169,24 @@ def test_a_whole_way_wins_over_a_name() -> None:
     assert fits([outer, inner], "P/P") == [inner]
     assert fits([("Datacenters", "x%2fy")], "x/y") == [("Datacenters", "x%2fy")]
     assert listed([outer] * 9) == ", ".join(["D/C/P"] * 8) + " and 1 more"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fitting"),
+    [
+        ("x/y/R", True),
+        ("x%2fy/R", True),
+        ("D/x/y/R", True),
+        ("/D/host/x/y/R", True),
+        ("x/y/p/q", True),
+        ("D/p/q", True),
+        ("y/R", False),
+        ("x/R", False),
+        ("y/x/R", False),
+        ("R/x/y", False),
+    ],
+)
+def test_a_way_is_understood_with_slashes_in_its_names(wanted: str, *, fitting: bool) -> None:
+    """Whoever reads names in the vSphere client sees a slash, where %2f is stored."""
+    ways = [("Datacenters", "D", "host", "x%2fy", "R"), ("Datacenters", "D", "x%2fy", "p%2fq")]
+    assert bool(fits(ways, wanted)) is fitting

@@ -49,10 +49,24 @@ def _same(way: Names, parts: Names) -> bool:
 
 def _leads(way: Names, parts: Names) -> bool:
     """Tell whether the last of these names is the way's last, and the others come before it."""
-    if not way or not is_named(way[-1], parts[-1]):
+    left = _without(parts, way[-1]) if way else None
+    if left is None:
         return False
-    left = iter(way[:-1])
-    return all(any(is_named(name, part) for name in left) for part in parts[:-1])
+    for name in reversed(way[:-1]):
+        shorter = _without(left, name)
+        left = left if shorter is None else shorter
+    return not left
+
+
+def _without(parts: Names, name: str) -> Names | None:
+    """Return what is before a name at the end of these parts; None when another one is there.
+
+    A name that people see with slashes takes as many parts.
+    """
+    for taken in (1, plain(name).count("/") + 1):
+        if parts and is_named(name, "/".join(parts[-taken:])):
+            return parts[:-taken]
+    return None
 
 
 def listed(ways: Sequence[Names]) -> str:
