@@ -179,7 +179,7 @@ def overlay(files: Files, kernel: Kernel, cache: OverlayCache | None = None) -> 
         _texts(chosen.there),
         _texts(chosen.built_in),
         _texts(chosen.missing),
-        list(_notes(kernel, chosen, facts)),
+        list(_notes(kernel, chosen, recipe)),
     )
 
 
@@ -298,9 +298,9 @@ def _texts(names: Sequence[bytes]) -> Sequence[str]:
     return [name.decode("ascii") for name in names]
 
 
-def _notes(kernel: Kernel, choice: _Choice, facts: InitrdFacts) -> Iterator[str]:
+def _notes(kernel: Kernel, choice: _Choice, recipe: _Recipe) -> Iterator[str]:
     """Yield what the operator should know."""
-    version = safe(kernel.version)
+    version, facts = safe(kernel.version), recipe.facts
     if choice.missing:
         yield (
             f"Kernel {version} has no driver {', '.join(_texts(choice.missing))}: with such "
@@ -317,7 +317,7 @@ def _notes(kernel: Kernel, choice: _Choice, facts: InitrdFacts) -> Iterator[str]
             f"The list of modules of kernel {version} has {choice.odd} lines that name no module "
             "of this kernel; they were passed over."
         )
-    if facts.is_open and _may_stop_at_lz4(kernel):
+    if recipe.modules and facts.is_open and _may_stop_at_lz4(kernel):
         yield (
             f"The initrd of kernel {version} is packed with lz4, and some kernels before 5.11 read "
             f"nothing behind such a one: its drivers may be missing. Make a test start. {_REPACK}."

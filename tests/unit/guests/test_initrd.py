@@ -471,6 +471,21 @@ def test_lz4_under_an_old_kernel_is_doubted(version: str, pack: Callable[[bytes]
     assert ("packed with lz4" in notes) == (pack is lz4_legacy and version.startswith("5.4"))
 
 
+def test_lz4_is_no_doubt_where_all_drivers_are_in_the_initrd(tmp_path: Path) -> None:
+    """What may not be read is not needed: Ubuntu 20.04 puts most modules into its initrds."""
+    kernel = replace(KERNEL, version="5.4.0-150-generic")
+    own = {
+        path.replace(V, kernel.version).encode(): content
+        for path, content in unpacked(overlay(guest(), KERNEL), tmp_path / "root").items()
+        if path.endswith(".ko")
+    }
+    held = lz4_legacy(archive_of(LINKED, own))
+
+    made = overlay(guest(more={KERNEL.initrd: held}), kernel)
+
+    assert not any("packed with lz4" in note for note in made.notes)
+
+
 @pytest.mark.parametrize("how", ["lz4", "gzip", "xz", "zstd", "none"])
 def test_every_archive_behind_another_one_is_read(how: str) -> None:
     """Microcode, then the main archive, then zeros and an overlay, all in one file."""
