@@ -70,7 +70,7 @@ def _of_root(root: RootView, lacking: _Lacking) -> Iterator[FindingView]:
 
 def _of_file(root: RootView, bad: BadFile) -> FindingView:
     path = safe(f"{root.root}/{bad.path}", REASON)
-    gravity = Gravity.NOTE if bad.waiting else Gravity.WARNING
+    gravity = Gravity.NOTE if bad.is_harmless else Gravity.WARNING
     return FindingView(
         id=f"file:{path}",
         gravity=gravity.value,

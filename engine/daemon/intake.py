@@ -167,7 +167,7 @@ class Intake:
             if not file.waiting and self._bad.get(mark) != told:
                 news.append(
                     News(
-                        Severity.WARNING,
+                        Severity.INFO if file.is_harmless else Severity.WARNING,
                         file.key,
                         file.reason,
                         "It was not applied; ready boot points are not affected.",

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from engine.model.filenames import likely_names
 from engine.model.images import (
+    DUPLICATE,
     Arrival,
     BadFile,
     DiskPart,
@@ -121,7 +122,7 @@ def _second_copy(part: ImagePart, first: ImagePart) -> BadFile:
     return BadFile(
         part.path,
         part.mark,
-        "image.duplicate",
+        DUPLICATE,
         waiting=False,
         reason=f"{_shown(part.path)} is a second copy of {_shown(first.path)}; it is ignored.",
         remedy="Nothing needs to be done; the copy may be deleted at the source.",

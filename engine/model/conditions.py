@@ -217,7 +217,7 @@ def broken(scene: Scene) -> Iterator[Condition]:
 
 def _broken(root: RootView) -> Iterator[tuple[str, str, str]]:
     for bad in root.bad:
-        if not bad.waiting:
+        if not bad.is_harmless:
             text = f"{safe(bad.path, 200)}: {safe(bad.reason, 400)}"
             yield bad.path, text, safe(bad.remedy, 400)
     for family in root.sets:

@@ -115,6 +115,10 @@ class ImagePart:
     replaced_roots: Sequence[str] = ()
 
 
+DUPLICATE = "image.duplicate"
+"""Key of a second copy, as replication and people make them."""
+
+
 @dataclass(frozen=True, slots=True)
 class BadFile:
     """A file that cannot be used (now), for console and journal.
@@ -132,6 +136,11 @@ class BadFile:
     waiting: bool
     reason: str
     remedy: str
+
+    @property
+    def is_harmless(self) -> bool:
+        """True for what asks for nothing: a second copy of a file that is there."""
+        return self.waiting or self.key == DUPLICATE
 
 
 @dataclass(frozen=True, slots=True)

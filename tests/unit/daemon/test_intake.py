@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from engine.api.findings import findings
 from engine.daemon.intake import Intake
-from engine.model.images import Arrival, RootView
+from engine.model.conditions import Scene, conditions
+from engine.model.images import Arrival, BadFile, FileMark, RootView
+from engine.model.work import Severity
 from engine.state.memory import MemoryState
 from tests.bench.largesite import START, recovery_points, view
+from tests.scripted import site
 
 OWNERS = {"erp-set": "erp"}
 
@@ -71,3 +75,22 @@ def test_a_point_whose_file_is_being_replaced_is_not_used_meanwhile() -> None:
     intake.take([told], OWNERS, START)
     intake.take([settling(told, size=8000)], OWNERS, START)
     assert not state.read().recovery_points
+
+
+def test_a_second_copy_is_no_warning() -> None:
+    """It is in the journal and among the findings, and nobody is called for it."""
+    state = MemoryState()
+    mark = FileMark(1, 1, 1, 1, 1)
+    copy = BadFile("b/1.bpi", mark, "image.duplicate", False, "1.bpi is a second copy.", "")
+    broken = BadFile("2.bpi", mark, "image.damaged", False, "2.bpi is damaged.", "Send it again.")
+    told = replace(view("erp", recovery_points("erp", 1)), bad=(copy, broken))
+    Intake(state).take([told], OWNERS, START)
+    lines = {line.key: line.severity for line in state.journal()}
+    assert (lines["image.duplicate"], lines["image.damaged"]) == (Severity.INFO, Severity.WARNING)
+    snapshot = replace(site(1), roots={told.root: told})
+    found = {one.text: one.gravity for one in findings(snapshot)}
+    assert found == {copy.reason: "note", broken.reason: "warning"}
+    scene = Scene(START, state.read(), roots={told.root: told})
+    assert [one.text for one in conditions(scene) if one.key.startswith("image:")] == [
+        "2.bpi: 2.bpi is damaged."
+    ]
