@@ -58,7 +58,7 @@ class Console(App[int], inherit_bindings=False):
         self.theme = "ansi-dark"
         self.core = Core(setup, _OnScreen(self))
         self.board = Board(self.core.glyphs, colours=self.core.kind.colours)
-        self.prompt = Prompt()
+        self.prompt = Prompt(self.core.glyphs)
         self.pane: Pane | None = None
         self._edits = False
         self._due: asyncio.TimerHandle | None = None
@@ -161,7 +161,7 @@ class Console(App[int], inherit_bindings=False):
             if self.pane is None:  # the editor costs time and memory: only who edits pays for it
                 from tui.widgets.pane import Pane
 
-                self.pane = Pane()
+                self.pane = Pane(self.core.glyphs)
                 await self.mount(self.pane)
             self.pane.edit(replace(page, done=closed(page.done), left=closed(page.left)))
 
@@ -238,6 +238,9 @@ class _OnScreen:
     def dress(self) -> None:
         core = self._console.core
         self._console.board.dress(core.glyphs, colours=core.kind.colours)
+        self._console.prompt.dress(core.glyphs)
+        if self._console.pane is not None:
+            self._console.pane.dress(core.glyphs)
 
     def ask(self, question: Question) -> None:
         self._console.ask(question)

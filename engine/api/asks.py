@@ -10,6 +10,8 @@ from msgspec import Meta
 from engine.api.views import Since
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Topic = Annotated[str, Meta(min_length=1, max_length=220)]
+"""Such as `machine:` and a name."""
 Words = Annotated[str, Meta(max_length=1000)]
 
 
@@ -30,7 +32,7 @@ class HelloAsk(Ask, kw_only=True):
 class SubscribeAsk(Ask, kw_only=True):
     """Params of `subscribe`."""
 
-    topics: Annotated[list[Name], Meta(max_length=64)]
+    topics: Annotated[list[Topic], Meta(max_length=64)]
     max_hz: Annotated[float, Meta(gt=0, le=1000)] = 4.0
     since: Since | None = None
 

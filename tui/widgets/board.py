@@ -28,6 +28,16 @@ def strip(line: Line, width: int, glyphs: Glyphs, *, colours: bool, cursor: bool
     return Strip(segments).adjust_cell_length(width)
 
 
+def fitted(strip: Strip, glyphs: Glyphs) -> Strip:
+    """Return what a widget of Textual's draws without signs that the terminal must not get.
+
+    Those widgets show text as it comes, and an escape sequence in it is carried out.
+    """
+    return Strip(
+        [Segment(glyphs.fit(words), style) for words, style, control in strip if not control]
+    )
+
+
 class Board(Widget, can_focus=True):
     """The whole screen as lines; `show` repaints those that differ."""
 

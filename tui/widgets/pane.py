@@ -7,12 +7,25 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.strip import Strip
 from textual.widgets import Static, TextArea
 
+from tui.glyphs import Glyphs
 from tui.question import Page
+from tui.widgets.board import fitted
 from tui.words import N_, _
 
 KEYS = N_(" Ctrl+O hand in   Esc leave, the text is kept   Ctrl+Z undo")
+
+
+class _Edited(TextArea):
+    """Textual's editor over a file that others may have written."""
+
+    glyphs: Glyphs
+
+    def render_line(self, y: int) -> Strip:
+        """Draw one line."""
+        return fitted(super().render_line(y), self.glyphs)
 
 
 class Pane(Vertical):
@@ -35,12 +48,13 @@ class Pane(Vertical):
         Binding("escape", "leave", show=False),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, glyphs: Glyphs) -> None:
         """Begin hidden."""
         super().__init__(id="pane")
         self._page: Page | None = None
-        self._editor = TextArea("", soft_wrap=True, show_line_numbers=False, compact=True)
+        self._editor = _Edited("", soft_wrap=True, show_line_numbers=False, compact=True)
         self._editor.cursor_blink = False
+        self._editor.glyphs = self._glyphs = glyphs
         self._head = Static("", markup=False, classes="strong")
         self._said = Static("", markup=False, classes="strong")
         self._keys = Static("", markup=False)
@@ -60,13 +74,18 @@ class Pane(Vertical):
     def edit(self, page: Page) -> None:
         """Show a text and take the keys."""
         self._page = page
-        self._head.update(f" {page.title}")
-        self._said.update(f" {page.said}" if page.said else "")
+        fit = self._glyphs.fit
+        self._head.update(f" {fit(page.title)}")
+        self._said.update(f" {fit(page.said)}" if page.said else "")
         self._said.display = bool(page.said)
         self._keys.update(_(KEYS))
         self._editor.text = page.text
         self.display = True
         self._editor.focus()
+
+    def dress(self, glyphs: Glyphs) -> None:
+        """Draw with these signs from now on."""
+        self._editor.glyphs = self._glyphs = glyphs
 
     def _close(self) -> tuple[Page | None, str]:
         page, self._page = self._page, None

@@ -5,10 +5,27 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.events import Key
+from textual.strip import Strip
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
+from tui.format import cut
+from tui.glyphs import Glyphs
 from tui.question import Question
+from tui.widgets.board import fitted
+
+ROOM = 20
+"""Cells that are left to type in, however long what is asked."""
+
+
+class _Typed(Input):
+    """Textual's line, which may begin with, or be offered, text that others chose."""
+
+    glyphs: Glyphs
+
+    def render_line(self, y: int) -> Strip:
+        """Draw it."""
+        return fitted(super().render_line(y), self.glyphs)
 
 
 class Prompt(Horizontal):
@@ -25,15 +42,17 @@ class Prompt(Horizontal):
     Prompt Input > .input--suggestion { color: ansi_default; text-style: none; }
     """
 
-    def __init__(self) -> None:
+    def __init__(self, glyphs: Glyphs) -> None:
         """Begin hidden."""
         super().__init__(id="prompt")
+        self._glyphs = glyphs
         self._question: Question | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out label and input."""
         yield Static("", markup=False)
-        line = Input(select_on_focus=False, max_length=200)
+        line = _Typed(select_on_focus=False, max_length=200)
+        line.glyphs = self._glyphs
         line.cursor_blink = False
         line.can_focus = False
         yield line
@@ -47,7 +66,8 @@ class Prompt(Horizontal):
         """Show the line and take the keys."""
         self._question = question
         line = self.query_one(Input)
-        self.query_one(Static).update(f" {question.label} ")
+        label = cut(self._glyphs.fit(question.label), self.app.size.width - ROOM)
+        self.query_one(Static).update(f" {label} ")
         answers = list(question.answers)
         line.suggester = SuggestFromList(answers, case_sensitive=False) if answers else None
         line.value = question.value
@@ -55,6 +75,10 @@ class Prompt(Horizontal):
         line.can_focus = True
         self.display = True
         self.screen.set_focus(line)  # at once: `focus` waits, and keys come meanwhile
+
+    def dress(self, glyphs: Glyphs) -> None:
+        """Draw with these signs from now on."""
+        self._glyphs = self.query_one(_Typed).glyphs = glyphs
 
     def type(self, sign: str) -> None:
         """Take a sign that was on its way to the board when the line opened: typed ahead."""
