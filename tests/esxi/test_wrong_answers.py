@@ -15,6 +15,7 @@ from engine.hypervisors.esxi.preflight import Wishes, findings
 from engine.hypervisors.esxi.session import Session
 from tests.vcsim.proxy import Code, Fault, Says, Step
 from tests.vcsim.simulator import PASSWORD, Certificate, Sim, running
+from tests.vcsim.stage import SPEC, VM, Stage
 
 OTHER = b'<OtherResponse xmlns="urn:vim25"><returnval>x</returnval></OtherResponse>'
 WRONG: dict[str, Step] = {
@@ -156,3 +157,38 @@ def test_what_has_no_result_or_need_not_have_one_is_an_answer(session: Session) 
     """No VM of that id; a folder that was made."""
     assert session.content.searchIndex.FindByUuid(None, "0" * 32, True, False) is None
     assert _make_folder(session, "fine") is None
+
+
+def test_properties_that_a_lost_session_leaves_out_are_read_again(one: Stage) -> None:
+    """Such an answer succeeds, and has no properties: the VM would be off and without marks."""
+    one.target.create(SPEC)
+    session, paths = one.target._session, ("name", "config.hardware.device")
+    (ref,) = (
+        ref for ref, seen in session.read_all(vim.VirtualMachine, "name") if seen["name"] == VM
+    )
+    logins = one.sim.proxy.count("Login")
+    session._stub.SetSessionId(None)
+    assert set(session.read(ref, *paths)) == set(paths)
+    assert one.sim.proxy.count("Login") == logins + 1
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    ["name", "runtime.powerState", "runtime.connectionState", "config.hardware.device"],
+)
+def test_a_vm_that_is_told_in_part_is_neither_off_nor_without_disks(
+    one: Stage, monkeypatch: pytest.MonkeyPatch, left_out: str
+) -> None:
+    """A VM whose disks are not told would be deleted with them."""
+    one.target.create(SPEC)
+    real = one.target._session.collect
+
+    def collect(*asked: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+        for ref, seen in real(*asked):
+            yield ref, {path: value for path, value in seen.items() if path != left_out}
+
+    monkeypatch.setattr(one.target._session, "collect", collect)
+    with pytest.raises(faults.ReplyLost, match="part of it"):
+        one.target.delete(VM)
+    monkeypatch.undo()
+    assert one.own_vms() == 1

@@ -38,6 +38,7 @@ _PATHS = (
     "snapshot",
     "layoutEx",
 )
+_ALWAYS = ("name", "runtime.powerState", "runtime.connectionState")
 _OWN = ("config.hardware.device",)
 _UNFINISHED = frozenset({"running", "queued"})
 _POWER = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.PAUSED}
@@ -151,6 +152,8 @@ class Looking:
             waited = self._session.read(task, *PATHS)  # Gone says what became of it
         if (seen := found.get((vim.VirtualMachine, ref_id(ref)))) is None:
             return None, waited
+        if not _is_whole(seen):
+            raise faults.ReplyLost(_left_out(self._session.account.target))
         own_seen = found.get((vim.VirtualMachine, ref_id(self.own))) if self.own else None
         own_devices = list(own_seen.get(_OWN[0]) or ()) if own_seen is not None else None
         return _machine(ref, seen, own_devices, busy=busy), waited
@@ -246,6 +249,17 @@ def _machine(
     )
 
 
+def _is_whole(seen: Mapping[str, Any]) -> bool:
+    """Tell whether what each VM has was told: no power is not off, and no devices are not no disk.
+
+    A host leaves out what it fails to read. A VM that it has lost, or just makes, has no
+    configuration yet.
+    """
+    return all(path in seen for path in _ALWAYS) and (
+        "config.extraConfig" not in seen or "config.hardware.device" in seen
+    )
+
+
 def _disks(devices: Sequence[Any]) -> Sequence[Disk]:
     return [
         Disk(one.key, str(getattr(one.backing, "fileName", "") or ""))
@@ -268,7 +282,7 @@ def foreign(target: str, vm: str) -> Problem:
 def _left_out(target: str) -> Problem:
     return Problem(
         "target.left-out",
-        f"Target {safe(target)} left a VM out of its answer.",
+        f"Target {safe(target)} left a VM, or part of it, out of its answer.",
         "Nothing was changed.",
         "It is asked again.",
     )

@@ -152,7 +152,7 @@ class _Stub(SoapStubAdapter):  # type: ignore[misc]  # pyvmomi's class has no ty
     def _once(self, name: str, mo: Any, info: Any, *args: Any) -> Any:
         try:
             with at_most(self.whole_s), answers.to(name):
-                return answers.whole(super().InvokeMethod(mo, info, *args), info)
+                return answers.told(answers.whole(super().InvokeMethod(mo, info, *args), info))
         except vmodl.MethodFault as fault:
             raise faults.translate(fault, self.target, name) from None
         except (OSError, HTTPException, PinMismatch) as error:
