@@ -152,11 +152,12 @@ STANDBY = (
         (
             "bootpoint standby remove erp",
             "bootpoint standby remove erp --yes-i-mean erp",
-            "bootpoint standby remove erp --yes-i-mean erp --json",
+            "bootpoint standby remove erp --anew",
         ),
         (
             FULL_NAME,
             NAME_AGAIN,
+            Option(("--anew",), "define it again at once, just as it was", flag=True),
         ),
     ),
 )

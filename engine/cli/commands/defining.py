@@ -113,8 +113,8 @@ def edit(context: Context, *, name: str, file: Path | None, dry_run: bool, yes_i
         return _put(context, name, text, base=view.digest, confirm=yes_i_mean)
 
 
-def remove(context: Context, *, name: str, yes_i_mean: str) -> int:
-    """Remove a standby; its name must be typed."""
+def remove(context: Context, *, name: str, yes_i_mean: str, anew: bool) -> int:
+    """Remove a standby; its name must be typed. `anew`: define it again with the same text."""
     with context.client() as client:
         known = [one.id for one in client.call("standby.list", list[StandbyView])]
         if name not in known:
@@ -122,10 +122,14 @@ def remove(context: Context, *, name: str, yes_i_mean: str) -> int:
             raise NotFound(
                 Problem("standby.unknown", f"There is no standby {name}.", "", f"Known: {listed}.")
             )
+        text = ""
+        if anew:
+            text = client.call("standby.text", DefinitionView, name=name).text
+            refuse(_check(context, name, text))
         question = f"Standby {name} will be forgotten and its layers set aside."
         confirm = context.typed_name(name, yes_i_mean, question)
         done = client.call("standby.remove", Done, name=name, confirm=confirm, key=wish_key())
-    return _tell(context, done, name)
+    return _put(context, name, text, base="", confirm="") if anew else _tell(context, done, name)
 
 
 def _values(keys: Sequence[tuple[str, str]]) -> Mapping[str, Value | None]:

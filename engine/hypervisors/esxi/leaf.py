@@ -197,8 +197,8 @@ def other_sizes(layer: str) -> LayerError:
         "sizes",
         f"{layer} has other disks than the layer below it, and a host changes no disk that has "
         "snapshots.",
-        "Remove the standby and add it again: the next full backup seeds it with the new disks. "
-        "Or use transport nfs for it.",
+        "Begin it anew: bootpoint standby remove NAME --anew, then a full backup. Its old VM is "
+        "set aside and can still be started by hand. Or use transport nfs for it.",
     )
 
 
@@ -207,6 +207,6 @@ def second_trunk(layer: str, vm: str) -> LayerError:
     return refused(
         "second-trunk",
         f"{layer} begins a new chain, and the VM {vm} has snapshots already: a VM has one trunk.",
-        "Remove the standby and add it again; its old VM is set aside and can still be started "
-        "by hand. Or use transport nfs for it.",
+        "Begin it anew: bootpoint standby remove NAME --anew, then a full backup. Its old VM is "
+        "set aside and can still be started by hand. Or use transport nfs for it.",
     )

@@ -55,6 +55,7 @@ ACTING = [
     "standby add new --images /r/new",
     "standby reload",
     "standby remove erp --yes-i-mean erp",
+    "standby remove erp --yes-i-mean erp --anew",
 ]
 
 
@@ -87,6 +88,15 @@ def test_lists_stand_under_items(bootpoint: Program, line: str) -> None:
         "standby show"
     )
     assert ("items" in told) != single
+
+
+def test_a_standby_is_begun_anew_as_it_was(bootpoint: Program) -> None:
+    """One command forgets it and defines it again with the same text; its boot points go aside."""
+    before = bootpoint("standby", "show", "erp", "--json").told
+    assert bootpoint("standby", "remove", "erp", "--anew").code == 4
+    assert bootpoint("standby", "remove", "erp", "--anew", "--yes-i-mean", "erp").code == 0
+    after = bootpoint("standby", "show", "erp", "--json").told
+    assert {key: one for key, one in after.items() if before[key] != one}.keys() <= {"points"}
 
 
 # --- exit codes -----------------------------------------------------------------------------
