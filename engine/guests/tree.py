@@ -20,7 +20,7 @@ PARTS = 256
 TARGET = 4096
 """Longest link target in bytes."""
 WHOLE = 64 << 20
-"""Longest file in bytes that is read for a part of it, where a backend reads no parts."""
+"""Longest file in bytes that is read for a part of it: some backends read all of it."""
 AHEAD = 3
 """Questions in which paths are learnt ahead: one more for each link on the way."""
 
@@ -127,7 +127,7 @@ class Tree:
     def part(self, path: bytes, offset: int, length: int) -> bytes:
         """Return a part of a regular file; nothing when there is none, or it cannot be read so."""
         place = self.locate(path)
-        if place is None or not place.is_file:
+        if place is None or place.stat is None or not place.is_file or place.stat.size > WHOLE:
             return b""
         if isinstance(self._reading, Parts):
             return self._reading.part(place.volume, place.path, offset, length)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.guests.backend import Type
+from engine.guests.backend import Parts, Type
 from engine.guests.backends.cage import caged
 from engine.guests.backends.directory import DirectoryBackend, folder
 from engine.guests.backends.ext import ExtVolume
@@ -193,6 +193,18 @@ def test_reading_has_limits(place: Place) -> None:
         backend.read(ROOT, b"/etc/nothing")
     assert backend.read(ROOT, b"/etc/empty") == b""
     assert backend.list(ROOT, b"/nothing") == []
+
+
+def test_a_part_of_a_long_file_is_read(place: Place) -> None:
+    """A kernel is longer than what is read of a file by default; its header is enough."""
+    backend = place.open()
+    content = bytes(3 << 20) + b"HdrS"
+    backend.replay([edit(b"/etc/vmlinuz", Action.WRITE, None, content)])
+    assert isinstance(backend, Parts) == (place.form != "directory")
+    if isinstance(backend, Parts):
+        assert backend.part(ROOT, b"/etc/vmlinuz", (3 << 20) - 4, 100) == bytes(4) + b"HdrS"
+        with pytest.raises(Failure, match="is not there"):
+            backend.part(ROOT, b"/etc/nothing", 0, 10)
 
 
 def test_repeated_runs_give_the_same_bits(guests: dict[str, Place], tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ from engine.model.errors import Problem, WrongUse
 from engine.model.guest import Action, FileEdit, FileSystem, Obstacle, Volume, VolumeId
 from engine.model.text import safe
 
+_WHOLE = 64 << 20
+"""Longest file in bytes of which a part is told where only whole files can be read."""
+
 
 def open_userland(disks: Sequence[Path]) -> UserlandBackend:
     """Return a backend over raw disks (flat files or block devices), in the guest's order.
@@ -89,11 +92,15 @@ class UserlandBackend:
         return self._at(volume).read(path, limit)
 
     def part(self, volume: VolumeId, path: bytes, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes of a regular file, without reading the rest on NTFS."""
+        """Return up to `length` bytes of a regular file, on NTFS without reading the rest.
+
+        Raises:
+            Failure: There is none, or it is longer than 64 MiB and not on NTFS.
+        """
         found = self._ntfs.get(volume)
         if found is not None:
             return found.part(path, offset, length)
-        return self.read(volume, path)[offset : offset + length]
+        return self.read(volume, path, _WHOLE)[offset : offset + length]
 
     def link(self, volume: VolumeId, path: bytes) -> bytes:
         """Return where a symbolic link points."""

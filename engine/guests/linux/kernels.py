@@ -27,7 +27,8 @@ _INITRDS = (b"initrd.img-%s", b"initramfs-%s.img", b"initrd-%s", b"initrd-%s.img
 _BARE_INITRDS = (b"initrd.img", b"initramfs.img", b"initrd", b"initramfs")
 _STATED = 8
 """Images that are opened for their version."""
-_HEADER = 0x210
+_TEXT, _HEADER = 0x210, 0x200 + (1 << 16) + 128
+"""Where what is looked at ends; where the text that the header points to ends, at most."""
 _MACHINE = re.compile(rb"[0-9a-f]{32}")
 
 
@@ -102,9 +103,10 @@ def _version(
 def _stated(tree: Tree, image: bytes, modules: Sequence[bytes]) -> bytes | None:
     """Return the modules of the version that an image itself states."""
     head = tree.part(image, 0, _HEADER)
-    if len(head) < _HEADER or head[0x202:0x206] != b"HdrS":
+    if len(head) < _TEXT or head[0x202:0x206] != b"HdrS":
         return None
-    text = tree.part(image, 0x200 + struct.unpack_from("<H", head, 0x20E)[0], 128)
+    at = 0x200 + struct.unpack_from("<H", head, 0x20E)[0]
+    text = head[at : at + 128]
     version = re.split(rb"[ \0]", text, maxsplit=1)[0]
     return version if version in modules else None
 
