@@ -21,7 +21,7 @@ NAMES = {
     "combining": "e" + "\u0301" * 150,
     "long": "x" * 200,
     "lines": "one\ntwo\r\nthree",
-    "markup": "[bold]web[/nope][@click=app.quit]",
+    "markup": "[bold]web[nope][@click=app.quit]",
     "wide": "日本語のサーバー" * 10,
 }
 LINUX = ((80, 24), "linux", "C")
@@ -45,7 +45,7 @@ def hostile(name: str) -> ScriptedService:
     service.begin_job(JobKind.SYNC, name, status=JobStatus.RUNNING)
     failed = service.begin_job(JobKind.SYNC, name, status=JobStatus.RUNNING)
     service.end_job(failed.id, JobStatus.FAILED, f"failed: {name}")
-    service.write_line(f"journal {name}")
+    service.write_line(f"journal [/nope] {name}")
     service.show(targets=(target_status(name or "t"), target_status("down" + name, "why " + name)))
     change = entry(f"/etc/{name}", name + "\n", name * 2 + "\n", reason=name)
     for point in service.snapshot().state.boot_points:
