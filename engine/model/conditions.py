@@ -292,12 +292,13 @@ def guarded(scene: Scene) -> Iterator[Condition]:
     """Increments that look like ransomware: `guard:MACHINE`, urgent until released by hand."""
     for name, standby in scene.standbys.items():
         if standby.retention.hold.startswith(GUARD):
+            hold = safe(standby.retention.hold, 600).rstrip(".")
             yield Condition(
                 f"guard:{name}",
                 Severity.ERROR,
                 name,
                 "may be encrypted by ransomware",
-                f"Retention of {name} is on hold by {safe(standby.retention.hold, 600)}",
+                f"Retention of {name} is on hold by {hold}.",
                 f"Look at the machine. If all is well: {release_of(standby)}",
             )
 

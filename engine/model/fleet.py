@@ -240,8 +240,8 @@ def _alarms(
     limits: Limits,
 ) -> list[str]:
     told = []
-    if standby.retention.hold:
-        told.append(f"Retention is on hold by {safe(standby.retention.hold, 400)}")
+    if hold := safe(standby.retention.hold, 400).rstrip("."):
+        told.append(f"Retention is on hold by {hold}.")
         told.append(f"Nothing is taken away before it is released: {release_of(standby)}.")
     if around.lost:
         told.append(f"Target {standby.target} cannot be used: {around.lost}")
