@@ -78,6 +78,19 @@ async def test_each_screen_is_a_key_away_and_leads_back(
             await hand.sees("CAN START NOW: 3 of 3", "MACHINE")
 
 
+async def test_a_page_without_actions_says_so(bench: Bench) -> None:
+    """An empty list would look like a fault; Esc leads back."""
+    bench.start()
+    async with bench.open() as hand:
+        await hand.sees("CAN START NOW")
+        await hand.press("6")
+        await hand.sees("role admin")
+        await hand.press("a")
+        await hand.sees("What can be done here", "Nothing can be done with what is shown here")
+        await hand.press("escape")
+        await hand.sees("role admin")
+
+
 async def test_a_start_goes_over_a_page_to_the_serial_line(bench: Bench) -> None:
     """Start: the plan with the loss, yes, then the run page with the guest's last words; stop."""
     service = bench.start()

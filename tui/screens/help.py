@@ -144,7 +144,9 @@ def menu_content(_fleet: Fleet, look: Look) -> frame.Content:
         )
 
     head = [text(" " + _("What can be done here; Enter does it, Esc leaves"), Tone.STRONG)]
-    return frame.Content(title=_("actions"), head=head, ids=list(by_id), row=row)
+    none = _("Nothing can be done with what is shown here. ? lists the keys.")
+    empty = [BLANK, text(" " + none)]
+    return frame.Content(title=_("actions"), head=head, ids=list(by_id), row=row, empty=empty)
 
 
 def menu_lines(fleet: Fleet, look: Look) -> list[Line]:
