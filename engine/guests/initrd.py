@@ -317,7 +317,8 @@ def _notes(kernel: Kernel, choice: _Choice, recipe: _Recipe) -> Iterator[str]:
             f"The list of modules of kernel {version} has {choice.odd} lines that name no module "
             "of this kernel; they were passed over."
         )
-    if recipe.modules and facts.is_open and _may_stop_at_lz4(kernel):
+    needed = bool(recipe.modules or facts.device_list)
+    if needed and facts.is_open and _may_stop_at_lz4(kernel):
         yield (
             f"The initrd of kernel {version} is packed with lz4, and some kernels before 5.11 read "
             f"nothing behind such a one: its drivers may be missing. Make a test start. {_REPACK}."

@@ -23,6 +23,7 @@ _HOPS = 40
 _USUAL = 20_000
 """Folders, links and modules; real initrds have a tenth of that."""
 _DEVICE_LIST = b"etc/lvm/devices/system.devices"
+_MAY_BE_CARD = re.compile(rb"/drivers/net/|/(?:updates|extra|weak-updates)/")
 _SOMETHING = re.compile(rb"[^\0]")
 
 
@@ -51,8 +52,11 @@ class InitrdFacts:
 
     @property
     def has_network(self) -> bool:
-        """Return whether it brings drivers of network cards: then it may need one."""
-        return any(b"/drivers/net/" in path for path in self.modules)
+        """Return whether it brings drivers of network cards: then it may need one.
+
+        A module from elsewhere than the kernel's own tree may be a card's as well.
+        """
+        return any(_MAY_BE_CARD.search(path) for path in self.modules)
 
     def resolve(self, path: bytes) -> bytes:
         """Return where a path leads when the initrd's links are followed.

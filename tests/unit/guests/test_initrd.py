@@ -547,11 +547,16 @@ def test_a_module_that_the_initrd_has_is_not_brought_again(tmp_path: Path) -> No
     assert made.drivers == overlay(guest(), KERNEL).drivers
 
 
-@pytest.mark.parametrize("uses", [True, False])
-def test_cards_are_for_an_initrd_that_uses_the_network(tmp_path: Path, *, uses: bool) -> None:
+@pytest.mark.parametrize(
+    ("own", "uses"),
+    [("drivers/net/tg3.ko", True), ("updates/dkms/tg3.ko", True), ("drivers/md/raid1.ko", False)],
+)
+def test_cards_are_for_an_initrd_that_uses_the_network(
+    tmp_path: Path, own: str, *, uses: bool
+) -> None:
     """Where it brings none of its own, the root file system has them in time."""
-    own = {f"usr/lib/modules/{V}/kernel/drivers/net/tg3.ko".encode(): b"tg3"} if uses else {}
-    disk = guest(dep=DEP + CARD + b":\n", more={KERNEL.initrd: archive_of(LINKED, own)})
+    held = {f"usr/lib/modules/{V}/kernel/{own}".encode(): b"tg3"}
+    disk = guest(dep=DEP + CARD + b":\n", more={KERNEL.initrd: archive_of(LINKED, held)})
 
     made = overlay(disk, KERNEL)
 
