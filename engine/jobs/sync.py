@@ -304,7 +304,12 @@ class _Copy:
 
     def _hashes(self, layers: Sequence[_DiskLayer], device: BlockDevice) -> bytes:
         told = [layer.pieces(device.size) for layer in layers]
-        return pack_pieces(merged(told, lambda start, size: read_digest(device, start, size)))
+
+        def reread(start: int, length: int) -> bytes:
+            self._t.cancel.check()
+            return read_digest(device, start, length)
+
+        return pack_pieces(merged(told, reread))
 
     def _note(self, finished: frozenset[int]) -> None:
         note = {"path": [one.id for one in self._path], "disks": sorted(finished)}
