@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -20,12 +21,29 @@ if TYPE_CHECKING:
     import argparse
 
 OK, FAILED, WRONG, AWAY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+GRACE_S = 1.0
+"""What a thread may take to end after the work is over."""
 
 
 def run() -> NoReturn:
     """Run the program with its own arguments and exit."""
     _open_streams()
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if _is_kept():
+        os._exit(code)  # everything was written durably, and nothing waits in a stream
+    sys.exit(code)
+
+
+def _is_kept() -> bool:
+    """Return whether a thread stays: one that reads from a medium that hangs.
+
+    The interpreter would wait for it for ever, and so would whoever asked the program to end.
+    """
+    others = [one for one in threading.enumerate() if one is not threading.current_thread()]
+    for one in others:
+        if not one.daemon:
+            one.join(GRACE_S)
+    return any(one.is_alive() and not one.daemon for one in others)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -243,3 +243,27 @@ def test_an_engine_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert process.wait(timeout=30) == 1
     assert b"Start one now? [Y/n]" in shown
     assert b"limits.jobs" in shown
+
+
+HANGS = """
+import os, sys
+from concurrent.futures import ThreadPoolExecutor
+from engine.cli import main
+
+def work(argv):
+    medium, _ = os.pipe()
+    ThreadPoolExecutor(1).submit(os.read, medium, 1)  # as of a mount that stopped answering
+    print("done")
+    return 4
+
+main.main = work
+main.run()
+"""
+
+
+def test_a_medium_that_hangs_does_not_keep_the_program() -> None:
+    """A thread that reads from it cannot be ended; the process can, with the work's exit code."""
+    told = subprocess.run(
+        [sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (told.returncode, told.stdout) == (4, "done\n")
