@@ -120,6 +120,19 @@ def asks_nothing(vm: str) -> Refused:
     )
 
 
+def foreign(target: str, vm: str) -> Refused:
+    """Return the refusal to touch a VM that has the name of ours and not its marks."""
+    return Refused(
+        Problem(
+            "vm.foreign",
+            f"Target {safe(target)} has a VM named {safe(vm)} that this engine did not create.",
+            "It was left alone.",
+            "Rename that VM, or give the standby another name.",
+            {"vm": safe(vm)},
+        )
+    )
+
+
 def asks_otherwise(vm: str) -> Refused:
     """Return the refusal to answer another question than the one that was read."""
     return Refused(

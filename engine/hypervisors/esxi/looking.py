@@ -13,6 +13,7 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
+from engine.hypervisors import rules
 from engine.hypervisors.esxi import faults, layers, questions
 from engine.hypervisors.esxi.filters import asking
 from engine.hypervisors.esxi.homing import HOME, Homing, read_homing
@@ -20,7 +21,7 @@ from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.esxi.layers import Disk, Seen
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import PATHS, TaskWaiter
-from engine.model.errors import HypervisorError, Problem, Refused
+from engine.model.errors import HypervisorError, Problem
 from engine.model.machine import Power
 from engine.model.text import safe
 
@@ -97,7 +98,7 @@ class Looking:
                 if not left:
                     raise
         if found is not None and not found.seen.is_of(self._engine, vm):
-            raise Refused(foreign(self._session.account.target, vm))
+            raise rules.foreign(self._session.account.target, vm)
         if found is not None:
             self._refs[vm] = found.ref
         return found
@@ -266,17 +267,6 @@ def _disks(devices: Sequence[Any]) -> Sequence[Disk]:
         for one in devices
         if isinstance(one, vim.vm.device.VirtualDisk)
     ]
-
-
-def foreign(target: str, vm: str) -> Problem:
-    """Return the problem of a VM that has the name of ours and not its marks."""
-    return Problem(
-        "vm.foreign",
-        f"Target {safe(target)} has a VM named {safe(vm)} that this engine did not create.",
-        "It was left alone.",
-        "Rename that VM, or give the standby another name.",
-        {"vm": safe(vm)},
-    )
 
 
 def _left_out(target: str) -> Problem:

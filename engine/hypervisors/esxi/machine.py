@@ -11,16 +11,16 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from engine.hypervisors import rules
 from engine.hypervisors.esxi import faults, specs
 from engine.hypervisors.esxi.gate import pauses
 from engine.hypervisors.esxi.homing import HOME, Homing, read_homing
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.esxi.layers import Disk, Seen, State
-from engine.hypervisors.esxi.looking import TASK_S, Looking, Machine, foreign
+from engine.hypervisors.esxi.looking import TASK_S, Looking, Machine
 from engine.hypervisors.esxi.questions import Asking
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter, nothing
-from engine.model.errors import Refused
 from engine.model.machine import Power, VMSpec
 from engine.model.text import safe
 from engine.ports import Report
@@ -95,7 +95,7 @@ class Machines(Looking):
             if there is None and self.await_tasks(self._session.content.taskManager, "createvm"):
                 there = self.marked(ref)  # while it is being made, it shows no marks
             if there is None or not there.seen.is_of(self._engine, name):
-                raise Refused(foreign(self._session.account.target, name))
+                raise rules.foreign(self._session.account.target, name)
             return there
         return None
 

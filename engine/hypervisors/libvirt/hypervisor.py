@@ -307,7 +307,7 @@ class LibvirtHypervisor(AtHome):
                 return None
             raise
         if tag is None or tag.owner != self._owner:
-            raise Refused(_foreign(self.name, vm))
+            raise rules.foreign(self.name, vm)
         return domain
 
 
@@ -336,16 +336,6 @@ def _is_off_within(domain: libvirt.virDomain, seconds: float) -> bool:
             return False
         never.wait(_STEP_S)
     return True
-
-
-def _foreign(target: str, vm: str) -> Problem:
-    return Problem(
-        "vm.foreign",
-        f"Target {safe(target)} has a VM named {safe(vm)} that this engine did not create.",
-        "It was left alone.",
-        "Rename that VM, or give the standby another name.",
-        {"vm": safe(vm)},
-    )
 
 
 def _no_uefi(vm: str) -> Problem:
