@@ -152,7 +152,7 @@ def _values(keys: Sequence[tuple[str, str]]) -> Mapping[str, Value | None]:
             raise WrongUse(
                 Problem(
                     "standby.value",
-                    f"{str(error)[:1].upper()}{str(error)[1:]}.",
+                    f"{error}.",
                     "Nothing was changed.",
                     KEYS[key].says,
                     {"key": key, "found": words},
