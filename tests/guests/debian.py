@@ -47,6 +47,9 @@ drivers_of() {{
 block=/sys/dev/block/$(mountpoint -d /)
 say root /dev/$(basename $(readlink -f $block)) on $(drivers_of $block)
 for place in /boot /boot/efi; do mountpoint -q $place && say mounted $place; done
+# Nothing waits for systemd-networkd.
+n=0
+while [ $n -lt 60 ] && ! ip -4 -o address | grep -q {texts.ADDRESS}; do sleep 1; n=$((n+1)); done
 for nic in /sys/class/net/*; do
     name=$(basename $nic)
     [ $name = lo ] && continue
