@@ -50,9 +50,8 @@ class Emergency:
 
     async def _again(self, spot: Spot, points: list[PointView]) -> None:
         console = self._console
-        params: dict[str, Any] = {"action": "start", "machine": spot.arg, "point": ""}
         try:
-            plan = await console.feed.call("plan", params, Plan)
+            plan = await self._called(spot.arg, "")
             if plan.review is not None and plan.review.choices:
                 spot.subject, self._known = plan, points
         except Refusal:
@@ -72,15 +71,19 @@ class Emergency:
 
     async def _asked(self, machine: str, point: str, then: Callable[[Plan], None]) -> None:
         console = self._console
-        params: dict[str, Any] = {"action": "start", "machine": machine, "point": point}
         try:
-            plan = await console.feed.call("plan", params, Plan)
+            plan = await self._called(machine, point)
         except Refusal as refusal:
             console.actions.refused(refusal)
             return
         finally:
             self._asking = False
         then(plan)
+
+    async def _called(self, machine: str, point: str) -> Plan:
+        """Return the engine's plan of a start. Refusal when it has none."""
+        params: dict[str, Any] = {"action": "start", "machine": machine, "point": point}
+        return await self._console.feed.call("plan", params, Plan)
 
     def _review(self, plan: Plan, point: str) -> None:
         if plan.review is None or not plan.review.choices:

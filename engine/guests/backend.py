@@ -62,6 +62,10 @@ class Subvolumes(Protocol):
         """Return its path without a slash at the begin; empty for the top of the volume."""
 
 
+WHOLE = 64 << 20
+"""Longest file in bytes that a backend reads whole to tell a part of it."""
+
+
 @runtime_checkable
 class Parts(Protocol):
     """What a backend may offer beside: a part of a file that is too long to be read."""

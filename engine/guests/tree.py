@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.guests.backend import Ahead, Parts, Reading, Stat, Type
+from engine.guests.backend import WHOLE, Ahead, Parts, Reading, Stat, Type
 from engine.model.guest import Mount, Owner, VolumeId
 
 LINKS = 40
@@ -19,8 +19,6 @@ PARTS = 256
 """Longest path in components, links included."""
 TARGET = 4096
 """Longest link target in bytes."""
-WHOLE = 64 << 20
-"""Longest file in bytes that is read for a part of it: some backends read all of it."""
 AHEAD = 3
 """Questions in which paths are learnt ahead: one more for each link on the way."""
 

@@ -62,6 +62,12 @@ def held(reader: DiskReader, size: int) -> Iterator[Piece]:
             yield _part(piece, piece.start, size, whole=False)
 
 
+class _Own(threading.local):
+    """What each worker has for itself."""
+
+    reader: DiskReader | None = None
+
+
 def copy_disk(
     reader: DiskReader,
     device: BlockDevice,
@@ -94,14 +100,14 @@ def copy_disk(
         OSError, NoSpace: Reading or writing failed; the layer must be dropped.
         Cancelled: `cancel` fired.
     """
-    workers, buffers = threading.local(), Buffers()
+    buffers, own = Buffers(), _Own()
     opened: list[DiskReader] = []
 
     def own_reader() -> DiskReader:
-        if not hasattr(workers, "reader"):
-            workers.reader = reader.clone()
-            opened.append(workers.reader)
-        return workers.reader  # type: ignore[no-any-return]  # a thread-local has no types
+        if own.reader is None:
+            own.reader = reader.clone()
+            opened.append(own.reader)
+        return own.reader
 
     def copy(piece: Piece) -> None:
         cancel.check()

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from engine.guests.backend import Stat
+from engine.guests.backend import WHOLE, Stat
 from engine.guests.backends.ext import ExtVolume
 from engine.guests.backends.fat import FatVolume
 from engine.guests.backends.ntfs import NtfsVolume
@@ -22,9 +22,6 @@ from engine.guests.volumes import find_volumes
 from engine.model.errors import Problem, WrongUse
 from engine.model.guest import Action, FileEdit, FileSystem, Obstacle, Volume, VolumeId
 from engine.model.text import safe
-
-_WHOLE = 64 << 20
-"""Longest file in bytes of which a part is told where only whole files can be read."""
 
 
 def open_userland(disks: Sequence[Path]) -> UserlandBackend:
@@ -95,12 +92,12 @@ class UserlandBackend:
         """Return up to `length` bytes of a regular file, on NTFS without reading the rest.
 
         Raises:
-            Failure: There is none, or it is longer than 64 MiB and not on NTFS.
+            Failure: There is none, or it is longer than `WHOLE` and not on NTFS.
         """
         found = self._ntfs.get(volume)
         if found is not None:
             return found.part(path, offset, length)
-        return self.read(volume, path, _WHOLE)[offset : offset + length]
+        return self.read(volume, path, WHOLE)[offset : offset + length]
 
     def link(self, volume: VolumeId, path: bytes) -> bytes:
         """Return where a symbolic link points."""

@@ -108,7 +108,9 @@ def test_what_the_engine_writes_is_not_the_operators(loop: Any, line: str) -> No
     assert "expected it as it was (absent)" in problem.happened
 
 
-def test_a_standby_is_removed_while_its_vm_runs_at_home_only(tmp_path: Path) -> None:
+def test_a_standby_is_removed_while_its_vm_runs_at_home_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On our store it would lose its disks; at home it runs on, and nobody here knows it."""
     with running({"local": MemoryStore()}, {"erp": "local"}, tmp_path / "reports") as one:
         one.arrive("erp")
@@ -121,11 +123,11 @@ def test_a_standby_is_removed_while_its_vm_runs_at_home_only(tmp_path: Path) -> 
             one.desk.remove_standby("erp", "me")
 
         home = Signs(Power.ON, home="datastore1")
-        target.signs_of_life = lambda _vm: home  # type: ignore[method-assign, assignment]  # plays a host
+        monkeypatch.setattr(target, "signs_of_life", lambda _vm: home)
         wait(lambda: one.engine.picture.signs().get("erp") == home)
         one.desk.remove_standby("erp", "me")
 
         assert "erp" not in one.engine.standbys
         assert not one.state.read().runs
-        del target.signs_of_life  # type: ignore[method-assign]
+        monkeypatch.undo()
         assert target.signs_of_life(VMRef("erp")).power is Power.ON
