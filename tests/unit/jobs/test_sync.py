@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
+import pytest
+
+from engine.jobs.copying import read_digest
 from engine.model.errors import LayerError, Problem
 from engine.model.layers import LayerKind, LayerName
 from engine.model.points import Stage
-from engine.ports import BlockDevice, DiskChain
+from engine.model.standby import Backlog
+from engine.ports import BlockDevice, CancelFlag, DiskChain
 from engine.state.memory import MemoryState
 from engine.stores.memory import MemoryStore
 from tests.world import MemoryDisk, MemoryImages, World, data, zero
@@ -207,3 +212,31 @@ def test_the_twig_hangs_on_the_trunk() -> None:
     layers = world.store.chain("erp").layers()
     assert layers[point.boot].parent == point.replica
     assert layers[point.boot].kind is LayerKind.CONVERSION
+
+
+def test_a_cancel_is_heard_while_the_hashes_of_several_increments_are_made_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a newer increment covers in part is read again from the disk, which may take long."""
+    world, cancel, ranges = a_world(), CancelFlag(), list[int]()
+    first = full(world)
+    wide = MemoryDisk(8 * BLOCK, [data(0, b"w" * 5 * BLOCK)])
+    second = world.images.add([wide], first, 2)
+    holes = [data(BLOCK, b"x" * BLOCK), data(3 * BLOCK, b"y" * BLOCK)]
+    third = world.images.add([MemoryDisk(8 * BLOCK, holes)], second, 3)
+    world.standby = replace(world.standby, backlog=Backlog.NEWEST)
+
+    def read(device: BlockDevice, start: int, length: int) -> bytes:
+        ranges.append(start)
+        cancel.set()
+        return read_digest(device, start, length)
+
+    monkeypatch.setattr("engine.jobs.sync.read_digest", read)
+    monkeypatch.setattr("tests.world.NeverCancelled", lambda: cancel)
+    world.arrive(first, second, third)
+    wanted = world._plan()
+    assert wanted is not None
+    world.perform(wanted)
+
+    assert ranges == [0]  # of three
+    assert not world.state.read().ready("erp")
