@@ -17,10 +17,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from engine.local.durable import move_file
-from tests.guests import nvram, texts
+from tests.guests import texts
 from tests.guests.laying import FIRST, by_libguestfs, ext4, install_grub, lay, new_disk, run, sparse
 from tests.guests.physical import MIB, fetch_physical
-from tests.guests.shapes import LOADER, Built, make_esp
+from tests.guests.shapes import Built, installed, make_esp
 
 PACKAGES = ("linux-image-amd64", "systemd-sysv", "udev", "ifupdown", "iproute2", "kmod",
             "e2fsprogs", "lvm2")  # fmt: skip
@@ -238,7 +238,4 @@ def _build_efi(folder: Path, root: Path, boot: Path, cache: Path, work: Path) ->
         "pvcreate /dev/sda3", "vgcreate rack /dev/sda3", f"lvcreate root rack {_ROOT // MIB}",
         "mkfs ext4 /dev/rack/root", "mount /dev/rack/root /", f"tar-in {packed} /",
     ])  # fmt: skip
-    entry = LOADER.decode().replace("/", "\\")
-    return Built(
-        [disk], nvram.with_entry(folder / "own.fd", entry, ESP_GUID, FIRST // 512, _ESP // 512)
-    )
+    return Built([disk], installed(folder, _ESP))

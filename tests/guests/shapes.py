@@ -1,6 +1,7 @@
 """The tiny guest in the shapes that machines in racks have, each unable to boot anywhere else.
 
-    ext4-uefi   GPT │ ESP: EFI/debian only │ ext4
+    ext4-uefi   GPT │ ESP: EFI/debian only, shim and GRUB as the installer lays them │ ext4
+    no-shim     GPT │ ESP: EFI/debian only, GRUB alone │ ext4
     entries     GPT │ ESP on /boot: systemd-boot, kernel, an entry for it │ ext4
     xfs         MBR │ xfs
     btrfs       MBR │ btrfs, system in the subvolume @rootfs
@@ -35,7 +36,6 @@ from tests.guests.physical import MIB, System, fetch_physical, lay_out
 ROOT_UUID = "5b2f6f0e-93c1-4d7f-8a55-0d1c2b3a4f5e"
 BOOT_UUID = "7c3e8a1d-2b4f-4e6a-9d8c-1f2e3d4c5b6a"
 ESP_GUID = uuid.UUID("d2c1b0a9-8f7e-4d6c-9b5a-493827160f5e")
-LOADER = b"/EFI/debian/grubx64.efi"
 FALLBACK = b"/EFI/BOOT/BOOTX64.EFI"
 ROOT_OFFSET = 64 * MIB
 """Where the second one does, behind /boot or the ESP."""
@@ -46,6 +46,7 @@ class Shape(StrEnum):
     """What a guest lies on."""
 
     EXT4_UEFI = "ext4-uefi"
+    NO_SHIM = "no-shim"
     ENTRIES = "entries"
     XFS = "xfs"
     BTRFS = "btrfs"
@@ -56,12 +57,17 @@ class Shape(StrEnum):
     @property
     def is_efi(self) -> bool:
         """Whether it is started by UEFI."""
-        return self in (Shape.EXT4_UEFI, Shape.ENTRIES)
+        return self in (Shape.EXT4_UEFI, Shape.NO_SHIM, Shape.ENTRIES)
+
+    @property
+    def has_fallback(self) -> bool:
+        """Whether firmware that does not know it finds its loader."""
+        return self is Shape.ENTRIES
 
     @property
     def mounts(self) -> Sequence[str]:
         """Return what is mounted beside the root."""
-        if self is Shape.EXT4_UEFI:
+        if self in (Shape.EXT4_UEFI, Shape.NO_SHIM):
             return ("/boot/efi",)
         return ("/boot",) if self.is_lvm or self in (Shape.ENTRIES, Shape.MD) else ()
 
@@ -106,8 +112,9 @@ def build(folder: Path, shape: Shape, cache: Path, say: Say) -> Built:
         root = work / "root"
         lay_out(root, parts, _system(shape, parts.version), work)
         match shape:
-            case Shape.EXT4_UEFI:
-                return _build_efi(folder, root, cache, work)
+            case Shape.EXT4_UEFI | Shape.NO_SHIM:
+                has_shim = shape is Shape.EXT4_UEFI
+                return _build_efi(folder, root, cache, work, has_shim=has_shim)
             case Shape.ENTRIES:
                 return _build_entries(folder, root, parts.version, cache, work)
             case Shape.XFS:
@@ -192,33 +199,69 @@ def _build_entries(folder: Path, root: Path, version: str, cache: Path, work: Pa
     return Built([disk], nvram.fresh(folder / "own.fd"))
 
 
-def _build_efi(folder: Path, root: Path, cache: Path, work: Path) -> Built:
+def _build_efi(folder: Path, root: Path, cache: Path, work: Path, *, has_shim: bool) -> Built:
     (root / "boot/efi").mkdir()
-    sectors = (ROOT_OFFSET - FIRST) // 512
+    size = ROOT_OFFSET - FIRST
     disk = _efi_disk(folder, root)
-    make_esp(disk, ROOT_OFFSET - FIRST, ROOT_UUID, "/boot/grub", cache, work)
-    entry = LOADER.decode().replace("/", "\\")
-    return Built(
-        [disk], nvram.with_entry(folder / "own.fd", entry, ESP_GUID, FIRST // 512, sectors)
-    )
+    make_esp(disk, size, ROOT_UUID, "/boot/grub", cache, work, has_shim=has_shim)
+    return Built([disk], installed(folder, size, has_shim=has_shim))
 
 
-def make_esp(disk: Path, size: int, identity: str, prefix: str, cache: Path, work: Path) -> None:
-    """Make an ESP of the first partition, with GRUB where Debian's installer puts it.
+def installed(folder: Path, size: int, *, has_shim: bool = True) -> Path:
+    """Make the UEFI variables of the machine in which the installer ran.
+
+    Args:
+        size: Of the ESP, bytes.
+    """
+    loader = "shimx64.efi" if has_shim else "grubx64.efi"
+    entry = rf"\EFI\debian\{loader}"
+    return nvram.with_entry(folder / "own.fd", entry, ESP_GUID, FIRST // 512, size // 512)
+
+
+def make_esp(
+    disk: Path,
+    size: int,
+    identity: str,
+    prefix: str,
+    cache: Path,
+    work: Path,
+    *,
+    has_shim: bool = True,
+) -> None:
+    """Make an ESP of the first partition, with the loaders where Debian's installer puts them.
 
     Args:
         size: Of the partition, bytes.
         identity: UUID of the file system in which `prefix`, the folder with grub.cfg, lies.
-    """
-    grub, image = _package(cache, "grub-efi-amd64-bin"), f"{disk}@@{FIRST}"
+        has_shim: Whether the machine was installed for Secure Boot, as is usual.
+    """  # fmt: skip
+    image = f"{disk}@@{FIRST}"
     _make_fat(disk, size)
     run("mmd", "-i", image, "::/EFI", "::/EFI/debian")
     # Debian's own image of GRUB looks for this file beside itself, as grub-install writes it.
     stub = work / "grub.cfg"
     stub.write_text(f"search.fs_uuid {identity} root\nset prefix=($root)'{prefix}'\n"
                     "configfile $prefix/grub.cfg\n")  # fmt: skip
-    loader = grub / "usr/lib/grub/x86_64-efi/monolithic/grubx64.efi"
-    run("mcopy", "-i", image, str(loader), str(stub), "::/EFI/debian")
+    files = {"grub.cfg": stub} | (_signed(cache) if has_shim else _unsigned(cache))
+    for name, source in files.items():
+        run("mcopy", "-i", image, str(source), f"::/EFI/debian/{name}")
+
+
+def _unsigned(cache: Path) -> dict[str, Path]:
+    grub = _package(cache, "grub-efi-amd64-bin") / "usr/lib/grub/x86_64-efi/monolithic"
+    return {"grubx64.efi": grub / "grubx64.efi"}
+
+
+def _signed(cache: Path) -> dict[str, Path]:
+    grub = _package(cache, "grub-efi-amd64-signed") / "usr/lib/grub/x86_64-efi-signed"
+    helpers = _package(cache, "shim-helpers-amd64-signed") / "usr/lib/shim"
+    return {
+        "shimx64.efi": _package(cache, "shim-signed") / "usr/lib/shim/shimx64.efi.signed",
+        "grubx64.efi": grub / "grubx64.efi.signed",
+        "mmx64.efi": helpers / "mmx64.efi.signed",
+        "fbx64.efi": helpers / "fbx64.efi.signed",
+        "BOOTX64.CSV": _package(cache, "shim-unsigned") / "usr/lib/shim/BOOTX64.CSV",
+    }
 
 
 def _make_fat(disk: Path, size: int) -> None:

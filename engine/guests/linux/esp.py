@@ -1,10 +1,13 @@
 r"""The fallback loader of UEFI: entries in NVRAM do not travel with disks.
 
-Firmware without an entry starts `\EFI\BOOT\BOOTX64.EFI`. Shim loads `grubx64.efi` and
-`mmx64.efi` from the folder it was started from, so they are copied with it. The boot manager of
-Windows finds its configuration in the folder of Microsoft wherever it was started from.
+Firmware without an entry starts `\EFI\BOOT\BOOTX64.EFI`. Shim that is started there starts
+`fbx64.efi` beside it, if there is one, which reads `BOOTX64.CSV` in the system's own folder, writes
+the entry into NVRAM again and starts it: a sixth of the bytes, and updates of the guest stay
+effective. Without these two, shim loads `grubx64.efi` and `mmx64.efi` from the folder it was
+started from, so they are copied with it. The boot manager of Windows finds its configuration in
+the folder of Microsoft wherever it was started from.
 
-Source: UEFI specification 2.10, 3.5.1.1 "Removable Media Boot Behavior".
+Source: UEFI specification 2.10, 3.5.1.1 "Removable Media Boot Behavior"; shim's README.fallback.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from engine.model.errors import Failure
 
 PROGRAM = 16 << 20
 """Longest EFI program in bytes that is copied."""
+_LIST = 64 << 10
+"""Longest list of loaders in bytes that is read."""
 _REASON = "Firmware that does not know this disk starts the loader from here."
 
 
@@ -66,11 +71,34 @@ def _loader(draft: Draft, efi: bytes, wanted: Sequence[bytes]) -> Mapping[bytes,
                 continue
             copies = {b"BOOTX64.EFI": source}
             if loader == b"shimx64.efi":
-                followers = (b"grubx64.efi", b"mmx64.efi")
+                restores = _restores(draft, folder, folders)
+                followers = (b"fbx64.efi",) if restores else (b"grubx64.efi", b"mmx64.efi")
                 found = {name: _child(draft, folder, name) for name in followers}
                 copies |= {name: path for name, path in found.items() if path}
             return copies
     return {}
+
+
+def _restores(draft: Draft, folder: bytes, folders: Sequence[bytes]) -> bool:
+    """Return whether shim's own fallback would start this folder's loader, and no other one."""
+    listed = {
+        place: path
+        for place in folders
+        if place.lower() != b"/efi/boot"
+        for path in [_child(draft, place, name) for name in (b"bootx64.csv", b"boot.csv")]
+        if path
+    }
+    if list(listed) != [folder] or not _child(draft, folder, b"fbx64.efi"):
+        return False
+    try:
+        text = draft.tree.read(listed[folder], _LIST) or b""
+    except Failure:
+        return False
+    lines = text.decode("utf-16-le", "replace").lstrip("\ufeff").splitlines()
+    names = [line.partition(",")[0] for line in lines if line.strip("\0 ")]
+    return bool(names) and all(
+        _child(draft, folder, name.lower().encode(errors="replace")) for name in names
+    )
 
 
 def _child(draft: Draft, folder: bytes, wanted: bytes) -> bytes:

@@ -1,6 +1,9 @@
 """The fallback loader of UEFI: one piece for Linux and Windows."""
 
+from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
 
 from engine.guests.backends.userland import open_userland
 from engine.guests.linux.draft import Draft
@@ -14,7 +17,9 @@ from tests.unit.guests.trees import ESP, MemoryGuest, volume
 MICROSOFT = "/EFI/Microsoft/Boot/bootmgfw.efi"
 
 
-def edits(files: dict[str, str], wanted: tuple[bytes, ...]) -> tuple[list[FileEdit], list[str]]:
+def edits(
+    files: Mapping[str, str | bytes], wanted: tuple[bytes, ...]
+) -> tuple[list[FileEdit], list[str]]:
     """Return what is changed on an ESP with these files, and the warnings."""
     disk = MemoryGuest([volume(ESP, FileSystem.FAT)], {ESP: files})
     draft = Draft(disk, Tree(disk, (Mount(b"/", VolumeId(ESP)),)))
@@ -51,6 +56,49 @@ def test_each_family_takes_its_own_loader() -> None:
         [],
         ["No boot loader for x86-64 was found in the EFI system partition."],
     )
+
+
+SHIM = {
+    "/EFI/debian/shimx64.efi": "shim",
+    "/EFI/debian/grubx64.efi": "grub",
+    "/EFI/debian/mmx64.efi": "mok manager",
+    "/EFI/debian/fbx64.efi": "fallback",
+}
+LISTED = "shimx64.efi,debian,,This is the boot entry for debian\n".encode("utf-16-le")
+COPIED = {b"/EFI/BOOT/BOOTX64.EFI", b"/EFI/BOOT/grubx64.efi", b"/EFI/BOOT/mmx64.efi"}
+
+
+def written(files: dict[str, str | bytes]) -> set[bytes]:
+    """Return the paths of the files that are written."""
+    return {edit.path for edit in edits(files, LINUX)[0] if edit.action is Action.WRITE}
+
+
+def test_shim_restores_the_entry_by_itself() -> None:
+    """With its fallback and the list of loaders nothing else of the system is copied."""
+    made = edits({**SHIM, "/EFI/debian/BOOTX64.CSV": b"\xff\xfe" + LISTED}, LINUX)[0]
+
+    assert [(edit.path, edit.after) for edit in made[1:]] == [
+        (b"/EFI/BOOT/BOOTX64.EFI", b"shim"),
+        (b"/EFI/BOOT/fbx64.efi", b"fallback"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"/EFI/debian/BOOTX64.CSV": b""},
+        {"/EFI/debian/BOOTX64.CSV": "gone.efi,debian,,entry\n".encode("utf-16-le")},
+        {"/EFI/debian/BOOTX64.CSV": LISTED, "/EFI/ubuntu/BOOTX64.CSV": LISTED},
+        {"/EFI/debian/BOOTX64.CSV": b"x" * (1 << 20)},
+    ],
+    ids=["no list", "empty list", "a loader that is not there", "two systems", "too long"],
+)
+def test_shim_takes_its_followers_where_its_fallback_is_no_help(
+    files: dict[str, str | bytes],
+) -> None:
+    """Another system's loader is never started by it, and no list leaves it without a choice."""
+    assert written({**SHIM, **files}) == COPIED
 
 
 def test_the_loader_is_copied_on_a_real_disk(tmp_path: Path) -> None:
