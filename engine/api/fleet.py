@@ -193,7 +193,7 @@ def _survey(snapshot: Snapshot, parts: _Parts) -> _Known:
     proven = max((p for p in ready if p.proven_at is not None), key=by_age, default=None)
     alarming = _alarming(standing, standing.lag_s, parts.standby, snapshot.now)
     wait = waits(list(parts.made.values()), standing.job, parts.slot, parts.clock.closed_until)
-    wait = None if parts.clock.is_held else wait
+    wait = parts.slot if parts.clock.is_held else wait
     return _Known(parts, alarming, standing, newest.id if newest else "", wait, proven)
 
 

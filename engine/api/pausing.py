@@ -8,6 +8,7 @@ from engine.api.views import Done, Step
 from engine.api.wishes import Action, Described, Wish, standby_of, usual
 from engine.daemon.service import Service, Snapshot
 from engine.model.errors import Problem, Refused
+from engine.model.points import UNREADY
 from engine.model.text import safe
 from engine.model.work import JobKind
 
@@ -22,19 +23,16 @@ class Build(Action):
     def describe(self, snapshot: Snapshot, wish: Wish) -> Described:
         """Say what is made, and what does not hold it up."""
         standby = standby_of(snapshot, wish.machine)
-        if standby.is_held(snapshot.now):
-            raise Refused(
-                Problem(
-                    "standby.held",
-                    f"{wish.machine} is paused ({safe(standby.held)}).",
-                    "Nothing was changed.",
-                    "Resume it first, if the reason is gone.",
-                )
-            )
         checks = [f"The trigger of {wish.machine} ({standby.trigger}) stays as it is."]
         end = snapshot.calendar.closed_until(standby, snapshot.now)
         if end is not None:
             checks.append(f"The blackout window until {_utc(end)} does not hold it up.")
+        if standby.is_held(snapshot.now):
+            until = "it is resumed" if standby.held_until is None else _utc(standby.held_until)
+            checks.append(
+                f"{wish.machine} stays paused until {until} ({safe(standby.held)}): this boot "
+                "point is made, and no other."
+            )
         return Described(
             steps=[Step(text="make a boot point of the newest complete recovery point")],
             checks=checks,
@@ -44,7 +42,11 @@ class Build(Action):
     def run(self, service: Service, wish: Wish, actor: str) -> Done:
         """Ask for it."""
         service.build(wish.machine, actor)
-        return Done(text=f"A boot point of {wish.machine} is made as soon as a slot is free.")
+        said = f"A boot point of {wish.machine} is made as soon as a slot is free."
+        snapshot = service.snapshot()
+        if standby_of(snapshot, wish.machine).is_held(snapshot.now):
+            said += " It stays paused for all others."
+        return Done(text=said)
 
 
 class Hold(Action):
@@ -58,6 +60,11 @@ class Hold(Action):
         standby = standby_of(snapshot, wish.machine)
         if standby.is_held(snapshot.now):
             checks.append(f"It is paused already ({safe(standby.held)}); this takes its place.")
+        checks += [
+            f"Boot point {point.id}, asked for by hand, is put off as well."
+            for point in snapshot.state.by_standby.get(wish.machine, ())
+            if point.asked and point.stage in UNREADY
+        ]
         return Described(
             steps=[Step(text=f"make no further boot points of {wish.machine} until {end}")],
             checks=checks,

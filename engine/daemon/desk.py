@@ -13,6 +13,7 @@ from engine.daemon.attending import check
 from engine.daemon.consoles import Consoles
 from engine.daemon.defining import Definitions
 from engine.daemon.engine import Engine
+from engine.daemon.pauses import let_wait
 from engine.daemon.reports import Reports
 from engine.daemon.service import Snapshot, Tried
 from engine.daemon.upkeep import Judge, upkeep_of_all
@@ -177,6 +178,7 @@ class Desk(Definitions):
         """Pause the making of boot points of this standby, until a moment or `resume`."""
         why = safe(reason) or "no reason given"
         self._change(name, lambda s: replace(s, held=f"{actor}: {why}", held_until=until))
+        let_wait(self._engine, name)
         end = "it is resumed" if until is None else f"{until:%Y-%m-%d %H:%M:%S} UTC"
         self._tell(name, "standby.held", f"{actor} paused {name} until {end}: {why}.")
 

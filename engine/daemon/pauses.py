@@ -1,4 +1,4 @@
-"""Pauses that end by themselves: taken out of the definition, and told, once their time is up."""
+"""Pauses: what was asked for by hand before one waits as well; their end, told once it has come."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.model.errors import Failure, Problem
+from engine.model.points import UNREADY
 from engine.model.work import Severity
 
 if TYPE_CHECKING:
@@ -27,3 +28,11 @@ def end_pauses(engine: Engine) -> None:
             engine.files.write(resumed)
         except Failure as failure:
             engine.tell(Severity.WARNING, name, failure.problem)
+
+
+def let_wait(engine: Engine, name: str) -> None:
+    """Take back what was asked for by hand before a pause: of two decisions the later counts."""
+    with engine.lock, engine.state.write() as tx:
+        for point in tx.state().points_of(name):
+            if point.asked and point.stage in UNREADY:
+                tx.save_boot_point(replace(point, asked=False))

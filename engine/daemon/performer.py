@@ -29,7 +29,7 @@ from engine.model.errors import (
 from engine.model.images import RecoveryPoint
 from engine.model.layers import LayerName
 from engine.model.machine import Hints, Network, VMRef
-from engine.model.points import WORKING, BootPoint, Stage
+from engine.model.points import UNREADY, BootPoint, Stage
 from engine.model.progress import Progress
 from engine.model.standby import Standby
 from engine.model.work import MAKING, Job, JobKind, JobStatus, Phase, Severity
@@ -47,7 +47,6 @@ write the next may find it.
 Story = Callable[[BootPoint, LayerName | None, Sequence[RecoveryPoint], Tools], None]
 POWERING = (JobKind.START, JobKind.STOP)
 MOST_PHASES = 32
-UNREADY = frozenset({Stage.PENDING, Stage.FAILED, *WORKING})
 
 
 class Performer:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from engine.model.conversion import ConversionMode
 from engine.model.images import RecoveryPoint
@@ -25,20 +24,21 @@ AHEAD = 24
 """Trunk layers that may wait for their conversion at a time."""
 
 
-def open_now(made: Sequence[BootPoint], closed_until: datetime | None) -> Sequence[BootPoint]:
+def open_now(made: Sequence[BootPoint], *, by_hand: bool) -> Sequence[BootPoint]:
     """Return the boot points that may be begun, in the order in which they are.
 
-    Those asked for by hand, and what they are made from, come first; nothing else inside a window.
+    Those asked for by hand, and what they are made from, come first, unless only other images help;
+    `by_hand`: nothing else, as in a window or a pause.
     """
     by_id = {point.id: point for point in made}
     urgent: set[BootPointId] = set()
     for point in made:
-        at = point if point.asked else None
+        at = point if point.asked and not point.obstacle else None
         while at is not None and at.stage in UNMADE and at.id not in urgent:
             urgent.add(at.id)
             at = by_id.get(at.parent) if at.parent is not None else None
     first = [point for point in made if point.id in urgent]
-    if closed_until is not None:
+    if by_hand:
         return first
     return [*first, *(point for point in made if point.id not in urgent)] if first else made
 

@@ -15,7 +15,7 @@ from engine.model import schedule
 from engine.model.images import RecoveryPoint
 from engine.model.line import follow
 from engine.model.planner import Limits, is_parked, retry_at
-from engine.model.points import BootPoint, Stage
+from engine.model.points import UNMADE, BootPoint, Stage
 from engine.model.schedule import Calendar
 from engine.model.standby import Standby, TriggerKind
 from engine.model.state import State
@@ -107,14 +107,15 @@ def outlook(
         is_running = job.status is JobStatus.RUNNING
         return Outlook(NextKind.RUNNING if is_running else NextKind.QUEUED, _DOES[job.kind])
     clock = clock_of(standby, now, calendar)
-    if clock.is_held:
-        return Outlook(NextKind.HELD, safe(standby.held), standby.held_until)
     coming = _failed(failed, state, limits) or _pending(made)
+    by_hand = any(point.asked and point.stage in UNMADE for point in made)
+    goes_on = by_hand and coming is not None and coming.kind is not NextKind.WAITING
+    if clock.is_held and not goes_on:
+        return Outlook(NextKind.HELD, safe(standby.held), standby.held_until)
     if coming is None and waiting:
         return Outlook(NextKind.WAITING, waiting[0])
     coming = coming or _triggered(standby, images, made, clock, now, calendar)
-    asked = any(point.asked and point.stage is Stage.PENDING for point in made)
-    return coming if asked else _after_window(coming, clock)
+    return coming if by_hand else _after_window(coming, clock)
 
 
 def _failed(failed: BootPoint | None, state: State, limits: Limits) -> Outlook | None:

@@ -9,8 +9,8 @@ undone is simply planned again. The same state and time give the same answer.
 
 Rules: one live job on a standby; boot points in the order of `backlog`, after their parents; a
 failed one again after a pause that doubles; after ten tries not until its images change; one whose
-guest cannot be made bootable only when asked for; nothing for a held standby; boot points over the
-limit go, oldest first, as `retention` judges.
+guest cannot be made bootable only when asked for; for a held standby only what was asked for since;
+boot points over the limit go, oldest first, as `retention` judges.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def build_now(
 
     Returns:
         A new PENDING one; or the FAILED or PENDING one that exists, to be made at once; None when
-        there is nothing newer to make, or it is on its way already. No window holds it up.
+        there is nothing newer to make, or it is on its way already. Neither a window nor a pause
+        holds it up.
     """
     made = state.by_standby.get(standby.name, ())
     points = state.by_machine.get(machine or "", ())
@@ -318,19 +319,22 @@ def _next_job(
     care: Upkeep,
     calendar: Calendar,
 ) -> WantedJob | None:
-    if standby.is_held(now):
+    held = standby.is_held(now)
+    unmade: Sequence[BootPoint] = [point for point in made if point.stage in UNMADE]
+    if held and not (unmade := open_now(unmade, by_hand=True)):
         return None
-    unmade = [point for point in made if point.stage in UNMADE]
     replaced = replaced_points(unmade, state)
     for point in unmade:
         if why := given_up(point, state, replaced):
             return WantedJob(JobKind.RETIRE, standby.name, point.id, why)
     over = surplus(standby.name, made, state, care)
-    allowed = open_now(unmade, calendar.closed_until(standby, now))
+    allowed = open_now(unmade, by_hand=calendar.closed_until(standby, now) is not None)
     asked = any(point.asked for point in allowed)
     due = [p for p in allowed if is_due(as_told(standby, p), state, now, limits)]
     full = any(is_full(point, state, care) for point in due if not point.has_trunk)
     step = next_step(due, made, state, is_full=full)
+    if held and step is None:
+        return None
     if step is not None and full and not step[0].has_trunk:
         over = surplus(standby.name, made, state, with_room(care))
     elif step is not None and len(over) <= _SLACK:

@@ -41,6 +41,7 @@ MOVES: dict[Stage, frozenset[Stage]] = {
 
 WORKING = frozenset({Stage.APPLYING, Stage.CONVERTING})
 UNMADE = frozenset({Stage.PENDING, Stage.FAILED})
+UNREADY = UNMADE | WORKING
 
 
 def boot_point_id(number: int) -> BootPointId:

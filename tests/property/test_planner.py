@@ -16,7 +16,7 @@ from engine.model import planner
 from engine.model.images import Arrival, PointId, RecoveryPoint
 from engine.model.machine import Hints
 from engine.model.planner import Limits
-from engine.model.points import BootPoint, BootPointId, Stage
+from engine.model.points import UNMADE, BootPoint, BootPointId, Stage
 from engine.model.retention import Retention
 from engine.model.standby import Backlog, Standby, parse_trigger
 from engine.model.state import State
@@ -46,6 +46,7 @@ ACTS = (
     "unpin",
     "hold",
     "resume",
+    "now",
     "wait",
 )
 steps = st.lists(
@@ -194,14 +195,27 @@ class _World:
         assert len(busy) <= LIMITS.jobs, "more jobs than the limit"
         for one in wanted:
             standby = self.standbys[one.standby]
-            assert not standby.held, "work on a held standby"
             assert one.boot_point is not None
             point = state.boot_points[one.boot_point]
+            if standby.held:
+                assert any(p.asked for p in state.points_of(standby.name) if p.stage in UNMADE), (
+                    "work on a held standby that nobody asked for"
+                )
+                assert one.kind is JobKind.RETIRE or self.leads_to_asked(state, point), (
+                    "another boot point than the one asked for"
+                )
             if one.kind is JobKind.RETIRE:
                 self.may_retire(state, point, standby)
             else:
                 self.may_sync(state, point)
         self.same_answer(state, wanted)
+
+    def leads_to_asked(self, state: State, point: BootPoint) -> bool:
+        """Tell whether it was asked for, or one was that is made from it."""
+        after = [p for p in state.points_of(point.standby) if p.parent == point.id]
+        return point.stage in UNMADE and (
+            point.asked or any(self.leads_to_asked(state, one) for one in after)
+        )
 
     def may_retire(self, state: State, point: BootPoint, standby: Standby) -> None:
         ready = state.ready(standby.name)
@@ -311,6 +325,11 @@ def _by_the_operator(world: _World, what: str, name: str, pick: int) -> None:
         case "hold" | "resume":
             held = "storage move" if what == "hold" else ""
             world.standbys[name] = replace(world.standbys[name], held=held)
+        case "now":
+            state = world.store.read()
+            point = planner.build_now(world.standbys[name], world.sources[name], state, world.now)
+            if point is not None:
+                world.store_point(point)
 
 
 @given(steps, triggers, st.integers(1, 4), st.sampled_from(Backlog))

@@ -169,6 +169,28 @@ def test_a_pause_ends_by_itself() -> None:
     assert begun(replace(paused, held_until=None), state, late) == []
 
 
+def test_what_was_asked_for_by_hand_is_made_in_a_pause() -> None:
+    """It and what it is made from; then the pause holds again, and is what comes next."""
+    standby, state = made("immediate", 3, ready=1)
+    paused = replace(standby, held="mo: move")
+    assert begun(paused, state) == []
+    asked = planner.build_now(paused, "uuid", state, NOON)
+    assert asked is not None
+    state = with_made(state, asked)
+    assert begun(paused, state) == [(JobKind.APPLY, "bp000002")]
+    assert coming(paused, state).kind is NextKind.DUE
+    second = replace(state.boot_points[asked.parent or asked.id], has_trunk=True)
+    state = with_made(state, second)
+    assert begun(paused, state) == [(JobKind.SYNC, "bp000003")]
+    hopeless = replace(asked, stage=Stage.FAILED, obstacle="no kernel", failed_at=NOON)
+    stuck = with_made(state, hopeless)
+    assert begun(paused, stuck) == []
+    assert coming(paused, stuck, failed=hopeless).kind is NextKind.HELD
+    state = with_made(state, replace(asked, stage=Stage.READY, ready_at=NOON))
+    assert begun(paused, state, EVENING) == [], "the older one's conversion waits for the pause"
+    assert coming(paused, state).kind is NextKind.HELD
+
+
 @pytest.mark.parametrize(("trigger", "skipped"), [("every:3", [0, 2]), ("immediate", [0] * 4)])
 def test_what_got_no_boot_point_is_counted(trigger: str, skipped: list[int]) -> None:
     """A boot point knows how many recovery points before it were applied without one."""
