@@ -10,6 +10,7 @@
                 MBR │ PV ─────────────┴ rack-root
     md          MBR │ /boot, RAID 1, superblock at its end │ root, RAID 1, superblock at its begin
                 MBR │ the same, bit for bit                │ the same
+    md-lvm      as md, with a PV on the second mirror ─ rack-root
 
 Nothing is mounted by this machine: ext4 and xfs are filled by their mkfs; btrfs and LVM, in the
 nightly tests only, by libguestfs in its virtual machine; the members of a mirror hold the same.
@@ -39,7 +40,6 @@ ESP_GUID = uuid.UUID("d2c1b0a9-8f7e-4d6c-9b5a-493827160f5e")
 FALLBACK = b"/EFI/BOOT/BOOTX64.EFI"
 ROOT_OFFSET = 64 * MIB
 """Where the second one does, behind /boot or the ESP."""
-_LVM = "/dev/mapper/rack-root"
 
 
 class Shape(StrEnum):
@@ -53,6 +53,7 @@ class Shape(StrEnum):
     LVM = "lvm"
     LVM_TWO = "lvm-two"
     MD = "md"
+    MD_LVM = "md-lvm"
 
     @property
     def is_efi(self) -> bool:
@@ -69,12 +70,22 @@ class Shape(StrEnum):
         """Return what is mounted beside the root."""
         if self in (Shape.EXT4_UEFI, Shape.NO_SHIM):
             return ("/boot/efi",)
-        return ("/boot",) if self.is_lvm or self in (Shape.ENTRIES, Shape.MD) else ()
+        return ("/boot",) if self.is_apart or self is Shape.ENTRIES else ()
 
     @property
     def is_lvm(self) -> bool:
-        """Whether its root is a logical volume, with /boot beside."""
+        """Whether its root is a logical volume on bare partitions."""
         return self in (Shape.LVM, Shape.LVM_TWO)
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether /boot is beside the root."""
+        return self.is_md or self.is_lvm
+
+    @property
+    def is_md(self) -> bool:
+        """Whether it lies on a mirror."""
+        return self in (Shape.MD, Shape.MD_LVM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +132,12 @@ def build(folder: Path, shape: Shape, cache: Path, say: Say) -> Built:
                 disks = [_build_xfs(folder, root, work)]
             case Shape.BTRFS:
                 disks = [_build_btrfs(folder, root, work)]
-            case Shape.MD:
-                disks = mirror.build(folder, root, work)
+            case Shape.MD | Shape.MD_LVM:
+                disks = mirror.build(folder, root, work, is_lvm=shape is Shape.MD_LVM)
             case _:
                 disks = _build_lvm(folder, root, work, is_two=shape is Shape.LVM_TWO)
         prefix = {Shape.XFS: "/boot/grub", Shape.BTRFS: "/@rootfs/boot/grub"}.get(shape, "/grub")
-        for disk in disks if shape is Shape.MD else disks[:1]:
+        for disk in disks if shape.is_md else disks[:1]:
             install_grub(disk, parts, prefix, work)
         return Built(disks)
 
@@ -141,18 +152,16 @@ def _system(shape: Shape, version: str) -> System:
         return System([b"nvme", b"ext4", b"crc32c_generic"], files(menu, fstab),
                       texts.initrd_init("ext4"))  # fmt: skip
     if shape.is_lvm:
-        menu = texts.grub_cfg(BOOT_UUID, kernel.removeprefix("/boot"), _LVM)
+        menu = texts.grub_cfg(BOOT_UUID, kernel.removeprefix("/boot"), texts.VOLUME)
         # Two disks are found in either order, on their own hardware as well.
         boot = f"UUID={BOOT_UUID}" if shape is Shape.LVM_TWO else "/dev/sda1"
-        fstab = f"{_LVM} / ext4 errors=remount-ro 0 1\n{boot} /boot ext4 defaults 0 2\n"
-        quiet = "devices/use_devicesfile=0 activation/udev_sync=0 activation/udev_rules=0"
-        ready = f'lvm vgchange -q -ay --config "{quiet} activation/monitoring=0" >/dev/null 2>&1'
-        script = texts.initrd_init("ext4", ready=f"modprobe -q dm_mod; {ready}")
+        fstab = f"{texts.VOLUME} / ext4 errors=remount-ro 0 1\n{boot} /boot ext4 defaults 0 2\n"
+        script = texts.initrd_init("ext4", ready=texts.FIND_VOLUMES)
         program = shutil.which("lvm", path="/usr/sbin:/sbin:/usr/bin")
         assert program is not None
         return System([*own, b"ext4", b"dm_mod"], files(menu, fstab), script, [Path(program)])
-    if shape is Shape.MD:
-        return mirror.system(own, kernel)
+    if shape.is_md:
+        return mirror.system(own, kernel, is_lvm=shape is Shape.MD_LVM)
     if shape is Shape.BTRFS:
         options = "subvol=@rootfs"
         menu = texts.grub_cfg(ROOT_UUID, f"/@rootfs{kernel}", "/dev/sda1", f"rootflags={options}")

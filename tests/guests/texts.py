@@ -10,6 +10,15 @@ ADDRESS = "192.0.2.10"
 ANSWER = "physical"
 """What each line of the guest's report begins with."""
 
+VOLUME = "/dev/mapper/rack-root"
+"""The root, where it is a logical volume."""
+FIND_VOLUMES = (
+    "modprobe -q dm_mod; lvm vgchange -q -ay --config "
+    '"devices/use_devicesfile=0 activation/udev_sync=0 activation/udev_rules=0 '
+    'activation/monitoring=0" >/dev/null 2>&1'
+)
+"""Brings logical volumes into being, in an initrd without udev."""
+
 _WORDS = ("quiet console=tty1 console=ttyS0,115200 net.ifnames=0 panic=10 tsc=reliable "
           "no_timer_check random.trust_cpu=on")  # fmt: skip
 _INTERFACES = f"""auto lo

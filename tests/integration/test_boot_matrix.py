@@ -161,13 +161,16 @@ def test_converted_it_boots(rack: Rack, shape: Shape, hardware: Hardware) -> Non
 
 
 @pytest.mark.nightly
+@pytest.mark.parametrize("shape", [shape for shape in Shape if shape.is_md])
 @pytest.mark.parametrize("left", [0, 1])
-def test_a_converted_mirror_boots_from_either_of_its_disks(rack: Rack, left: int) -> None:
+def test_a_converted_mirror_boots_from_either_of_its_disks(
+    rack: Rack, left: int, shape: Shape
+) -> None:
     """Both members were converted alike: each disk alone gets to the login."""
-    disk = rack.converted(Shape.MD).built.disks[left]
+    disk = rack.converted(shape).built.disks[left]
     nic, driver = NICS[Hardware.VIRTIO_BLK]
     told = boot([disk], Hardware.VIRTIO_BLK, nic=nic)
-    assert_runs_on(told, Shape.MD, Hardware.VIRTIO_BLK, f"nic enp3s0 {driver} {MAC} {ADDRESS}")
+    assert_runs_on(told, shape, Hardware.VIRTIO_BLK, f"nic enp3s0 {driver} {MAC} {ADDRESS}")
 
 
 def _quiet(nic: str, shape: Shape) -> str:

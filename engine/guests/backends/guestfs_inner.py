@@ -1,6 +1,7 @@
 """Volumes inside volumes: logical volumes of LVM, and md arrays that have all their members.
 
 partition (LVM) ─► VG ─► /dev/mapper/vg-root ─► a `Volume` with these names, of no partition
+partitions (md) ─► /dev/md1 (LVM) ─► VG ─► the same
 """
 
 from __future__ import annotations
@@ -62,16 +63,18 @@ def inner_volumes(
 ) -> Sequence[tuple[Volume, str]]:
     """Return the volumes in logical volumes and arrays, each with its device.
 
-    They count to the disk that the first volume of their holder's kind is on.
+    They count to the disk that the first volume of their holder's kind is on; an array may hold a
+    volume group.
 
     Args:
         outer: Partitions and whole disks.
         read: Returns up to some bytes at an offset of a device.
     """
     seen = {volume.id for volume in outer}
-    found = []
-    for one in inner:
-        holders = [volume.disk for volume in outer if volume.kind is one.holder]
+    found: list[tuple[Volume, str]] = []
+    for one in sorted(inner, key=lambda one: one.holder is not FileSystem.RAID):
+        there = [*outer, *(volume for volume, _ in found)]
+        holders = [volume.disk for volume in there if volume.kind is one.holder]
         if not holders:
             continue
         what = identify(_reader(one, read), one.size)

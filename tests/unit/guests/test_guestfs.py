@@ -316,6 +316,25 @@ def test_what_is_inside_has_no_partition_and_a_name_of_its_own() -> None:
     assert inner_volumes(inner, [replace(holder, id=one.id)], read) == []
 
 
+def test_a_volume_group_on_an_array_counts_to_the_disk_of_the_array() -> None:
+    """The physical volume is no partition: the array is found first, then what its group holds."""
+    member = Volume(VolumeId("member"), 1, 2, 1 << 20, 1 << 30, FileSystem.RAID)
+    inner = parse_inner(INNER.encode())
+
+    label = b"LABELONE" + struct.pack("<QII8s", 1, 0, 32, b"LVM2 001") + b"x" * 32
+
+    def read(at: str, offset: int, length: int) -> bytes:
+        content = bytes(512) + label if at == "/dev/md1" else b""
+        return content.ljust(8192 * 512, b"\0")[offset : offset + length]
+
+    found = inner_volumes(inner, [member], read)
+
+    assert [(at, one.kind, one.disk) for one, at in found][-2:] == [
+        ("/dev/md1", FileSystem.LVM, 1),
+        ("/dev/mapper/my--vg-root", FileSystem.UNKNOWN, 1),
+    ]
+
+
 def test_a_mapped_name_in_fstab_means_the_volume_of_that_name() -> None:
     """Names of LVM and md hold on any hardware: they are found, not changed."""
     names = ("/dev/mapper/vg-root", "/dev/vg/root")
