@@ -293,12 +293,15 @@ def test_a_mirror_whose_superblock_may_be_the_disk_s_is_opened(tmp_path: Path, w
         assert ROOT in [volume.id for volume in backend.volumes()]
 
 
-def test_books_of_quotas_are_kept(tmp_path: Path, work: Path) -> None:
-    """No tool of user space keeps them, so a kernel writes; the check finds nothing."""
-    disks = built(tmp_path, work, 1, f"mkfs.ext4 -q -U {ROOT} -O quota /dev/vda2")
+@pytest.mark.parametrize("feature", ["quota", "mmp"])
+def test_what_no_tool_of_user_space_can_keep_is_left_to_a_kernel(
+    tmp_path: Path, work: Path, feature: str
+) -> None:
+    """Books of quotas, and the mark of who has it mounted: a kernel writes, the check is clean."""
+    disks = built(tmp_path, work, 1, f"mkfs.ext4 -q -U {ROOT} -O {feature} /dev/vda2")
     with open_userland(disks) as userland:
         [sentence] = userland.unable(userland.volumes())
-        assert "ext4 with quota" in sentence
+        assert f"ext4 with {feature}" in sentence
     with opened(disks, work) as backend:
         backend.replay([edit(b"/new", Action.WRITE, None, b"n" * 5000)])
         assert backend.check([ROOT]) == "full"

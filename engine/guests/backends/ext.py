@@ -43,7 +43,8 @@ _NEEDS_RECOVERY, _SCATTERED, _WIDE, _ORPHANS = 0x4, 0x10, 0x80, 0x10000
 _CLUSTERS = 0x200
 _TABLE = 16 << 20
 """Longest table of groups in bytes that is added up: 32 TiB with blocks of 4 KiB."""
-_NEEDS_KERNEL = {"inline_data": (0, 0x8000), "quota": (1, 0x100), "project": (1, 0x2000)}
+_NEEDS_KERNEL = {"inline_data": (0, 0x8000), "mmp": (0, 0x100), "quota": (1, 0x100),
+                 "project": (1, 0x2000)}  # fmt: skip
 """Features by their bits in those that forbid reading (0) or writing (1) where unknown."""
 _PASS = re.compile(rb"(?m)^(?:e2fsck [\d.]+ .*|Pass \d: .*)$")
 """Lines of e2fsck that tell what it does, not what it found."""
@@ -135,8 +136,8 @@ class ExtVolume:
     def unable(self) -> str:
         """Return why the programs of e2fsprogs cannot be trusted with it; empty when they can.
 
-        debugfs 1.47 pads files that lie in their inode, and no program of e2fsprogs keeps the
-        books of quotas; a kernel does both.
+        debugfs 1.47 pads files that lie in their inode, looks for the block of mmp as if there
+        were no partitions, and no program of e2fsprogs keeps the books of quotas; a kernel does.
         """
         features = self._super().features
         odd = [name for name, (place, bit) in _NEEDS_KERNEL.items() if features[place] & bit]
