@@ -347,12 +347,11 @@ def esxi_findings(told: EngineConfig, one: TargetConfig, timeout_s: float) -> Se
     wishes, now = esxi_wishes(one, one.esxi), SystemClock().now
     session = Session(esxi_account(one.name, one.uri, one.esxi), timeout_s=timeout_s)
     try:
-        found = preflight.findings(session, wishes, now)
         if wishes.transport != "hotadd":
-            return found
+            return preflight.findings(session, wishes, now)
         known = known_owner(_folder_of(one, told))
-        own = hotaddlook.findings(session, wishes, appliance(session, known), known)
-        return preflight.worst_first([*found, *own])
+        own = partial(hotaddlook.findings, session, wishes, appliance(session, known), known)
+        return preflight.findings(session, wishes, now, own)
     finally:
         session.close()
 

@@ -272,6 +272,18 @@ def test_preflight_finds_the_appliance_or_says_what_it_lacks(
     assert "transport nfs" in told["esxi.appliance"].remedy
 
 
+def test_a_look_reads_the_inventory_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inventory and standby VMs once each; a place that is not there hides no other finding."""
+    before = place.sim.proxy.count("CreateContainerView")
+    place.target.preflight()
+    assert place.sim.proxy.count("CreateContainerView") == before + 2
+    monkeypatch.setattr(place.target, "_wishes", replace(place.target._wishes, place="gone"))
+    told = {one.key for one in place.target.preflight()}
+    assert {"target.place", "esxi.appliance", "esxi.enable-uuid"} <= told
+    place.sim.proxy.plan("HasPrivilegeOnEntities", Fault("NoPermission"))
+    assert {"target.place", "target.privilege"} <= {one.key for one in place.target.preflight()}
+
+
 def test_one_boot_point_needs_few_calls(place: Place) -> None:
     """Each change is a call and one reading of its task with the VM; without bytes, three each."""
     place.boot_point(1)

@@ -47,6 +47,7 @@ def test_a_good_target_has_no_error(each: Sim) -> None:
     found = _found(session, _wishes(session))
     assert [one for one in found.values() if one.gravity is Gravity.ERROR] == []
     assert set(each.proxy.calls) <= READS
+    assert each.proxy.count("CreateContainerView") == 1
     assert preflight.VERIFIED in found["esxi.version"].text
 
 

@@ -94,11 +94,6 @@ class Appliance:
             raise
         return list(told.get("config.hardware.device") or ())
 
-    def settings(self) -> dict[str, str]:
-        """Return its advanced settings."""
-        told = self._session.read(self.find(), "config.extraConfig")
-        return {one.key: str(one.value) for one in told.get("config.extraConfig") or ()}
-
     def attach(
         self, there: Standing, disks: Sequence[Backing], *, writable: bool
     ) -> tuple[Standing, Sequence[Wanted]]:

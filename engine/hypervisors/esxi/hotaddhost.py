@@ -10,14 +10,15 @@ The VM is made by its first layer and goes with its last; here it gets its shape
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 from engine.hypervisors import rules
-from engine.hypervisors.esxi import faults, hotaddlook, layers, leaf, preflight, specs
+from engine.hypervisors.esxi import faults, hotaddlook, layers, leaf, specs
 from engine.hypervisors.esxi.branches import Standing, standing
 from engine.hypervisors.esxi.hotadd import HotaddChain
 from engine.hypervisors.esxi.hotaddlink import HotaddLink
+from engine.hypervisors.esxi.inventory import Inventory
 from engine.hypervisors.esxi.layers import State
 from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.onhost import OnHost
@@ -67,11 +68,10 @@ class HotaddHypervisor(OnHost):
         self._session, self._machines, self._ground = there.session, there.machines, there.ground
         self._branches, self._appliance = there.branches, there.appliance
 
-    def preflight(self) -> list[Finding]:
-        """Look at host, appliance, snapshots; change nothing."""
-        own = hotaddlook.findings(self._session, self._wishes, self._appliance, self._link.engine)
-        found = [*super().preflight(), *own]
-        return preflight.worst_first(found)
+    def _findings(self, there: Inventory | None) -> Iterator[Finding]:
+        """Yield what is to be said of appliance and snapshots."""
+        own, engine = self._appliance, self._link.engine
+        return hotaddlook.findings(self._session, self._wishes, own, engine, there)
 
     def chain(self, vm: VMRef) -> DiskChain:
         """Return the layer tree of the VM."""

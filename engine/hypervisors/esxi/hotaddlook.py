@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pyVmomi import vim
@@ -10,7 +10,7 @@ from pyVmomi import vim
 from engine.hypervisors.esxi import layers
 from engine.hypervisors.esxi.appliance import Appliance, free_units
 from engine.hypervisors.esxi.branches import tree_of
-from engine.hypervisors.esxi.inventory import look, ref_id
+from engine.hypervisors.esxi.inventory import Inventory, ref_id
 from engine.hypervisors.esxi.preflight import Wishes, home_datastore, missing
 from engine.hypervisors.esxi.privileges import HOTADD, On
 from engine.hypervisors.esxi.session import Session
@@ -20,17 +20,22 @@ from engine.model.machine import Gravity
 from engine.model.text import safe
 from engine.ports import Finding
 
+_HARDWARE = "config.hardware.device"
 _FEW = 2
 """Boot points that may still be added when it is said beforehand."""
 
 
+_PATHS = ("name", "runtime.host", "config.files.vmPathName", "config.extraConfig", _HARDWARE)
+
+
 def findings(
-    session: Session, wishes: Wishes, appliance: Appliance, engine: str
-) -> Sequence[Finding]:
-    """Return what is to be said of the appliance's VM and of the standby VMs' snapshots.
+    session: Session, wishes: Wishes, appliance: Appliance, engine: str, there: Inventory | None
+) -> Iterator[Finding]:
+    """Yield what is to be said of the appliance's VM and of the standby VMs' snapshots.
 
     Args:
         engine: Whose VMs are looked at.
+        there: None: the place is not found, so nothing is said of what it has.
 
     Raises:
         HostFailure: The host does not answer any more.
@@ -39,17 +44,21 @@ def findings(
         ref = appliance.find()
     except Failure as failure:
         problem = failure.problem
-        first = Finding(Gravity.ERROR, "esxi.appliance", problem.happened, problem.remedy)
-        return [first, *_snapshots(session, engine)]
-    told = session.read(ref, "name", "runtime.host", "config.files.vmPathName", "datastore")
-    found = [*_appliance(appliance, told), *_reach(session, wishes, told)]
-    return [*found, *_privileges(session, ref), *_snapshots(session, engine)]
+        yield Finding(Gravity.ERROR, "esxi.appliance", problem.happened, problem.remedy)
+    else:
+        told = session.read(ref, *_PATHS)
+        yield from _appliance(told)
+        if there is not None:
+            yield from _reach(session, there, wishes, told)
+        yield from _privileges(session, ref)
+    yield from _snapshots(session, engine)
 
 
-def _appliance(appliance: Appliance, told: Any) -> Iterator[Finding]:
-    name = safe(str(told.get("name", "")))
+def _appliance(told: Mapping[str, Any]) -> Iterator[Finding]:
+    name, hardware = safe(str(told.get("name", ""))), list(told.get(_HARDWARE) or ())
+    extra = {one.key: str(one.value) for one in told.get("config.extraConfig") or ()}
     yield Finding(Gravity.NOTE, "esxi.appliance", f"This machine is the VM {name} there.")
-    if appliance.settings().get("disk.EnableUUID", "").upper() != "TRUE":
+    if extra.get("disk.EnableUUID", "").upper() != "TRUE":
         yield Finding(
             Gravity.ERROR,
             "esxi.enable-uuid",
@@ -57,7 +66,6 @@ def _appliance(appliance: Appliance, told: Any) -> Iterator[Finding]:
             "certain.",
             "Set it in the VM's advanced settings, and start the VM again.",
         )
-    hardware = appliance.hardware()
     controller, units = next(free_units(hardware), (None, ()))
     if controller is None:
         yield Finding(
@@ -89,9 +97,10 @@ def _appliance(appliance: Appliance, told: Any) -> Iterator[Finding]:
             )
 
 
-def _reach(session: Session, wishes: Wishes, told: Any) -> Iterator[Finding]:
+def _reach(
+    session: Session, there: Inventory, wishes: Wishes, told: Mapping[str, Any]
+) -> Iterator[Finding]:
     """Say whether the appliance's host has the datastore that the standby VMs lie on."""
-    there = look(session, wishes.place)
     home = there.datastore(home_datastore(there, wishes.datastore))
     host = told.get("runtime.host")
     if home is None or host is None:

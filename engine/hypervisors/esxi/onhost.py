@@ -6,7 +6,7 @@ The truth about a VM is the host's own answer; nothing is kept here in memory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from engine.hypervisors import rules
@@ -14,6 +14,7 @@ from engine.hypervisors.esxi import faults, needs, preflight, questions
 from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.homecoming import shut_down
+from engine.hypervisors.esxi.inventory import Inventory
 from engine.hypervisors.esxi.layers import State
 from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.machine import Machines
@@ -44,7 +45,11 @@ class OnHost:
         """Look at licence, privileges, versions, space, networks; change nothing."""
         _, took = clock_skew(self._session, self._now)
         self._gate.latency(took)
-        return preflight.findings(self._session, self._wishes, self._now)
+        return preflight.findings(self._session, self._wishes, self._now, self._findings)
+
+    def _findings(self, there: Inventory | None) -> Iterator[Finding]:  # noqa: ARG002 - see `Own`
+        """Yield what this transport alone has to say of the target."""
+        return iter(())
 
     def ping(self) -> None:
         """Ask the host for its time; one that needs long gets fewer heavy operations at once."""

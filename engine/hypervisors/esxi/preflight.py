@@ -46,8 +46,18 @@ class Wishes:
     transport: str = "nfs"
 
 
-def findings(session: Session, wishes: Wishes, now: Callable[[], datetime]) -> Sequence[Finding]:
-    """Return all findings of a target, the worst first.
+Own = Callable[[Inventory | None], Iterator[Finding]]
+"""What a transport alone has to say, told the inventory; None where the place is not found."""
+
+
+def _nothing(_there: Inventory | None) -> Iterator[Finding]:
+    return iter(())
+
+
+def findings(
+    session: Session, wishes: Wishes, now: Callable[[], datetime], own: Own = _nothing
+) -> Sequence[Finding]:
+    """Return all findings of a target, the worst first. The inventory is read once.
 
     Args:
         now: This machine's clock.
@@ -56,6 +66,7 @@ def findings(session: Session, wishes: Wishes, now: Callable[[], datetime]) -> S
         HostFailure: The host does not answer any more.
     """
     found = [*_about(session), *_clock(session, now), *_allowed(_licence(session))]
+    there: Inventory | None = None
     try:
         there = look(session, wishes.place)
     except Failure as failure:
@@ -67,11 +78,7 @@ def findings(session: Session, wishes: Wishes, now: Callable[[], datetime]) -> S
         found += _allowed(_privileges(session, there, wishes))
         if wishes.transport == "nfs":
             found += _nfs(there, wishes)
-    return worst_first(found)
-
-
-def worst_first(found: Sequence[Finding]) -> list[Finding]:
-    """Return findings, those that stand in the way first."""
+    found += _allowed(own(there))
     order = (Gravity.ERROR, Gravity.WARNING, Gravity.NOTE)
     return sorted(found, key=lambda one: order.index(one.gravity))
 
