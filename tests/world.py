@@ -25,7 +25,7 @@ from engine.model.retention import Retention, rules_of
 from engine.model.standby import Standby
 from engine.model.upkeep import Upkeep, most_points, resting, upkeep_from
 from engine.model.work import Job, JobId, JobStatus, WantedJob
-from engine.ports import Hypervisor, NeverCancelled, PointReader, StateStore, Store
+from engine.ports import NEVER, Cancel, Hypervisor, PointReader, StateStore, Store
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MACHINE = "11111111-1111-4111-8111-111111111111"
@@ -173,6 +173,7 @@ class World:
         )
         self.store, self.state, self.images = store, state, images
         self.clock = ManualClock(START)
+        self.cancel: Cancel = NEVER
         self.since = START
         self.converter = SimulatedConverter()
         target = Target("local", "simulated", store, no_hypervisor, self.converter)
@@ -230,7 +231,7 @@ class World:
         blank = replace(blank, to=wanted.to)
         with self.state.write() as tx:
             job = tx.add_job(blank)
-        self.performer.perform(job, self.standby, NeverCancelled(), lambda _progress: None)
+        self.performer.perform(job, self.standby, self.cancel, lambda _progress: None)
 
     def check(self) -> None:
         """Assert the promises: each READY point exists and reads like its image."""

@@ -241,7 +241,7 @@ class _Copy:
         manifests = []
         for number, disk in enumerate(self._path[-1].disks):
             layers = self._layers(disk.part.uuid, number)
-            with self._t.chain.open(self._point.replica, number) as device:
+            with self._t.chain.open(self._point.replica, number, self._t.cancel) as device:
                 if number not in finished:
                     self._apply(number, layers, device)
                     finished |= {number}
@@ -288,7 +288,7 @@ class _Copy:
             return
         with ExitStack() as stack:
             try:
-                source = stack.enter_context(self._t.chain.open(below.name, place))
+                source = stack.enter_context(self._t.chain.open(below.name, place, self._t.cancel))
             except LayerError as error:
                 if error.problem.key != "layer.in-use":
                     raise

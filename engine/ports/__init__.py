@@ -20,6 +20,7 @@ from engine.ports.layers import BlockDevice, DiskChain, DiskFile, Store
 from engine.ports.state import StateStore, Transaction
 from engine.ports.targets import Finding, Hypervisor
 from engine.ports.work import (
+    NEVER,
     Cancel,
     CancelFlag,
     Clock,
@@ -33,6 +34,7 @@ from engine.ports.work import (
 )
 
 __all__ = [
+    "NEVER",
     "Beat",
     "BlockDevice",
     "Cancel",

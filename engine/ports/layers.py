@@ -10,7 +10,7 @@ from typing import Protocol
 
 from engine.model.extents import Extent
 from engine.model.layers import Gain, Layer, LayerKind, LayerManifest, LayerName
-from engine.ports.work import Cancel, Copied, unseen
+from engine.ports.work import NEVER, Cancel, Copied, unseen
 
 
 class BlockDevice(Protocol):
@@ -78,8 +78,16 @@ class DiskChain(Protocol):
             NoSpace: The store is full; nothing is left behind that `drop` would not clear.
         """
 
-    def open(self, layer: LayerName, disk: int) -> AbstractContextManager[BlockDevice]:
-        """Open one disk; writable only while the layer is not sealed."""
+    def open(
+        self, layer: LayerName, disk: int, cancel: Cancel = NEVER
+    ) -> AbstractContextManager[BlockDevice]:
+        """Open one disk; writable only while the layer is not sealed.
+
+        Args:
+            layer: The layer.
+            disk: Its number in it.
+            cancel: Ends the waiting for a turn within a second, where there are turns.
+        """
 
     def changed(self, layer: LayerName, disk: int) -> Iterator[Extent]:
         """Yield what the layer holds itself (DATA or ZERO), sorted; may say more than differs."""

@@ -25,6 +25,10 @@ class NeverCancelled:
         """Do nothing."""
 
 
+NEVER = NeverCancelled()
+"""For whoever is given no way to be ended."""
+
+
 class CancelFlag:
     """A `Cancel` that another thread sets."""
 

@@ -25,7 +25,7 @@ from engine.model.errors import LayerError, Problem
 from engine.model.extents import Extent
 from engine.model.layers import Gain, Layer, LayerKind, LayerManifest, LayerName, total
 from engine.model.text import safe
-from engine.ports import BlockDevice, Cancel, Copied, DiskFile, unseen
+from engine.ports import NEVER, BlockDevice, Cancel, Copied, DiskFile, unseen
 from engine.stores import tree
 from engine.stores.diskkind import DiskKind, DiskTree, FoldedDisk
 from engine.stores.layerfolders import CONVERSION, NOTE, PLACE, SEAL, LayerFolders, Stack, there
@@ -92,7 +92,12 @@ class FolderChain:
     # --- the disks -------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def open(self, layer: LayerName, disk: int) -> Iterator[BlockDevice]:
+    def open(
+        self,
+        layer: LayerName,
+        disk: int,
+        cancel: Cancel = NEVER,  # noqa: ARG002 - nobody takes turns here
+    ) -> Iterator[BlockDevice]:
         """Open one disk; writable only while the layer is not sealed."""
         layers = self.layers()
         found = tree.known(layers, layer)

@@ -15,7 +15,7 @@ from pathlib import Path
 from engine.model.errors import LayerError, NoSpace, Problem
 from engine.model.extents import Extent, Kind, join
 from engine.model.layers import Gain, Layer, LayerKind, LayerManifest, LayerName
-from engine.ports import BlockDevice, Cancel, Copied, DiskFile, unseen
+from engine.ports import NEVER, BlockDevice, Cancel, Copied, DiskFile, unseen
 from engine.stores import tree
 from engine.stores.manifests import strip
 
@@ -158,7 +158,12 @@ class MemoryChain:
             return self.layers()[name]
 
     @contextlib.contextmanager
-    def open(self, layer: LayerName, disk: int) -> Iterator[BlockDevice]:
+    def open(
+        self,
+        layer: LayerName,
+        disk: int,
+        cancel: Cancel = NEVER,  # noqa: ARG002 - nobody takes turns here
+    ) -> Iterator[BlockDevice]:
         """Open one disk; writable only while the layer is not sealed."""
         with self._store.lock:
             found = tree.known(self.layers(), layer)

@@ -86,7 +86,7 @@ def lab(shadow: Shadow, tmp_path: Path) -> Iterator[Lab]:
         lock = threading.RLock()
 
         @contextlib.contextmanager
-        def held() -> Iterator[None]:
+        def held(_cancel: object = None) -> Iterator[None]:
             with lock:
                 yield
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from engine.model.points import Stage
 from engine.model.work import JobKind, JobStatus, WantedJob
 from engine.ports import CancelFlag, NeverCancelled
 from engine.state.memory import MemoryState
+from tests.site import wait_for
 from tests.vcsim.kept import hotadd
 from tests.vcsim.proxy import Code, Delay, Drop, Fault, Says, Step
 from tests.vcsim.simulator import Sim
@@ -122,6 +125,33 @@ def test_writers_wait_for_a_slot_and_a_start_for_none(
     world.clock.advance(7200)
     world.work()
     assert len(world.state.read().ready("erp")) == 2
+    world.check()
+
+
+def test_a_writer_that_waits_hears_a_cancel_within_a_second(world: Counted) -> None:
+    """A boot point that waits for its turn ends as cancelled, and is made later."""
+    gate, world.cancel = world.link.gate, (flag := CancelFlag())
+    world.arrive_next()
+
+    def one_job() -> None:
+        with contextlib.suppress(AssertionError):  # there is more to do
+            world.work(rounds=1)
+
+    with gate.heavy(NeverCancelled()), gate.heavy(NeverCancelled()):
+        job = threading.Thread(target=one_job)
+        job.start()
+        wait_for(lambda: bool(world.sim.proxy.count("CreateVM_Task")), 20, lambda: "no VM")
+        job.join(0.5)
+        assert job.is_alive()
+        flag.set()
+        began = time.monotonic()
+        job.join(10)
+        assert time.monotonic() - began < 1
+    assert world.last_job() is JobStatus.CANCELLED
+    world.cancel = NeverCancelled()
+    world.clock.advance(7200)
+    world.work()
+    assert len(world.state.read().ready("erp")) == 1
     world.check()
 
 

@@ -83,7 +83,7 @@ class Site:
         lock = threading.RLock()
 
         @contextlib.contextmanager
-        def held() -> Iterator[None]:
+        def held(_cancel: object = None) -> Iterator[None]:
             with lock:
                 yield
 

@@ -73,13 +73,14 @@ class Turns:
     """When it is a standby's turn; see `gate.py`.
 
     Attributes:
-        vm: Held while anything is changed or attached; its holder may take it again.
+        vm: Held while anything is changed or attached; its holder may take it again. Takes what
+            ends the waiting, or nothing.
         writing: Held while the bytes of a leaf are written. Taken before `vm`: no start waits.
         merging: Held while a snapshot is merged into the next, likewise.
     """
 
-    vm: Callable[[], contextlib.AbstractContextManager[None]]
-    writing: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+    vm: Callable[..., contextlib.AbstractContextManager[None]]
+    writing: Callable[[Cancel], contextlib.AbstractContextManager[None]] = _at_once
     merging: Callable[[Cancel], contextlib.AbstractContextManager[None]] = _at_once
 
 

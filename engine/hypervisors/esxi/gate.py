@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from engine.hypervisors.esxi import faults
 from engine.model.errors import Problem
 from engine.model.text import safe
-from engine.ports import Cancel
+from engine.ports import NEVER, Cancel
 
 HEAVY = 2
 QUIET_S = 600.0
@@ -87,12 +87,20 @@ class Gate:
             yield
 
     @contextlib.contextmanager
-    def vm(self, name: str) -> Iterator[None]:
-        """Let one thread at a time change a VM. A failover waits for this alone."""
+    def vm(self, name: str, cancel: Cancel = NEVER) -> Iterator[None]:
+        """Let one thread at a time change a VM. A failover waits for this alone.
+
+        Raises:
+            Cancelled: While waiting.
+        """
         with self._turn:
             lock = self._vms[name]
-        with lock:
+        while not lock.acquire(timeout=_STEP_S):
+            cancel.check()
+        try:
             yield
+        finally:
+            lock.release()
 
     def trouble(self) -> None:
         """Halve what may happen at once: the host timed out, or told of trouble."""
@@ -125,14 +133,21 @@ class Gate:
 
 
 class Patience:
-    """A `Cancel` for steps that have none: it ends the waiting for a slot after some minutes."""
+    """A `Cancel` that ends the waiting for a slot also after some minutes."""
 
-    def __init__(self, target: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        target: str,
+        cancel: Cancel = NEVER,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Begin to wait."""
-        self._target, self._monotonic, self._began = target, monotonic, monotonic()
+        self._target, self._cancel = target, cancel
+        self._monotonic, self._began = monotonic, monotonic()
 
     def check(self) -> None:
-        """Raise HostBusy when it took too long; the work is tried again later."""
+        """Raise Cancelled; or HostBusy when it took too long: the work is tried again later."""
+        self._cancel.check()
         if self._monotonic() - self._began > PATIENCE_S:
             raise faults.HostBusy(
                 Problem(

@@ -17,7 +17,6 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from uuid import uuid4
 
 from engine.hypervisors.esxi import faults, leaf
@@ -33,7 +32,7 @@ from engine.model.errors import Failure, HypervisorError
 from engine.model.extents import Extent, Kind
 from engine.model.layers import Gain, Layer, LayerKind, LayerManifest, LayerName, children
 from engine.model.machine import Power
-from engine.ports import BlockDevice, Cancel, Copied, DiskChain, DiskFile, unseen
+from engine.ports import NEVER, BlockDevice, Cancel, Copied, DiskChain, DiskFile, unseen
 
 log = logging.getLogger(__name__)
 
@@ -131,10 +130,10 @@ class HotaddChain:
     # --- the disks -------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def open(self, layer: LayerName, disk: int) -> Iterator[BlockDevice]:
+    def open(self, layer: LayerName, disk: int, cancel: Cancel = NEVER) -> Iterator[BlockDevice]:
         """Open one disk; its layer is attached meanwhile, and no other one."""
-        with self._writing(layer), self._papers.open(layer, disk) as paper:
-            device = HotaddDevice(paper, self._take(layer, disk))
+        with self._writing(layer, cancel), self._papers.open(layer, disk) as paper:
+            device = HotaddDevice(paper, self._take(layer, disk, cancel))
             try:
                 yield device
             finally:
@@ -142,13 +141,13 @@ class HotaddChain:
                     self._users -= 1
                     device.close()
 
-    def _writing(self, layer: LayerName) -> contextlib.AbstractContextManager[None]:
+    def _writing(self, layer: LayerName, cancel: Cancel) -> contextlib.AbstractContextManager[None]:
         found = self._papers.layers().get(layer)
         is_leaf = found is not None and not found.sealed
-        return self._turns.writing() if is_leaf else contextlib.nullcontext()
+        return self._turns.writing(cancel) if is_leaf else contextlib.nullcontext()
 
-    def _take(self, layer: LayerName, disk: int) -> AttachedDisk:
-        with self._lock():
+    def _take(self, layer: LayerName, disk: int, cancel: Cancel) -> AttachedDisk:
+        with self._lock(cancel):
             found, wanted = self._attach(layer)
             size = found.disk_sizes[disk]
             device = self._devices.find(wanted[disk])
@@ -241,10 +240,8 @@ class HotaddChain:
                     with self._papers.open(layer, number) as paper:
                         paper.write(0, memoryview(b""))  # refuses what is sealed in the papers
                         leaf.written_anywhere(paper)
-            return [DiskFile(self._path(one), "raw") for one in wanted]
-
-    def _path(self, wanted: Wanted) -> Path:
-        return self._devices.path(self._devices.find(wanted))
+            there = self._devices
+            return [DiskFile(there.path(there.find(one)), "raw") for one in wanted]
 
     # --- growing ---------------------------------------------------------------------------
 

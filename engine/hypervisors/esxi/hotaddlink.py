@@ -31,7 +31,7 @@ from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.owner import owner
 from engine.local.durable import make_folder
 from engine.model.errors import Failure
-from engine.ports import DiskChain, Store
+from engine.ports import NEVER, DiskChain, Store
 
 _AGAIN_S = 60.0
 
@@ -155,8 +155,8 @@ class HotaddLink:
 
     def _chain(self, vm: str, papers: DiskChain, reverts: Reverts) -> HotaddChain:
         turns = Turns(
-            lambda: self.gate.vm(vm),
-            lambda: self.gate.heavy(Patience(self.account.target)),
+            lambda cancel=NEVER: self.gate.vm(vm, cancel),
+            lambda cancel: self.gate.heavy(Patience(self.account.target, cancel)),
             lambda cancel: self.gate.consolidation(self.wishes.datastore, cancel),
         )
         return HotaddChain(

@@ -83,6 +83,24 @@ def test_one_thread_changes_a_vm() -> None:
     assert order == ["other", "second"]
 
 
+def test_whoever_waits_for_a_vm_can_be_told_to_stop() -> None:
+    """Within a second, while somebody else has the VM; who has it may take it again."""
+    gate, cancel, told = Gate(), CancelFlag(), threading.Event()
+
+    def second() -> None:
+        with pytest.raises(Cancelled), gate.vm("a", cancel):
+            pytest.fail("the VM was taken")
+        told.set()
+
+    with gate.vm("a"), gate.vm("a", cancel):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert not told.wait(0.3)
+        cancel.set()
+        assert told.wait(1)
+    thread.join()
+
+
 def test_pauses_double_to_ten_minutes() -> None:
     """5 s, 10 s and so on; the jitter moves each by at most half."""
     middle = list(itertools.islice(pauses(lambda: 0.5), 9))
