@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import signal
 import sys
@@ -57,6 +56,7 @@ from engine.images.watching.inbox import Inbox
 from engine.images.watching.source import FolderSource
 from engine.jobs.power import Shape
 from engine.local.durable import file_lock, make_folder, move_folder, remove_tree, scratch_folder
+from engine.local.lasting import Lasting
 from engine.local.secret import read_secret
 from engine.model.alarms import Rules
 from engine.model.errors import Failure, Problem
@@ -87,6 +87,8 @@ def run_engine(
         make_folder(told.state_dir)
         stack.enter_context(file_lock(told.state_dir / "engine.lock"))
         stack.enter_context(scratch_folder(told.state_dir / "tmp"))
+        lasting = Lasting()
+        stack.callback(lasting.stop)
         clock = SystemClock()
         shelf = DriverShelf(told.drivers, told.state_dir / "conversion/drivers")
         links = _links(told)
@@ -123,7 +125,6 @@ def run_engine(
         shelf.start(engine.picture.touch)
         stack.callback(shelf.stop)
         engine.start(inbox)
-        gc.freeze()  # a large state stays; looking through it at each full collection takes long
         stack.callback(engine.stop)
         copying = partial(_copy_daily, told.state_dir / _DATABASE)
         reports = Reports(
@@ -137,7 +138,7 @@ def run_engine(
         housekeeping = Housekeeping(
             clock,
             partial(engine.tell, Severity.ERROR, ""),
-            {"copy": copying, "look": NightlyLook(engine), "edits": edits},
+            {"copy": copying, "look": NightlyLook(engine), "edits": edits, "heap": lasting.daily},
         )
         housekeeping.start()
         stack.callback(housekeeping.stop)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -44,7 +43,6 @@ def plan(site: Site, rounds: int) -> dict[str, float]:
         return planner.next_jobs(known, store.read(), START, limits, memo=memo)
 
     limits = planner.Limits(jobs=2)
-    gc.freeze()  # as `engine.app` does once the state was read
     points, fresh = _timed(new)
     assert len(fresh) == site.machines * site.waiting, len(fresh)
     with store.write() as tx:
@@ -70,7 +68,6 @@ def _retained(site: Site) -> float:
     slots = dict.fromkeys((Rule.HOURLY, Rule.DAILY, Rule.WEEKLY, Rule.MONTHLY, Rule.YEARLY), 7)
     rules = Rules(keep=12, slots=slots, zone=ZoneInfo("Europe/Berlin"))
     groups = picture(replace(site, waiting=0)).by_standby.values()
-    gc.freeze()  # as `engine.app` does
     took = []
     for _ in range(ROUNDS):
         once, verdicts = _timed(lambda: [retain(made, rules, None) for made in groups])

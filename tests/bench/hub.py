@@ -1,6 +1,7 @@
 """One figure or a few of a large site, measured in this process: one JSON object.
 
     python -m tests.bench.hub WHAT --machines 500 [--points 30] [--waiting 20] [--rounds 4]
+                              [--files 100000]
 
 Targets are simulated and layers lie in memory; planner, loop, runner, jobs and the state in SQLite
 are the product's own. See `tests/bench/scale.py`.
@@ -20,11 +21,13 @@ from statistics import median
 
 from engine.api.metrics import Meter
 from engine.daemon.desk import Desk
+from engine.local.lasting import Lasting
 from engine.model.work import Job, JobId, JobKind
 from engine.state.sqlite import SqliteState
 from tests.bench.deciding import plan
 from tests.bench.largehub import Hub, remember
 from tests.bench.largesite import Site
+from tests.bench.scanning import scans
 
 
 def ended(state: SqliteState, count: int) -> list[Job]:
@@ -134,16 +137,20 @@ def _rss() -> float:
 def main() -> int:
     """Measure one thing."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("plan", "busy", "idle"))
+    parser.add_argument("what", choices=("plan", "busy", "idle", "scan"))
     parser.add_argument("--machines", type=int, default=500)
     parser.add_argument("--points", type=int, default=30)
     parser.add_argument("--waiting", type=int, default=20)
     parser.add_argument("--rounds", type=float, default=4)
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--files", type=int, default=0)
     told = parser.parse_args()
+    Lasting()  # as `engine.app` does
     site = Site(told.machines, told.points, told.waiting)
     if told.what == "plan":
         figures = plan(site, 20)
+    elif told.what == "scan":
+        figures = scans(told.files, told.machines)
     else:
         with tempfile.TemporaryDirectory(prefix="bench-hub-") as folder:
             path = Path(folder) / "state.db"

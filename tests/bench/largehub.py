@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -183,7 +182,6 @@ class Hub:
         reports = Reports(path.parent / "reports", self.engine.clock.now, lambda *_: None)
         self.desk = Desk(self.engine, reports)
         self.engine.start(Folders(views, self.engine.on_view))
-        gc.freeze()  # as `engine.app` does
 
     def passed(self) -> tuple[float, float]:
         """Return wall and processor seconds since it began to be made."""

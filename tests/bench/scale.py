@@ -17,15 +17,10 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-
-from engine.images.watching.scan import Scanner
-from tests.arrivals import JsonFormat, chain, encode
 
 FIGURES = {
     "plan_next_ms": ("one decision of the planner, CPU ms", "≤ 50"),
@@ -49,7 +44,6 @@ FIGURES = {
     "scan_again_s": ("rescan, s", "≤ 5"),
     "scan_again_cpu_s": ("the same, CPU s", "–"),
 }
-FILES_OF_A_POINT = 2
 
 
 def hub(what: str, machines: int, *more: str) -> dict[str, float]:
@@ -60,51 +54,18 @@ def hub(what: str, machines: int, *more: str) -> dict[str, float]:
     return found
 
 
-def site(machines: int, rounds: float) -> dict[str, float]:
-    """Return all figures of a site but those of its files."""
+def site(machines: int, rounds: float, files: int) -> dict[str, float]:
+    """Return all figures of a site."""
     found = hub("plan", machines)
     found |= hub("busy", machines, "--rounds", str(rounds))
     found |= hub("idle", machines)
+    found |= hub("scan", machines, "--files", str(files))
     return found
 
 
 def middle(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the median of each figure."""
     return {key: median(run[key] for run in runs) for key in runs[0]}
-
-
-def scans(files: int, machines: int) -> dict[str, float]:
-    """Return how long the first scan and a rescan of watched folders take."""
-    points = max(files // machines // FILES_OF_A_POINT, 1)
-    parts = [
-        part for shot in chain(points, set_id="s00000", machine="m00000") for part in shot.parts
-    ]
-    drafts = [(part.path, encode(part)) for part in parts]
-    with tempfile.TemporaryDirectory(prefix="bench-scan-") as folder:
-        scanners = []
-        for number in range(machines):
-            place = Path(folder) / f"m{number:05d}"
-            place.mkdir()
-            for name, content in drafts:
-                own = content.replace(b'00000"', f'{number:05d}"'.encode())
-                (place / name).write_bytes(own.replace(b"s00000-", f"s{number:05d}-".encode()))
-            formats = (JsonFormat(0),)
-            scanners.append(Scanner(str(place), formats, quiet_s=0, monotonic=time.monotonic))
-        now = datetime(2026, 3, 1, tzinfo=UTC)
-        taken = []
-        for _ in range(3):
-            began, cpu = time.perf_counter(), time.thread_time()
-            views = [scanner.scan(now) for scanner in scanners]
-            taken.append((time.perf_counter() - began, time.thread_time() - cpu))
-        assert sum(view.files for view in views) == len(drafts) * machines
-        assert all(len(view.sets) == 1 for view in views), views[0]
-    (first_s, first_cpu_s), _, (again_s, again_cpu_s) = taken
-    return {
-        "scan_first_s": first_s,
-        "scan_first_cpu_s": first_cpu_s,
-        "scan_again_s": again_s,
-        "scan_again_cpu_s": again_cpu_s,
-    }
 
 
 def table(large: Mapping[str, float], small: Mapping[str, float], sizes: tuple[int, int]) -> str:
@@ -140,7 +101,7 @@ def main(argv: list[str]) -> int:
     for _ in range(told.times):
         for machines in sizes:
             files = told.files * machines // told.machines
-            runs[machines].append(site(machines, told.rounds) | scans(files, machines))
+            runs[machines].append(site(machines, told.rounds, files))
     found = [middle(runs[machines]) for machines in sizes]
     print(f"{platform.platform()}, Python {platform.python_version()}; 30 boot points and 20")
     print(f"waiting increments a machine; {told.files} files; medians of {told.times}")
