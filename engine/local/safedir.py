@@ -138,6 +138,21 @@ class SafeDir:
     ) -> Iterator[tuple[str, os.stat_result]]:
         """Yield everything below the folder that is no folder, with its `lstat`.
 
+        Args, errors: As of `folders`.
+
+        Yields:
+            Path and `lstat`, folder by folder, unsorted.
+        """
+        for folder, files in self.folders(skip, failed):
+            below = f"{folder}/" if folder else ""
+            for name, found in files:
+                yield below + name, found
+
+    def folders(
+        self, skip: Callable[[str], bool], failed: Callable[[str, OSError], None]
+    ) -> Iterator[tuple[str, list[tuple[str, os.stat_result]]]]:
+        """Yield the folder and each one below it, with what is in it that is no folder.
+
         Links are never followed. Any depth the kernel can name is visited with one descriptor;
         deeper folders are told to `failed` (ENAMETOOLONG).
 
@@ -146,7 +161,7 @@ class SafeDir:
             failed: Told the path of each folder below that cannot be read, and why.
 
         Yields:
-            Path and `lstat`, folder by folder, unsorted.
+            Path (empty for the folder itself), and names with their `lstat`, unsorted.
 
         Raises:
             OSError: The folder itself cannot be read.
@@ -164,8 +179,7 @@ class SafeDir:
                 continue
             below = f"{folder}/" if folder else ""
             todo += [below + name for name in folders if not skip(name)]
-            for name, found in files:
-                yield below + name, found
+            yield folder, files
 
     def _list(self, folder: str) -> tuple[list[tuple[str, os.stat_result]], list[str]]:
         """Return files with their `lstat`, and the names of folders, of one folder."""

@@ -2,8 +2,9 @@
 
     walk ─► compare marks ─► describe what is new ─► settle ─► assemble ─► RootView
 
-Only new and changed files are opened; an unchanged tree costs the walk. When the folder is not
-there, or is another one than before, the last view is kept and nothing is concluded from absence.
+Only new and changed files are opened; an unchanged tree costs the walk (`tree`). When
+the folder is not there, or is another one than before, the last view is kept and nothing is
+concluded from absence.
 """
 
 from __future__ import annotations
@@ -11,19 +12,19 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from engine.images.watching import notes
 from engine.images.watching.foreign import is_sidecar, product_of
-from engine.local.safedir import Identity, SafeDir, mark_of
+from engine.images.watching.tree import File, Outcome, Tree, Unreadable, walked
+from engine.local.safedir import Identity, SafeDir
 from engine.model.chains import Assembly, assemble
 from engine.model.errors import FormatError, Problem
 from engine.model.images import BadFile, FileMark, ImagePart, RootView
-from engine.model.settling import NETWORK_QUIET_S, Seen, is_settled, is_temporary, settles_at
+from engine.model.settling import NETWORK_QUIET_S, is_settled, is_temporary, settles_at
 from engine.model.text import safe
 from engine.ports import Cancel, ImageFormat, NeverCancelled
 
@@ -34,57 +35,6 @@ SENTINEL = ".bootpoint-id"
 """A file an operator may put into a watched folder: whatever it holds is the folder's identity."""
 
 _SKIPPED = frozenset({"lost+found", "#recycle", "@eaDir", "$RECYCLE.BIN"})
-_BATCH = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
-    """The system refused a file; it is tried again with every scan."""
-
-    number: int | None
-    text: str
-
-
-Outcome = ImagePart | Problem | _Unreadable | None
-"""What a look into a file gave; None: it is no image of a known format."""
-
-
-@dataclass(slots=True)
-class _File:
-    """One regular file.
-
-    Attributes:
-        outcome: Of the newest look into it.
-        quiet_s: How long it must be unchanged.
-        looked: Whether it was looked into since its mark changed.
-        final: Settled, and looked into since: nothing is done until its mark changes.
-    """
-
-    seen: Seen
-    outcome: Outcome = None
-    quiet_s: float = 0.0
-    looked: bool = False
-    final: bool = False
-
-
-@dataclass(slots=True)
-class _Tree:
-    """All files of one watched folder, by path, and what could not be read."""
-
-    files: dict[str, _File]
-    odd: list[tuple[str, FileMark]]
-    unreadable: dict[str, OSError]
-    fresh: int = 0
-
-    def is_like(self, before: _Tree) -> bool:
-        """Tell whether the same files with the same marks are there as before."""
-        return (
-            self.fresh == 0
-            and len(self.files) == len(before.files)
-            and self.odd == before.odd
-            and {p: e.errno for p, e in self.unreadable.items()}
-            == {p: e.errno for p, e in before.unreadable.items()}
-        )
 
 
 class Scanner:
@@ -116,7 +66,7 @@ class Scanner:
         self._monotonic = monotonic
         self._sentinel = b""
         self._number = 0
-        self._tree = self._stranger = _Tree({}, [], {})
+        self._tree = self._stranger = Tree()
         self._made: dict[str, tuple[list[tuple[ImagePart, bool]], Assembly]] = {}
         self._view: RootView | None = None
 
@@ -148,13 +98,14 @@ class Scanner:
         self._number += 1
         same = self._is_same(identity, sentinel)
         before = self._tree if same or not self._stranger.files else self._stranger
-        tree = self._walk(folder, before, moment, cancel)
+        cancel.check()
+        tree = walked(folder, before, (self._number, moment), _is_skipped(cancel))
         changed = self._look(folder, tree, identity, moment, cancel)
         if not same and not self._is_known(tree, sentinel):
             self._stranger = tree
             return self._offline(_OTHER, now)
         changed |= not same or not tree.is_like(before)
-        self._tree, self._stranger = tree, _Tree({}, [], {})
+        self._tree, self._stranger = tree, Tree()
         self.identity, self._sentinel = identity, sentinel
         if not changed and self._view is not None:
             self._view = replace(self._view, online=True, reason="", scanned_at=now)
@@ -167,7 +118,7 @@ class Scanner:
             return sentinel == self._sentinel
         return self.identity in (None, identity)
 
-    def _is_known(self, tree: _Tree, sentinel: bytes) -> bool:
+    def _is_known(self, tree: Tree, sentinel: bytes) -> bool:
         """Tell whether a folder with another identity is the watched one nevertheless.
 
         File systems come back with another device number. So it is the same if it holds an image
@@ -192,32 +143,15 @@ class Scanner:
 
     # --- the files --------------------------------------------------------------------------
 
-    def _walk(self, folder: SafeDir, before: _Tree, moment: float, cancel: Cancel) -> _Tree:
-        tree = _Tree({}, [], {})
-        files, known, number = tree.files, before.files, self._number
-        for path, found in folder.walk(_is_skipped(cancel), tree.unreadable.__setitem__):
-            if len(files) % _BATCH == 0:
-                cancel.check()
-            old = known.get(path)
-            if old is not None and _is_unchanged(old.seen.mark, found):
-                files[path] = old
-            elif is_temporary(path.rpartition("/")[2]):
-                continue
-            elif stat.S_ISREG(found.st_mode):
-                files[path] = _File(Seen(mark_of(found), number, moment))
-                tree.fresh += 1
-            else:
-                tree.odd.append((path, mark_of(found)))
-        tree.odd.sort(key=lambda one: one[0])
-        _keep_hidden(tree, before)
-        return tree
-
     def _look(
-        self, folder: SafeDir, tree: _Tree, identity: Identity, moment: float, cancel: Cancel
+        self, folder: SafeDir, tree: Tree, identity: Identity, moment: float, cancel: Cancel
     ) -> bool:
         """Look into new files, and once more into those that settle; tell if anything changed."""
         changed = False
         self.due = None
+        if tree.at_rest:
+            return False
+        at_rest = True
         for path, file in list(tree.files.items()):
             if file.final:
                 continue
@@ -228,11 +162,14 @@ class Scanner:
             if not is_settled(file.seen, quiet_s, self._number, moment):
                 at = settles_at(file.seen, quiet_s)
                 self.due = at if self.due is None else min(self.due, at)
+                at_rest = False
                 continue
             if not isinstance(file.outcome, ImagePart):
                 changed |= self._describe(folder, path, file, tree)
-            file.final = not isinstance(file.outcome, _Unreadable)
+            file.final = not isinstance(file.outcome, Unreadable)
             changed |= file.final
+            at_rest &= file.final
+        tree.at_rest = at_rest
         return changed
 
     def _quiet(self, format_s: float, identity: Identity) -> float:
@@ -240,7 +177,7 @@ class Scanner:
             return self._quiet_s
         return max(format_s, NETWORK_QUIET_S) if identity.is_network else format_s
 
-    def _describe(self, folder: SafeDir, path: str, file: _File, tree: _Tree) -> bool:
+    def _describe(self, folder: SafeDir, path: str, file: File, tree: Tree) -> bool:
         """Look into a file; tell whether that gave something new."""
         before = file.outcome
         file.looked = True
@@ -250,9 +187,9 @@ class Scanner:
             fd = folder.open(path)
         except OSError as error:
             if error.errno == errno.ENOENT:
-                del tree.files[path]
+                tree.drop(path)
                 return True
-            file.outcome = _Unreadable(error.errno, error.strerror or "")
+            file.outcome = Unreadable(error.errno, error.strerror or "")
             return file.outcome != before
         try:
             file.outcome = self._outcome(fd, path, file)
@@ -260,7 +197,7 @@ class Scanner:
             os.close(fd)
         return file.outcome != before
 
-    def _outcome(self, fd: int, path: str, file: _File) -> Outcome:
+    def _outcome(self, fd: int, path: str, file: File) -> Outcome:
         mark = file.seen.mark
         try:
             head = os.pread(fd, HEAD, 0)
@@ -273,7 +210,7 @@ class Scanner:
         except FormatError as error:
             return error.problem
         except OSError as error:
-            return _Unreadable(error.errno, error.strerror or "")
+            return Unreadable(error.errno, error.strerror or "")
         except Exception:
             # A hostile file must not end the scan of its folder, whatever a parser trips over.
             log.exception("parser failed on %s", safe(path, 200))
@@ -305,14 +242,14 @@ class Scanner:
         settled = {part.path for part, final in own if final}
         return own, assemble(self.root, (part for part, _ in own), settled.__contains__)
 
-    def _bad(self, files: Mapping[str, _File]) -> Iterator[BadFile]:
+    def _bad(self, files: Mapping[str, File]) -> Iterator[BadFile]:
         products: dict[str, list[tuple[str, FileMark]]] = defaultdict(list)
-        strange = list(self._tree.odd)
+        strange = list(self._tree.odd.items())
         for path, file in files.items():
             mark, outcome = file.seen.mark, file.outcome
             if isinstance(outcome, Problem):
                 yield notes.broken(path, mark, outcome, settled=file.final)
-            elif isinstance(outcome, _Unreadable):
+            elif isinstance(outcome, Unreadable):
                 yield notes.unreadable(path, mark, OSError(outcome.number, outcome.text))
             elif outcome is None and (product := product_of(path)):
                 products[product].append((path, mark))
@@ -338,25 +275,6 @@ def _is_skipped(cancel: Cancel) -> Callable[[str], bool]:
         return name in _SKIPPED or is_temporary(name)
 
     return skip
-
-
-def _is_unchanged(mark: FileMark, found: os.stat_result) -> bool:
-    """Compare all but the device: its number is another one each time a share is mounted."""
-    return (
-        mark.mtime_ns == found.st_mtime_ns
-        and mark.size == found.st_size
-        and mark.inode == found.st_ino
-        and mark.ctime_ns == found.st_ctime_ns
-    )
-
-
-def _keep_hidden(tree: _Tree, before: _Tree) -> None:
-    """Keep what was known of folders that cannot be read now: absence is never deletion."""
-    if not tree.unreadable:
-        return
-    hidden = tuple(f"{folder}/" for folder in tree.unreadable)
-    kept = {path: file for path, file in before.files.items() if path.startswith(hidden)}
-    tree.files.update(kept)
 
 
 def _sentinel(folder: SafeDir) -> bytes:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine.images.watching import scan as scanning
+from engine.local.safedir import mark_of
 from engine.model.errors import Cancelled
 from engine.model.images import Arrival, ImagePart
 from engine.ports import CancelFlag
@@ -107,7 +108,7 @@ def test_a_file_that_changes_in_its_last_moment_is_looked_at_again(folder: Folde
     folder.scanner._formats = (Sleepy(),)
     write(one.disks[0], folder.path)
     file = folder.scanner._tree.files[path.name]
-    file.seen = replace(file.seen, mark=scanning.mark_of(path.stat()))
+    file.seen = replace(file.seen, mark=mark_of(path.stat()))
     assert found.st_size == SIZE
     assert said(points(folder.scan(60))) == [(one.id, "complete")]
 
