@@ -15,7 +15,7 @@ from enum import StrEnum
 from engine.model.guard import GUARD
 from engine.model.images import RecoveryPoint
 from engine.model.ladder import Ladder, climb, silence
-from engine.model.line import forks, is_usable, lies_in, outdated
+from engine.model.line import forks, is_usable, lies_in, outdated, tip_of
 from engine.model.outlook import Outlook, outlook
 from engine.model.planner import Limits, is_parked
 from engine.model.points import WORKING, BootPoint, BootPointId, Stage, in_order
@@ -266,10 +266,23 @@ def _alarms(
         "point and is not newer; it is held. Check which backup chain of this machine goes on."
         for fork in forks(around.images, around.made)
     ]
-    told += [
-        f"A chain of images came later and yet ends at {end.taken_at:%Y-%m-%d %H:%M:%S} UTC, "
-        "which is older than the newest boot point; it is held. If it is an archive, keep it in "
-        "another folder. If this machine's clock was put back, set it right and make a full backup."
-        for end in outdated(around.images, around.made)
-    ]
+    told += [_archive(end, around) for end in outdated(around.images, around.made)]
     return told
+
+
+def _archive(end: RecoveryPoint, around: _Around) -> str:
+    """Say what came later and is older, why nothing is made of it, and how to have it anyway."""
+    count = sum(point.set_id == end.set_id for point in around.images)
+    what = f"{count} recovery points" if count > 1 else "1 recovery point"
+    file = next((disk.path for disk in end.disks if disk.path), "")
+    where = f" ({safe(file, 200)})" if file else ""
+    tip = tip_of(around.made)
+    newest = f" of {tip.taken_at:%Y-%m-%d %H:%M:%S} UTC" if tip is not None else ""
+    return (
+        f"An older chain of images has arrived after the newer one: {what}, the last of "
+        f"{end.taken_at:%Y-%m-%d %H:%M:%S} UTC{where}, older than the newest boot point{newest}. "
+        "No boot points are made of it: the newest one would then hold older data. To have them "
+        "anyway, move its files to a folder of their own and add a standby for that folder. If "
+        "these are new backups and the machine's clock was put back, set the clock right and make "
+        "a full backup."
+    )

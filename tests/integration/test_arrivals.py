@@ -239,7 +239,11 @@ def test_a_full_from_an_older_time_is_no_news(following: tuple[Following, Path])
     erp.send(new)
     one.settled("years", new)
     erp.send(*old)
-    one.until(lambda: "is older than the newest boot point" in one.waits("years"), "years")
+    one.until(lambda: "An older chain of images has arrived" in one.waits("years"), "years")
+    told = one.waits("years")
+    assert "2 recovery points, the last of 2025-" in told
+    assert old[1].files[0].path.name in told
+    assert "add a standby for that folder" in told
     one.settled("years", new)
     one.check(erp)
 
