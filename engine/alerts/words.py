@@ -21,7 +21,7 @@ _WHAT = {
     What.WORSE: "WORSE: ",
     What.REMINDER: "STILL: ",
     What.CLEARED: "OVER: ",
-    What.PASSED: "WAS, AND IS OVER: ",
+    What.PASSED: "CAME AND WENT: ",
 }
 _SIGN = {Severity.ERROR: "X", Severity.WARNING: "!", Severity.INFO: " "}
 
@@ -50,7 +50,9 @@ def body(message: Message) -> str:
     """Return a message as text for people."""
     if message.is_test:
         return f"{TEST}\n\nSite: {line(message.site, 64)}\nSent: {when(message.at)}\n"
-    parts = [_paragraph(item) for item in message.items]
+    parts = [_paragraph(item) for item in message.items if item.what not in ENDED]
+    if ended := [_past(item) for item in message.items if item.what in ENDED]:
+        parts.append("\n".join(ended) + "\n")
     if message.more:
         parts.append(f"{message.more} more follow in the next message.\n")
     return "\n".join(parts) + f"\nSite: {line(message.site, 64)}\nSent: {when(message.at)}\n"
@@ -60,11 +62,19 @@ def _paragraph(item: Item) -> str:
     alert = item.alert
     told = [f"{_SIGN[alert.condition.severity]} {title(item)}"]
     told.append(f"    {line(alert.condition.text)}")
-    if alert.condition.remedy and item.what not in ENDED:
+    if alert.condition.remedy:
         told.append(f"    {line(alert.condition.remedy)}")
-    over = f", over since {when(alert.cleared_at)}" if alert.cleared_at else ""
-    told.append(f"    since {when(alert.raised_at)}{over}   {line(alert.key, 200)}")
+    told.append(f"    since {when(alert.raised_at)}   {line(alert.key, 200)}")
     return "\n".join(told) + "\n"
+
+
+def _past(item: Item) -> str:
+    """Return a line about what stands no more: of how it was then nobody has any use."""
+    alert = item.alert
+    ended = alert.absent_since or alert.cleared_at
+    until = f", ended {when(ended)}" if ended else ""
+    began = f"began {when(alert.raised_at)}{until}"
+    return f"  {title(item)}   {began}   {line(alert.key, 200)}"
 
 
 def when(at: datetime) -> str:

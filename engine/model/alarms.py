@@ -6,8 +6,8 @@
          └─► worse ─┘                 passed: raised and cleared while it could be told nothing
 
 What a way was told is kept with each alert. So there is no queue: a way that was down, or had quiet
-hours, gets one message about what is the case then; a restart tells nothing twice and forgets
-nothing; and what waits is bounded by the number of alerts.
+hours, gets one message about what is the case then; what came and went meanwhile is a line of it. A
+restart tells nothing twice and forgets nothing; and what waits is bounded by the number of alerts.
 """
 
 from __future__ import annotations
@@ -288,6 +288,8 @@ def pending(alert: Alert, way: str, least: Severity, rules: Rules, now: datetime
         return None
     if not alert.is_raised:
         return _of_cleared(alert, told)
+    if alert.absent_since is not None:
+        return None  # soon over, or here again: told then
     return What.RAISED if knows is None else _of_known(alert, knows, rules, now)
 
 
@@ -301,7 +303,7 @@ def _of_known(alert: Alert, knows: Told, rules: Rules, now: datetime) -> What | 
     if _RANK[alert.condition.severity] > _RANK[knows.severity]:
         return What.WORSE
     due = knows.at + timedelta(seconds=rules.remind_s)
-    if rules.remind_s and alert.acked_at is None and alert.absent_since is None and now >= due:
+    if rules.remind_s and alert.acked_at is None and now >= due:
         return What.REMINDER
     return None
 

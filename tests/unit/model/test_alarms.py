@@ -118,6 +118,31 @@ def test_the_night_waits_for_the_morning_and_the_urgent_does_not() -> None:
     assert whats(alerts, morning, NIGHT) == {"rpo:erp": What.RAISED, "image:y": What.PASSED}
 
 
+def test_what_ends_just_before_the_morning_is_not_told_as_standing() -> None:
+    """Gone for less than it takes to be over, it waits: for its end, or until it is here again."""
+    night, morning = datetime(2026, 3, 2, 23, tzinfo=UTC), datetime(2026, 3, 3, 7, tzinfo=UTC)
+    for back in (False, True):
+        alerts = raised(LATE, at=night)
+        turn(alerts, now=morning - MINUTE)
+        assert whats(alerts, morning, NIGHT) == {}
+        turn(alerts, *([LATE] if back else []), now=morning + MINUTE)
+        assert whats(alerts, morning + MINUTE, NIGHT) == {
+            "rpo:erp": What.RAISED if back else What.PASSED
+        }
+
+
+def test_what_was_worse_for_a_moment_is_told_as_over() -> None:
+    """A way that was deaf while it became worse, and hears when it is gone, is told no alarm."""
+    alerts = raised(LATE)
+    tell(alerts, NOW)
+    turn(alerts, replace(LATE, severity=Severity.ERROR), now=NOW + MINUTE)
+    assert whats(alerts, NOW + MINUTE) == {"rpo:erp": What.WORSE}
+    turn(alerts, now=NOW + 2 * MINUTE)
+    assert whats(alerts, NOW + 2 * MINUTE) == {}
+    turn(alerts, now=NOW + 5 * MINUTE)
+    assert whats(alerts, NOW + 5 * MINUTE) == {"rpo:erp": What.CLEARED}
+
+
 def test_a_reminder_comes_after_a_day_unless_somebody_looks_after_it() -> None:
     """An acknowledged alert reminds nobody; when it is raised anew it is told again."""
     alerts = raised(LATE)
