@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from engine.model.conversion import ConversionMode
 from engine.model.images import RecoveryPoint
-from engine.model.line import is_usable, path_for
+from engine.model.line import bed, is_usable, path_for
 from engine.model.points import UNMADE, BootPoint, BootPointId, Stage, in_order
 from engine.model.standby import Standby
 from engine.model.state import State
@@ -112,3 +112,24 @@ def reaimed(point: BootPoint | None, newer: Sequence[RecoveryPoint]) -> BootPoin
         taken_at=last.taken_at,
         skipped=point.skipped + len(newer),
     )
+
+
+def rebedded(made: Sequence[BootPoint], state: State) -> Sequence[BootPoint]:
+    """Return new generations nobody began, to be compared with a newer trunk layer than planned.
+
+    Args:
+        made: All boot points of one standby.
+        state: The picture that holds them and their recovery points.
+    """
+    found = []
+    for point in made:
+        begun = point.stage is not Stage.PENDING or point.attempts or point.has_trunk
+        if begun or point.parent is None:
+            continue
+        below = bed(one for one in made if in_order(one.id) < in_order(point.id))
+        if below is None or below.id == point.parent:
+            continue
+        path = path_for(point, state)
+        if path and path[0].is_base:
+            found.append(replace(point, parent=below.id))
+    return found

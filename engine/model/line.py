@@ -149,12 +149,14 @@ def tip_of(made: Sequence[BootPoint]) -> BootPoint | None:
 
 
 def bed(made: Iterable[BootPoint]) -> BootPoint | None:
-    """Return the boot point whose trunk layer a new generation is compared with: the newest READY.
+    """Return the boot point whose trunk layer a new generation is compared with.
 
-    No other: a new full must not wait for a chain that cannot go on.
+    The newest that has one, whether it can start or not. None that is still to be made: a new full
+    must not wait for a chain that cannot go on.
     """
-    ready = (point for point in made if point.stage is Stage.READY)
-    return max(ready, key=lambda point: in_order(point.id), default=None)
+    alive = (point for point in made if point.stage is not Stage.RETIRED)
+    whole = (point for point in alive if point.has_trunk or point.stage is Stage.READY)
+    return max(whole, key=lambda point: in_order(point.id), default=None)
 
 
 def counting(made: Iterable[BootPoint]) -> list[BootPoint]:

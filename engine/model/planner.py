@@ -21,7 +21,7 @@ from datetime import datetime, tzinfo
 from functools import lru_cache, partial
 
 from engine.model import schedule
-from engine.model.backlog import as_told, next_step, open_now, reaimed
+from engine.model.backlog import as_told, next_step, open_now, reaimed, rebedded
 from engine.model.due import given_up, is_due, is_parked, replaced_points, retry_at
 from engine.model.images import RecoveryPoint
 from engine.model.layers import LayerKind, layer_name
@@ -74,7 +74,7 @@ def new_boot_points(
     zone: tzinfo,
     memo: Memo | None = None,
 ) -> Sequence[BootPoint]:
-    """Return the boot points to store as PENDING now, for all standbys, numbered on.
+    """Return the boot points to store as PENDING now, for all standbys, new ones numbered on.
 
     Args:
         standbys: By name.
@@ -92,6 +92,9 @@ def new_boot_points(
     for name in sorted(standbys.keys() & sources.keys()):
         standby, mine = standbys[name], made.get(name, ())
         points = machines.get(sources[name], ())
+        if name not in busy:
+            aside = partial(rebedded, mine, state)
+            found += memo.of(("bed", name), (points, mine), aside)
         work = partial(_line, standby, points, mine)
         line = memo.of(("line", name), (standby, points, mine), work)
         while line is not None:

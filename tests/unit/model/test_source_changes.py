@@ -73,10 +73,32 @@ def test_a_new_full_goes_on_with_its_own_increments() -> None:
 
 
 def test_a_new_full_does_not_wait_for_a_chain_that_broke() -> None:
-    """It is compared with what is ready, not with a boot point that may never be made."""
+    """It is compared with what is there, not with a boot point that may never be made."""
     full = replace(arrived(8, parent=None), id=PointId("full"), set_id="other")
-    state = holding(of(applied(ONE, TWO), 2, Stage.FAILED), full)
+    state = of(applied(ONE, TWO), 2, Stage.FAILED)
+    bare = replace(state.boot_points[BootPointId("bp000002")], has_trunk=False)
+    state = holding(with_made(state, bare), full)
     assert [point.parent for point in plan(state)] == ["bp000001"]
+
+
+def test_a_new_full_is_compared_with_the_newest_trunk_layer() -> None:
+    """One that cannot start has a whole one as well; one that was applied since is the nearer."""
+    full = replace(arrived(8, parent=None), id=PointId("full"), set_id="other")
+    state = of(applied(ONE, TWO), 2, Stage.FAILED)
+    broken = replace(state.boot_points[BootPointId("bp000002")], has_trunk=True, obstacle="kernel")
+    (point,) = plan(holding(with_made(state, broken), ONE, TWO, full))
+    assert point.parent == "bp000002"
+    state = with_made(
+        holding(applied(ONE), ONE, TWO, full), *plan(holding(applied(ONE), ONE, TWO, full))
+    )
+    later = state.boot_points[BootPointId("bp000003")]
+    assert (later.recovery_point, later.parent) == ("full", "bp000001")
+    assert plan(state) == []
+    laid = replace(state.boot_points[BootPointId("bp000002")], has_trunk=True)
+    state = with_made(state, laid)
+    assert plan(state) == [replace(later, parent=laid.id)]
+    state = with_made(state, replace(later, attempts=1))
+    assert plan(state) == [], "what was begun goes on as it began"
 
 
 def test_generations_that_came_at_once_all_become_boot_points() -> None:
