@@ -26,6 +26,7 @@ from engine.guests.tree import Tree
 from engine.guests.windows.inspect import (
     Installation,
     find_installations,
+    firmware_of,
     inspect_windows,
     is_locked,
 )
@@ -43,8 +44,11 @@ OTHERS = 16
 """Other folders in the top of a btrfs that may be the root: users name subvolumes as they like."""
 _OS_RELEASE = (b"/etc/os-release", b"/usr/lib/os-release", b"/etc/redhat-release",
                b"/etc/debian_version")  # fmt: skip
-
-
+_MICROSOFT = b"microsoft"
+_OF_WINDOWS = frozenset((_MICROSOFT, b"boot"))
+"""Folders of loaders that Windows makes."""
+_FOLDERS = 64
+"""Folders of loaders that are looked into."""
 _NAMED = 16
 """Score of a volume that its own fstab calls `/`, above all else: no copy of another system."""
 
@@ -279,8 +283,29 @@ def _clean(path: bytes) -> bytes | None:
 
 
 def _firmware(reading: Reading, volumes: Sequence[Volume]) -> Firmware:
-    """Return UEFI when some FAT volume holds EFI programs."""
-    return Firmware.UEFI if efi_volumes(reading, volumes) else Firmware.BIOS
+    """Return UEFI when an EFI system partition has a program that may start Linux.
+
+    Installers make that partition on machines with a BIOS as well, and leave it empty; one that
+    only Windows used starts no Linux.
+    """
+    for volume in efi_volumes(reading, volumes):
+        folders = frozenset(_with_programs(reading, volume))
+        if folders - (_OF_WINDOWS if _MICROSOFT in folders else frozenset()):
+            return Firmware.UEFI
+    return Firmware.BIOS
+
+
+def _with_programs(reading: Reading, esp: Volume) -> Iterator[bytes]:
+    """Yield the names in lower case of the folders that hold EFI programs, and Microsoft's."""
+    try:
+        tops = [b"/" + name for name in reading.list(esp.id, b"/") if name.upper() == b"EFI"]
+        paths = [top + b"/" + name for top in tops for name in reading.list(esp.id, top)]
+        for path in paths[:_FOLDERS]:
+            name, inside = path.rpartition(b"/")[2], reading.list(esp.id, path)
+            if name.lower() == _MICROSOFT or any(n.lower().endswith(b".efi") for n in inside):
+                yield name.lower()
+    except Failure:
+        return
 
 
 def efi_volumes(reading: Reading, volumes: Sequence[Volume]) -> Sequence[Volume]:
@@ -298,7 +323,7 @@ def _nothing(reading: Reading, volumes: Sequence[Volume], damage: Sequence[Obsta
         family=Family.WINDOWS if is_windows else Family.UNKNOWN,
         name="Windows" if is_windows else "",
         version="",
-        firmware=_firmware(reading, volumes),
+        firmware=(firmware_of if is_windows else _firmware)(reading, volumes),
         volumes=volumes,
         mounts=(),
         kernels=(),

@@ -40,6 +40,7 @@ from engine.model.guest import (
     Volume,
     VolumeId,
 )
+from engine.model.machine import Firmware
 from engine.model.text import safe
 
 OVERLAY = 64 << 20
@@ -272,7 +273,8 @@ def plan(
         draft.warn(sentence)
     plan_network(draft, options.nics)
     plan_rebuild(draft, guest.kernels, conversion.rewrite, conversion.swap)
-    loaders = _fallback_loaders(reading, guest, draft)
+    is_uefi = guest.firmware is Firmware.UEFI
+    loaders = _fallback_loaders(reading, guest, draft) if is_uefi else ()
     warnings = tuple(draft.warnings[:WARNINGS])
     if conversion.obstacles:
         return ConversionPlan((), warnings, tuple(conversion.obstacles))
