@@ -10,12 +10,13 @@ from pyVmomi import vim
 
 from engine.daemon.clock import SystemClock
 from engine.hypervisors.esxi import faults, preflight
+from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.inventory import look
 from engine.hypervisors.esxi.network import isolation, make_isolated
 from engine.hypervisors.esxi.preflight import Wishes, findings
 from engine.hypervisors.esxi.privileges import NEEDED
 from engine.hypervisors.esxi.session import Session
-from engine.model.errors import WrongUse
+from engine.model.errors import Refused, WrongUse
 from engine.model.machine import Gravity
 from engine.ports import Finding
 from tests.vcsim.proxy import Drop, Fault
@@ -155,4 +156,38 @@ def test_the_isolated_network_is_made_once(
     ] == [""]
     networks = look(session, _wishes(session).place).networks
     assert [one.name for one in networks].count("bp-isolated") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "switch"),
+    [
+        ("bootpoint-isolated", "bootpoint-isolated"),
+        ("x" * 31, "x" * 31),
+        ("an isolated network of the standby VMs", "an isolated network of-55885a78"),
+        ("é" * 16, "é" * 11 + "-05daf54a"),
+        ("a" * 21 + "é" * 6, "a" * 21 + "-de1edcbf"),
+    ],
+)
+def test_a_long_name_has_a_switch_of_a_shorter_one(sim: Sim, name: str, switch: str) -> None:
+    """Hosts take 31 bytes for a switch; the port group has the whole name and is found by it."""
+    session = sim.session()
+    ground = Ground(session, replace(WISHES, isolated=name), "bp-esx-01")
+    assert ground.isolated(ground.look())[1].name == name
+    (host,) = look(session, "").hosts
+    told = session.read(host.networking, "networkInfo.portgroup")["networkInfo.portgroup"]
+    made = {one.spec.name: one.spec.vswitchName for one in told}
+    assert made[name] == switch
+    assert len(switch.encode()) <= 31
+    assert "esxi.isolated" not in _found(session, replace(WISHES, isolated=name))
+
+
+def test_nothing_is_made_on_a_switch_of_somebody_else(each: Sim) -> None:
+    """A switch that has the name already, and an uplink, leads out: no port group is put on it."""
+    session = each.session()
+    wishes = replace(_wishes(session), isolated="vSwitch0")
+    assert "uplink" in _found(session, wishes)["esxi.isolated"].text
+    ground = Ground(session, wishes, "bp-esx-01")
+    with pytest.raises(Refused, match="uplink"):
+        ground.isolated(ground.look())
+    assert not {"AddPortGroup", "AddVirtualSwitch"} & set(each.proxy.calls)
     assert each.proxy.left() == {}

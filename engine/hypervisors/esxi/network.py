@@ -1,10 +1,15 @@
-"""The isolated port group: on a switch of its own that has no uplink and no VMkernel port."""
+"""The isolated port group: on a switch of its own that has no uplink and no VMkernel port.
+
+A switch is called as its port group, as far as its name may be as long: at most 32 characters.
+Source: `HostVirtualSwitch` of VMware's vSphere API reference; one is left for an end of a string.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from typing import Any
 
 from pyVmomi import vim
@@ -15,13 +20,24 @@ from engine.hypervisors.esxi.session import Session
 from engine.model.errors import Problem
 from engine.model.text import safe
 
+_LONGEST, _KEPT = 31, 22
+"""Bytes of a switch's name; of those, what is kept of a longer one before its checksum."""
 _PATHS = ("networkInfo.portgroup", "networkInfo.vswitch", "networkInfo.vnic")
 
 
-def isolation(session: Session, there: Inventory, name: str) -> Iterator[tuple[Host, str]]:
-    """Yield each host with the reason why its port group is not isolated.
+def switch_of(name: str) -> str:
+    """Return the name of the switch that an isolated port group is made on."""
+    told = name.encode()
+    if len(told) <= _LONGEST:
+        return name
+    return f"{told[:_KEPT].decode(errors='ignore')}-{blake2b(told, digest_size=4).hexdigest()}"
 
-    The reason is empty where the port group is isolated, or is not there yet.
+
+def isolation(session: Session, there: Inventory, name: str) -> Iterator[tuple[Host, str]]:
+    """Yield each host with the reason why its port group is not isolated, or would not be.
+
+    The reason is empty where the port group is isolated, or can be made. A switch that has its
+    switch's name already, and a way out, is somebody else's: nothing is made on it.
     """
     known = there.network(name)
     for host in there.hosts:
@@ -78,9 +94,7 @@ def _shape(session: Session, host: Host) -> _Shape:
 
 def _why_not(seen: _Shape, name: str) -> str:
     group = next((one for one in seen.groups if one.spec.name == name), None)
-    if group is None:
-        return ""
-    switch = group.spec.vswitchName
+    switch = switch_of(name) if group is None else group.spec.vswitchName
     for one in seen.switches:
         if one.name == switch and one.pnic:
             return f"its switch {safe(switch)} has the uplink {safe(str(one.pnic[0]))}"
@@ -114,14 +128,15 @@ def make_isolated(session: Session, hosts: Sequence[Host], name: str) -> None:
     Raises:
         HostFailure: A host refuses.
     """
+    called = switch_of(name)
     for host in hosts:
         if _has(session, host, name):
             continue
         group = vim.host.PortGroup.Specification(
-            name=name, vlanId=0, vswitchName=name, policy=vim.host.NetworkPolicy()
+            name=name, vlanId=0, vswitchName=called, policy=vim.host.NetworkPolicy()
         )
         switch = vim.host.VirtualSwitch.Specification(numPorts=128)
-        add_switch = partial(host.networking.AddVirtualSwitch, name, switch)
+        add_switch = partial(host.networking.AddVirtualSwitch, called, switch)
         _make(session, host, name, _has_switch, add_switch)
         try:
             _make(session, host, name, _has, partial(host.networking.AddPortGroup, group))
@@ -133,7 +148,7 @@ def make_isolated(session: Session, hosts: Sequence[Host], name: str) -> None:
 
 
 def _has_switch(session: Session, host: Host, name: str) -> bool:
-    return any(one.name == name for one in _shape(session, host).switches)
+    return any(one.name == switch_of(name) for one in _shape(session, host).switches)
 
 
 def _has(session: Session, host: Host, name: str) -> bool:
