@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from pyVmomi import vim, vmodl
 
 from engine.daemon.clock import SystemClock
 from engine.hypervisors.esxi import inventory as module
+from engine.hypervisors.esxi.answers import Told
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.inventory import Inventory, look, ref_id
 from engine.hypervisors.esxi.naming import fits, is_named, listed
@@ -19,6 +21,7 @@ from engine.model.machine import Gravity
 from engine.ports import Finding
 from tests.vcsim.simulator import Certificate, Sim, running
 
+ObjectContent = vmodl.query.PropertyCollector.ObjectContent
 WISHES = Wishes("DC1_C1", "LocalDS_0", "VM Network", "bp-isolated", "127.0.0.1", "/srv/bp/.run")
 BIG = ("-dc", "2", "-clusters", "2", "-hosts", "2", "-pools", "2", "-apps", "1", "-folders", "1")
 
@@ -127,6 +130,13 @@ def test_a_cluster_with_two_hosts_gets_its_isolated_network(big: Sim, session: S
     assert big.proxy.count("AddPortGroup") - before <= 10  # twice looked for, then never again
 
 
+def _without(seen: Told, path: str) -> Told:
+    less = Told(ObjectContent())
+    less.update({known: value for known, value in seen.items() if known != path})
+    less.untold = {path: vim.fault.NoPermission()} if path in seen else {}
+    return less
+
+
 def test_a_user_who_sees_little_is_told_so(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +144,7 @@ def test_a_user_who_sees_little_is_told_so(
     real = list(session.read_many(module._WANTED))
     hidden = {path for _, seen in real for path in seen}
     for path in sorted(hidden):
-        less = [(ref, {k: v for k, v in seen.items() if k != path}) for ref, seen in real]
+        less = [(ref, _without(seen, path)) for ref, seen in real]
         monkeypatch.setattr(session, "read_many", lambda _, less=less: less)
         said = ""
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,12 +12,17 @@ from pyVmomi import vim
 
 from engine.daemon.clock import SystemClock
 from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.ground import Ground
+from engine.hypervisors.esxi.inventory import look
+from engine.hypervisors.esxi.looking import Looking
 from engine.hypervisors.esxi.preflight import Wishes, findings
 from engine.hypervisors.esxi.session import Session
+from engine.hypervisors.esxi.tasks import TaskWaiter
 from tests.vcsim.proxy import Code, Fault, Says, Step
 from tests.vcsim.simulator import PASSWORD, Certificate, Sim, running
 from tests.vcsim.stage import SPEC, VM, Stage
 
+WISHES = Wishes("", "LocalDS_0", "VM Network", "bp-isolated", "127.0.0.1", "/srv/bp/.run")
 OTHER = b'<OtherResponse xmlns="urn:vim25"><returnval>x</returnval></OtherResponse>'
 WRONG: dict[str, Step] = {
     "html": Says(b"<html><body>Sign in<br></body></html>"),
@@ -131,7 +137,7 @@ def test_each_call_may_lack_a_privilege(host: Sim, session: Session, method: str
 
 def test_what_may_not_be_asked_hides_no_other_finding(host: Sim, session: Session) -> None:
     """A role without the right to look at privileges still gets the rest of the check."""
-    wishes = Wishes("", "gone", "gone", "bp-isolated", "127.0.0.1", "/srv/bp/.run")
+    wishes = replace(WISHES, datastore="gone", production="gone")
     host.proxy.plan("HasPrivilegeOnEntities", Fault("NoPermission", privilege="System.Read"))
     keys = {one.key for one in findings(session, wishes, SystemClock().now)}
     assert {"target.privilege", "esxi.datastore", "esxi.production"} <= keys
@@ -170,6 +176,86 @@ def test_properties_that_a_lost_session_leaves_out_are_read_again(one: Stage) ->
     session._stub.SetSessionId(None)
     assert set(session.read(ref, *paths)) == set(paths)
     assert one.sim.proxy.count("Login") == logins + 1
+
+
+UNTOLD = {
+    "NoPermission": (faults.NeedsHuman, "role does not allow"),
+    "SystemError": (faults.ReplyLost, "does not tell"),
+    "InvalidState": (faults.WrongState, "state it is in"),
+    "HostNotConnected": (faults.HostBusy, "not connected"),
+}
+
+
+@pytest.mark.parametrize("fault", UNTOLD)
+@pytest.mark.parametrize(
+    "path",
+    ["runtime.powerState", "snapshot", "config.extraConfig", "config.hardware.device", "layoutEx"],
+)
+def test_what_fails_to_be_told_is_not_unset(host: Sim, fault: str, path: str) -> None:
+    """A VM is not off, without snapshot, mark or disk because nobody may or can say."""
+    session = host.session()
+    looking = Looking(session, TaskWaiter(session), "engine")
+    (ref, _), *_ = session.read_all(vim.VirtualMachine, "name")
+    host.proxy.untold["VirtualMachine", path] = fault
+    kind, says = UNTOLD[fault]
+    for ask in (lambda: looking.look(ref), lambda: session.read(ref, path)):
+        with pytest.raises(kind, match=says) as told:
+            ask()
+        assert told.value.problem.remedy
+    seen = dict(session.read_all(vim.VirtualMachine, "name", path))[ref]
+    assert ("name" in seen, path in seen, list(seen.untold)) == (True, False, [path])
+
+
+def test_an_object_that_goes_while_it_is_read_is_gone(host: Sim) -> None:
+    """It is told so in place of its properties: it is no VM that is off."""
+    session = host.session()
+    looking = Looking(session, TaskWaiter(session), "engine")
+    (ref, _), *_ = session.read_all(vim.VirtualMachine, "name")
+    host.proxy.untold["VirtualMachine", "snapshot"] = "ManagedObjectNotFound"
+    for ask in (lambda: session.read(ref, "snapshot"), lambda: looking.look(ref)):
+        with pytest.raises(faults.HostFailure) as told:
+            ask()
+        assert isinstance(told.value, faults.Gone | faults.ReplyLost)
+    assert session.read_all(vim.VirtualMachine, "snapshot") == []
+    assert session.read_each([ref], "snapshot") == []
+
+
+def test_a_name_that_fails_to_be_told_may_be_ours(host: Sim) -> None:
+    """No second VM is made because the name of the first is not told; a hidden one is not ours."""
+    session = host.session()
+    looking = Looking(session, TaskWaiter(session), "engine")
+    folder = session.read_all(vim.Datacenter, "vmFolder")[0][1]["vmFolder"]
+    host.proxy.untold["VirtualMachine", "name"] = "SystemError"
+    with pytest.raises(faults.ReplyLost, match="does not tell name"):
+        looking.named("web01", folder)
+    host.proxy.untold["VirtualMachine", "name"] = "NoPermission"
+    assert looking.named("web01", folder) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["datastore", "network", "runtime.connectionState", "configManager.networkSystem"]
+)
+def test_a_host_that_fails_to_be_told_is_asked_again(host: Sim, path: str) -> None:
+    """It is neither away nor without datastores; what a role hides is said by the check."""
+    session = host.session()
+    host.proxy.untold["HostSystem", path] = "SystemError"
+    with pytest.raises(faults.ReplyLost, match=path):
+        look(session, "")
+    host.proxy.untold["HostSystem", path] = "NoPermission"
+    keys = {one.key for one in findings(session, WISHES, SystemClock().now)}
+    assert "esxi.version" in keys
+    assert ("target.hidden" in keys) == (path == "configManager.networkSystem")
+
+
+def test_hidden_networks_are_no_isolated_ones(host: Sim) -> None:
+    """Whoever may not see a host's switches cannot say that they have no uplink."""
+    session = host.session()
+    host.proxy.untold["HostNetworkSystem", "networkInfo.vswitch"] = "NoPermission"
+    keys = {one.key for one in findings(session, WISHES, SystemClock().now)}
+    assert "target.privilege" in keys
+    ground = Ground(session, WISHES, "bp-esx-01")
+    with pytest.raises(faults.NeedsHuman):
+        ground.isolated(ground.look())
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,10 @@ _CANCELLED = (
     b'<val xsi:type="LocalizedMethodFault"><fault xsi:type="RequestCanceled"/>'
     b"<localizedMessage>Canceled by a user.</localizedMessage></val></propSet></objects>"
 )
+_GAP = (
+    '<missingSet><path>{0}</path><fault><fault xsi:type="{1}"/>'
+    "<localizedMessage>as planned</localizedMessage></fault></missingSet>"
+)
 _OF_DATASTORE = re.compile(rb"<datastore[^>]*>([^<]*)</datastore>")
 _CHOICE = re.compile(rb"<answerChoice[^>]*>([^<]*)</answerChoice>")
 _QUESTION = (
@@ -158,6 +162,7 @@ class Proxy:
         running: Percentages that tasks show, one each time they are asked for, before they end.
         cancels: Tasks that are told to end do so, before they are done.
         cancelled: One was told to.
+        untold: Faults that stand in the place of properties, by kind of object and path.
         expired: The session has expired: every call is refused until somebody has logged in.
     """
 
@@ -172,6 +177,7 @@ class Proxy:
     cancels: bool = False
     cancelled: bool = False
     expired: bool = False
+    untold: dict[tuple[str, str], str] = field(default_factory=dict)
     credentials: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     _plans: dict[str, deque[Step]] = field(default_factory=lambda: defaultdict(deque))
@@ -195,6 +201,7 @@ class Proxy:
             self.running.clear()
             self.effects.clear()
             self.pictures.clear()
+            self.untold.clear()
             self.answers.clear()
             self.cancels = self.cancelled = self.expired = False
             self.asked = ""
@@ -247,6 +254,21 @@ def _waiting(answer: bytes, asked: str, request: bytes) -> bytes:
         return answer
     told = _QUESTION.format(id=asked, text="this VM may have been moved or copied").encode()
     return re.sub(rb'(<obj type="VirtualMachine">[^<]*</obj>)', rb"\1" + told, answer)
+
+
+def _untold(answer: bytes, untold: Mapping[tuple[str, str], str]) -> bytes:
+    """Return an answer as of a host that fails to tell some properties."""
+
+    def gap(found: re.Match[bytes]) -> bytes:
+        one = found[0]
+        for (kind, path), fault in untold.items():
+            if b'<obj type="%s"' % kind.encode() in one:
+                name = re.escape(path.encode())
+                one = re.sub(rb"(?s)<propSet><name>%s</name>.*?</propSet>" % name, b"", one)
+                one = one.replace(b"</objects>", _GAP.format(path, fault).encode() + b"</objects>")
+        return one
+
+    return re.sub(rb"(?s)<objects>.*?</objects>", gap, answer)
 
 
 def _scattered(answer: bytes, request: bytes) -> bytes:
@@ -328,6 +350,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif method == "RetrievePropertiesEx" and self.proxy.asked:
             status, headers, answer = self._pass_on(body)
             self._send(status, headers, _waiting(answer, self.proxy.asked, body))
+        elif method == "RetrievePropertiesEx" and self.proxy.untold:
+            status, headers, answer = self._pass_on(body)
+            self._send(status, headers, _untold(answer, self.proxy.untold))
         elif method == "RetrievePropertiesEx" and self.proxy.scattered:
             status, headers, answer = self._pass_on(body)
             self._send(status, headers, _scattered(answer, body))

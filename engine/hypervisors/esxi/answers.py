@@ -9,15 +9,49 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pyVmomi import SoapAdapter, vim
 from pyVmomi.VmomiSupport import F_OPTIONAL
 
+from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.patience import Measured
 
 _SEPARATOR: str = SoapAdapter.NS_SEP
+
+
+class Told(dict[str, Any]):
+    """Properties of one object by path; those that are unset are missing.
+
+    Attributes:
+        untold: Why others are not told, which is not the same as unset, by path.
+    """
+
+    def __init__(self, one: Any) -> None:
+        """Take them from what the host said of an object."""
+        super().__init__((found.name, found.val) for found in one.propSet or ())
+        self.untold = gaps(one)
+
+
+def gaps(one: Any) -> Mapping[str, Exception]:
+    """Return why properties of an object are not told, by path; empty: all that are set are.
+
+    Source: `MissingProperty` of VMware's vSphere API reference.
+    """
+    return {gap.path: gap.fault for gap in getattr(one, "missingSet", None) or ()}
+
+
+def check(seen: Told, target: str, *paths: str) -> None:
+    """Raise ReplyLost when the host failed to tell one of these.
+
+    What the role hides is passed over, and so is what a host that is away does not tell.
+    """
+    for path in paths:
+        if (fault := seen.untold.get(path)) is not None:
+            failure = faults.untold(fault, target, path)
+            if isinstance(failure, faults.ReplyLost):
+                raise failure
 
 
 class NoAnswer(Exception):
@@ -87,7 +121,7 @@ def told(result: Any) -> Any:
     Source: `MissingProperty` of VMware's vSphere API reference; vcsim answers so.
     """
     for one in getattr(result, "objects", None) or ():
-        for gap in getattr(one, "missingSet", None) or ():
-            if isinstance(gap.fault, vim.fault.NotAuthenticated):
-                raise gap.fault
+        for fault in gaps(one).values():
+            if isinstance(fault, vim.fault.NotAuthenticated):
+                raise fault
     return result

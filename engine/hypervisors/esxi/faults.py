@@ -254,6 +254,24 @@ def _other_certificate(error: PinMismatch, target: str) -> Problem:
     )
 
 
+def untold(fault: Exception, target: str, path: str) -> HostFailure:
+    """Return the failure of a host to tell a property: it is not unset, nobody knows what it is.
+
+    Args:
+        fault: What the host says of it, such as NoPermission or SystemError.
+        path: The property.
+    """
+    failure = translate(fault, target, "RetrievePropertiesEx")
+    if type(failure) is not HostFailure:
+        return failure
+    facts: dict[str, str | int] = {**failure.problem.facts, "property": path}
+    happened = (
+        f"Target {safe(target)} does not tell {safe(path)} of an object: "
+        f"{_said(fault) or facts['fault']}."
+    )
+    return ReplyLost(Problem("target.untold", happened, "Nothing was changed.", _AGAIN, facts))
+
+
 def make_sure(is_done: Callable[[], bool], change: Callable[[], object]) -> None:
     """Make a change until it is found done; each try looks first, so nothing is made twice.
 

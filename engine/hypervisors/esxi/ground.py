@@ -91,7 +91,7 @@ class Ground:
                     raise Refused(not_isolated(name, host.name, why))
             known_one = inventory.network(name)
             if known_one is None:
-                make_isolated(self._session, inventory.hosts, name)
+                make_isolated(self._session, inventory.reached, name)
                 inventory = look(self._session, self._wishes.place)
             elif known_one.standard:
                 self._spread(inventory, name)
@@ -99,7 +99,7 @@ class Ground:
 
     def _spread(self, inventory: Inventory, name: str) -> None:
         """Make the isolated port group on hosts that lack it, once; a start waits for none."""
-        hosts = [one for one in inventory.hosts if ref_id(one.ref) not in self._spread_to]
+        hosts = [one for one in inventory.reached if ref_id(one.ref) not in self._spread_to]
         if not inventory.hosts[1:] or not hosts:  # one host alone has what is there
             return
         try:

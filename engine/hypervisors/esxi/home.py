@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from pyVmomi import vim
 
-from engine.hypervisors.esxi import faults, specs
+from engine.hypervisors.esxi import answers, faults, specs
 from engine.hypervisors.esxi.gate import pauses
 from engine.hypervisors.esxi.homing import Homing, datastore_of, is_at
 from engine.hypervisors.esxi.inventory import Datastore, ref_id
@@ -191,6 +191,8 @@ class Homeward:
         """Return a holder's recent tasks of a kind, with what they are at."""
         recent = self._session.read(holder, "recentTask").get("recentTask") or ()
         found = self._session.read_each(recent, "info.state", "info.descriptionId")
+        for _, seen in found:
+            answers.check(seen, self._session.account.target, "info.state")
         return [
             (task, seen)
             for task, seen in found

@@ -131,6 +131,8 @@ def _snapshots(session: Session, engine: str) -> Iterator[Finding]:
     """Say of each standby VM how many boot points it may still get, and what is wrong with it."""
     paths = ("name", "config.extraConfig", "snapshot", "runtime.consolidationNeeded")
     for _, told in session.read_all(vim.VirtualMachine, *paths):
+        if told.untold:
+            continue  # what is not told is not "no snapshot"
         extra = {one.key: str(one.value) for one in told.get("config.extraConfig") or ()}
         vm = extra.get(layers.VM, "")
         if extra.get(layers.ENGINE) != engine or not vm or vm.startswith("aside/"):

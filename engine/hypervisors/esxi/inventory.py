@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pyVmomi import vim
 
+from engine.hypervisors.esxi import answers
+from engine.hypervisors.esxi.answers import Told
 from engine.hypervisors.esxi.naming import Names, fits, is_named, listed, nearest
 from engine.hypervisors.esxi.session import Session
 from engine.model.errors import Problem, WrongUse
@@ -17,6 +19,7 @@ _NEST = 64
 _UPLINKS = "SYSTEM/DVS.UPLINKPG"
 _NETS = ("config.network.portgroup", "config.network.vswitch", "config.network.vnic")
 _SYSTEMS = ("configManager.networkSystem", "configManager.datastoreSystem")
+_NEEDED = ("runtime.connectionState", "datastore", "network", *_SYSTEMS)
 _WANTED = {
     vim.Folder: ("name", "parent"),
     vim.Datacenter: ("name", "parent", "vmFolder"),
@@ -55,7 +58,7 @@ _DISTRIBUTED = {
         "tag",
     ),
 }
-_Values = Mapping[str, Any]
+_Values = Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,11 @@ class Inventory:
     datastores: Sequence[Datastore]
     networks: Sequence[NetworkPlace]
 
+    @property
+    def reached(self) -> Sequence[Host]:
+        """Return the hosts that can be changed now; all, where none can."""
+        return [one for one in self.hosts if one.connected] or self.hosts
+
     def datastore(self, name: str) -> Datastore | None:
         """Return a datastore by its name."""
         return next((one for one in self.datastores if is_named(one.name, name)), None)
@@ -152,7 +160,10 @@ def look(session: Session, place: str) -> Inventory:
     found = _Found(session.read_many(_WANTED | (_DISTRIBUTED if session.is_vcenter else {})))
     compute, pool = _chosen(session, place, found)
     wanted = {ref_id(ref) for ref in compute.get("host", ())}
-    hosts = [_host(ref, seen) for ref, seen in found.of(vim.HostSystem) if ref_id(ref) in wanted]
+    mine = [(ref, seen) for ref, seen in found.of(vim.HostSystem) if ref_id(ref) in wanted]
+    for _, seen in mine:
+        answers.check(seen, session.account.target, *_NEEDED)
+    hosts = [_host(ref, seen) for ref, seen in mine]
     if not hosts:
         raise _no_place(session, place, "has no host that this user may see")
     centre = found.centre(compute.get("parent"))

@@ -14,7 +14,7 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from engine.hypervisors import rules
-from engine.hypervisors.esxi import faults, layers, questions
+from engine.hypervisors.esxi import answers, faults, layers, questions
 from engine.hypervisors.esxi.filters import asking
 from engine.hypervisors.esxi.homing import HOME, Homing, read_homing
 from engine.hypervisors.esxi.inventory import ref_id
@@ -142,7 +142,9 @@ class Looking:
         if self.own is not None and ref_id(self.own) != ref_id(ref):
             own = collector.ObjectSpec(obj=self.own, skip=False)
             asked.append(asking([own], {vim.VirtualMachine: _OWN}, gone_is_missing=True))
-        found = {(type(one), ref_id(one)): seen for one, seen in self._session.collect(*asked)}
+        found: dict[Any, Mapping[str, Any]] = {
+            (type(one), ref_id(one)): seen for one, seen in self._session.collect(*asked)
+        }
         waited = found.pop((vim.Task, ref_id(task)), {}) if task is not None else {}
         busy = any(
             str(seen.get("info.state")) in _UNFINISHED
@@ -171,6 +173,7 @@ class Looking:
         """Return the VMs in a folder that have a name; some hosts take it twice."""
         found = []
         for ref, seen in self._session.read_all(vim.VirtualMachine, "name", "parent"):
+            answers.check(seen, self._session.account.target, "name")  # it may be ours
             at = seen.get("parent")
             if seen.get("name") == name and (at is None or ref_id(at) == ref_id(folder)):
                 found.append(ref)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from engine.hypervisors.esxi.inventory import Inventory, NetworkPlace
+from typing import Any
+
+from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.inventory import Host, Inventory, NetworkPlace
 from engine.model.errors import HypervisorError, Problem
 from engine.model.text import safe
 
@@ -20,6 +23,22 @@ def known(inventory: Inventory, name: str, target: str) -> NetworkPlace:
             )
         )
     return found
+
+
+def system(of: Any, host: Host, target: str) -> Any:
+    """Return a host's network or storage system. NeedsHuman where the role hides it."""
+    if of is None:
+        raise faults.NeedsHuman(
+            Problem(
+                "target.hidden",
+                f"Target {safe(target)} does not show this user the networks and storage of host "
+                f"{safe(host.name)}.",
+                "No VM was made or started.",
+                "Give the role on the host itself, with at least System.Read there.",
+                {"target": target, "host": safe(host.name)},
+            )
+        )
+    return of
 
 
 def not_isolated(name: str, host: str, why: str) -> Problem:

@@ -6,7 +6,7 @@ Source: `HostVirtualSwitch` of VMware's vSphere API reference; one is left for a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -14,7 +14,7 @@ from typing import Any
 
 from pyVmomi import vim
 
-from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi import faults, needs
 from engine.hypervisors.esxi.inventory import Host, Inventory, NetworkPlace, ref_id
 from engine.hypervisors.esxi.session import Session
 from engine.model.errors import Problem
@@ -85,9 +85,12 @@ class _Shape:
 def _shape(session: Session, host: Host) -> _Shape:
     """Return a host's networks, both as it is configured and as its network system says.
 
-    A host says the same twice; for isolation, what either says counts.
+    A host says the same twice; for isolation, what either says counts. One that is away says
+    nothing, and its vCenter knows how it was configured.
     """
-    running = session.read(host.networking, *_PATHS)
+    running: Mapping[str, Any] = {}
+    if host.connected:
+        running = session.read(_networking(session, host), *_PATHS)
     groups, switches, kernel = (tuple(running.get(path) or ()) for path in _PATHS)
     return _Shape(groups + host.groups, switches + host.switches, kernel + host.kernel)
 
@@ -136,15 +139,20 @@ def make_isolated(session: Session, hosts: Sequence[Host], name: str) -> None:
             name=name, vlanId=0, vswitchName=called, policy=vim.host.NetworkPolicy()
         )
         switch = vim.host.VirtualSwitch.Specification(numPorts=128)
-        add_switch = partial(host.networking.AddVirtualSwitch, called, switch)
+        networking = _networking(session, host)
+        add_switch = partial(networking.AddVirtualSwitch, called, switch)
         _make(session, host, name, _has_switch, add_switch)
         try:
-            _make(session, host, name, _has, partial(host.networking.AddPortGroup, group))
+            _make(session, host, name, _has, partial(networking.AddPortGroup, group))
         except faults.AlreadyThere:
             # Taken by the same group of another host, as the vCenter tells it: what is there is
             # what was wanted, unless no host has it.
             if not any(_has(session, one, name) for one in hosts):
                 raise
+
+
+def _networking(session: Session, host: Host) -> Any:
+    return needs.system(host.networking, host, session.account.target)
 
 
 def _has_switch(session: Session, host: Host, name: str) -> bool:

@@ -23,7 +23,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pyVmomi import vim
 
-from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi import faults, needs
 from engine.hypervisors.esxi.inventory import Host, Inventory, look, ref_id
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.specs import SERIAL
@@ -164,6 +164,8 @@ def mount(
 ) -> None:
     """Mount the share on every host under one name; repeatable, also after a lost reply.
 
+    A host that is away from its vCenter gets it at the first start after it is back.
+
     Raises:
         HypervisorError: A host refuses, or has another share under that name.
     """
@@ -171,7 +173,7 @@ def mount(
         remoteHost=server, remotePath=share, localPath=name, accessMode="readWrite", type="NFS"
     )
     source = f"{server}:{share}"
-    for host in there.hosts:
+    for host in there.reached:
         if _has(session, host.datastores, there, name, source):
             continue
 
@@ -180,7 +182,8 @@ def mount(
             again = next(one for one in now.hosts if ref_id(one.ref) == ref_id(host.ref))
             return _has(session, again.datastores, now, name, source)
 
-        faults.make_sure(is_mounted, partial(host.storing.CreateNasDatastore, spec))
+        storing = needs.system(host.storing, host, session.account.target)
+        faults.make_sure(is_mounted, partial(storing.CreateNasDatastore, spec))
 
 
 def unmount(session: Session, there: Inventory, place: str, name: str, source: str) -> str:
@@ -204,7 +207,8 @@ def unmount(session: Session, there: Inventory, place: str, name: str, source: s
                 return ref_id(ref) not in again.datastores
 
             try:
-                faults.make_sure(is_off, partial(host.storing.RemoveDatastore, one.ref))
+                storing = needs.system(host.storing, host, session.account.target)
+                faults.make_sure(is_off, partial(storing.RemoveDatastore, one.ref))
             except faults.Gone:
                 continue
             except faults.HostFailure as failure:

@@ -29,6 +29,7 @@ from pyVmomi import vim, vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from engine.hypervisors.esxi import answers, faults
+from engine.hypervisors.esxi.answers import Told
 from engine.hypervisors.esxi.filters import asking
 from engine.hypervisors.esxi.patience import WHOLE, at_most
 from engine.hypervisors.esxi.trust import PinMismatch, Trust, trusting
@@ -44,6 +45,7 @@ IDLE_S = 20.0
 """Connections idle for longer are not used again: hosts close them, and the next call is lost."""
 _TRIES = 3
 _PAGE = 200
+_NOT_FOUND = vmodl.fault.ManagedObjectNotFound
 _NEUTRAL = frozenset(
     {
         "RetrieveServiceContent",
@@ -267,33 +269,28 @@ class Session:
             return []
         collector = vmodl.query.PropertyCollector
         told = [collector.ObjectSpec(obj=thing, skip=False) for thing in things]
-        return [values for _, values in self._collect(told, {type(things[0]): paths})]
+        return [values for _, values in self.collect(asking(told, {type(things[0]): paths}))]
 
-    def read_each(
-        self, things: Iterable[Any], *paths: str
-    ) -> Sequence[tuple[Any, Mapping[str, Any]]]:
-        """Read the same of several objects of one kind at once; those that are gone are left out.
+    def read_each(self, things: Iterable[Any], *paths: str) -> Sequence[tuple[Any, Told]]:
+        """Read the same of several objects of one kind at once, as far as they are told.
 
-        When one of them goes while they are read, each is asked by itself.
+        Those that are gone are left out.
         """
-        wanted = list(things)
-        try:
-            return list(zip(wanted, self.read_these(wanted, *paths), strict=True))
-        except (faults.Gone, ValueError):
-            found = []
-            for thing in wanted:
-                with contextlib.suppress(faults.Gone):
-                    found.append((thing, self.read(thing, *paths)))
-            return found
+        if not (wanted := list(things)):
+            return []
+        told = [vmodl.query.PropertyCollector.ObjectSpec(obj=one, skip=False) for one in wanted]
+        asked = asking(told, {type(wanted[0]): paths}, gone_is_missing=True)
+        return list(self.collect(asked, in_part=True))
 
-    def read_all(self, kind: Any, *paths: str) -> Sequence[tuple[Any, Mapping[str, Any]]]:
+    def read_all(self, kind: Any, *paths: str) -> Sequence[tuple[Any, Told]]:
         """Return all objects of a kind, such as `vim.Datastore`, with some properties each."""
         return self.read_many({kind: paths})
 
-    def read_many(
-        self, wanted: Mapping[Any, Sequence[str]]
-    ) -> Sequence[tuple[Any, Mapping[str, Any]]]:
-        """Return all objects of several kinds at once, each with the properties of its kind."""
+    def read_many(self, wanted: Mapping[Any, Sequence[str]]) -> Sequence[tuple[Any, Told]]:
+        """Return all objects of several kinds at once, each with the properties of its kind.
+
+        What the role hides is missing, and what fails at one object hides no other.
+        """
         kinds = list(wanted)
         view = self.content.viewManager.CreateContainerView(self.content.rootFolder, kinds, True)
         try:
@@ -306,23 +303,36 @@ class Session:
                     )
                 ],
             )
-            return list(self._collect([spec], wanted))
+            return list(self.collect(asking([spec], wanted), in_part=True))
         finally:
             with contextlib.suppress(HypervisorError):
                 view.DestroyView()
 
-    def _collect(
-        self, specs: Sequence[Any], wanted: Mapping[Any, Sequence[str]]
-    ) -> Iterable[tuple[Any, Mapping[str, Any]]]:
-        return self.collect(asking(specs, wanted))
+    def collect(self, *asked: Any, in_part: bool = False) -> Iterable[tuple[Any, Told]]:
+        """Yield what one call brings of all that is `asking`, each object with its properties.
 
-    def collect(self, *asked: Any) -> Iterable[tuple[Any, Mapping[str, Any]]]:
-        """Yield what one call brings of all that is `asking`, each object with its properties."""
+        Args:
+            asked: What to ask of which objects.
+            in_part: What the role hides, or the host fails to tell, is left out.
+
+        Raises:
+            HostFailure: Otherwise, and a property is not told that is not just unset.
+            Gone: An object does not exist any more, where that is not just missing.
+        """
         options = vmodl.query.PropertyCollector.RetrieveOptions(maxObjects=_PAGE)
         page = self.content.propertyCollector.RetrievePropertiesEx(list(asked), options)
+        without_gone = in_part or all(one.reportMissingObjectsInResults for one in asked)
         while page is not None:
             for one in page.objects:
-                yield one.obj, {found.name: found.val for found in one.propSet}
+                told = Told(one)
+                is_gone = any(isinstance(why, _NOT_FOUND) for why in told.untold.values())
+                if is_gone and without_gone:
+                    continue
+                for path, fault in told.untold.items():
+                    if not in_part:
+                        raise faults.untold(fault, self.account.target, path)
+                    log.debug("%s of %s is not told: %r", path, one.obj, fault)
+                yield one.obj, told
             token = getattr(page, "token", None)
             if not token:
                 return
