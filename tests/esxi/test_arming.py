@@ -95,6 +95,27 @@ def test_each_new_boot_point_is_armed_and_again_costs_a_look(one: Stage, world: 
     world.check()
 
 
+def test_arming_and_starting_need_few_calls(one: Stage, world: World) -> None:
+    """The VM is looked at, its networks, its place; then it is changed, and read with the task."""
+
+    def calls(kind: JobKind) -> int:
+        before = len(one.sim.proxy.calls)
+        newest = max(world.state.read().ready("erp"), key=lambda point: point.taken_at)
+        world.perform(WantedJob(kind, "erp", newest.id, ""))
+        assert _last(world) is JobStatus.DONE
+        return len(one.sim.proxy.calls) - before
+
+    calls(JobKind.ARM)  # the first one looks at the target as well, and makes what it lacks
+    world.work()
+    assert calls(JobKind.ARM) <= 7
+    assert calls(JobKind.ARM) <= 3
+    assert calls(JobKind.START) <= 9
+    assert calls(JobKind.STOP) <= 14
+    assert calls(JobKind.START) <= 17
+    assert calls(JobKind.STOP) <= 14
+    assert calls(JobKind.ARM) <= 15
+
+
 @pytest.mark.parametrize("is_off_again", [False, True], ids=["runs", "off again"])
 def test_what_somebody_started_by_hand_is_taken_up(
     one: Stage, world: World, *, is_off_again: bool

@@ -31,7 +31,6 @@ CALLS = [
     "RetrievePropertiesEx",
     "FindByUuid",
     "CreateContainerView",
-    "DestroyView",
 ]
 READS = CALLS[-4:]
 TRIES = 30

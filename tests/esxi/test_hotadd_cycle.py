@@ -99,6 +99,22 @@ def test_a_boot_point_with_its_bytes_needs_few_calls(world: Counted) -> None:
     assert world.counts[3][1] <= 9
 
 
+def test_arming_and_starting_need_few_calls(world: Counted) -> None:
+    """Each new leaf is a revert and a change; then come shape, cards with mark, and power."""
+    for _ in range(2):
+        world.arrive_next()
+        world.work()
+    world.do(JobKind.ARM)  # the first one looks at the target as well
+    assert world.do(JobKind.ARM) <= 11
+    assert world.do(JobKind.START) <= CALLS
+    assert world.do(JobKind.STOP) <= 14
+    world.arrive_next()
+    world.work()
+    assert world.do(JobKind.ARM) <= 22
+    assert world.do(JobKind.START) <= CALLS
+    assert world.last_job() is JobStatus.DONE
+
+
 def test_writers_wait_for_a_slot_and_a_start_for_none(
     world: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

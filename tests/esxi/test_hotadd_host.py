@@ -274,9 +274,11 @@ def test_preflight_finds_the_appliance_or_says_what_it_lacks(
 
 def test_a_look_reads_the_inventory_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inventory and standby VMs once each; a place that is not there hides no other finding."""
-    before = place.sim.proxy.count("CreateContainerView")
+    session, asked = place.target._session, []
+    real = session.read_many
+    monkeypatch.setattr(session, "read_many", lambda wanted: asked.append(wanted) or real(wanted))
     place.target.preflight()
-    assert place.sim.proxy.count("CreateContainerView") == before + 2
+    assert [vim.HostSystem in wanted for wanted in asked] == [True, False]
     monkeypatch.setattr(place.target, "_wishes", replace(place.target._wishes, place="gone"))
     told = {one.key for one in place.target.preflight()}
     assert {"target.place", "esxi.appliance", "esxi.enable-uuid"} <= told

@@ -10,7 +10,9 @@ from pyVmomi import vim
 
 from engine.daemon.clock import SystemClock
 from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.esxi.session import Refusals, Session, clock_skew
+from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.local.secret import read_secret
 from engine.model.errors import WrongUse
 from tests.vcsim.proxy import Code, Delay, Drop, Fault, Hang, Trickle
@@ -20,6 +22,29 @@ from tests.vcsim.simulator import Sim
 def _make_folder(session: Session, name: str) -> None:
     """Do something that changes the host."""
     session.content.fileManager.MakeDirectory(f"[LocalDS_0] {name}", None, False)
+
+
+def test_a_view_is_made_once_and_again_when_it_is_gone(each: Sim) -> None:
+    """What goes later is not in it; a session that expired takes its views along."""
+    session = each.session()
+    (gone, _), *others = session.read_all(vim.VirtualMachine, "name")
+    TaskWaiter(session).result(gone.PowerOffVM_Task(), "PowerOffVM_Task", deadline_s=20)
+    gone.UnregisterVM()
+
+    def seen() -> list[str]:
+        return [ref_id(ref) for ref, _ in session.read_all(vim.VirtualMachine, "name")]
+
+    assert seen() == [ref_id(ref) for ref, _ in others]
+    assert each.proxy.count("CreateContainerView") == 1
+    each.proxy.plan("RetrievePropertiesEx", Fault("ManagedObjectNotFound"))
+    assert len(seen()) == len(others)
+    session._stub.SetSessionId(None)
+    assert len(seen()) == len(others)
+    assert 3 <= each.proxy.count("CreateContainerView") <= 4
+    each.proxy.plan("RetrievePropertiesEx", *[Fault("ManagedObjectNotFound")] * 2)
+    with pytest.raises(faults.Gone):
+        seen()
+    assert len(seen()) == len(others)
 
 
 def test_what_is_unset_is_missing_and_nothing_breaks(each: Sim) -> None:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http.client import HTTPException, HTTPSConnection
 from http.cookies import SimpleCookie
 from typing import Any
@@ -34,6 +35,7 @@ from engine.hypervisors.esxi.filters import asking
 from engine.hypervisors.esxi.patience import WHOLE, at_most
 from engine.hypervisors.esxi.trust import PinMismatch, Trust, trusting
 from engine.hypervisors.esxi.versions import agreed
+from engine.hypervisors.esxi.views import Views
 from engine.model.errors import HypervisorError, Problem
 from engine.model.text import safe
 
@@ -55,7 +57,6 @@ _NEUTRAL = frozenset(
         "FindByUuid",
         "HasPrivilegeOnEntities",
         "CreateContainerView",
-        "DestroyView",
     }
 )
 """Methods that may be called again after a lost reply: they change nothing that lasts."""
@@ -182,7 +183,7 @@ class Session:
             WrongUse: The password cannot be read.
         """
         self.account, self._refusals = account, refusals
-        self._lock = threading.Lock()
+        self._lock, self._views = threading.Lock(), Views(self._view)
         try:
             context = trusting(account.trust)
         except OSError as error:
@@ -291,22 +292,11 @@ class Session:
 
         What the role hides is missing, and what fails at one object hides no other.
         """
-        kinds = list(wanted)
-        view = self.content.viewManager.CreateContainerView(self.content.rootFolder, kinds, True)
-        try:
-            spec = vmodl.query.PropertyCollector.ObjectSpec(
-                obj=view,
-                skip=True,
-                selectSet=[
-                    vmodl.query.PropertyCollector.TraversalSpec(
-                        type=vim.view.ContainerView, path="view", skip=False
-                    )
-                ],
-            )
-            return list(self.collect(asking([spec], wanted), in_part=True))
-        finally:
-            with contextlib.suppress(HypervisorError):
-                view.DestroyView()
+        return self._views.read(wanted, partial(self.collect, in_part=True))
+
+    def _view(self, kinds: Sequence[Any]) -> Any:
+        root = self.content.rootFolder
+        return self.content.viewManager.CreateContainerView(root, list(kinds), True)
 
     def collect(self, *asked: Any, in_part: bool = False) -> Iterable[tuple[Any, Told]]:
         """Yield what one call brings of all that is `asking`, each object with its properties.
