@@ -310,8 +310,11 @@ class Engine:
                 return False
             with self.state.write() as tx:
                 state = tx.state()
-                for point in due if state.is_like(seen) else self._due(state):
+                left = planner.still_missing(due, seen, state)
+                for point in left:
                     tx.save_boot_point(point)
+            if len(left) < len(due):
+                self.wake()
         return True
 
     def _due(self, state: State) -> Sequence[BootPoint]:
@@ -327,7 +330,8 @@ class Engine:
             seen = {n: s for n, s in self.standbys.items() if n not in self._unseen}
             wishes = planner.wanted_jobs(seen, state, now, limits, upkeep, calendar, self.memo)
             free = limits_now(self)
-            choice = choose(wishes, self.standbys, state, free, self.rooms.known, self.layers)
+            rooms, layers = self.rooms.known, self.layers
+            choice = choose(wishes, self.standbys, state, free, rooms, layers, self.memo)
             self.rooms.tell(self, choice.cramped)
             if choice.waiting != self.slots:
                 self.slots = choice.waiting

@@ -25,12 +25,17 @@ def watch_all(engine: Engine, state: State) -> bool:
     Returns:
         Whether any hold was set.
     """
-    held = False
-    for standby in list(engine.standbys.values()):
-        verdict = verdict_of(engine, state, standby)
-        if verdict is not None and verdict.is_frozen and not standby.retention.hold:
+    held, machines = False, state.by_machine
+    followed = {name: machines.get(uuid, ()) for name, uuid in engine.sources.items()}
+    told = dict(engine.standbys), followed
+    news, _ = engine.memo.news("guard", told)
+    for name in news[0] | news[1]:
+        standby = engine.standbys.get(name)
+        verdict = None if standby is None else verdict_of(engine, state, standby)
+        if standby and verdict and verdict.is_frozen and not standby.retention.hold:
             _freeze(engine, standby, verdict)
             held = True
+    engine.memo.settle("guard", told, None)
     return held
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from engine.model.errors import StoreAway
 from engine.model.layers import Layer, LayerName
@@ -29,16 +29,29 @@ def upkeep_of_all(engine: Engine, state: State) -> dict[str, Upkeep]:
     What nothing changed about is the same object as before.
     """
     pausing = resting(state, engine.clock.now(), engine.since)
-    found = {}
+    opened = {name: target.opened() for name, target in engine.targets.items()}
+    away = {name: target.away for name, target in engine.targets.items()}
+    told = (engine.standbys, engine.layers, state.by_standby, state.runs, pausing, opened, away)
+    news, kept = engine.memo.news("upkeep", told)
+    before = cast("dict[str, Upkeep]", kept or {})
+    names = engine.standbys.keys() if news[5] or news[6] else set().union(*news)
+    found = {name: care for name, care in before.items() if name in engine.standbys}
     for name, standby in engine.standbys.items():
-        target = engine.targets.get(standby.target)
-        layers, run = engine.layers.get(name, _NO_LAYERS), state.runs.get(name)
-        made = state.by_standby.get(name, ())
-        opened = target.opened() if target else None
-        work = partial(_upkeep, engine, state, standby, pausing.get(name, _NONE))
-        away = target.away if target else None
-        parts = (standby, layers, made, run, opened, away, pausing.get(name, _NONE))
-        found[name] = engine.memo.of(("upkeep", name), parts, work)
+        if name not in names:
+            continue
+        rests = pausing.get(name, _NONE)
+        own = (
+            standby,
+            engine.layers.get(name, _NO_LAYERS),
+            state.by_standby.get(name, ()),
+            state.runs.get(name),
+            opened.get(standby.target),
+            away.get(standby.target),
+            rests,
+        )
+        work = partial(_upkeep, engine, state, standby, rests)
+        found[name] = engine.memo.of(("upkeep", name), own, work)
+    engine.memo.settle("upkeep", told, found)
     return found
 
 

@@ -126,10 +126,10 @@ def rebedded(made: Sequence[BootPoint], state: State) -> Sequence[BootPoint]:
         begun = point.stage is not Stage.PENDING or point.attempts or point.has_trunk
         if begun or point.parent is None:
             continue
-        below = bed(one for one in made if in_order(one.id) < in_order(point.id))
-        if below is None or below.id == point.parent:
-            continue
         path = path_for(point, state)
-        if path and path[0].is_base:
+        if not path or not path[0].is_base:
+            continue
+        below = bed(one for one in made if in_order(one.id) < in_order(point.id))
+        if below is not None and below.id != point.parent:
             found.append(replace(point, parent=below.id))
     return found

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from engine.model.images import PointId, RecoveryPoint
 from engine.model.line import is_usable, path_for
-from engine.model.points import UNMADE, BootPoint, Stage
+from engine.model.points import UNMADE, WORKING, BootPoint, BootPointId, Stage
 from engine.model.slots import Limits
 from engine.model.state import State
 
@@ -105,3 +105,28 @@ def replaced_points(unmade: Sequence[BootPoint], state: State) -> Collection[Poi
         for old in point.replaces
         if old != point.id
     }
+
+
+def interrupted(
+    state: State, running: Collection[BootPointId] = frozenset()
+) -> Sequence[BootPoint]:
+    """Return as FAILED, and due at once, the boot points that were being made when all ended.
+
+    Args:
+        state: The picture.
+        running: Boot points that this engine's own jobs really work on; none right after a start.
+
+    Returns:
+        The try that was interrupted does not count: being killed is no fault of the images.
+    """
+    return [
+        replace(
+            point,
+            stage=Stage.FAILED,
+            reason="Interrupted: the engine stopped while this boot point was being made.",
+            attempts=max(point.attempts - 1, 0),
+            failed_at=None,
+        )
+        for point in state.boot_points.values()
+        if point.stage in WORKING and point.id not in running
+    ]

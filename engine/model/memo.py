@@ -10,9 +10,11 @@ whoever does without one gets the same answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import is_
+from types import MappingProxyType
 from typing import TypeVar, cast
 
 HOLD = timedelta(seconds=60)
@@ -33,6 +35,12 @@ class _Known:
         return self.since is not None and self.until is not None and self.since <= now < self.until
 
 
+@dataclass(frozen=True, slots=True)
+class _Round:
+    told: Sequence[Mapping[str, object]]
+    kept: object
+
+
 class Memo:
     """What was worked out, by key. Thread-safe: at worst something is worked out twice.
 
@@ -43,6 +51,7 @@ class Memo:
         """Know nothing."""
         self._keeps = keeps
         self._known: dict[object, _Known] = {}
+        self._rounds: dict[str, _Round] = {}
 
     def of(self, key: object, parts: Sequence[object], work: Callable[[], _Answer]) -> _Answer:
         """Return what `work` gives, again without asking while all `parts` are the same objects.
@@ -64,7 +73,8 @@ class Memo:
         key: object,
         parts: Sequence[object],
         now: datetime,
-        work: Callable[[], tuple[_Answer, Until]],
+        work: Callable[..., tuple[_Answer, Until]],
+        *told: object,
     ) -> _Answer:
         """Do the same for an answer in which the time has a say.
 
@@ -73,23 +83,53 @@ class Memo:
             parts: Everything else that the answer follows from.
             now: Aware. A clock that was put back makes every answer void.
             work: Pure; gives the answer, and when it may become another one (None: not known to).
+            told: What `work` is called with.
         """
         found = self._same(key, parts)
         if found is not None and found.holds(now):
             return cast("_Answer", found.answer)
-        answer, until = work()
+        answer, until = work(*told)
         latest = now + HOLD
         self._keep(key, _Known(parts, answer, now, latest if until is None else min(until, latest)))
         return answer
+
+    def news(
+        self, key: str, told: Sequence[Mapping[str, object]]
+    ) -> tuple[Sequence[set[str]], object]:
+        """Return what is new since the last `settle` of a key: for rounds over many names.
+
+        Asking 500 names one by one whether they are as before costs more than to work out the two
+        that are not.
+
+        Args:
+            key: Of this round.
+            told: Mappings of what the answers follow from, always of the same number.
+
+        Returns:
+            Of each mapping the keys whose values are other objects than then; and what was kept
+            then, None if nothing was: then all keys are new.
+        """
+        last = self._rounds.get(key)
+        before: Sequence[Mapping[str, object]] = ({},) * len(told) if last is None else last.told
+        fresh = [_differing(old, new) for old, new in zip(before, told, strict=True)]
+        return fresh, None if last is None else last.kept
+
+    def settle(self, key: str, told: Sequence[Mapping[str, object]], kept: object) -> None:
+        """Keep what a round came to, once all that was new is worked out.
+
+        Args:
+            key: Of this round.
+            told: As `news` was told. Proxies are of pictures, which never change.
+            kept: Given back next time; nobody changes it any more.
+        """
+        if self._keeps:
+            self._rounds[key] = _Round([_still(one) for one in told], kept)
 
     def _same(self, key: object, parts: Sequence[object]) -> _Known | None:
         found = self._known.get(key)
         if found is None or len(found.parts) != len(parts):
             return None
-        for one, other in zip(found.parts, parts, strict=True):
-            if one is not other:
-                return None
-        return found
+        return found if all(map(is_, found.parts, parts)) else None
 
     def _keep(self, key: object, known: _Known) -> None:
         if self._keeps:
@@ -100,3 +140,16 @@ class Memo:
         for key in list(self._known):
             if isinstance(key, tuple) and key[-1] == name:
                 self._known.pop(key, None)
+
+
+def _still(told: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a mapping as it is now."""
+    return told if isinstance(told, MappingProxyType) else dict(told)
+
+
+def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
+    """Return the keys that only one has, or that have another object in the other."""
+    if old is new:
+        return set()
+    get = old.get
+    return {key for key, value in new.items() if get(key) is not value} | (old.keys() - new.keys())

@@ -15,14 +15,22 @@ boot points over the limit go, oldest first, as `retention` judges.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from functools import lru_cache, partial
+from typing import cast
 
 from engine.model import schedule
 from engine.model.backlog import as_told, next_step, open_now, reaimed, rebedded
-from engine.model.due import given_up, is_due, is_parked, replaced_points, retry_at
+from engine.model.due import (
+    given_up,
+    interrupted,
+    is_due,
+    is_parked,
+    replaced_points,
+    retry_at,
+)
 from engine.model.images import RecoveryPoint
 from engine.model.layers import LayerKind, layer_name
 from engine.model.line import (
@@ -36,7 +44,7 @@ from engine.model.line import (
     path_for,
 )
 from engine.model.memo import Memo
-from engine.model.points import UNMADE, WORKING, BootPoint, BootPointId, Stage, boot_point_id
+from engine.model.points import UNMADE, BootPoint, BootPointId, Stage, boot_point_id
 from engine.model.schedule import Calendar
 from engine.model.slots import Limits, choose
 from engine.model.standby import Backlog, Standby, TriggerKind
@@ -57,6 +65,7 @@ __all__ = [
     "next_jobs",
     "path_for",
     "retry_at",
+    "still_missing",
     "try_again",
 ]
 
@@ -85,18 +94,25 @@ def new_boot_points(
         memo: Of earlier calls; None: everything is worked out anew.
     """
     memo = memo or Memo(keeps=False)
-    machines, made = state.by_machine, state.by_standby
+    made, machines = state.by_standby, state.by_machine
+    followed = {name: machines.get(uuid, ()) for name, uuid in sources.items()}
+    told = (standbys, followed, made)
+    news, kept = memo.news("lines", told)
+    looked = set().union(*news, cast("frozenset[str]", kept or ()))
+    looked &= standbys.keys() & sources.keys()
+    goes_on: set[str] = set()
     found: list[BootPoint] = []
-    busy = {job.standby for job in state.live_jobs()}
+    busy = {job.standby for job in state.live_jobs()} if looked else set()
     number = state.next_boot_point
-    for name in sorted(standbys.keys() & sources.keys()):
-        standby, mine = standbys[name], made.get(name, ())
-        points = machines.get(sources[name], ())
-        if name not in busy:
-            aside = partial(rebedded, mine, state)
-            found += memo.of(("bed", name), (points, mine), aside)
+    for name in sorted(looked):
+        standby, mine, points = standbys[name], made.get(name, ()), followed[name]
+        bedded = partial(rebedded, mine, state)
+        aside = () if name in busy else memo.of(("bed", name), (points, mine), bedded)
+        found += aside
         work = partial(_line, standby, points, mine)
         line = memo.of(("line", name), (standby, points, mine), work)
+        if name in busy or aside or (line is not None and line.fresh):
+            goes_on.add(name)
         while line is not None:
             fresh = _missing(standby, line, mine, now, zone, number)
             fresh = fresh if name in busy else _gathered(standby, line, fresh)
@@ -104,7 +120,29 @@ def new_boot_points(
             found += fresh
             mine = (*mine, *fresh)
             line = _line(standby, points, mine) if fresh and line.goes_on else None
+    memo.settle("lines", told, frozenset(goes_on))
     return found
+
+
+def still_missing(due: Sequence[BootPoint], seen: State, state: State) -> Sequence[BootPoint]:
+    """Return those of the `new_boot_points` of one picture that can be stored in a later one.
+
+    Of a standby about which anything changed between the two, none: the next round has them.
+    """
+    if state.next_boot_point != seen.next_boot_point:
+        return ()
+    before = {job.standby for job in seen.live_jobs()}
+    begun = before ^ {job.standby for job in state.live_jobs()}
+    points = seen.recovery_points
+    machines = {point.standby: points[point.recovery_point].machine_uuid for point in due}
+    same = {
+        name
+        for name, uuid in machines.items()
+        if name not in begun
+        and seen.by_standby.get(name) is state.by_standby.get(name)
+        and seen.by_machine.get(uuid) is state.by_machine.get(uuid)
+    }
+    return [point for point in due if point.standby in same]
 
 
 def _gathered(standby: Standby, line: Line, fresh: Sequence[BootPoint]) -> Sequence[BootPoint]:
@@ -191,9 +229,9 @@ def _chain(
     last = 0
     made: list[BootPoint] = []
     for point in points:
-        boot_point = _boot_point(standby, point, parent, now, number + len(made))
-        made.append(replace(boot_point, skipped=places[point.id] - last - 1))
-        parent, last = boot_point.id, places[point.id]
+        skipped = places[point.id] - last - 1
+        made.append(_boot_point(standby, point, parent, now, number + len(made), skipped))
+        parent, last = made[-1].id, places[point.id]
     return made
 
 
@@ -203,6 +241,7 @@ def _boot_point(
     parent: BootPointId | None,
     now: datetime,
     number: int,
+    skipped: int,
 ) -> BootPoint:
     name = boot_point_id(number)
     return BootPoint(
@@ -217,6 +256,7 @@ def _boot_point(
         replica=layer_name(name, LayerKind.REPLICA),
         boot=layer_name(name, LayerKind.CONVERSION),
         created_at=now,
+        skipped=skipped,
     )
 
 
@@ -247,7 +287,7 @@ def next_jobs(
         memo: Of earlier calls; None: everything is worked out anew.
     """
     wanted = wanted_jobs(standbys, state, now, limits, upkeep, calendar, memo)
-    return choose(wanted, standbys, state, limits).jobs
+    return choose(wanted, standbys, state, limits, memo=memo).jobs
 
 
 def wanted_jobs(
@@ -268,16 +308,19 @@ def wanted_jobs(
         if name in busy or not made:
             continue
         care = known.get(name)
-        clock = _same(standby.is_held(now), calendar.closed_until(standby, now))
+        clock: tuple[object, ...] = _OPEN
+        if standby.held or calendar.blackouts_of(standby):
+            clock = _same(standby.is_held(now), calendar.closed_until(standby, now))
+        parts = (standby, made, _images(made, state), state.runs.get(name), limits, care, *clock)
         job = memo.at(
-            ("job", name),
-            (standby, made, _images(made, state), state.runs.get(name), limits, care, *clock),
-            now,
-            partial(_decide, standby, made, state, now, limits, care, calendar),
+            ("job", name), parts, now, _decide, standby, made, state, now, limits, care, calendar
         )
         if job is not None:
             found.append(job)
     return found
+
+
+_OPEN = (False, None)
 
 
 @lru_cache(maxsize=4096)
@@ -354,31 +397,3 @@ def _why_sync(point: BootPoint, kind: JobKind) -> str:
     if point.has_trunk:
         return f"Recovery point {point.sequence} was applied before; its conversion waited."
     return f"Recovery point {point.sequence} has arrived."
-
-
-# --- after a crash --------------------------------------------------------------------------
-
-
-def interrupted(
-    state: State, running: Collection[BootPointId] = frozenset()
-) -> Sequence[BootPoint]:
-    """Return as FAILED, and due at once, the boot points that were being made when all ended.
-
-    Args:
-        state: The picture.
-        running: Boot points that this engine's own jobs really work on; none right after a start.
-
-    Returns:
-        The try that was interrupted does not count: being killed is no fault of the images.
-    """
-    return [
-        replace(
-            point,
-            stage=Stage.FAILED,
-            reason="Interrupted: the engine stopped while this boot point was being made.",
-            attempts=max(point.attempts - 1, 0),
-            failed_at=None,
-        )
-        for point in state.boot_points.values()
-        if point.stage in WORKING and point.id not in running
-    ]

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.model.memo import Memo
 from engine.model.space import Layers, Room, promised, short, still_needed
 from engine.model.standby import Priority, Standby
 from engine.model.state import State
@@ -22,6 +23,8 @@ from engine.model.work import MAKING, Job, JobKind, WantedJob
 
 SLOTTED = frozenset({JobKind.SYNC, JobKind.APPLY, JobKind.RETIRE})
 """Kinds that need a slot; what an operator asks for by hand goes before all of them."""
+
+_NO_LAYERS: Layers = {}
 
 RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 """The lower goes first."""
@@ -78,6 +81,7 @@ def choose(
     limits: Limits,
     rooms: Mapping[str, Room] | None = None,
     layers: Mapping[str, Layers] | None = None,
+    memo: Memo | None = None,
 ) -> Choice:
     """Give free slots to wanted jobs.
 
@@ -88,8 +92,10 @@ def choose(
         limits: How much at once.
         rooms: Target -> room on its datastore; absent: not known, and nothing waits for it.
         layers: Standby -> its layers as last seen (`space.still_needed`).
+        memo: Of earlier calls; None: everything is worked out anew.
     """
-    taken = _Taken(limits, _Left(rooms or {}, standbys, state, layers or {}))
+    memo = memo or Memo(keeps=False)
+    taken = _Taken(limits, _Left(rooms or {}, standbys, state, layers or {}, memo))
     for job in state.live_jobs():
         if job.kind in SLOTTED and job.standby in standbys:
             taken.take(standbys[job.standby].target)
@@ -147,8 +153,9 @@ class _Left:
         standbys: Mapping[str, Standby],
         state: State,
         layers: Mapping[str, Layers],
+        memo: Memo,
     ) -> None:
-        self._rooms, self._state, self._layers = rooms, state, layers
+        self._rooms, self._state, self._layers, self._memo = rooms, state, layers, memo
         live = list(state.live_jobs())
         self._taken = Counter(
             {name: promised(live, name, standbys, state, layers) for name in rooms}
@@ -156,17 +163,24 @@ class _Left:
 
     def short_for(self, one: WantedJob, target: str) -> str:
         """Return why a job's boot point does not fit; empty if it does, or nothing is known."""
-        room, needed = self._rooms.get(target), self._need(one)
+        room = self._rooms.get(target)
+        needed = self._need(one) if room else 0
         return short(needed, room, self._taken[target]) if room and needed else ""
 
     def promise(self, one: WantedJob, target: str) -> None:
         self._taken[target] += self._need(one)
 
     def _need(self, one: WantedJob) -> int:
-        point = self._state.boot_points.get(one.boot_point) if one.boot_point else None
-        if one.kind not in MAKING or point is None:
+        if one.kind not in MAKING or one.boot_point is None:
             return 0
-        return still_needed(point, self._state, self._layers.get(one.standby, {}))
+        layers, state, name = self._layers.get(one.standby, _NO_LAYERS), self._state, one.standby
+        parts = (one, state.by_standby.get(name), state.recovery_points, layers)
+        return self._memo.of(("need", name), parts, lambda: _needed(one, state, layers))
+
+
+def _needed(one: WantedJob, state: State, layers: Layers) -> int:
+    point = state.boot_points.get(one.boot_point) if one.boot_point else None
+    return 0 if point is None else still_needed(point, state, layers)
 
 
 class _Taken:

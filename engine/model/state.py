@@ -7,7 +7,7 @@ worked out from a group once (`engine.model.memo`) holds for as long as the grou
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from engine.model.alarms import Alert
 from engine.model.images import PointId, RecoveryPoint
@@ -69,14 +69,6 @@ class State:
                 found.setdefault(point.machine_uuid, []).append(point)
             self._keep(None, {uuid: tuple(points) for uuid, points in found.items()})
         return self._by_machine or {}
-
-    def is_like(self, other: State) -> bool:
-        """Tell whether both hold the very same mappings, so that what follows is the same."""
-        return all(
-            getattr(self, one.name) is getattr(other, one.name)
-            for one in fields(self)
-            if one.compare and one.name != "next_boot_point"
-        )
 
     def grouped(self, by_standby: BootPointGroups, by_machine: RecoveryPointGroups) -> State:
         """Return this picture, told its groups by whoever knows them already."""

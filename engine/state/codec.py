@@ -80,6 +80,8 @@ def _number(value: int) -> int:
 
 def frozen(point: RecoveryPoint) -> RecoveryPoint:
     """Return the point with tuples for all its sequences, as a store gives it back."""
+    if _is_frozen(point):
+        return point
     nics = tuple(replace(nic, addresses=tuple(nic.addresses)) for nic in point.hints.nics)
     return replace(
         point,
@@ -87,6 +89,12 @@ def frozen(point: RecoveryPoint) -> RecoveryPoint:
         replaces=tuple(point.replaces),
         hints=replace(point.hints, nics=nics),
     )
+
+
+def _is_frozen(point: RecoveryPoint) -> bool:
+    nics = point.hints.nics
+    own = (point.disks, point.replaces, nics, *(nic.addresses for nic in nics))
+    return all(isinstance(one, tuple) for one in own)
 
 
 def recovery_point_out(point: RecoveryPoint) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from engine.model.memo import HOLD, Memo
 
@@ -53,3 +54,26 @@ def test_a_memo_that_keeps_nothing_asks_each_time() -> None:
     """Without a memory every answer is worked out anew."""
     memo, asked = Memo(keeps=False), _Asked()
     assert [memo.of("a", (), asked) for _ in range(2)] == [1, 2]
+
+
+def test_a_round_tells_what_is_new_since_it_was_settled() -> None:
+    """Other objects, keys that came and keys that went; until settled they stay new."""
+    memo = Memo()
+    one, other = (1, 2), (1, 3)
+    names, shared = {"a": one, "b": one}, MappingProxyType({"a": other})
+    assert memo.news("round", (names, shared)) == ([{"a", "b"}, {"a"}], None)
+    assert memo.news("round", (names, shared)) == ([{"a", "b"}, {"a"}], None), "nobody settled it"
+    memo.settle("round", (names, shared), "kept")
+    assert memo.news("round", (names, shared)) == ([set(), set()], "kept")
+    names["b"], names["c"] = other, one
+    del names["a"]
+    assert memo.news("round", (names, shared)) == ([{"a", "b", "c"}, set()], "kept")
+    assert memo.news("round", (names, MappingProxyType({"a": one})))[0][1] == {"a"}
+    assert memo.news("other", (names,)) == ([{"b", "c"}], None)
+
+
+def test_a_memo_that_keeps_nothing_finds_all_new() -> None:
+    """Each round is the first one."""
+    memo = Memo(keeps=False)
+    memo.settle("round", ({"a": 1},), "kept")
+    assert memo.news("round", ({"a": 1},)) == ([{"a"}], None)
