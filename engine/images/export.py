@@ -124,7 +124,7 @@ def _apply(image: int, opened: OpenedFile, fd: int, cancel: Cancel, tally: Tally
             if not opened.header.is_base:
                 _clear(fd, piece.start, piece.start + piece.length, cancel)
             return
-        _write_at(fd, memoryview(readers.plain(piece)), piece.start)
+        _write_at(fd, readers.plain(piece), piece.start)
         tally.add(piece.length)
 
     with Readers(image, opened) as readers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -53,11 +53,13 @@ def write_file(
     head: Header,
     pieces: Sequence[tuple[int, bytes | int]],
     replaces: Sequence[tuple[UUID, bytes]] = (),
+    stored: Callable[[bytes], bytes] = bytes,
 ) -> bytes:
     """Write an image file; returns its root.
 
     Args:
         pieces: (start, bytes) for DATA, (start, length) for ZERO.
+        stored: Makes of each zstd frame what the file holds in its place.
     """
     compressor = zstandard.ZstdCompressor(level=1, write_checksum=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
@@ -68,7 +70,8 @@ def write_file(
                     writer.zero(start, what)
                 else:
                     digest = layout.h16(head.hash_alg, what)
-                    writer.data(start, len(what), compressor.compress(what), digest)
+                    frame = stored(compressor.compress(what))
+                    writer.data(start, len(what), frame, digest)
             return writer.finish(head.taken_ns, replaces).root
     finally:
         os.close(fd)

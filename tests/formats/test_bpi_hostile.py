@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -239,6 +240,47 @@ def test_sound_frames_in_each_others_place_are_found(tmp_path: Path) -> None:
         with pytest.raises(ImageCorrupt, match="checksum"):
             _read_all(reader)
         reader.close()
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        lambda frame: frame + b"\0",
+        lambda frame: frame + layout.zero_frame(GRAIN),
+        lambda frame: frame + b"\x50\x2a\x4d\x18\0\0\0\0",
+        lambda frame: frame[:-1],
+        lambda frame: frame[:-4],
+        lambda frame: frame[:-5],
+        lambda frame: frame[: len(frame) // 2],
+    ],
+    ids=["byte more", "frame more", "skippable more", "byte less", "no checksum", "cut", "half"],
+)
+def test_a_frame_that_is_not_all_of_what_is_stored_is_found(
+    tmp_path: Path, stored: Callable[[bytes], bytes]
+) -> None:
+    """Too much or too little of a frame is damage, even where the bytes it decodes to are right."""
+    data = b"text " * 10_000 + os.urandom(GRAIN)
+    write_file(tmp_path / "image.bpi", header(len(data)), [(0, data)], stored=stored)
+    with (tmp_path / "image.bpi").open("rb") as file:
+        reader = BpiFormat().open_disk(file.fileno(), "image.bpi")
+        with pytest.raises(ImageCorrupt, match="does not end"):
+            _read_all(reader)
+        reader.close()
+        with pytest.raises(ImageCorrupt, match="does not end"):
+            check_whole(file.fileno())
+
+
+def test_blocks_of_every_kind_are_read(tmp_path: Path) -> None:
+    """Noise is stored as it is, one byte's run as one byte, text packed: all in one frame."""
+    data = os.urandom(300_000) + bytes(300_000) + b"text " * 50_000 + b"x" * 198_576
+    write_file(tmp_path / "image.bpi", header(len(data)), [(0, data)])
+    with (tmp_path / "image.bpi").open("rb") as file:
+        reader = BpiFormat().open_disk(file.fileno(), "image.bpi")
+        into = bytearray(len(data))
+        reader.read(next(reader.pieces()), memoryview(into))
+        reader.close()
+        check_whole(file.fileno())
+    assert into == data
 
 
 def test_a_content_hash_that_is_not_the_contents_is_refused(tmp_path: Path) -> None:

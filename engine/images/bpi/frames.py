@@ -16,43 +16,60 @@ from engine.images.bpi.problems import corrupt
 _UNUSED_BITS = 0x18
 """Bits of the frame header descriptor that a decoder ignores."""
 _WINDOW = 8 << 20
+_BLOCK_HEAD, _CHECKSUM = 3, 4
+_RLE = 1
 
 
 class Frames:
-    """Reads the frames of one open file; for one thread."""
+    """Reads the frames of one open file; for one thread.
+
+    It decodes from and into memory that is used again: fresh memory for each frame, which the
+    kernel has to clear first, costs more than decoding.
+    """
 
     def __init__(self, fd: int, path: str, hash_alg: int) -> None:
         """Read from `fd`, which stays the caller's."""
         self._fd, self._path, self._hash_alg = fd, path, hash_alg
         self._decompressor = zstandard.ZstdDecompressor()
+        self._packed, self._plain = bytearray(), bytearray()
 
-    def plain(self, entry: Entry) -> bytes:
-        """Return the bytes of a DATA frame, its record, zstd frame and hash checked.
+    def plain(self, entry: Entry) -> memoryview:
+        """Return the bytes of a DATA frame, checked as by `read`; good until the next call."""
+        if len(self._plain) < entry.length:
+            self._plain = bytearray(entry.length)
+        into = memoryview(self._plain)[: entry.length]
+        self.read(entry, into)
+        return into
+
+    def read(self, entry: Entry, into: memoryview) -> None:
+        """Fill `into` with a DATA frame of its length; its record, zstd frame and hash are checked.
 
         Raises:
-            ImageCorrupt: Something does not match.
+            ImageCorrupt: Something does not match; what `into` holds is of no use.
             OSError: The medium failed.
         """
-        plain = self._decode(self.stored(entry), entry)
-        if layout.h16(self._hash_alg, plain) != entry.digest:
+        self._decode(self.stored(entry), entry, into)
+        if layout.h16(self._hash_alg, into) != entry.digest:
             raise self.wrong(entry, "its checksum is wrong")
-        return plain
 
     def stored(self, entry: Entry) -> memoryview:
-        """Return a frame as it is stored, its local record checked."""
-        data = os.pread(self._fd, RECORD + entry.stored, entry.pos - RECORD)
-        if len(data) != RECORD + entry.stored:
+        """Return a frame as it is stored, its local record checked; good until the next call."""
+        length = RECORD + entry.stored
+        if len(self._packed) < length:
+            self._packed = bytearray(length)
+        data = memoryview(self._packed)[:length]
+        if os.preadv(self._fd, [data], entry.pos - RECORD) != length:
             raise self.wrong(entry, "the file became shorter while it was being read")
         if data[:RECORD] != layout.pack_record(entry):
             raise self.wrong(entry, "the record before it differs from the index")
-        return memoryview(data)[RECORD:]
+        return data[RECORD:]
 
     def wrong(self, entry: Entry, why: str) -> Exception:
         """Return the error for a frame that does not hold."""
         where = f"{entry.length} bytes at disk offset {entry.start}"
         return corrupt(self._path, f"the frame of {where}, stored at {entry.pos}: {why}")
 
-    def _decode(self, stored: memoryview, entry: Entry) -> bytes:
+    def _decode(self, stored: memoryview, entry: Entry, into: memoryview) -> None:
         if stored[:4] != layout.ZSTD or len(stored) < 6 or stored[4] & _UNUSED_BITS:
             raise self.wrong(entry, "it is no zstd frame")
         try:
@@ -64,11 +81,27 @@ class Frames:
                 or not told.has_checksum
             ):
                 raise self.wrong(entry, "its zstd header disagrees with the index")
-            plain = self._decompressor.decompress(
-                stored, max_output_size=entry.length, allow_extra_data=False
-            )
+            # A stream ends a short frame silently, and passes over what follows one.
+            if _end(stored) != len(stored):
+                raise self.wrong(entry, "its zstd frame does not end where the index says")
+            with self._decompressor.stream_reader(stored) as stream:
+                length = stream.readinto(into)
         except zstandard.ZstdError as error:
             raise self.wrong(entry, "zstd cannot decode it") from error
-        if len(plain) != entry.length:
+        if length != entry.length:
             raise self.wrong(entry, "it has another length than the index tells")
-        return plain
+
+
+def _end(frame: memoryview) -> int:
+    """Return where a zstd frame with a checksum ends by its blocks' headers; -1 past its bytes.
+
+    Source: RFC 8878, 3.1.1.2.
+    """
+    at, last = zstandard.frame_header_size(frame), False
+    while not last:
+        if at + _BLOCK_HEAD > len(frame):
+            return -1
+        head = int.from_bytes(frame[at : at + _BLOCK_HEAD], "little")
+        last = bool(head & 1)
+        at += _BLOCK_HEAD + (1 if head >> 1 & 3 == _RLE else head >> 3)
+    return at + _CHECKSUM

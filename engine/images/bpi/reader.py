@@ -9,7 +9,9 @@ from typing import Self
 
 from engine.images.bpi import layout
 from engine.images.bpi.frames import Frames
+from engine.images.bpi.layout import Entry
 from engine.images.bpi.opening import OpenedFile
+from engine.local.whole import fill_zeros
 from engine.model.extents import Kind, Piece
 
 _KINDS = {layout.DATA: Kind.DATA, layout.ZERO: Kind.ZERO}
@@ -39,14 +41,24 @@ class BpiReader:
             ImageCorrupt: The stored bytes do not match the image's own checksum.
             OSError: The medium failed.
         """
-        into[:] = self.plain(piece)
+        entry = self._entry(piece)
+        if entry.kind == layout.ZERO:
+            fill_zeros(into)
+        else:
+            self._frames.read(entry, into)
 
-    def plain(self, piece: Piece) -> bytes:
-        """Return what `read` fills in, without a further copy."""
+    def plain(self, piece: Piece) -> memoryview:
+        """Return what `read` fills in, in the reader's own memory: good until the next call."""
+        entry = self._entry(piece)
+        if entry.kind == layout.ZERO:
+            return memoryview(bytes(entry.length))
+        return self._frames.plain(entry)
+
+    def _entry(self, piece: Piece) -> Entry:
         entry = self.opened.index.find(self._fd, piece.start)
         if entry is None or (entry.length, _KINDS[entry.kind]) != (piece.length, piece.kind):
             raise ValueError("not a piece of this reader")
-        return bytes(entry.length) if entry.kind == layout.ZERO else self._frames.plain(entry)
+        return entry
 
     def clone(self) -> BpiReader:
         """Return an independent reader of the same disk for another thread."""
@@ -72,8 +84,8 @@ class Readers:
         """Yield the layer's units; for one thread."""
         return self._first.pieces()
 
-    def plain(self, piece: Piece) -> bytes:
-        """Return the checked bytes of a piece; for any thread."""
+    def plain(self, piece: Piece) -> memoryview:
+        """Return the checked bytes of a piece; for any thread, and good until its next call."""
         if not hasattr(self._threads, "own"):
             self._threads.own = self._first.clone()
             self._opened.append(self._threads.own)

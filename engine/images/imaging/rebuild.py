@@ -100,7 +100,7 @@ def _take(fd: int, opened: OpenedFile, draft: MapDraft, cancel: Cancel, tally: T
         if piece.kind is Kind.ZERO:
             draft.write(piece.start, bytes(16 * -(-length // GRAIN)))
             return
-        draft.write(piece.start, digests_of(memoryview(readers.plain(piece))[:length]))
+        draft.write(piece.start, digests_of(readers.plain(piece)[:length]))
         tally.add(piece.length)
 
     with Readers(fd, opened) as readers:
