@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from blake3 import blake3
 
-from engine.jobs.readback import DIGEST, Advance, Buffers, ReadBack
+from engine.jobs.readback import AT_ONCE, DIGEST, Advance, Buffers, ReadBack
 from engine.local.parallel import run
 from engine.model.errors import LayerError
 from engine.model.extents import Kind, Piece
@@ -128,7 +128,13 @@ def copy_disk(
 
     with ReadBack(device, cancel, buffers) as read_back:
         try:
-            run((p for p in reader.pieces() if p.start < device.size), copy, cancel=cancel)
+            run(
+                (p for p in reader.pieces() if p.start < device.size),
+                copy,
+                cancel=cancel,
+                workers=AT_ONCE,
+                batch=2,
+            )
         finally:
             for one in opened:
                 one.close()

@@ -27,6 +27,11 @@ BATCH = 32 << 20
 """Bytes of one flush: little enough that it takes no second, enough that flushes are few."""
 _MOST = 4 * BATCH
 """Bytes that writers may be ahead of the medium: the bound of the last flush."""
+AT_ONCE = 8
+"""Pieces on their way at once: some are decoded or compared while others wait for the medium.
+
+No more: of 1 MiB each, at 10 MB/s, they take the second within which a cancel must bite.
+"""
 _ASK_S = 0.5
 
 Advance = Callable[[int], None]
@@ -104,6 +109,7 @@ class ReadBack:
                 piece = self._durable.popleft()
             except IndexError:
                 return
+            self._cancel.check()
             self._check(piece)
 
     def finish(self, advance: Advance) -> None:
@@ -126,7 +132,8 @@ class ReadBack:
             self._check(piece)
             advance(piece.length)
 
-        run([*self._durable, *self._written], check, cancel=self._cancel)
+        left = [*self._durable, *self._written]
+        run(left, check, cancel=self._cancel, workers=AT_ONCE, batch=2)
 
     def _end(self) -> None:
         with self._changed:

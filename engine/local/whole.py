@@ -12,7 +12,7 @@ ZEROS = memoryview(bytes(1 << 20))
 
 _PUNCH_HOLE = 0x02 | 0x01
 _MUCH = 256 << 10
-"""Bytes of one write from which the medium is set going at once, while others decompress."""
+"""Bytes of one write from which the medium is set going at once."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
@@ -28,13 +28,17 @@ def read_all(fd: int, into: memoryview, offset: int) -> None:
         into, offset = into[got:], offset + got
 
 
-def write_all(fd: int, data: memoryview, offset: int) -> None:
-    """Write all of `data` at `offset`; loops over short writes."""
+def write_all(fd: int, data: memoryview, offset: int, *, cached: bool = True) -> None:
+    """Write all of `data` at `offset`; loops over short writes.
+
+    Args:
+        cached: Much of it is sent on its way to the medium, while others decompress.
+    """
     start, length = offset, len(data)
     while data:
         put = os.pwrite(fd, data, offset)
         data, offset = data[put:], offset + put
-    if length >= _MUCH:
+    if cached and length >= _MUCH:
         start_writing(fd, start, length)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from engine.local.durable import move_file
 from engine.local.tools import ToolFailed, run_tool
-from engine.local.whole import ZEROS, fill_zeros, read_all, write_all
+from engine.local.whole import ZEROS, fill_zeros
 from engine.model.errors import Cancelled, LayerError, NoSpace, Problem
 from engine.model.extents import Extent, clip
 from engine.model.layers import Gain, LayerName
@@ -157,7 +157,7 @@ class Qcow2Device:
             elif place == ZERO:
                 fill_zeros(part)
             else:
-                read_all(file.fd, part, place)
+                file.medium.read(part, place)
             at += length
 
     def write(self, offset: int, data: memoryview) -> None:
@@ -175,7 +175,7 @@ class Qcow2Device:
 
     def _write_clusters(self, first: int, count: int, data: memoryview) -> None:
         for length, place in self._top.place(first, count):
-            write_all(self._top.fd, data[:length], place)
+            self._top.medium.write(data[:length], place)
             data = data[length:]
 
     def _patch(self, offset: int, data: memoryview) -> None:
@@ -183,7 +183,7 @@ class Qcow2Device:
         with self._edges:
             [(_, place)] = self._top.runs(offset, len(data))
             if place > ZERO:
-                write_all(self._top.fd, data, place)
+                self._top.medium.write(data, place)
                 return
             inside = offset % CLUSTER
             whole = memoryview(bytearray(CLUSTER))
@@ -256,7 +256,7 @@ class Qcow2Device:
     def evict(self) -> None:
         """Forget cached tables and pages."""
         self._top.forget()
-        os.posix_fadvise(self._top.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        self._top.medium.evict()
 
     def settle(self) -> None:
         """Write tables out, so that whoever opens the file next sees all writes."""

@@ -30,6 +30,7 @@ from engine.local.whole import read_all, write_all
 from engine.model.errors import LayerError, Problem
 from engine.model.extents import Extent, Kind, join
 from engine.model.text import safe
+from engine.stores.medium import Medium
 
 CLUSTER_BITS = 16
 CLUSTER = 1 << CLUSTER_BITS
@@ -132,8 +133,8 @@ class Qcow2File:
                 Not needed while a layer is unsealed: then it is made again.
         """
         self.path, self._careful = path, careful
-        flags = os.O_RDWR if writable else os.O_RDONLY
-        self.fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self.medium = Medium(path, writable=writable)
+        self.fd = self.medium.fd
         try:
             self.header = _parse(_pread(self.fd, 0, CLUSTER), path)
             if writable and self.header.autoclear:
@@ -147,7 +148,7 @@ class Qcow2File:
             self._stale = False
             self._kept = self._end
         except BaseException:
-            os.close(self.fd)
+            self.medium.close()
             raise
         self.size = self.header.size
 
@@ -315,7 +316,7 @@ class Qcow2File:
 
     def close(self) -> None:
         """Close the file; nothing is stored."""
-        os.close(self.fd)
+        self.medium.close()
 
     def _evict(self, index: int) -> None:
         if self._careful:

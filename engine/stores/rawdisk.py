@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import itertools
 import os
@@ -13,11 +12,10 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from engine.local.durable import FULL, no_space
-from engine.local.whole import punch, read_all, write_all
+from engine.local.whole import punch
 from engine.model.extents import Extent, Kind, join
+from engine.stores.medium import BLOCK, Medium
 from engine.stores.tree import check_range, refused
-
-BLOCK = 4096
 
 _FICLONE = 0x40049409
 _FIEMAP = 0xC020660B
@@ -120,37 +118,6 @@ class Breakable(Protocol):
     broken: bool
 
 
-class Medium:
-    """A file read past the page cache: large requests, and bytes that surely were on the medium."""
-
-    def __init__(self, path: Path) -> None:
-        """Open the file; a file system without direct I/O (tmpfs) is taken as it is."""
-        flags = os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            self._fd = os.open(path, flags)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            self._fd = -1
-
-    def read(self, into: memoryview, offset: int) -> bool:
-        """Fill `into`; False where range or buffer are not aligned as the medium asks for."""
-        if self._fd < 0 or offset % BLOCK or len(into) % BLOCK:
-            return False
-        try:
-            read_all(self._fd, into, offset)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            return False
-        return True
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-
-
 class RawDevice:
     """A flat file as a block device."""
 
@@ -158,47 +125,40 @@ class RawDevice:
 
     def __init__(self, path: Path, size: int, *, writable: bool) -> None:
         """Open the file; `size` is the disk's size in bytes."""
-        flags = os.O_RDWR if writable else os.O_RDONLY
-        self._fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self._medium = Medium(path, writable=writable)
         self._path, self._writable = path, writable
         self.size = size
         self.broken = False
-        self._medium: Medium | None = None
 
     def read(self, offset: int, into: memoryview) -> None:
         """Fill `into` with the bytes at `offset`."""
         check_range(self.size, offset, len(into))
-        if self._medium is None or not self._medium.read(into, offset):
-            read_all(self._fd, into, offset)
+        self._medium.read(into, offset)
 
     def write(self, offset: int, data: memoryview) -> None:
         """Write all of `data` at `offset`."""
         with self._changing(offset, len(data)):
-            write_all(self._fd, data, offset)
+            self._medium.write(data, offset)
 
     def zero(self, offset: int, length: int) -> None:
         """Make a range a hole."""
         if length:
             with self._changing(offset, length):
-                punch(self._fd, offset, length)
+                punch(self._medium.fd, offset, length)
 
     def flush(self) -> None:
         """Make all writes durable; once it failed, it fails for ever."""
         if self._writable:
             with self._changing(0, 0):
-                os.fsync(self._fd)
+                os.fsync(self._medium.fd)
 
     def evict(self) -> None:
         """Forget cached pages; from now on read past the cache where that can be."""
-        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        if self._medium is None:
-            self._medium = Medium(self._path)
+        self._medium.evict()
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._fd)
-        if self._medium is not None:
-            self._medium.close()
+        self._medium.close()
 
     @contextlib.contextmanager
     def _changing(self, offset: int, length: int) -> Iterator[None]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from engine.jobs.copying import copy_disk
-from engine.jobs.readback import BATCH, Buffers, ReadBack, digest_of
+from engine.jobs.readback import AT_ONCE, BATCH, Buffers, ReadBack, digest_of
 from engine.model.errors import Cancelled, LayerError
 from engine.model.extents import Kind, Piece
 from engine.ports import CancelFlag, NeverCancelled
@@ -56,6 +56,7 @@ class Medium:
     size: int
     block_size: int = 4096
     flushing: Callable[[], None] = lambda: None
+    writing: Callable[[], object] = lambda: None
     lie_at: int = -1
     events: list[tuple[str, int]] = field(default_factory=list)
     flushes: int = 0
@@ -63,6 +64,7 @@ class Medium:
     def write(self, offset: int, data: memoryview) -> None:
         """Note the write."""
         assert data == content(offset)
+        self.writing()
         self.events.append(("write", offset))
 
     def zero(self, offset: int, length: int) -> None:
@@ -176,3 +178,13 @@ def test_writers_wait_for_a_slow_medium_and_hear_a_cancel_meanwhile() -> None:
         release.set()
     assert not writer.is_alive()
     assert BATCH <= taken <= 6 * BATCH
+
+
+def test_pieces_are_decoded_while_others_wait_for_the_medium() -> None:
+    """A medium that answers late has several pieces before it, and no more than it should."""
+    meet = threading.Barrier(AT_ONCE)
+    medium = Medium(2 * AT_ONCE * MIB, writing=lambda: meet.wait(LIMIT_S))
+
+    copied(medium, Images(medium.size))
+
+    assert sum(kind == "read" for kind, _ in medium.events) == 2 * AT_ONCE
