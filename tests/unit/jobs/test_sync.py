@@ -14,7 +14,7 @@ from engine.model.errors import LayerError, Problem
 from engine.model.layers import LayerKind, LayerName
 from engine.model.points import Stage
 from engine.model.standby import Backlog
-from engine.ports import BlockDevice, CancelFlag, DiskChain
+from engine.ports import NEVER, BlockDevice, Cancel, CancelFlag, DiskChain
 from engine.state.memory import MemoryState
 from engine.stores.memory import MemoryStore
 from tests.world import MemoryDisk, MemoryImages, World, data, zero
@@ -152,10 +152,10 @@ class OneAtATime(MemoryStore):
         chain, opened = super().chain(standby), list[str]()
 
         @contextmanager
-        def alone(layer: LayerName, disk: int) -> Iterator[BlockDevice]:
+        def alone(layer: LayerName, disk: int, cancel: Cancel = NEVER) -> Iterator[BlockDevice]:
             if opened and layer not in opened:
                 raise LayerError(Problem("layer.in-use", f"{opened[0]} is attached."))
-            with through(layer, disk) as device:
+            with through(layer, disk, cancel) as device:
                 opened.append(layer)
                 try:
                     yield device
@@ -232,7 +232,7 @@ def test_a_cancel_is_heard_while_the_hashes_of_several_increments_are_made_one(
         return read_digest(device, start, length)
 
     monkeypatch.setattr("engine.jobs.sync.read_digest", read)
-    monkeypatch.setattr("tests.world.NeverCancelled", lambda: cancel)
+    world.cancel = cancel
     world.arrive(first, second, third)
     wanted = world._plan()
     assert wanted is not None
