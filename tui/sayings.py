@@ -24,6 +24,7 @@ WORDS = (
     N_("Time"),
     N_("Lost"),
     N_("check"),
+    N_("measure"),
     N_("fold"),
     N_("written"),
     N_("arrived"),

@@ -256,7 +256,7 @@ class Desk(Definitions):
                 )
             )
         self._refuse_busy(name, {JobKind.START, JobKind.STOP})
-        self._end_jobs(name, {JobKind.RETIRE, JobKind.CONVERT})
+        self._end_jobs(name, {JobKind.RETIRE, JobKind.CONVERT, JobKind.MEASURE})
         reason = f"{actor} asked for it"
         return engine.queue(standby, WantedJob(JobKind.START, name, chosen.id, reason))
 

@@ -330,8 +330,9 @@ class Engine:
             seen = {n: s for n, s in self.standbys.items() if n not in self._unseen}
             wishes = planner.wanted_jobs(seen, state, now, limits, upkeep, calendar, self.memo)
             free = limits_now(self)
-            rooms, layers = self.rooms.known, self.layers
-            choice = choose(wishes, self.standbys, state, free, rooms, layers, self.memo)
+            rooms, layers, memo = self.rooms.known, self.layers, self.memo
+            told = self.performer.measures.known(state, now)
+            choice = choose(wishes, self.standbys, state, free, rooms, layers, told, memo)
             self.rooms.tell(self, choice.cramped)
             if choice.waiting != self.slots:
                 self.slots = choice.waiting
@@ -349,8 +350,7 @@ class Engine:
 
     def queue(self, standby: Standby, wanted: WantedJob) -> Job:
         """Store a job and run it in a thread of its own."""
-        point, now = wanted.boot_point, self.clock.now()
-        queued = JobStatus.QUEUED
+        point, now, queued = wanted.boot_point, self.clock.now(), JobStatus.QUEUED
         blank = Job(JobId(0), wanted.kind, wanted.standby, point, queued, now)
         blank = replace(blank, reason=wanted.reason, to=wanted.to)
         with self.state.write() as tx:

@@ -7,10 +7,12 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from engine.daemon.measures import Measures
 from engine.daemon.runner import internal
 from engine.daemon.targets import Target
 from engine.jobs.arm import arm, refuse_started_by_hand
 from engine.jobs.home import home
+from engine.jobs.measure import measure
 from engine.jobs.power import Shape, start, stop, vm_spec
 from engine.jobs.retire import retire
 from engine.jobs.sync import apply, sync
@@ -62,6 +64,7 @@ class Performer:
         reading: Reading | None = None,
     ) -> None:
         """Keep the world that every story needs."""
+        self.measures = Measures()
         self._reading = reading or Unpaced()
         self._state, self._clock, self._source = state, clock, source
         self._target_of, self._shape = target_of, shape
@@ -123,6 +126,8 @@ class Performer:
             retire(self._point(job), job.reason, t)
         elif job.kind is JobKind.CONVERT:
             convert_again(self._point(job), t)
+        elif job.kind is JobKind.MEASURE:
+            self._measure(self._point(job), t)
         else:
             self._sync(self._point(job), apply if job.kind is JobKind.APPLY else sync, t)
 
@@ -130,9 +135,25 @@ class Performer:
         path = planner.path_for(point, self._state.read())
         parent = self._state.boot_point(point.parent) if point.parent else None
         begins_anew = bool(path) and path[0].is_base
-        if begins_anew and point.attempts % _ROUND == _WHOLE:
+        if begins_anew and point.attempts % _ROUND == _WHOLE and not self.measures.knows(point):
             parent = None
         story(point, parent.replica if parent else None, path, t)
+
+    def _measure(self, point: BootPoint, t: Tools) -> None:
+        """Compare a boot point with the layer it is to be laid on, and keep what it would write."""
+        path = planner.path_for(point, self._state.read())
+        parent = self._state.boot_point(point.parent) if point.parent else None
+        length = None
+        try:
+            length = measure(parent.replica, path, t) if parent is not None and path else None
+        finally:
+            self.measures.keep(point, length, self._clock.now())
+        if length is not None:
+            t.tell(
+                "point.measured",
+                f"Boot point {point.id} would write {length / 2**20:.1f} MiB: that much differs "
+                "from the newest trunk layer.",
+            )
 
     def _point(self, job: Job) -> BootPoint:
         found = self._state.boot_point(job.boot_point) if job.boot_point else None
@@ -220,7 +241,7 @@ def _cancelled(job: Job) -> Problem:
         "job.cancelled",
         "It was asked to end before it was done.",
         "Ready boot points are not touched.",
-        again if job.kind in (*MAKING, JobKind.RETIRE) else "",
+        again if job.kind in (*MAKING, JobKind.MEASURE, JobKind.RETIRE) else "",
     )
 
 
@@ -228,6 +249,7 @@ def _title(job: Job) -> str:
     names = {
         JobKind.SYNC: "Making boot point",
         JobKind.APPLY: "Applying the images of boot point",
+        JobKind.MEASURE: "Measuring boot point",
         JobKind.CONVERT: "Converting boot point",
         JobKind.RETIRE: "Retiring boot point",
         JobKind.ARM: "Arming boot point",

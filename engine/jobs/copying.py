@@ -19,7 +19,8 @@ from engine.model.extents import Kind, Piece
 from engine.ports import BlockDevice, Cancel, DiskReader, unseen
 
 READ_BACK = 1 << 20
-_GRAIN = 1 << 16
+GRAIN = 1 << 16
+"""Bytes that are compared at once, and written where they differ."""
 
 
 def move_disk(source: BlockDevice, device: BlockDevice, cancel: Cancel) -> None:
@@ -153,9 +154,9 @@ def _write_differing(device: BlockDevice, start: int, data: memoryview) -> None:
         return
     if seen == data:
         return
-    for at in range(0, len(data), _GRAIN):
-        with data[at : at + _GRAIN] as part:
-            if seen[at : at + _GRAIN] != part:
+    for at in range(0, len(data), GRAIN):
+        with data[at : at + GRAIN] as part:
+            if seen[at : at + GRAIN] != part:
                 device.write(start + at, part)
 
 

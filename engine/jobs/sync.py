@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from threading import Lock
 
@@ -24,15 +24,14 @@ from blake3 import blake3
 from engine.jobs.copying import (
     clear_gaps,
     copy_disk,
-    held,
     merged,
     move_disk,
     read_digest,
 )
+from engine.jobs.disklayers import DiskLayer, disk_layers, place_of
 from engine.jobs.tools import Tools
 from engine.jobs.twig import make_twig, twigs
 from engine.model.errors import FormatError, LayerError, Problem
-from engine.model.extents import Kind, Piece
 from engine.model.images import DiskPart, PointDisk, RecoveryPoint, hints_to_json
 from engine.model.layers import (
     DiskManifest,
@@ -45,7 +44,7 @@ from engine.model.layers import (
 from engine.model.points import BootPoint, Stage
 from engine.model.progress import Meter
 from engine.model.text import safe
-from engine.ports import BlockDevice, DiskReader, PointReader
+from engine.ports import BlockDevice, PointReader
 
 log = logging.getLogger(__name__)
 
@@ -151,17 +150,10 @@ def _refuse_strangers(path: Sequence[RecoveryPoint], below: Layer | None) -> Non
         known = [disk.uuid for disk in below.manifest.disks]
     for one in path:
         for number, disk in enumerate(one.disks):
-            if not disk.part.base and _place(disk.part.uuid, number, known) is None:
+            if not disk.part.base and place_of(disk.part.uuid, number, known) is None:
                 have = known[number] if number < len(known) else "no disk"
                 raise FormatError(_stranger(one, number, disk.part.uuid, have))
         known = [disk.part.uuid for disk in one.disks]
-
-
-def _place(uuid: str, number: int, known: Sequence[str]) -> int | None:
-    """Return where a disk is among others: by its identity, by its place where it has none."""
-    if uuid and uuid in known:
-        return known.index(uuid)
-    return number if number < len(known) and not known[number] else None
 
 
 def _stranger(one: RecoveryPoint, number: int, uuid: str, have: str) -> Problem:
@@ -197,26 +189,6 @@ def _finished(t: Tools, point: BootPoint, path: Sequence[RecoveryPoint]) -> froz
     return frozenset(note.get("disks", []))
 
 
-@dataclass(frozen=True, slots=True)
-class _DiskLayer:
-    """What one recovery point brings of one disk."""
-
-    point: RecoveryPoint
-    disk: PointDisk
-    reader: DiskReader
-
-    @property
-    def size(self) -> int:
-        """Bytes of the disk at that point."""
-        return self.disk.part.size
-
-    def pieces(self, size: int) -> Iterator[Piece]:
-        """Yield what it says of a disk of `size` bytes; zeros where the disk was shorter then."""
-        yield from held(self.reader, min(self.size, size))
-        if self.size < size:
-            yield Piece(self.size, size - self.size, Kind.ZERO, bytes(16))
-
-
 class _Copy:
     """Copies all disks of a path into one layer, with one progress for all."""
 
@@ -240,7 +212,7 @@ class _Copy:
         """Copy each disk that is not `finished`; note each one that is."""
         manifests = []
         for number, disk in enumerate(self._path[-1].disks):
-            layers = self._layers(disk.part.uuid, number)
+            layers = disk_layers(self._path, self._readers, disk.part.uuid, number)
             with self._t.chain.open(self._point.replica, number, self._t.cancel) as device:
                 if number not in finished:
                     self._apply(number, layers, device)
@@ -249,21 +221,7 @@ class _Copy:
                 manifests.append(_disk_manifest(disk, device.size, self._hashes(layers, device)))
         return manifests
 
-    def _layers(self, uuid: str, number: int) -> list[_DiskLayer]:
-        """Return the image layers of one disk, oldest first, wherever it was in each point.
-
-        A base hides all that is older.
-        """
-        found: list[_DiskLayer] = []
-        for reader, one in zip(reversed(self._readers), reversed(self._path), strict=True):
-            place = _place(uuid, number, [disk.part.uuid for disk in one.disks])
-            if place is None or (found and found[0].disk.part.base):
-                break
-            found.insert(0, _DiskLayer(one, one.disks[place], reader.disks[place]))
-            number = place
-        return found
-
-    def _apply(self, number: int, layers: Sequence[_DiskLayer], device: BlockDevice) -> None:
+    def _apply(self, number: int, layers: Sequence[DiskLayer], device: BlockDevice) -> None:
         first = layers[0].disk.part
         if self._below is not None and not first.base:
             self._bring(first, number, device)
@@ -283,7 +241,7 @@ class _Copy:
         below = self._below
         if below is None or below.manifest is None:
             return
-        place = _place(part.uuid, part.number, [disk.uuid for disk in below.manifest.disks])
+        place = place_of(part.uuid, part.number, [disk.uuid for disk in below.manifest.disks])
         if place is None or place == number:
             return
         with ExitStack() as stack:
@@ -302,7 +260,7 @@ class _Copy:
         stored = min(disk.part.file_size / plain, 1.0) if plain else 1.0
         return lambda length: reading.take(file, int(length * stored), cancel)
 
-    def _hashes(self, layers: Sequence[_DiskLayer], device: BlockDevice) -> bytes:
+    def _hashes(self, layers: Sequence[DiskLayer], device: BlockDevice) -> bytes:
         told = [layer.pieces(device.size) for layer in layers]
 
         def reread(start: int, length: int) -> bytes:

@@ -169,6 +169,7 @@ def _after_window(coming: Outlook, clock: Clock) -> Outlook:
 _DOES = {
     JobKind.SYNC: "makes a boot point",
     JobKind.APPLY: "applies an increment; newer ones go first",
+    JobKind.MEASURE: "measures what a boot point would take",
     JobKind.CONVERT: "converts a boot point again",
     JobKind.RETIRE: "retires a boot point",
     JobKind.ARM: "gets its newest boot point armed",

@@ -12,20 +12,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.model.memo import Memo
-from engine.model.space import Layers, Room, promised, short, still_needed
+from engine.model.points import BootPoint
+from engine.model.space import Layers, Measured, Room, can_measure, promised, short, still_needed
 from engine.model.standby import Priority, Standby
 from engine.model.state import State
 from engine.model.waits import Bound, Wait
 from engine.model.work import MAKING, Job, JobKind, WantedJob
 
-SLOTTED = frozenset({JobKind.SYNC, JobKind.APPLY, JobKind.RETIRE})
+SLOTTED = frozenset({JobKind.SYNC, JobKind.APPLY, JobKind.MEASURE, JobKind.RETIRE})
 """Kinds that need a slot; what an operator asks for by hand goes before all of them."""
 
 _NO_LAYERS: Layers = {}
-
+_MEASURE = (
+    "Counted whole it has no room; it is compared with the newest trunk layer to see what it takes."
+)
 RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 """The lower goes first."""
 
@@ -81,9 +84,12 @@ def choose(
     limits: Limits,
     rooms: Mapping[str, Room] | None = None,
     layers: Mapping[str, Layers] | None = None,
+    measured: Measured | None = None,
     memo: Memo | None = None,
 ) -> Choice:
     """Give free slots to wanted jobs.
+
+    What has no room counted whole, and may have once it was compared, is measured instead.
 
     Args:
         wanted: At most one job of each standby, of kinds that need a slot.
@@ -92,10 +98,12 @@ def choose(
         limits: How much at once.
         rooms: Target -> room on its datastore; absent: not known, and nothing waits for it.
         layers: Standby -> its layers as last seen (`space.still_needed`).
+        measured: What boot points write, where that was measured.
         memo: Of earlier calls; None: everything is worked out anew.
     """
-    memo = memo or Memo(keeps=False)
-    taken = _Taken(limits, _Left(rooms or {}, standbys, state, layers or {}, memo))
+    memo, measured = memo or Memo(keeps=False), measured or {}
+    left = _Left(rooms or {}, standbys, state, layers or {}, measured, memo)
+    taken = _Taken(limits, left)
     for job in state.live_jobs():
         if job.kind in SLOTTED and job.standby in standbys:
             taken.take(standbys[job.standby].target)
@@ -106,15 +114,15 @@ def choose(
         target = standbys[one.standby].target
         if why := taken.limits.away.get(target):
             waiting[one.standby] = Wait(Bound.AWAY, why)
-        elif why := taken.left.short_for(one, target):
+        elif (why := taken.left.short_for(one, target)) and not taken.left.compares(one, target):
             cramped[one.standby] = why
             waiting[one.standby] = Wait(Bound.SPACE, why)
         elif wait := taken.full(target):
             waiting[one.standby] = wait
         else:
             taken.take(target)
-            taken.left.promise(one, target)
-            chosen.append(one)
+            chosen.append(replace(one, kind=JobKind.MEASURE, reason=_MEASURE) if why else one)
+            taken.left.promise(chosen[-1], target)
     return Choice(chosen, waiting, cramped)
 
 
@@ -153,12 +161,14 @@ class _Left:
         standbys: Mapping[str, Standby],
         state: State,
         layers: Mapping[str, Layers],
+        measured: Measured,
         memo: Memo,
     ) -> None:
         self._rooms, self._state, self._layers, self._memo = rooms, state, layers, memo
+        self._measured = measured
         live = list(state.live_jobs())
         self._taken = Counter(
-            {name: promised(live, name, standbys, state, layers) for name in rooms}
+            {name: promised(live, name, standbys, state, layers, measured) for name in rooms}
         )
 
     def short_for(self, one: WantedJob, target: str) -> str:
@@ -167,20 +177,29 @@ class _Left:
         needed = self._need(one) if room else 0
         return short(needed, room, self._taken[target]) if room and needed else ""
 
+    def compares(self, one: WantedJob, target: str) -> bool:
+        """Tell whether measuring may show that what does not fit counted whole fits."""
+        room, point = self._rooms.get(target), self._point(one)
+        if room is None or point is None or one.kind not in MAKING:
+            return False
+        left = room.usable - self._taken[target]
+        return can_measure(point, self._state, self._measured, left)
+
     def promise(self, one: WantedJob, target: str) -> None:
         self._taken[target] += self._need(one)
 
     def _need(self, one: WantedJob) -> int:
-        if one.kind not in MAKING or one.boot_point is None:
+        point = self._point(one)
+        if one.kind not in MAKING or point is None:
             return 0
         layers, state, name = self._layers.get(one.standby, _NO_LAYERS), self._state, one.standby
+        if one.boot_point in self._measured:
+            return still_needed(point, state, layers, self._measured)
         parts = (one, state.by_standby.get(name), state.recovery_points, layers)
-        return self._memo.of(("need", name), parts, lambda: _needed(one, state, layers))
+        return self._memo.of(("need", name), parts, lambda: still_needed(point, state, layers))
 
-
-def _needed(one: WantedJob, state: State, layers: Layers) -> int:
-    point = state.boot_points.get(one.boot_point) if one.boot_point else None
-    return 0 if point is None else still_needed(point, state, layers)
+    def _point(self, one: WantedJob) -> BootPoint | None:
+        return self._state.boot_points.get(one.boot_point) if one.boot_point else None
 
 
 class _Taken:

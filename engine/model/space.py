@@ -15,7 +15,7 @@ from statistics import median
 from engine.model.images import RecoveryPoint
 from engine.model.layers import Layer, LayerName
 from engine.model.line import path_for
-from engine.model.points import BootPoint, Stage
+from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.work import MAKING, Job
@@ -53,33 +53,70 @@ class Room:
 
 Layers = Mapping[LayerName, Layer]
 _NONE: Layers = {}
+Measured = Mapping[BootPointId, int | None]
+"""Boot point -> bytes it writes, as measured; None: that could not be measured; absent: not yet."""
+_UNMEASURED: Measured = {}
 
 
-def need(point: BootPoint, state: State, layers: Layers = _NONE) -> int:
+def need(
+    point: BootPoint, state: State, layers: Layers = _NONE, measured: Measured = _UNMEASURED
+) -> int:
     """Return the bytes that making a boot point takes; 0 once its trunk layer is there.
 
     Args:
         point: The boot point.
         state: The picture that holds its recovery points.
         layers: Of its standby, as last seen: how much a disk holds that moves to another place.
+        measured: Takes the place of what is counted whole.
     """
-    return int(_data(point, state, layers) * MARGIN)
+    return int(_data(point, state, layers, measured) * MARGIN)
 
 
-def still_needed(point: BootPoint, state: State, layers: Layers) -> int:
+def still_needed(
+    point: BootPoint, state: State, layers: Layers, measured: Measured = _UNMEASURED
+) -> int:
     """Return what a boot point needs besides what an earlier try left of it, margin included.
 
     The next try drops that or goes on with it; else a store that filled up in the middle would
     have no room for what fits it.
     """
-    data, begun = _data(point, state, layers), layers.get(point.replica)
+    data, begun = _data(point, state, layers, measured), layers.get(point.replica)
     left = 0 if begun is None or begun.sealed else begun.used
     return int(data * MARGIN) - min(left, data)
 
 
-def _data(point: BootPoint, state: State, layers: Layers) -> int:
+def can_measure(point: BootPoint, state: State, measured: Measured, left: int) -> bool:
+    """Tell whether comparing it with the layer below may show that a boot point fits `left` bytes.
+
+    So it may where a full is laid on another layer, or a disk is in another place; not where the
+    increments after it have no room as it is.
+    """
+    parent = state.boot_points.get(point.parent) if point.parent else None
+    if point.has_trunk or point.id in measured or parent is None or left <= 0:
+        return False
+    path = path_for(point, state)
+    if not path:
+        return False
+    compared = path[0].is_base or _has_moved(path, parent, state)
+    later = path[1:] if path[0].is_base else path
+    return compared and int(sum(brought(one) for one in later) * MARGIN) <= left
+
+
+def _has_moved(path: Sequence[RecoveryPoint], parent: BootPoint, state: State) -> bool:
+    below = state.recovery_points.get(parent.recovery_point)
+    if below is None:
+        return False
+    before = {disk.part.uuid: place for place, disk in enumerate(below.disks)}
+    return any(
+        before.get(disk.part.uuid, place) != place for place, disk in enumerate(path[-1].disks)
+    )
+
+
+def _data(point: BootPoint, state: State, layers: Layers, measured: Measured) -> int:
     if point.has_trunk:
         return 0
+    if (told := measured.get(point.id)) is not None:
+        return told
     path = path_for(point, state)
     return sum(brought(one) for one in path) + _moved(point, path, state, layers)
 
@@ -126,6 +163,7 @@ def promised(
     standbys: Mapping[str, Standby],
     state: State,
     layers: Mapping[str, Layers],
+    measured: Measured = _UNMEASURED,
 ) -> int:
     """Return the bytes that the live jobs of a target may still take; `layers`: by standby."""
     total = 0
@@ -133,7 +171,7 @@ def promised(
         standby = standbys.get(job.standby)
         point = state.boot_points.get(job.boot_point) if job.boot_point else None
         if job.kind in MAKING and standby and standby.target == target and point:
-            total += need(point, state, layers.get(job.standby, _NONE))
+            total += need(point, state, layers.get(job.standby, _NONE), measured)
     return total
 
 

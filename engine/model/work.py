@@ -22,6 +22,7 @@ class JobKind(StrEnum):
     HOME = "home"
     SYNC = "sync"
     APPLY = "apply"
+    MEASURE = "measure"
     CONVERT = "convert"
     RETIRE = "retire"
     ARM = "arm"

@@ -31,7 +31,7 @@ from engine.model.images import Arrival
 from engine.model.points import Stage
 from engine.model.work import JobKind, JobStatus, Severity
 
-VERSION = 9
+VERSION = 10
 """Raised with each change of the tables."""
 
 CHANGES = "changes"

@@ -32,7 +32,7 @@ APPLICATION_ID = 0x62707431
 """`bpt1`: how `file` and we tell our database from any other."""
 
 _READERS = 4
-_TRUNKS, _PROOFS, _ALERTS, _ASKED, _BACKLOG, _PHASES, _HOMING = 2, 3, 4, 5, 6, 7, 9
+_TRUNKS, _PROOFS, _ALERTS, _ASKED, _BACKLOG, _PHASES, _MEASURING = 2, 3, 4, 5, 6, 7, 10
 """Schema versions that first knew them."""
 
 _PRAGMAS = (
@@ -188,7 +188,7 @@ def _migrate(connection: Connection, version: int) -> None:
         for name in ("skipped", "asked"):
             column = f"{name} INTEGER NOT NULL DEFAULT 0"
             connection.exec_driver_sql(f"ALTER TABLE boot_points ADD COLUMN {column}")
-    if version < _HOMING:  # version 8: jobs that arm; 9: jobs that bring home
+    if version < _MEASURING:  # 8: jobs that arm; 9: that bring home; 10: that measure
         _renew_jobs(connection)
     if version < _BACKLOG:
         connection.exec_driver_sql("DROP TRIGGER IF EXISTS boot_points_moves")

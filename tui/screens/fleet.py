@@ -48,6 +48,7 @@ MORE_JOBS = 40
 WORK = {
     "sync": N_("boot point"),
     "apply": N_("apply"),
+    "measure": N_("measure"),
     "retire": N_("retire"),
     "arm": N_("arm"),
     "start": N_("start"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,7 @@ import pytest
 
 from engine.model.conditions import Scene, TargetScene, conditions
 from engine.model.layers import Layer, LayerKind, LayerName
-from engine.model.points import Stage
+from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.slots import Limits, choose
 from engine.model.space import (
     MARGIN,
@@ -236,3 +236,36 @@ def test_little_room_is_an_alert() -> None:
     assert told(Room(500 * GIB, TIB, 50 * GIB), 6.0) == [("space:nas", Severity.WARNING)]
     assert told(Room(90 * GIB, TIB, 50 * GIB)) == [("space:nas", Severity.WARNING)]
     assert told(Room(50 * GIB, TIB, 50 * GIB), 0.0) == [("space:nas", Severity.ERROR)]
+
+
+def generation() -> tuple[State, BootPoint]:
+    """Return a state in which a new full waits to be laid on a READY boot point, and that one."""
+    state = state_of("a", points=2)
+    point = state.by_standby["a"][-1]
+    full = replace(state.recovery_points[point.recovery_point], parent=None)
+    assert full.is_base
+    return replace(state, recovery_points={**state.recovery_points, full.id: full}), point
+
+
+def test_a_new_full_without_room_is_measured_before_it_is_refused() -> None:
+    """Counted whole it does not fit; by what was measured it starts, or is refused with that."""
+    state, point = generation()
+    known, wanted = {"a": Standby("a", "/images")}, [wish(state, "a")]
+    assert need(point, state) == int(PAGE * MARGIN)
+    tight = {"local": Room(PAGE, GIB, 0)}
+
+    def chosen(room: Room, measured: Mapping[BootPointId, int | None]) -> tuple[str, str]:
+        choice = choose(wanted, known, state, Limits(), {"local": room}, {}, measured)
+        (kind,) = [one.kind for one in choice.jobs] or [""]
+        return kind, choice.cramped.get("a", "")
+
+    assert chosen(Room(GIB, GIB, 0), {}) == (JobKind.SYNC, "")
+    assert chosen(tight["local"], {}) == (JobKind.MEASURE, "")
+    assert chosen(tight["local"], {point.id: PAGE // 4}) == (JobKind.SYNC, "")
+    kind, why = chosen(Room(GIB, 4 * GIB, 0), {point.id: GIB})
+    assert (kind, "needs 1.3 GiB" in why) == ("", True)
+    assert chosen(tight["local"], {point.id: None})[0] == "", "what cannot be measured counts whole"
+    assert chosen(Room(0, GIB, 0), {})[0] == "", "with no room at all there is nothing to measure"
+    increment = state_of("a")
+    choice = choose([wish(increment, "a")], known, increment, Limits(), tight)
+    assert choice.cramped.keys() == {"a"}, "an increment is written whole"

@@ -303,7 +303,10 @@ def test_a_state_of_version_five_learns_of_backlogs(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_database_of_version_6_knows_jobs_that_arm(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "kind"), [(6, JobKind.ARM), (9, JobKind.MEASURE)])
+def test_a_database_of_an_older_version_knows_later_jobs(
+    tmp_path: Path, version: int, kind: JobKind
+) -> None:
     """Its table of jobs refused them; what was in it stays."""
     path = tmp_path / "state.db"
     store = SqliteState(path)
@@ -313,12 +316,12 @@ def test_a_database_of_version_6_knows_jobs_that_arm(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         (made,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'jobs'").fetchone()
         connection.execute("PRAGMA writable_schema = ON")
-        old = made.replace(", 'arm'", "")
+        old = made.replace(f"'{kind}', ", "").replace(f", '{kind}'", "")
         assert old != made
         connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'jobs'", (old,))
-        connection.execute("PRAGMA user_version = 6")
+        connection.execute(f"PRAGMA user_version = {version}")
     again = SqliteState(path)
     with again.write() as tx:
-        tx.add_job(Job(JobId(0), JobKind.ARM, "erp", None, JobStatus.QUEUED, NOW))
-    assert [one.kind for one in again.read().jobs.values()] == [JobKind.STOP, JobKind.ARM]
+        tx.add_job(Job(JobId(0), kind, "erp", None, JobStatus.QUEUED, NOW))
+    assert [one.kind for one in again.read().jobs.values()] == [JobKind.STOP, kind]
     again.close()
