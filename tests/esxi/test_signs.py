@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from pyVmomi import vim
@@ -81,6 +82,91 @@ def test_the_screen_is_the_hosts_picture(one: Stage) -> None:
     one.sim.proxy.pictures[path] = (200, b"<html>")
     with pytest.raises(HypervisorError, match="no PNG"):
         one.target.screen(VM)
+
+
+FILE = "[LocalDS_0] web01/web01-7.png"
+
+
+def _draws(stage: Stage, file: str = FILE, picture: bytes = PICTURE) -> Path:
+    """Let the host refuse to draw, and write pictures to a file; return that file."""
+    stage.sim.proxy.pictures[f"/screen?id={ref_id(stage.ref())}"] = (401, b"")
+    found = stage.other.read_all(vim.Datastore, "name", "info")
+    url = next(one["info"].url for _, one in found if one["name"] == "LocalDS_0")
+    path = Path(url) / FILE.partition("] ")[2]
+    stage.sim.proxy.shot = file
+    stage.sim.proxy.effects["CreateScreenshot_Task"] = lambda: path.write_bytes(picture)
+    return path
+
+
+def test_a_host_that_draws_for_no_get_writes_a_file(stage: Stage) -> None:
+    """The picture comes by a task, from the VM's own folder, and its file is deleted again."""
+    _start(stage)
+    path = _draws(stage)
+    for _ in range(3):
+        assert stage.target.screen(VM) == PICTURE
+    assert not path.exists()
+    assert path.parent.is_dir()
+    assert stage.sim.proxy.count("CreateScreenshot_Task") == 1
+    assert stage.sim.proxy.count("DeleteDatastoreFile_Task") == 1
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "[LocalDS_1] web01/web01-7.png",
+        "[LocalDS_0] other/web01-7.png",
+        "[LocalDS_0] web01/deeper/web01-7.png",
+        "[LocalDS_0] web01/../other/web01-7.png",
+        "[LocalDS_0] web01/web01.vmx",
+        "[LocalDS_0] web01.png",
+        "web01-7.png",
+    ],
+)
+def test_no_other_file_is_taken_for_a_picture(one: Stage, file: str) -> None:
+    """Whatever a host names outside of the VM's folder is neither read nor deleted."""
+    _start(one)
+    path = _draws(one, file)
+    with pytest.raises(HypervisorError, match="no PNG in the VM's own folder"):
+        one.target.screen(VM)
+    assert path.exists()
+    assert one.sim.proxy.count("DeleteDatastoreFile_Task") == 0
+
+
+def test_a_picture_is_deleted_though_it_is_of_no_use(one: Stage) -> None:
+    """Also when the datastore does not give it; a lost reply leaves none, nor a refused one ours.
+
+    While somebody changes the VM no task of ours gets in his way.
+    """
+    _start(one)
+    path = _draws(one, picture=b"<html>")
+    with pytest.raises(HypervisorError, match="cannot be fetched"):
+        one.target.screen(VM)
+    assert not path.exists()
+    one.sim.proxy.effects["CreateScreenshot_Task"] = lambda: path.write_bytes(PICTURE)
+    one.sim.proxy.plan("DeleteDatastoreFile_Task", Drop(), Drop())
+    assert one.target.screen(VM) == PICTURE
+    assert not path.exists()
+    one.target._screens._drawn.clear()
+    one.sim.proxy.plan("DeleteDatastoreFile_Task", Fault("NoPermission"))
+    assert one.target.screen(VM) == PICTURE
+    one.target._screens._drawn.clear()
+    one.sim.proxy.plan("CreateScreenshot_Task", Fault("NoPermission"))
+    with pytest.raises(HypervisorError, match=r"HTTP 401; nor as a file: .*role does not allow"):
+        one.target.screen(VM)
+    held, free = threading.Event(), threading.Event()
+
+    def somebody() -> None:
+        with one.target._gate.vm(VM):
+            held.set()
+            free.wait(20)
+
+    thread = threading.Thread(target=somebody)
+    thread.start()
+    assert held.wait(20)
+    with pytest.raises(HypervisorError, match="being changed just now"):
+        one.target.screen(VM)
+    free.set()
+    thread.join()
 
 
 def test_a_known_question_is_answered(one: Stage) -> None:

@@ -45,6 +45,17 @@ _INSTEAD = {
     "AnswerVM": '<AnswerVMResponse xmlns="urn:vim25"/>',
     "CancelTask": '<CancelTaskResponse xmlns="urn:vim25"/>',
 }
+# vcsim draws no consoles: a task that changes nothing stands for the one that writes a picture.
+_SCREENSHOT = re.compile(
+    rb"<(?P<p>(?:\w+:)?)CreateScreenshot_Task.*?</(?P=p)CreateScreenshot_Task>", re.DOTALL
+)
+_RECONFIGURE = (
+    b'<ReconfigVM_Task xmlns="urn:vim25"><_this type="VirtualMachine">%s</_this><spec/>'
+    b"</ReconfigVM_Task>"
+)
+_OF_VM = re.compile(rb'type="VirtualMachine"[^>]*>([^<]*)<')
+_TASK = re.compile(rb'<returnval type="Task">([^<]*)</returnval>')
+_RESULT = '<propSet><name>info.result</name><val xsi:type="xsd:string">{}</val></propSet>'
 # vcsim unmounts a datastore by destroying it only.
 _DESTROY = '<Destroy_Task xmlns="urn:vim25"><_this type="Datastore">{}</_this></Destroy_Task>'
 _UNMOUNTED = '<RemoveDatastoreResponse xmlns="urn:vim25"/>'
@@ -156,6 +167,8 @@ class Proxy:
         pictures: What GET answers by path; vcsim draws no consoles.
         asked: A question that every VM waits for an answer to; vcsim never asks.
         answers: Choices that were given.
+        shot: Path of the file that a picture of a console is written to; the bytes come from
+            `effects`.
         scattered: Every VM needs consolidation until it is asked for; vcsim's never need any.
         effects: What else a method brings about, done once vcsim has answered it: it moves no
             disks.
@@ -170,6 +183,8 @@ class Proxy:
     late: int = 0
     pictures: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     asked: str = ""
+    shot: str = ""
+    shots: list[bytes] = field(default_factory=list)
     scattered: bool = False
     answers: list[str] = field(default_factory=list)
     effects: dict[str, Callable[[], object]] = field(default_factory=dict)
@@ -202,9 +217,10 @@ class Proxy:
             self.effects.clear()
             self.pictures.clear()
             self.untold.clear()
+            self.shots.clear()
             self.answers.clear()
             self.cancels = self.cancelled = self.expired = False
-            self.asked = ""
+            self.asked = self.shot = ""
 
     def spare(self) -> None:
         """Let what is still planned not come about."""
@@ -269,6 +285,14 @@ def _untold(answer: bytes, untold: Mapping[tuple[str, str], str]) -> bytes:
         return one
 
     return re.sub(rb"(?s)<objects>.*?</objects>", gap, answer)
+
+
+def _drawn(answer: bytes, proxy: Proxy) -> bytes:
+    """Return an answer in which tasks that draw have the path of the picture as their result."""
+    told = _RESULT.format(proxy.shot).encode()
+    for task in proxy.shots:
+        answer = answer.replace(b">%s</obj>" % task, b">%s</obj>%s" % (task, told))
+    return answer
 
 
 def _scattered(answer: bytes, request: bytes) -> bytes:
@@ -344,18 +368,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, method: str, body: bytes) -> None:
         self.proxy._takes(method, body)
-        if method == "RetrievePropertiesEx" and b"info.state" in body and self._is_slow():
+        if method == "RetrievePropertiesEx":
             status, headers, answer = self._pass_on(body)
-            self._send(status, headers, self._slowly(answer))
-        elif method == "RetrievePropertiesEx" and self.proxy.asked:
-            status, headers, answer = self._pass_on(body)
-            self._send(status, headers, _waiting(answer, self.proxy.asked, body))
-        elif method == "RetrievePropertiesEx" and self.proxy.untold:
-            status, headers, answer = self._pass_on(body)
-            self._send(status, headers, _untold(answer, self.proxy.untold))
-        elif method == "RetrievePropertiesEx" and self.proxy.scattered:
-            status, headers, answer = self._pass_on(body)
-            self._send(status, headers, _scattered(answer, body))
+            self._send(status, headers, self._told(answer, body))
+        elif method == "CreateScreenshot_Task" and self.proxy.shot:
+            self._send(*self._draw(body))
         elif method == "ConsolidateVMDisks_Task":
             # vcsim has no such task; this one changes nothing there either.
             self.proxy.scattered = False
@@ -367,6 +384,27 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, {"Content-Type": "text/xml"}, answer)
         else:
             self._send(*self._pass_on(body))
+
+    def _told(self, answer: bytes, body: bytes) -> bytes:
+        """Return what is read as it is to look."""
+        if b"info.state" in body and self._is_slow():
+            return self._slowly(answer)
+        if self.proxy.asked:
+            return _waiting(answer, self.proxy.asked, body)
+        if self.proxy.untold:
+            return _untold(answer, self.proxy.untold)
+        if self.proxy.scattered:
+            return _scattered(answer, body)
+        return _drawn(answer, self.proxy)
+
+    def _draw(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        """Begin a task that ends with the path of a picture."""
+        (vm,) = _OF_VM.findall(body)
+        status, headers, answer = self._send_on(_SCREENSHOT.sub(_RECONFIGURE % vm, body))
+        self.proxy.shots += _TASK.findall(answer)
+        if (effect := self.proxy.effects.get("CreateScreenshot_Task")) is not None:
+            effect()
+        return status, headers, answer.replace(b"ReconfigVM_Task", b"CreateScreenshot_Task")
 
     def _is_slow(self) -> bool:
         return bool(self.proxy.running) or (self.proxy.cancels and self.proxy.cancelled)

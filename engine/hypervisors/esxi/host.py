@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from engine.hypervisors import rules, serialfile
 from engine.hypervisors.esxi import faults, layers
+from engine.hypervisors.esxi.console import Screens
 from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.home import Homeward
@@ -111,6 +112,7 @@ class EsxiHypervisor(OnHost):
         self._runs = RunFolders(place.run, f"bp-{account.target}")
         self._gate = Gate()
         self._session = Session(account, timeout_s=timeout_s)
+        self._screens = Screens(self._session, self._gate)
         self._ground = Ground(self._session, wishes, self._runs.datastore)
         waiter = TaskWaiter(self._session)
         self._machines = Machines(self._session, waiter, self._engine, self._wait_for_host)

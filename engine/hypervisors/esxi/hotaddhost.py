@@ -16,6 +16,7 @@ from uuid import uuid4
 from engine.hypervisors import rules
 from engine.hypervisors.esxi import faults, hotaddlook, layers, leaf, specs
 from engine.hypervisors.esxi.branches import Standing, standing
+from engine.hypervisors.esxi.console import Screens
 from engine.hypervisors.esxi.hotadd import HotaddChain
 from engine.hypervisors.esxi.hotaddlink import HotaddLink
 from engine.hypervisors.esxi.inventory import Inventory
@@ -66,6 +67,7 @@ class HotaddHypervisor(OnHost):
         self._wishes, self._now, self._pause = link.wishes, link.now, link.pause
         there = link.connect(at_once=True)
         self._session, self._machines, self._ground = there.session, there.machines, there.ground
+        self._screens = Screens(self._session, self._gate)
         self._branches, self._appliance = there.branches, there.appliance
 
     def _findings(self, there: Inventory | None) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from engine.hypervisors import rules
 from engine.hypervisors.esxi import faults, needs, preflight, questions
+from engine.hypervisors.esxi.console import Screens
 from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.homecoming import shut_down
@@ -20,7 +21,7 @@ from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Session, clock_skew
-from engine.hypervisors.esxi.signs import guest, picture
+from engine.hypervisors.esxi.signs import guest
 from engine.model.errors import Refused, WrongUse
 from engine.model.layers import LayerName
 from engine.model.machine import Asked, Network, Power, Signs, VMRef, VMSpec
@@ -37,6 +38,7 @@ class OnHost:
     _machines: Machines
     _ground: Ground
     _gate: Gate
+    _screens: Screens
     _wishes: Wishes
     _now: Callable[[], datetime]
     _pause: Callable[[float], object]
@@ -139,7 +141,7 @@ class OnHost:
         there = self._machines.find(vm)
         if there is None or there.seen.power is Power.OFF:
             raise rules.is_off(vm)
-        return picture(self._session, there.ref, vm)
+        return self._screens.picture(there)
 
     # --- inside ----------------------------------------------------------------------------
 

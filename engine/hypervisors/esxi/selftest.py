@@ -21,6 +21,8 @@ from uuid import uuid4
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults, layers, preflight, specs
+from engine.hypervisors.esxi.console import Screens
+from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.inventory import Inventory
 from engine.hypervisors.esxi.layers import State
@@ -29,7 +31,6 @@ from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.nfs import RunFolders
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Session
-from engine.hypervisors.esxi.signs import picture
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.esxi.trying import NotTried, Unlike, tried
 from engine.local.durable import make_folder, remove_tree
@@ -261,7 +262,7 @@ class SelfTest:
         return f"{file.stat().st_size} bytes, mode {file.stat().st_mode & 0o777:o}"
 
     def _screen(self) -> str:
-        return f"{len(picture(self._session, self._running().ref, NAME))} bytes of PNG"
+        return f"{len(Screens(self._session, Gate()).picture(self._running()))} bytes of PNG"
 
     def _power_off(self) -> str:
         self._vm = self._machines.power_off(self._running())
