@@ -12,12 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from blake3 import blake3
+
 MAGIC = (b"070701", b"070702")
 NAME = 4096
 """Longest name and longest link target; the kernel's own limit."""
 _TRAILER = b"TRAILER!!!"
 _HEADER = 110
 _BLOCK = 512
+_PIECE = 1 << 20
 
 
 class Damaged(ValueError):
@@ -93,17 +96,22 @@ class Entry:
 
     Attributes:
         target: Of a symbolic link, else empty.
-        size: Of the content, bytes.
+        digest: Of a kernel module's content (BLAKE3), else empty.
     """
 
     path: bytes
     mode: int
     target: bytes = b""
-    size: int = 0
+    digest: bytes = b""
+
+    @property
+    def is_module(self) -> bool:
+        """Return whether it is named as a kernel module, packed or not."""
+        return _is_module(self.path)
 
 
 def entries(source: Source) -> Iterator[Entry]:
-    """Yield what one archive holds, up to its trailer, contents passed over.
+    """Yield what one archive holds, up to its trailer; contents are passed over, modules hashed.
 
     Raises:
         Damaged: A header, a name or a length cannot be.
@@ -120,7 +128,11 @@ def entries(source: Source) -> Iterator[Entry]:
         if name == _TRAILER:
             source.skip(size + -size % 4)
             return
-        yield Entry(_plain(name), mode, _content(source, mode, size), size)
+        path = _plain(name)
+        if stat.S_ISREG(mode) and _is_module(path):
+            yield Entry(path, mode, digest=_digest(source, size))
+        else:
+            yield Entry(path, mode, _content(source, mode, size))
 
 
 def _numbers(digits: bytes) -> Sequence[int]:
@@ -133,6 +145,19 @@ def _numbers(digits: bytes) -> Sequence[int]:
 
 def _plain(name: bytes) -> bytes:
     return b"/".join(part for part in name.split(b"/") if part not in (b"", b"."))
+
+
+def _is_module(path: bytes) -> bool:
+    return b".ko" in path[-7:] and b"/modules/" in path
+
+
+def _digest(source: Source, size: int) -> bytes:
+    """Return the digest of a content, taken in pieces."""
+    digest = blake3()
+    for at in range(0, size, _PIECE):
+        digest.update(source.take(min(_PIECE, size - at)))
+    source.skip(-size % 4)
+    return digest.digest()
 
 
 def _content(source: Source, mode: int, size: int) -> bytes:

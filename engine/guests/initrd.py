@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from blake3 import blake3
+
 from engine.guests.cpio import Archive, Damaged, Unsupported
 from engine.guests.initrd_cache import OverlayCache
 from engine.guests.initrd_facts import InitrdFacts, read_facts
@@ -222,7 +224,7 @@ def _recipe(files: Files, kernel: Kernel, facts: InitrdFacts, choice: _Choice) -
     lacking = {
         path: data
         for path, data in sorted(modules.items())
-        if facts.modules.get(place + b"/" + path) != len(data)
+        if facts.modules.get(place + b"/" + path) != blake3(data).digest()
     }
     return _Recipe(facts, place, lacking, dict(sorted(indexes.items())))
 

@@ -34,14 +34,14 @@ class InitrdFacts:
     Attributes:
         folders: All its folders.
         links: Targets of all its symbolic links, by path.
-        modules: Sizes in bytes of its kernel modules, by path.
+        modules: Digests (BLAKE3) of its kernel modules, by path.
         device_list: Its list of the devices that LVM may use; empty when it has none.
         is_open: It ends with an lz4 stream, whose end only zeros behind it can tell.
     """
 
     folders: frozenset[bytes]
     links: Mapping[bytes, bytes]
-    modules: Mapping[bytes, int]
+    modules: Mapping[bytes, bytes]
     is_open: bool = False
     device_list: bytes = b""
 
@@ -93,7 +93,7 @@ class _Gathering:
 
     folders: set[bytes] = field(default_factory=set)
     links: dict[bytes, bytes] = field(default_factory=dict)
-    modules: dict[bytes, int] = field(default_factory=dict)
+    modules: dict[bytes, bytes] = field(default_factory=dict)
     is_open: bool = False
     device_list: bytes = b""
     _entries: int = 0
@@ -113,8 +113,8 @@ class _Gathering:
             self.links[entry.path] = entry.target
         elif entry.path.endswith(_DEVICE_LIST) and stat.S_ISREG(entry.mode):
             self.device_list = entry.path
-        elif b".ko" in entry.path[-7:] and b"/modules/" in entry.path:
-            self.modules[entry.path] = entry.size
+        elif entry.is_module:
+            self.modules[entry.path] = entry.digest
 
 
 def _is_usual(facts: InitrdFacts) -> bool:
