@@ -304,8 +304,11 @@ def _anchor_of(point: RecoveryPoint, anchors: Mapping[PointId, BootPoint]) -> Bo
     """
     if point.parent is None:
         return None
+    anchor = anchors.get(point.parent)
+    if anchor is not None or not point.replaces:
+        return anchor
     folded = (old for old in reversed(point.replaces) if old != point.id)
-    return next((anchors[old] for old in (point.parent, *folded) if old in anchors), None)
+    return next((anchors[old] for old in folded if old in anchors), None)
 
 
 def _reachable(

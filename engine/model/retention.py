@@ -19,12 +19,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
+from functools import lru_cache
 
 from engine.model.ages import ages
 from engine.model.layers import LayerName
 from engine.model.points import WORKING, BootPoint, BootPointId, Stage, in_order
 
 UNFINISHED = frozenset({Stage.PENDING, Stage.APPLYING, Stage.CONVERTING, Stage.FAILED})
+_UNDER_WAY = UNFINISHED - {Stage.FAILED}
 COUNT, FLOOR = 24, 3
 
 
@@ -185,14 +187,16 @@ def retain(
     old = _too_old(alive, rules.max_age_days)
     verdicts = {}
     for point in alive:
-        told = firm[point.id] + ([] if point.id in old else wished[point.id])
+        told = firm.get(point.id, ())
+        if point.id not in old:
+            told += wished.get(point.id, ())
         if told:
-            verdicts[point.id] = Verdict(True, told[0][1], tuple(rule for rule, _ in told))
+            verdicts[point.id] = _stays(told)
         elif point.id in old:
             verdicts[point.id] = Verdict(False, old[point.id], (Rule.AGE,))
         else:
-            reason = _surplus(point, newer[point.id], rules)
-            verdicts[point.id] = Verdict(False, reason, (Rule.COUNT,))
+            hopeless, slots = bool(point.obstacle), bool(rules.slots)
+            verdicts[point.id] = _goes(newer[point.id], hopeless, slots)
     return verdicts | _too_many(alive, verdicts, firm, rules.most)
 
 
@@ -206,9 +210,25 @@ def occupies(point: BootPoint) -> bool:
     return point.stage is Stage.READY or point.stage in WORKING or point.has_trunk
 
 
+# Most verdicts are alike, with 500 machines ten thousand of a dozen kinds: one object for all.
+
+
+@lru_cache(maxsize=4096)
+def _stays(told: tuple[tuple[Rule, str], ...]) -> Verdict:
+    return Verdict(True, told[0][1], tuple(rule for rule, _ in told))
+
+
+@lru_cache(maxsize=4096)
+def _goes(newer: int, hopeless: bool, slots: bool) -> Verdict:
+    what = "there" if hopeless else "ready"
+    reason = f"{newer} newer ones are {what}{' and it fills no slot' if slots else ''}"
+    return Verdict(False, reason, (Rule.COUNT,))
+
+
 # --- what speaks for a boot point -----------------------------------------------------------
 
-_Told = dict[BootPointId, list[tuple[Rule, str]]]
+_Told = dict[BootPointId, tuple[tuple[Rule, str], ...]]
+"""Only of those for which anything speaks."""
 
 
 def _firm(
@@ -218,7 +238,8 @@ def _firm(
     in_use: Collection[LayerName],
 ) -> _Told:
     """Return why boot points must stay whatever the settings say, the strongest reason first."""
-    told: _Told = {point.id: [] for point in alive}
+    known = {point.id for point in alive}
+    told: _Told = {}
     reasons = [
         *_at_work(alive, running),
         *((point.id, Rule.PIN, f"pinned: {point.pin}") for point in alive if point.pin),
@@ -232,8 +253,8 @@ def _firm(
         held = f"retention is on hold: {rules.hold}"
         reasons += [(point.id, Rule.HOLD, held) for point in alive]
     for name, rule, words in reasons:
-        if name in told:
-            told[name].append((rule, words))
+        if name in known:
+            told[name] = (*told.get(name, ()), (rule, words))
     return told
 
 
@@ -242,7 +263,7 @@ _Reasons = Iterator[tuple[BootPointId, Rule, str]]
 
 def _at_work(alive: Sequence[BootPoint], running: BootPointId | None) -> _Reasons:
     for point in alive:
-        if point.stage in UNFINISHED - {Stage.FAILED}:
+        if point.stage in _UNDER_WAY:
             yield point.id, Rule.MAKING, "is being made"
     if running is not None:
         yield running, Rule.RUNS, "a VM runs from it"
@@ -281,16 +302,14 @@ def _ready(alive: Sequence[BootPoint]) -> list[BootPoint]:
 def _wished(alive: Sequence[BootPoint], rules: Rules, newer: Mapping[BootPointId, int]) -> _Told:
     """Return why boot points stay by the count and the slots."""
     keep = max(rules.keep, 1)
-    told: _Told = {
-        point.id: [_counted(point, keep)] if newer[point.id] < keep else [] for point in alive
-    }
+    told: _Told = {point.id: (_counted(point, keep),) for point in alive if newer[point.id] < keep}
     if rules.slots:
         ready = [(point.id, point.taken_at.astimezone(rules.zone)) for point in _ready(alive)]
         firsts = _firsts(ready, rules.slots)
         for rule, count in rules.slots.items():
-            reason = rule, f"first of its {_WORDS[rule]}, one of {count}"
+            reason = ((rule, f"first of its {_WORDS[rule]}, one of {count}"),)
             for point_id, _ in firsts[rule][-count:]:
-                told[point_id].append(reason)
+                told[point_id] = told.get(point_id, ()) + reason
     return told
 
 
@@ -327,20 +346,20 @@ def _newer(alive: Sequence[BootPoint]) -> dict[BootPointId, int]:
     return found
 
 
+@lru_cache(maxsize=64)
+def _newest(keep: int) -> tuple[Rule, str]:
+    return Rule.COUNT, f"one of the newest {keep}"
+
+
 def _counted(point: BootPoint, keep: int) -> tuple[Rule, str]:
     if point.obstacle:
         return Rule.COUNT, f"one of the newest {keep} that cannot be made bootable"
     if point.stage is Stage.FAILED:
         return Rule.RETRY, "is tried again"
-    return Rule.COUNT, f"one of the newest {keep}"
+    return _newest(keep)
 
 
 # --- what lets it go ------------------------------------------------------------------------
-
-
-def _surplus(point: BootPoint, newer: int, rules: Rules) -> str:
-    slots = " and it fills no slot" if rules.slots else ""
-    return f"{newer} newer ones are {'there' if point.obstacle else 'ready'}{slots}"
 
 
 def _too_old(alive: Sequence[BootPoint], days: int) -> Mapping[BootPointId, str]:
@@ -366,7 +385,7 @@ def _too_many(
     held = [point for point in alive if occupies(point) and verdicts[point.id].keep]
     if most is None or len(held) <= most:
         return {}
-    free = [point for point in held if not firm[point.id]]
+    free = [point for point in held if point.id not in firm]
     free.sort(key=lambda point: any(rule in _PERIODS for rule in verdicts[point.id].rules))
     reason = f"the target can hold {most} boot points"
     return {point.id: Verdict(False, reason, (Rule.MOST,)) for point in free[: len(held) - most]}

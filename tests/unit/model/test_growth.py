@@ -13,11 +13,12 @@ import pytest
 from engine.model import planner, slots
 from engine.model.memo import Memo
 from engine.model.points import BootPoint, BootPointId, Stage
+from engine.model.retention import Rule, Rules, retain
 from engine.model.space import Room
 from engine.model.state import State
 from engine.model.work import Job, JobId, JobKind, JobStatus
 from engine.state.memory import MemoryState
-from tests.bench.largesite import START, Site, made_of, recovery_points, standbys
+from tests.bench.largesite import START, Site, made_of, picture, recovery_points, standbys
 
 MACHINES = 40
 
@@ -167,3 +168,15 @@ def test_a_picture_without_news_is_no_other() -> None:
     assert after.by_machine is before.by_machine
     same = [n for n in site.known if after.by_standby[n] is before.by_standby[n]]
     assert len(same) == MACHINES - 1
+
+
+def test_alike_verdicts_are_one_object() -> None:
+    """Judging a site makes as many verdicts as there are kinds of them, not boot points."""
+    rules = Rules(keep=12, slots={Rule.DAILY: 3, Rule.WEEKLY: 2})
+    kinds = []
+    for machines in (5, MACHINES):
+        groups = picture(Site(machines, 30, 0)).by_standby.values()
+        verdicts = [one for made in groups for one in retain(made, rules, None).values()]
+        assert len(verdicts) == machines * 30
+        kinds.append(len({id(one) for one in verdicts}))
+    assert kinds[0] == kinds[1] <= 30
