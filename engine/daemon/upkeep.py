@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import is_
 from typing import TYPE_CHECKING, cast
 
 from engine.model.errors import StoreAway
@@ -87,18 +88,26 @@ def rules_for(engine: Engine, standby: Standby) -> tuple[Rules, bool]:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """What verdicts were made of."""
+    """What verdicts were made of.
 
+    Attributes:
+        group: The picture's own group of the points; None where there is none.
+    """
+
+    group: object
     points: Sequence[BootPoint]
     upkeep: Upkeep
     running: BootPointId | None
 
     def is_still(self, other: _Case) -> bool:
         """Tell whether nothing that matters is different now."""
+        if self.running != other.running:
+            return False
+        if self.group is other.group and self.upkeep is other.upkeep:
+            return True
         return (
-            self.running == other.running
-            and len(self.points) == len(other.points)
-            and all(one is two for one, two in zip(self.points, other.points, strict=True))
+            len(self.points) == len(other.points)
+            and all(map(is_, self.points, other.points))
             and self.upkeep.rules == other.upkeep.rules
             and self.upkeep.in_use == other.upkeep.in_use
         )
@@ -119,7 +128,8 @@ class Judge:
         cases: dict[str, tuple[_Case, Mapping[BootPointId, Verdict]]] = {}
         for name, care in upkeep.items():
             run = state.runs.get(name)
-            case = _Case(made.get(name, ()), care, run.boot_point if run else None)
+            group, running = state.by_standby.get(name), run.boot_point if run else None
+            case = _Case(group, made.get(name, ()), care, running)
             old = self._cases.get(name)
             told = old[1] if old is not None and old[0].is_still(case) else None
             cases[name] = (case, told or judged(name, case.points, state, care))

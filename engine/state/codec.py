@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from functools import lru_cache
+from sys import intern
 from typing import Any
 
 import msgspec
@@ -41,6 +43,8 @@ _BIGGEST = 2**63 - 1
 _BOOT_POINT = tuple(field.name for field in fields(BootPoint))
 _MAYBE = ("ready_at", "failed_at", "proven_at")
 _STAGES = {stage.value: stage for stage in Stage}
+_ALIKE = ("set_id", "format", "root", "machine_uuid", "machine_name")
+"""What all points of a machine have in common: one text in memory, not one for each point."""
 _QUICK = msgspec.json.Decoder(RecoveryPoint)
 
 
@@ -124,11 +128,21 @@ def recovery_point_in(body: str) -> RecoveryPoint:
     except msgspec.MsgspecError:
         return _slowly(body)
     # Nobody else has the point yet; `replace` would cost as much again as reading it.
-    object.__setattr__(point, "disks", tuple(point.disks))
-    object.__setattr__(point, "replaces", tuple(point.replaces))
+    put = object.__setattr__
+    put(point, "disks", tuple(point.disks))
+    put(point, "replaces", tuple(point.replaces))
+    for name in _ALIKE:
+        put(point, name, intern(getattr(point, name)))
     nics = tuple(replace(nic, addresses=tuple(nic.addresses)) for nic in point.hints.nics)
-    object.__setattr__(point.hints, "nics", nics)
+    put(point.hints, "nics", nics)
+    put(point, "hints", _one(point.hints))
     return point
+
+
+@lru_cache(maxsize=4096)
+def _one(hints: Hints) -> Hints:
+    """Return one object for what is equal: the points of a machine say the same of it."""
+    return hints
 
 
 def _slowly(body: str) -> RecoveryPoint:

@@ -21,6 +21,7 @@ from engine.model.points import BootPoint, Stage, boot_point_id
 from engine.model.work import Job, JobId, JobKind, JobStatus, Severity
 from engine.state import schema
 from engine.state.sqlite import APPLICATION_ID, SqliteState
+from tests.bench.largesite import recovery_points
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -325,3 +326,19 @@ def test_a_database_of_an_older_version_knows_later_jobs(
         tx.add_job(Job(JobId(0), kind, "erp", None, JobStatus.QUEUED, NOW))
     assert [one.kind for one in again.read().jobs.values()] == [JobKind.STOP, kind]
     again.close()
+
+
+def test_what_points_of_a_machine_have_in_common_is_read_as_one_object(tmp_path: Path) -> None:
+    """A large site's state holds such texts once, not once for each point."""
+    path = tmp_path / "state.db"
+    store = SqliteState(path)
+    with store.write() as tx:
+        tx.save_recovery_points(recovery_points("erp", 5))
+    store.close()
+    again = SqliteState(path)
+    points = list(again.read().recovery_points.values())
+    again.close()
+    assert points == sorted(recovery_points("erp", 5), key=lambda point: point.id)
+    assert len(points) == 5
+    for name in ("root", "set_id", "machine_uuid", "machine_name", "format", "hints"):
+        assert len({id(getattr(point, name)) for point in points}) == 1, name
