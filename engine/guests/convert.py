@@ -5,6 +5,7 @@ disks ─► backend, journals ─► inspect ─► plan (pure) ─► replay �
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -18,6 +19,7 @@ from engine.guests.initrd import overlay
 from engine.guests.initrd_cache import OverlayCache
 from engine.guests.inspect import inspect, tree_of
 from engine.guests.ledger import Before, make_ledger
+from engine.guests.menu import asks_network
 from engine.guests.plan import ConversionOptions, plan
 from engine.guests.record import export_record
 from engine.guests.windows.drivers.shelf import DriverShelf
@@ -144,8 +146,10 @@ class GuestConverter:
         cache = OverlayCache(self.folder / "overlays")
         notes: list[str] = []
 
+        asks = functools.cache(lambda: asks_network(tree_of(opened.backend, opened.guest)))
+
         def archive(kernel: Kernel) -> bytes:
-            made = overlay(tree_of(opened.backend, opened.guest), kernel, cache)
+            made = overlay(tree_of(opened.backend, opened.guest), kernel, cache, asks)
             notes.extend(made.notes)
             return made.archive
 

@@ -12,7 +12,7 @@ import hashlib
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -152,12 +152,19 @@ class _Recipe:
         return sorted(lacking)
 
 
-def overlay(files: Files, kernel: Kernel, cache: OverlayCache | None = None) -> Overlay:
+def overlay(
+    files: Files,
+    kernel: Kernel,
+    cache: OverlayCache | None = None,
+    asks_network: Callable[[], bool] = lambda: False,
+) -> Overlay:
     """Make the overlay initrd of one kernel.
 
     Args:
         files: The guest's tree; `kernel` names paths in it.
         cache: Keeps finished archives; None: made each time.
+        asks_network: Whether the boot menu wants the network while the initrd runs; asked where
+            the initrd itself does not tell.
 
     Raises:
         Failure: The guest's initrd or its list of modules cannot be read, or is not to be trusted.
@@ -167,7 +174,7 @@ def overlay(files: Files, kernel: Kernel, cache: OverlayCache | None = None) -> 
     try:
         files.ahead([kernel.modules + b"/" + name for name in INDEXES])
         facts = read_facts(_needed(files, kernel.initrd, INITRD))
-        chosen = _choose(files, kernel, facts)
+        chosen = _choose(files, kernel, facts.has_network or asks_network())
         recipe = _recipe(files, kernel, facts, chosen)
         archive = _cached(recipe, cache)
     except Unsupported as damage:
@@ -196,7 +203,7 @@ class _Choice:
     odd: int
 
 
-def _choose(files: Files, kernel: Kernel, facts: InitrdFacts) -> _Choice:
+def _choose(files: Files, kernel: Kernel, has_network: bool) -> _Choice:
     dependencies = parse(_needed(files, kernel.modules + b"/modules.dep", _INDEX))
     built_in = _built_in(files, kernel)
     there = [name for name in WANTED if name in dependencies.paths]
@@ -204,7 +211,7 @@ def _choose(files: Files, kernel: Kernel, facts: InitrdFacts) -> _Choice:
     missing = [name for name in WANTED if name not in there and name not in inside]
     if not _DISKS & {*there, *inside}:
         raise ValueError("it has no driver for any disk of a virtual machine")
-    carried = [name for name in there if facts.has_network or name not in _CARDS]
+    carried = [name for name in there if has_network or name not in _CARDS]
     return _Choice(there, inside, missing, closure(dependencies, carried), dependencies.odd)
 
 

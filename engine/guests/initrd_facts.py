@@ -24,6 +24,13 @@ _USUAL = 20_000
 """Folders, links and modules; real initrds have a tenth of that."""
 _DEVICE_LIST = b"etc/lvm/devices/system.devices"
 _MAY_BE_CARD = re.compile(rb"/drivers/net/|/(?:updates|extra|weak-updates)/")
+_NETWORK_TOOL = re.compile(
+    rb"(?:.*/)?(?:net-lib\.sh|nm-lib\.sh|NetworkManager|systemd-networkd|connmand|wickedd"
+    rb"|dropbear|tinysshd|iscsistart|nbd-client|clevis-decrypt-tang|mandos-client"
+    rb"|hooks/net(?:conf)?)"
+)
+"""What is in an initrd only for the network: of dracut, initramfs-tools, mkinitcpio. Their tools
+that are in every initrd (ipconfig, scripts/nfs) are no sign."""
 _SOMETHING = re.compile(rb"[^\0]")
 
 
@@ -36,6 +43,7 @@ class InitrdFacts:
         links: Targets of all its symbolic links, by path.
         modules: Digests (BLAKE3) of its kernel modules, by path.
         device_list: Its list of the devices that LVM may use; empty when it has none.
+        network_tool: A program that it has for the network only; empty when it has none.
         is_open: It ends with an lz4 stream, whose end only zeros behind it can tell.
     """
 
@@ -44,6 +52,7 @@ class InitrdFacts:
     modules: Mapping[bytes, bytes]
     is_open: bool = False
     device_list: bytes = b""
+    network_tool: bytes = b""
 
     @property
     def suffixes(self) -> frozenset[bytes]:
@@ -52,11 +61,12 @@ class InitrdFacts:
 
     @property
     def has_network(self) -> bool:
-        """Return whether it brings drivers of network cards: then it may need one.
+        """Return whether it brings drivers of network cards, or tools: then it may need a card.
 
-        A module from elsewhere than the kernel's own tree may be a card's as well.
+        A module from elsewhere than the kernel's own tree may be a card's as well. The driver of
+        the old card may be part of the kernel: then the tools alone tell.
         """
-        return any(_MAY_BE_CARD.search(path) for path in self.modules)
+        return bool(self.network_tool) or any(_MAY_BE_CARD.search(path) for path in self.modules)
 
     def resolve(self, path: bytes) -> bytes:
         """Return where a path leads when the initrd's links are followed.
@@ -96,6 +106,7 @@ class _Gathering:
     modules: dict[bytes, bytes] = field(default_factory=dict)
     is_open: bool = False
     device_list: bytes = b""
+    network_tool: bytes = b""
     _entries: int = 0
     _bytes: int = 0
 
@@ -115,6 +126,8 @@ class _Gathering:
             self.device_list = entry.path
         elif entry.is_module:
             self.modules[entry.path] = entry.digest
+        elif _NETWORK_TOOL.fullmatch(entry.path):
+            self.network_tool = entry.path
 
 
 def _is_usual(facts: InitrdFacts) -> bool:
@@ -136,7 +149,14 @@ def read_facts(data: bytes, limit: int = UNPACKED) -> InitrdFacts:
     for entry in _walk(data, limit, found):
         found.add(entry)
     folders = frozenset(found.folders)
-    return InitrdFacts(folders, found.links, found.modules, found.is_open, found.device_list)
+    return InitrdFacts(
+        folders,
+        found.links,
+        found.modules,
+        found.is_open,
+        found.device_list,
+        found.network_tool,
+    )
 
 
 def _walk(data: bytes, limit: int, found: _Gathering) -> Iterator[Entry]:

@@ -23,6 +23,10 @@ ENTRIES = 1000
 """Entries of a menu that are looked at."""
 _DEPTH = 8
 _VARIABLE = re.compile(rb"\$\{?(\w+)\}?")
+_NETWORK = re.compile(
+    rb"(?<![^\s\"'=])(?:(?:ip|nfsroot|netroot|nfsaddrs|ifname)=[^\s\"']"
+    rb"|rd\.neednet(?:=1)?(?![^\s\"'])|boot=nfs\b|root=(?:/dev/nfs|nfs|nbd|iscsi|https?:))"
+)
 _LOADERS = (b"/boot/efi/loader", b"/efi/loader", b"/boot/loader")
 
 
@@ -42,6 +46,24 @@ class Entry:
     def starts(self) -> str:
         """Return the version of its kernel; of a submenu, the one on top in it."""
         return self.version or next((v for v in map(Entry.starts, self.entries) if v), "")
+
+
+def asks_network(tree: Tree) -> bool:
+    """Return whether some entry wants the network while the initrd still runs.
+
+    Source: Linux, Documentation/admin-guide/nfs/nfsroot.rst; dracut.cmdline(7), "Network".
+    """
+    for find in (
+        bootloader.grub_files,
+        bootloader.environment_files,
+        bootloader.entry_files,
+        bootloader.extlinux_files,
+        bootloader.legacy_files,
+    ):
+        for path in find(tree):
+            if _NETWORK.search(tree.read(path, bootloader.LIMIT) or b""):
+                return True
+    return False
 
 
 def default_kernel(tree: Tree, boot: Boot, loader: str) -> str:

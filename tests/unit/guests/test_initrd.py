@@ -564,3 +564,32 @@ def test_cards_are_for_an_initrd_that_uses_the_network(
 
     assert any(path.endswith("e1000.ko") for path in unpacked(made, tmp_path / "root")) == uses
     assert "e1000" in made.drivers
+
+
+@pytest.mark.parametrize(
+    ("tool", "uses"),
+    [
+        (b"usr/lib/net-lib.sh", True),
+        (b"usr/sbin/dropbear", True),
+        (b"usr/lib/systemd/systemd-networkd", True),
+        (b"usr/bin/ipconfig", False),
+        (b"scripts/nfs", False),
+    ],
+)
+def test_an_initrd_for_the_network_whose_card_is_built_in_gets_cards(
+    tool: bytes, *, uses: bool
+) -> None:
+    """Without a module of a card, its tools tell; those that are in every initrd do not."""
+    held = gzip.compress(archive_of(LINKED, {tool: b"#!/bin/sh"}))
+    disk = guest(dep=DEP + CARD + b":\n", more={KERNEL.initrd: held})
+
+    assert any(path.endswith("e1000.ko") for path in listed(overlay(disk, KERNEL))) == uses
+
+
+def test_a_menu_that_asks_for_the_network_brings_cards() -> None:
+    """With what initramfs-tools puts into every initrd, `ip=` is enough for a network."""
+    disk = guest(dep=DEP + CARD + b":\n")
+
+    made = overlay(disk, KERNEL, asks_network=lambda: True)
+
+    assert any(path.endswith("e1000.ko") for path in listed(made))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.guests.bootloader import Boot
 from engine.guests.inspect import inspect, tree_of
-from engine.guests.menu import default_kernel, read_menu
+from engine.guests.menu import asks_network, default_kernel, read_menu
 from engine.guests.plan import plan
 from engine.model.errors import Failure, Problem
 from engine.model.guest import ConversionPlan, FileSystem, Kernel
@@ -177,3 +177,25 @@ def test_any_menu_is_read(pieces: list[str]) -> None:
     boot = Boot(disk, tree_of(disk, inspect(disk)), (), frozenset(), lambda *_: None)
 
     read_menu(" ".join(pieces).encode(), boot)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asks"),
+    [
+        ("ip=192.0.2.9::192.0.2.1:255.255.255.0::eno1:off", True),
+        ("quiet ip=dhcp", True),
+        ("rd.neednet=1", True),
+        ("root=/dev/nfs nfsroot=192.0.2.1:/srv", True),
+        ("ip= quiet", False),
+        ("rd.neednet=0", False),
+        ("clip=on ipv6.disable=1 net.ifnames=0", False),
+    ],
+)
+def test_a_menu_tells_whether_the_initrd_needs_the_network(arguments: str, *, asks: bool) -> None:
+    """By arguments of the kernel that dracut and initramfs-tools read."""
+    guest = debian12()
+    menu = guest.files[ROOT][b"/boot/grub/grub.cfg"]
+    assert isinstance(menu, bytes)
+    guest.put(ROOT, "/boot/grub/grub.cfg", menu.replace(b" ro quiet", f" {arguments}".encode()))
+
+    assert asks_network(tree_of(guest, inspect(guest))) == asks
