@@ -21,8 +21,7 @@ from engine.model.images import PointId, RecoveryPoint, RootView
 from engine.model.ladder import Ladder
 from engine.model.outlook import Clock, Outlook, clock_of
 from engine.model.planner import Limits
-from engine.model.points import BootPoint, BootPointId, Stage
-from engine.model.retention import by_age
+from engine.model.points import BootPoint, BootPointId, Stage, in_order
 from engine.model.standby import Standby
 from engine.model.state import State
 from engine.model.text import safe
@@ -189,8 +188,9 @@ def _survey(snapshot: Snapshot, parts: _Parts) -> _Known:
         snapshot.calendar,
     )[name]
     ready = [point for point in parts.made.values() if point.stage is Stage.READY]
-    newest = max(ready, key=by_age, default=None)
-    proven = max((p for p in ready if p.proven_at is not None), key=by_age, default=None)
+    newest = max(ready, key=lambda p: in_order(p.id), default=None)
+    tried = (p for p in ready if p.proven_at is not None)
+    proven = max(tried, key=lambda p: in_order(p.id), default=None)
     alarming = _alarming(standing, standing.lag_s, parts.standby, snapshot.now)
     wait = waits(list(parts.made.values()), standing.job, parts.slot, parts.clock.closed_until)
     wait = parts.slot if parts.clock.is_held else wait

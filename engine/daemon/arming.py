@@ -54,8 +54,7 @@ class Arming:
             target = engine.targets.get(standby.target)
             if name in busy or standby.is_held(now) or target is None or not _arms(target):
                 continue
-            ready = state.ready(name)
-            newest = max(ready, key=lambda point: point.taken_at, default=None)
+            newest = next(reversed(state.ready(name)), None)
             if newest is not None and self._is_due(name, newest.id, now):
                 reason = "The newest boot point is kept ready to be powered on by hand."
                 yield WantedJob(JobKind.ARM, name, newest.id, reason)

@@ -157,7 +157,7 @@ def _standing(
 ) -> Standing:
     alive = around.alive()
     ready = [point for point in alive if point.stage is Stage.READY]
-    newest = max(ready, key=lambda p: (p.taken_at, in_order(p.id)), default=None)
+    newest = max(ready, key=lambda p: in_order(p.id), default=None)
     lag = None if newest is None else max(0.0, (now - newest.taken_at).total_seconds())
     failed = _failed(alive, newest)
     late = standby.rpo_s is not None and lag is not None and lag > standby.rpo_s

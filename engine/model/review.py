@@ -17,7 +17,7 @@ from enum import StrEnum
 
 from engine.model.guard import GuardVerdict, Judged
 from engine.model.images import Arrival, PointId, RecoveryPoint
-from engine.model.points import WORKING, BootPoint, Stage
+from engine.model.points import WORKING, BootPoint, Stage, in_order
 
 ODD = 2
 """Evidence of an increment from which it is told to the operator."""
@@ -104,7 +104,7 @@ def review(
     odd_since = _odd_since(verdict) if is_frozen or verdict.is_frozen else None
     odd = {one.increment.point: one for one in verdict.judged if one.evidence >= ODD}
     ready = [point for point in points if point.stage is Stage.READY]
-    ready.sort(key=lambda one: (one.taken_at, one.sequence), reverse=True)
+    ready.sort(key=lambda one: in_order(one.id), reverse=True)
     choices = [
         Choice(
             point,
@@ -116,8 +116,13 @@ def review(
     ]
     proposed, why = _proposed(choices, rpo_s)
     newest = ready[0].taken_at if ready else None
-    late = [image for image in images if newest is None or image.taken_at > newest]
     by_image = {point.recovery_point: point for point in points}
+    done = {point.recovery_point for point in ready}
+    late = [
+        image
+        for image in images
+        if newest is None or (image.taken_at > newest and image.id not in done)
+    ]
     return Review(
         choices,
         proposed,

@@ -95,9 +95,13 @@ class State:
         return {name: points for name, points in alive.items() if points}
 
     def ready(self, standby: str) -> list[BootPoint]:
-        """Return the standby's READY boot points, oldest data first."""
+        """Return the standby's READY boot points, oldest data first.
+
+        In the order of the line, in which they are numbered: a source whose clock was ahead for a
+        while, or was put back, must not make an older one the newest.
+        """
         ready = [p for p in self.points_of(standby) if p.stage is Stage.READY]
-        return sorted(ready, key=lambda p: (p.taken_at, in_order(p.id)))
+        return sorted(ready, key=lambda p: in_order(p.id))
 
     def live_jobs(self, standby: str | None = None) -> Iterator[Job]:
         """Yield queued and running jobs, of one standby or of all."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+from engine.model.fleet import Standing, survey
 from engine.model.guard import GuardVerdict, Increment, Judged
 from engine.model.images import Arrival, RecoveryPoint
 from engine.model.points import BootPoint, Stage
 from engine.model.review import Fate, Review, review
+from engine.model.slots import Limits
+from engine.model.standby import Standby
+from engine.model.state import State
 from tests.scripted import NOW, boot_point, recovery_point
 
 HOUR = 3600.0
@@ -124,3 +129,23 @@ def test_one_odd_increment_without_an_alarm_is_told_and_suspects_nothing() -> No
     assert found.choices[0].odd is not None
     frozen = review(made(7, 8), IMAGES, calm, rpo_s=None, is_frozen=True)
     assert frozen.odd_since == IMAGES[7].taken_at
+
+
+def test_a_clock_that_was_ahead_for_a_while_makes_no_older_point_the_newest() -> None:
+    """The order of the line counts: what was made of the increment after it holds newer data."""
+    ahead = replace(IMAGES[1], taken_at=NOW + timedelta(days=10))
+    images = [IMAGES[0], ahead, IMAGES[2]]
+    points = [boot_point(n, image) for n, image in enumerate(images, 1)]
+    found = told(points, images)
+    assert [one.point.sequence for one in found.choices] == [3, 2, 1]
+    assert found.proposed == points[2]
+    assert found.missing == [], "the one of the wrong clock is ready, not lost"
+    state = State(boot_points={point.id: point for point in points})
+    assert state.ready("erp")[-1] == points[2]
+    assert fleet_of(points)["erp"].data_as_of == IMAGES[2].taken_at
+
+
+def fleet_of(points: list[BootPoint]) -> Mapping[str, Standing]:
+    """Return how the standby stands."""
+    state = State(boot_points={point.id: point for point in points})
+    return survey({"erp": Standby("erp", "/images")}, {}, state, NOW, Limits(), {})
