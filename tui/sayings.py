@@ -12,6 +12,7 @@ from tui.words import N_
 
 WORDS = (
     N_("System"),
+    N_("Boot disk"),
     N_("Boot loader"),
     N_("Kernel"),
     N_("Network"),

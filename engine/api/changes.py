@@ -87,6 +87,7 @@ def guest_words(view: GuestView) -> list[Words]:
         ("System", f"{view.name or 'unknown'} {view.version}".strip() + f" ({view.family})"),
         ("Firmware", view.firmware.upper()),
         ("Boot loader", view.boot_loader or "none found"),
+        *([("Boot disk", str(view.boot_disk + 1))] if view.boot_disk else []),
         *_many("Kernel", view.kernels, "none found"),
         *_many("Network", view.networks, "nothing is configured"),
         *([("Drivers", _commas(view.drivers))] if view.drivers else []),

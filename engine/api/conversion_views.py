@@ -39,7 +39,8 @@ class GuestView(msgspec.Struct, kw_only=True):
     `source`: `record` of its conversion, or `now` where there is none and the trunk layer was
     looked at. Texts are empty where nothing is known. `drivers`: of a converted Windows, those of
     controllers and cards that its VM can have. `others`: volumes with further systems, left as they
-    are. `report`: of a self-check in a VM started from it.
+    are. `boot_disk`: number of the disk that its firmware starts, from 0. `report`: of a self-check
+    in a VM started from it.
     """
 
     id: str
@@ -56,6 +57,7 @@ class GuestView(msgspec.Struct, kw_only=True):
     volumes: list[VolumeView] = []
     drivers: list[str] = []
     others: list[str] = []
+    boot_disk: int = 0
     report: ReportView | None = None
 
 

@@ -224,6 +224,7 @@ def guest_view(point: BootPoint, facts: GuestFacts, source: str) -> GuestView:
         drivers=[safe(driver, 40) for driver in facts.drivers[:MOST]],
         others=[safe(other) for other in facts.others[:MOST]],
         networks=[safe(network) for network in facts.networks[:MOST]],
+        boot_disk=facts.boot_disk,
         volumes=[
             VolumeView(
                 id=safe(volume.id),

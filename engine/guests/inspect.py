@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from engine.guests import obstacles as words
 from engine.guests.backend import Reading, Subvolumes
+from engine.guests.bootdisk import boot_disk
 from engine.guests.bootloader import LIMIT, find_boot_loader, too_long
 from engine.guests.linux import fstab
 from engine.guests.linux.devices import Devices, Fits, Use
@@ -238,20 +239,30 @@ def _linux(reading: Reading, volumes: Sequence[Volume], root: Root) -> Guest:
     release = read_release(tree)
     kernels = find_kernels(tree)
     loader = find_boot_loader(tree)
+    esp = _loaded_esp(reading, volumes)
+    firmware = Firmware.UEFI if esp else Firmware.BIOS
     found += words.of_boot(tree, loader, kernels)
     found += [words.menu_too_long(path, size, LIMIT) for path, size in too_long(tree)]
     return Guest(
         family=release.family,
         name=release.name,
         version=release.version,
-        firmware=_firmware(reading, volumes),
+        firmware=firmware,
         volumes=volumes,
         mounts=mounts,
         kernels=kernels,
         boot_loader=loader,
         networks=tuple(stack.name for stack in STACKS if stack.files(tree)),
         obstacles=tuple(found),
+        boot_disk=boot_disk(volumes, firmware, esp or _boot_volume(volumes, mounts)),
     )
+
+
+def _boot_volume(volumes: Sequence[Volume], mounts: Sequence[Mount]) -> Volume | None:
+    """Return the volume that `/boot` is on."""
+    at = {mount.path: mount.volume for mount in mounts}
+    wanted = at.get(b"/boot", at[b"/"])
+    return next((volume for volume in volumes if volume.id == wanted), None)
 
 
 def _mounts(
@@ -282,8 +293,8 @@ def _clean(path: bytes) -> bytes | None:
     return b"/" + b"/".join(parts)
 
 
-def _firmware(reading: Reading, volumes: Sequence[Volume]) -> Firmware:
-    """Return UEFI when an EFI system partition has a program that may start Linux.
+def _loaded_esp(reading: Reading, volumes: Sequence[Volume]) -> Volume | None:
+    """Return the EFI system partition with a program that may start Linux: then it is UEFI.
 
     Installers make that partition on machines with a BIOS as well, and leave it empty; one that
     only Windows used starts no Linux.
@@ -291,8 +302,8 @@ def _firmware(reading: Reading, volumes: Sequence[Volume]) -> Firmware:
     for volume in efi_volumes(reading, volumes):
         folders = frozenset(_with_programs(reading, volume))
         if folders - (_OF_WINDOWS if _MICROSOFT in folders else frozenset()):
-            return Firmware.UEFI
-    return Firmware.BIOS
+            return volume
+    return None
 
 
 def _with_programs(reading: Reading, esp: Volume) -> Iterator[bytes]:
@@ -318,12 +329,13 @@ def efi_volumes(reading: Reading, volumes: Sequence[Volume]) -> Sequence[Volume]
 def _nothing(reading: Reading, volumes: Sequence[Volume], damage: Sequence[Obstacle]) -> Guest:
     """Return a guest that cannot be converted, with every reason that can be seen."""
     is_windows = is_locked(reading, volumes)
+    firmware = Firmware.UEFI if _loaded_esp(reading, volumes) else Firmware.BIOS
     reasons = [*damage, *words.without_root(volumes)] or [words.no_system(volumes)]
     return Guest(
         family=Family.WINDOWS if is_windows else Family.UNKNOWN,
         name="Windows" if is_windows else "",
         version="",
-        firmware=(firmware_of if is_windows else _firmware)(reading, volumes),
+        firmware=firmware_of(reading, volumes) if is_windows else firmware,
         volumes=volumes,
         mounts=(),
         kernels=(),

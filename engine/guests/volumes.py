@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from engine.guests.members import member
 from engine.guests.signatures import identify
 from engine.model.errors import Failure, Problem
-from engine.model.guest import FileSystem, Volume, VolumeId
+from engine.model.guest import BootCode, FileSystem, Volume, VolumeId
 
 ReadDisk = Callable[[int, int, int], bytes]
 """`read(disk, offset, length)`: up to `length` bytes; fewer at the end of the disk."""
@@ -28,6 +28,8 @@ MAX_PARTITIONS = 256
 SECTOR, BIG_SECTOR = 512, 4096
 _EXTENDED = frozenset({0x05, 0x0F, 0x85})
 _PROTECTIVE = 0xEE
+_PROGRAM = 440
+"""Bytes of a first sector before the disk's own number and the table."""
 _ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 _TABLE_LIMIT = 1 << 20
 
@@ -105,10 +107,19 @@ def _of_disk(disk: _Disk) -> Sequence[Volume]:
     table = partitions(disk.read, disk.number, disk.size)
     if table is None:
         table = [Partition(0, 0, disk.size, "", is_esp=False)] if disk.size > 0 else []
-    found = [_volume(disk, part) for part in table]
+    code = _code(disk.at(0, SECTOR))
+    found = [replace(_volume(disk, part), code=code) for part in table]
     if any(part.sector != SECTOR or not part.number for part in table):
         return found
     return found if any(map(_holds, found)) else _of_big_sectors(disk) or found
+
+
+def _code(sector: bytes) -> BootCode:
+    """Return what a BIOS would start. Source: GRUB, boot/i386/pc/boot.S (its name is in it)."""
+    program = sector[:_PROGRAM]
+    if sector[SECTOR - 2 :] != b"\x55\xaa" or not program.strip(b"\0"):
+        return BootCode.NONE
+    return BootCode.GRUB if b"GRUB" in program else BootCode.OTHER
 
 
 def _of_big_sectors(disk: _Disk) -> Sequence[Volume]:

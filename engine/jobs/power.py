@@ -66,6 +66,7 @@ def vm_spec(standby: Standby, hints: Hints, shape: Shape, target: Capabilities) 
         nics=_cards(standby, hints),
         bus=standby.bus or (_windows_bus(hints, target) if is_windows else target.buses[0]),
         card=_windows_card(standby, hints, target) if is_windows else target.cards[0],
+        boot_disk=hints.boot_disk or 0,
     )
 
 

@@ -326,5 +326,5 @@ def _manifest(
         taken_at=point.taken_at,
         sealed_at=now,
         disks=disks,
-        facts=hints_to_json(last.hints),
+        facts=hints_to_json(replace(last.hints, boot_disk=last.boot_disk)),
     )

@@ -168,6 +168,7 @@ def _better(hints: Hints, record: Record) -> Hints:
         firmware=hints.firmware or guest.firmware,
         os=hints.os or f"{guest.name} {guest.version}".strip(),
         drivers=guest.drivers,
+        boot_disk=guest.boot_disk,
     )
 
 

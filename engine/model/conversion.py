@@ -43,6 +43,7 @@ class GuestFacts:
     Attributes:
         drivers: Of a converted Windows: the drivers of controllers and cards that it can have.
         others: Volumes with further systems on the same disks, which conversion leaves as they are.
+        boot_disk: Number of the disk that its firmware starts it from.
     """
 
     family: Family
@@ -55,6 +56,7 @@ class GuestFacts:
     volumes: tuple[VolumeFacts, ...]
     drivers: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    boot_disk: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +93,5 @@ def facts_of(guest: Guest, drivers: Sequence[str] = ()) -> GuestFacts:
         volumes=tuple(volumes),
         drivers=tuple(safe(driver, 40) for driver in drivers),
         others=tuple(safe(other, 80) for other in guest.others),
+        boot_disk=guest.boot_disk,
     )

@@ -56,6 +56,17 @@ class Member:
     kinds: tuple[str, ...]
 
 
+class BootCode(StrEnum):
+    """Program in the first sector of a disk. OTHER: any but GRUB's, such as a tool's that says no.
+
+    NONE: no program, no mark of a sector that may be started, or nobody looked.
+    """
+
+    NONE = "none"
+    GRUB = "grub"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class Volume:
     """A partition, or a whole disk without a table.
@@ -69,6 +80,7 @@ class Volume:
         sector: Bytes of the sectors that the disk's table counts in.
         is_esp: The table calls it an EFI system partition.
         names: Devices as which the guest knows a volume inside others: `/dev/mapper/vg-root`.
+        code: What a BIOS starts from its disk's first sector.
         outside: What of the file system is on another volume, in words; empty: nothing.
         member: What a part of LVM or md says of the whole; None for others.
     """
@@ -87,6 +99,7 @@ class Volume:
     entry_name: str = ""
     sector: int = 512
     outside: str = ""
+    code: BootCode = BootCode.NONE
 
 
 class Family(StrEnum):
@@ -142,6 +155,7 @@ class Guest:
 
     Attributes:
         others: Volumes with further systems, which are no part of this one.
+        boot_disk: Number of the disk that its firmware starts it from.
     """
 
     family: Family
@@ -155,6 +169,7 @@ class Guest:
     networks: Sequence[str]
     obstacles: Sequence[Obstacle] = ()
     others: Sequence[VolumeId] = ()
+    boot_disk: int = 0
 
 
 class Action(StrEnum):

@@ -189,6 +189,12 @@ class RecoveryPoint:
     arrived_at: datetime | None = None
 
     @property
+    def boot_disk(self) -> int | None:
+        """Return the number of the disk that the image says it boots from; None: not just one."""
+        told = [number for number, disk in enumerate(self.disks) if disk.part.boot]
+        return told[0] if len(told) == 1 else None
+
+    @property
     def is_base(self) -> bool:
         """True when the point can be reproduced without a parent."""
         return self.parent is None

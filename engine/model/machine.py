@@ -59,6 +59,7 @@ class Hints:
     Attributes:
         memory: Bytes.
         drivers: Of a converted Windows: the drivers that it can start with; see `GuestFacts`.
+        boot_disk: Number of the disk that its firmware starts it from.
     """
 
     os: str = ""
@@ -68,6 +69,7 @@ class Hints:
     memory: int | None = None
     nics: Sequence[Nic] = ()
     drivers: tuple[str, ...] = ()
+    boot_disk: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class VMSpec:
     Attributes:
         name: VM name on the target, `[a-zA-Z0-9._-]+`.
         memory: Bytes.
+        boot_disk: Number of the disk that the firmware tries first.
     """
 
     name: str
@@ -86,6 +89,7 @@ class VMSpec:
     nics: Sequence[Nic]
     bus: DiskBus = DiskBus.VIRTIO
     card: CardModel = CardModel.VIRTIO
+    boot_disk: int = 0
 
 
 class Power(StrEnum):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from engine.guests import obstacles as words
 from engine.guests.backend import Parts, Reading, Troubles, Type
+from engine.guests.bootdisk import boot_disk
 from engine.guests.windows.version import HiveDamaged, WindowsVersion, is_dirty, read_version
 from engine.model.errors import Failure
 from engine.model.guest import Family, FileSystem, Guest, Mount, Obstacle, Volume
@@ -66,18 +67,19 @@ def inspect_windows(
     """
     first = found[0]
     version = first.version
-    boot = boot_volume(reading, volumes)
+    boot, firmware = boot_volume(reading, volumes), firmware_of(reading, volumes)
     return Guest(
         family=Family.WINDOWS,
         name=version.name if version else "Windows",
         version=version.number if version else "",
-        firmware=firmware_of(reading, volumes),
+        firmware=firmware,
         volumes=volumes,
         mounts=(Mount(b"/", first.volume.id),),
         kernels=(),
         boot_loader=BOOT_MANAGER if boot else "",
         networks=(),
         obstacles=tuple(_obstacles(reading, volumes, found, boot)),
+        boot_disk=boot_disk(volumes, firmware, boot),
     )
 
 

@@ -18,6 +18,8 @@ from engine.model.text import safe
 
 ENGINE, VM = "bootpoint.engine", "bootpoint.vm"
 SHAPE, STATE = "bootpoint.shape", "bootpoint.state"
+BOOT = "bootpoint.boot"
+"""Number of the disk that the firmware tries first; absent: the first one."""
 _SPACE = UUID("6f1a1e0a-5d0c-4c6f-9a53-5bb6c0e7a0c1")
 
 
@@ -60,7 +62,10 @@ def identity(engine: str, vm: str) -> UUID:
 
 def shape(spec: VMSpec) -> str:
     """Return a text that differs when two shapes do."""
-    return str(uuid5(_SPACE, json.dumps(asdict(spec), sort_keys=True, default=str)))
+    told = asdict(spec)
+    if not spec.boot_disk:
+        del told["boot_disk"]  # as VMs were marked before there was a choice
+    return str(uuid5(_SPACE, json.dumps(told, sort_keys=True, default=str)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ class Seen:
         busy: Somebody's task works on it.
         question: What it waits for an answer to, in the host's words.
         way: Its mark of a way home; see `homing.py`.
+        boot: Number of the disk, as layers count, that its firmware tries first.
     """
 
     name: str
@@ -99,6 +105,7 @@ class Seen:
     busy: bool = False
     question: Asked | None = None
     way: str = ""
+    boot: int = 0
 
     @property
     def asks(self) -> str:

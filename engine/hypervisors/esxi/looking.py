@@ -235,6 +235,7 @@ def _machine(
             engine=extra.get(layers.ENGINE, ""),
             vm=extra.get(layers.VM, ""),
             shape=extra.get(layers.SHAPE, ""),
+            boot=_number(extra.get(layers.BOOT, "")),
             state=layers.read_state(extra.get(layers.STATE, "")),
             power=_POWER.get(str(seen.get("runtime.powerState")), Power.OFF),
             connected=str(seen.get("runtime.connectionState")) == "connected",
@@ -251,6 +252,11 @@ def _machine(
         seen.get("layoutEx"),
         own,
     )
+
+
+def _number(text: str) -> int:
+    """Return a mark that counts; 0 where it was changed into something else."""
+    return int(text) if text.isdecimal() and len(text) < 4 else 0
 
 
 def _is_whole(seen: Mapping[str, Any]) -> bool:

@@ -115,10 +115,14 @@ class Machines(Looking):
     ) -> Machine:
         """Exchange a VM's disks, set its cards and write down the step: one change.
 
+        A host's firmware tries the first disk, so the one to start is put there.
+
         Args:
-            files: Descriptors of the new disks.
+            files: Descriptors of the new disks, as layers count them.
             network: Port group of all cards.
         """
+        first = files[vm.seen.boot : vm.seen.boot + 1]
+        files = [*first, *(file for file in files if file not in first)]
 
         def change(now: Machine) -> Any:
             spec = specs.run_spec(

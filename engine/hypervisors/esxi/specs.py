@@ -7,7 +7,7 @@ from typing import Any
 
 from pyVmomi import vim
 
-from engine.hypervisors.esxi.layers import ENGINE, SHAPE, STATE, VM, Disk, identity, shape
+from engine.hypervisors.esxi.layers import BOOT, ENGINE, SHAPE, STATE, VM, Disk, identity, shape
 from engine.model.machine import CardModel, DiskBus, Firmware, Nic, VMSpec
 
 CONTROLLER = 1000
@@ -51,6 +51,7 @@ def create_spec(spec: VMSpec, engine: str, home: str, network: Any) -> Any:
                 ENGINE: engine,
                 VM: spec.name,
                 SHAPE: shape(spec),
+                BOOT: str(spec.boot_disk) if spec.boot_disk else "",
                 STATE: "",
                 "uuid.action": "keep",
                 "disk.EnableUUID": "TRUE",
@@ -321,7 +322,9 @@ def _cards_set(devices: Sequence[Any], network: Any, *, connected: bool) -> list
 def shape_spec(devices: Sequence[Any], spec: VMSpec, network: Any) -> Any:
     """Return the change that gives a VM another shape, with the disks that it has.
 
-    Its disks move to the controller that the guest has a driver for; their files stay.
+    Its disks move to the controller that the guest has a driver for; their files stay. They keep
+    their order, by which its snapshots are known, so the disk to start is named by its key. One
+    that moves has none yet: then the firmware's own order holds.
     """
     wanted = (
         vim.vm.device.VirtualSATAController
@@ -342,10 +345,14 @@ def shape_spec(devices: Sequence[Any], spec: VMSpec, network: Any) -> Any:
         units = _UNITS[spec.bus is DiskBus.SATA]
         for number, (one, unit) in enumerate(zip(disks, units, strict=False)):
             change.append(_added(_disk(number, one.backing.fileName, controller.key, unit)))
+        disks = []
     change += [
         _added(_card(number, nic, spec.card, network)) for number, nic in enumerate(spec.nics)
     ]
+    first = [one.key for one in disks[spec.boot_disk : spec.boot_disk + 1]]
+    order = [vim.vm.BootOptions.BootableDiskDevice(deviceKey=key) for key in first]
     return vim.vm.ConfigSpec(
+        bootOptions=vim.vm.BootOptions(bootOrder=order) if spec.boot_disk else None,
         numCPUs=spec.cpus,
         memoryMB=-(-spec.memory // (_MEMORY_STEP << 20)) * _MEMORY_STEP,
         firmware="efi" if spec.firmware is Firmware.UEFI else "bios",

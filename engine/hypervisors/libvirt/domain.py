@@ -133,6 +133,7 @@ def read_tag(xml: str) -> Tag | None:
             nics,
             DiskBus(found.get("bus", "")),
             CardModel(found.get("card", CardModel.VIRTIO)),
+            int(found.get("boot", "0")),
         )
     except ValueError:
         return None
@@ -152,6 +153,7 @@ def _tag(spec: VMSpec, owner: str, running: Running | None) -> Element:
     metadata = Element("metadata")
     tag = SubElement(metadata, f"{{{OURS}}}vm", owner=owner, firmware=spec.firmware, bus=spec.bus)
     tag.set("card", spec.card)
+    tag.set("boot", str(spec.boot_disk))
     tag.set("cpus", str(spec.cpus))
     tag.set("memory", str(spec.memory))
     if running is not None:
@@ -206,8 +208,9 @@ def _devices(devices: Element, spec: VMSpec, host: Host, running: Running | None
         SubElement(devices, "memballoon", model="none")
     if running is None:
         return
+    order = sorted(range(len(running.disks)), key=lambda number: number != spec.boot_disk)
     for number, disk in enumerate(running.disks):
-        devices.append(_disk(disk, number, spec.bus))
+        devices.append(_disk(disk, number, spec.bus, order.index(number) + 1))
     # QEMU keeps the log whether somebody is connected or not, and waits for nobody.
     serial = SubElement(devices, "serial", type="unix")
     SubElement(serial, "source", mode="bind", path=str(running.typing))
@@ -217,15 +220,14 @@ def _devices(devices: Element, spec: VMSpec, host: Host, running: Running | None
         devices.extend(_unplugged(spec))
 
 
-def _disk(disk: DiskFile, number: int, bus: DiskBus) -> Element:
+def _disk(disk: DiskFile, number: int, bus: DiskBus, order: int) -> Element:
     element = Element("disk", type="file", device="disk")
     # `writeback` obeys the guest's flushes; the format is stated, never guessed from the content.
     SubElement(element, "driver", name="qemu", type=disk.format, cache="writeback", discard="unmap")
     SubElement(element, "source", file=str(disk.path))
     word, prefix = _BUSES[bus]
     SubElement(element, "target", dev=prefix + _letters(number), bus=word)
-    if number == 0:
-        SubElement(element, "boot", order="1")
+    SubElement(element, "boot", order=str(order))
     return element
 
 

@@ -63,7 +63,7 @@ def test_paths_are_escaped_and_formats_stated() -> None:
 def test_disks_hang_on_their_bus_in_order(
     bus: DiskBus, word: str, model: str | None, names: list[str]
 ) -> None:
-    """Disk 0 comes first and is the one to boot from."""
+    """Disk 0 comes first, and is tried first where nothing else is said."""
     spec = VMSpec("web01", Firmware.BIOS, 1, 1 << 28, (), bus)
     disks = [DiskFile(Path(f"/d{n}.qcow2"), "qcow2") for n in range(2)]
     domain = described(spec, on=running(Network.NONE, *disks))
@@ -73,7 +73,20 @@ def test_disks_hang_on_their_bus_in_order(
     assert [one.find("target").attrib for one in found] == [  # type: ignore[union-attr]  # there is one
         {"dev": name, "bus": word} for name in names
     ]
-    assert [one.find("boot") is not None for one in found] == [True, False]
+    assert [one.find("boot").get("order") for one in found] == ["1", "2"]  # type: ignore[union-attr]  # there is one
+
+
+def test_the_disk_that_the_firmware_tries_first_is_told() -> None:
+    """The others stay where they are and come after it; a description read back says the same."""
+    spec = VMSpec("web01", Firmware.BIOS, 1, 1 << 28, (), boot_disk=1)
+    disks = [DiskFile(Path(f"/d{n}.qcow2"), "qcow2") for n in range(3)]
+    found = described(spec, on=running(Network.NONE, *disks)).findall("devices/disk")
+    assert [(one.find("target").get("dev"), one.find("boot").get("order")) for one in found] == [  # type: ignore[union-attr]  # there is one
+        ("vda", "2"), ("vdb", "1"), ("vdc", "3"),
+    ]  # fmt: skip
+    tag = read_tag(domain_xml(spec, OWNER, EMULATION))
+    assert tag is not None
+    assert tag.spec == spec
 
 
 def test_the_thirtieth_disk_has_a_name() -> None:
