@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from engine.model.errors import StoreAway
 from engine.model.layers import Layer, LayerName
+from engine.model.memo import Memo
 from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.retention import Rules, Verdict, rules_of
 from engine.model.standby import Standby
@@ -88,51 +89,57 @@ def rules_for(engine: Engine, standby: Standby) -> tuple[Rules, bool]:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """What verdicts were made of.
+    """What verdicts on one standby's boot points were made of, and what they are."""
 
-    Attributes:
-        group: The picture's own group of the points; None where there is none.
-    """
-
-    group: object
     points: Sequence[BootPoint]
     upkeep: Upkeep
     running: BootPointId | None
+    verdicts: Mapping[BootPointId, Verdict]
 
-    def is_still(self, other: _Case) -> bool:
+    def is_still(
+        self, points: Sequence[BootPoint], upkeep: Upkeep, running: BootPointId | None
+    ) -> bool:
         """Tell whether nothing that matters is different now."""
-        if self.running != other.running:
-            return False
-        if self.group is other.group and self.upkeep is other.upkeep:
-            return True
         return (
-            len(self.points) == len(other.points)
-            and all(map(is_, self.points, other.points))
-            and self.upkeep.rules == other.upkeep.rules
-            and self.upkeep.in_use == other.upkeep.in_use
+            self.running == running
+            and len(self.points) == len(points)
+            and all(map(is_, self.points, points))
+            and self.upkeep.rules == upkeep.rules
+            and self.upkeep.in_use == upkeep.in_use
         )
 
 
+_Verdicts = Mapping[BootPointId, Verdict]
+_Cases = Mapping[str, _Case]
+_NOTHING: tuple[_Verdicts, _Cases] = {}, {}
+
+
 class Judge:
-    """Verdicts on all boot points, made again only of standbys that changed."""
+    """Verdicts on all boot points, made again only of standbys that changed. Thread-safe."""
 
     def __init__(self) -> None:
         """Remember nothing yet."""
-        self._cases: dict[str, tuple[_Case, Mapping[BootPointId, Verdict]]] = {}
+        self._memo = Memo()
 
     def verdicts(
         self, upkeep: Mapping[str, Upkeep], state: State, made: Mapping[str, Sequence[BootPoint]]
-    ) -> dict[BootPointId, Verdict]:
+    ) -> _Verdicts:
         """Return the verdicts; `made`: standby -> its boot points that are not retired."""
-        found: dict[BootPointId, Verdict] = {}
-        cases: dict[str, tuple[_Case, Mapping[BootPointId, Verdict]]] = {}
-        for name, care in upkeep.items():
+        told = (upkeep, state.by_standby, state.runs)
+        news, kept = self._memo.news("verdicts", told)
+        before = cast("tuple[_Verdicts, _Cases]", kept or _NOTHING)
+        found, cases = dict(before[0]), dict(before[1])
+        for name in set().union(*news):
+            old, care, points = cases.get(name), upkeep.get(name), made.get(name, ())
             run = state.runs.get(name)
-            group, running = state.by_standby.get(name), run.boot_point if run else None
-            case = _Case(group, made.get(name, ()), care, running)
-            old = self._cases.get(name)
-            told = old[1] if old is not None and old[0].is_still(case) else None
-            cases[name] = (case, told or judged(name, case.points, state, care))
-            found |= cases[name][1]
-        self._cases = cases
+            running = run.boot_point if run else None
+            if old and care and old.is_still(points, care, running):
+                continue
+            for point in old.verdicts if old else ():
+                del found[point]
+            cases.pop(name, None)
+            if care:
+                cases[name] = _Case(points, care, running, judged(name, points, state, care))
+                found |= cases[name].verdicts
+        self._memo.settle("verdicts", told, (found, cases))
         return found

@@ -187,11 +187,13 @@ def retain(
     old = _too_old(alive, rules.max_age_days)
     verdicts = {}
     for point in alive:
-        told = firm.get(point.id, ())
-        if point.id not in old:
-            told += wished.get(point.id, ())
-        if told:
-            verdicts[point.id] = _stays(told)
+        own, usual = firm.get(point.id, ()), wished.get(point.id, ())
+        if point.id in old:
+            usual = ()
+        if own:
+            verdicts[point.id] = _kept(own + usual)
+        elif usual:
+            verdicts[point.id] = _stays(usual)
         elif point.id in old:
             verdicts[point.id] = Verdict(False, old[point.id], (Rule.AGE,))
         else:
@@ -213,9 +215,11 @@ def occupies(point: BootPoint) -> bool:
 # Most verdicts are alike, with 500 machines ten thousand of a dozen kinds: one object for all.
 
 
-@lru_cache(maxsize=4096)
-def _stays(told: tuple[tuple[Rule, str], ...]) -> Verdict:
+def _kept(told: tuple[tuple[Rule, str], ...]) -> Verdict:
     return Verdict(True, told[0][1], tuple(rule for rule, _ in told))
+
+
+_stays = lru_cache(maxsize=4096)(_kept)
 
 
 @lru_cache(maxsize=4096)

@@ -10,15 +10,19 @@ from statistics import median
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from engine.daemon.upkeep import Judge
 from engine.model import planner
 from engine.model.memo import Memo
 from engine.model.points import BootPoint, Stage
 from engine.model.retention import Rule, Rules, retain
+from engine.model.upkeep import Upkeep
 from engine.model.work import Job, JobId, JobStatus, WantedJob
 from engine.state.memory import MemoryState
 from tests.bench.largesite import START, Site, picture, standbys
 
 ROUNDS = 25
+_SLOTS = dict.fromkeys((Rule.HOURLY, Rule.DAILY, Rule.WEEKLY, Rule.MONTHLY, Rule.YEARLY), 7)
+_RULES = Rules(keep=12, slots=_SLOTS, zone=ZoneInfo("Europe/Berlin"))
 
 
 def plan(site: Site, rounds: int) -> dict[str, float]:
@@ -60,20 +64,36 @@ def plan(site: Site, rounds: int) -> dict[str, float]:
         _make(store, wanted[0])
     told = {"points": points, "first": again + first, "next": median(later)}
     figures = {f"plan_{key}_ms": value for key, value in told.items()}
-    return figures | {"retain_ms": _retained(site)}
+    return figures | {"retain_ms": _retained(site), "retain_next_ms": _retained_next(site)}
 
 
 def _retained(site: Site) -> float:
     """Return how long retention takes to judge the boot points of all machines, milliseconds."""
-    slots = dict.fromkeys((Rule.HOURLY, Rule.DAILY, Rule.WEEKLY, Rule.MONTHLY, Rule.YEARLY), 7)
-    rules = Rules(keep=12, slots=slots, zone=ZoneInfo("Europe/Berlin"))
     groups = picture(replace(site, waiting=0)).by_standby.values()
     took = []
     for _ in range(ROUNDS):
-        once, verdicts = _timed(lambda: [retain(made, rules, None) for made in groups])
+        once, verdicts = _timed(lambda: [retain(made, _RULES, None) for made in groups])
         assert sum(map(len, verdicts)) == site.machines * site.points
         took.append(once)
     return median(took)
+
+
+def _retained_next(site: Site) -> float:
+    """Return how long that takes for a picture in which one boot point is another, milliseconds."""
+    store, judge = MemoryState(), Judge()
+    with store.write() as tx:
+        for point in picture(replace(site, waiting=0)).boot_points.values():
+            tx.save_boot_point(point)
+    care = dict.fromkeys(site.names(), Upkeep(_RULES))
+    took = []
+    for number in range(ROUNDS):
+        state = store.read()
+        once, verdicts = _timed(lambda state=state: judge.verdicts(care, state, state.alive()))
+        assert len(verdicts) == site.machines * site.points
+        took.append(once)
+        with store.write() as tx:
+            tx.save_boot_point(replace(state.by_standby["m0001"][0], pin=f"for {number}"))
+    return median(took[1:])
 
 
 _Made = TypeVar("_Made")

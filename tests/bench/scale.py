@@ -27,6 +27,7 @@ FIGURES = {
     "plan_first_ms": ("first decision after a start, CPU ms", "–"),
     "plan_points_ms": ("naming all boot points that are missing, CPU ms", "–"),
     "retain_ms": ("retention of all, slots of five kinds, CPU ms", "–"),
+    "retain_next_ms": ("the same for consoles, one boot point another, CPU ms", "–"),
     "first_job_s": ("first job begins after engine start, s", "≤ 5"),
     "first_job_cpu_s": ("the same, CPU s", "–"),
     "taken_in_s": ("all waiting increments taken in and named, s; jobs run meanwhile", "–"),

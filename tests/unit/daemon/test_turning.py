@@ -19,6 +19,7 @@ from engine.hypervisors.simulated import SimulatedHypervisor
 from engine.jobs.power import Shape
 from engine.model.errors import Problem
 from engine.model.layers import Layer, LayerKind, LayerName
+from engine.model.points import Stage
 from engine.model.retention import Retention
 from engine.model.slots import Limits
 from engine.state.memory import MemoryState
@@ -113,3 +114,40 @@ def test_upkeep_is_told_anew_where_something_changed(
     engine.targets["local"].away = Problem("store.away", "It is away.")
     upkeep.upkeep_of_all(engine, engine.state.read())
     assert asked.keys() == engine.standbys.keys()
+
+
+def test_verdicts_are_made_anew_where_something_changed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Boot points that come, change and go with their standby; all others stay as they were."""
+    asked: Counter[str] = Counter()
+    really = upkeep.judged
+
+    def judged(name: str, *more: Any) -> Any:
+        asked[name] += 1
+        return really(name, *more)
+
+    monkeypatch.setattr(upkeep, "judged", judged)
+    judge = upkeep.Judge()
+
+    def verdicts(judge: upkeep.Judge) -> dict[str, object]:
+        state = engine.state.read()
+        care = upkeep.upkeep_of_all(engine, state)
+        return dict(judge.verdicts(care, state, state.alive()))
+
+    first = verdicts(judge)
+    assert first.keys() == engine.state.read().boot_points.keys()
+    assert asked == dict.fromkeys(engine.standbys, 1)
+    asked.clear()
+    assert verdicts(judge) == first
+    assert not asked
+    point = engine.state.read().by_standby["m0001"][0]
+    with engine.state.write() as tx:
+        tx.save_boot_point(replace(point, stage=Stage.RETIRED))
+        tx.save_boot_point(replace(tx.state().by_standby["m0002"][0], pin="keep"))
+    del engine.standbys["m0003"]
+    now = verdicts(judge)
+    assert asked == {"m0001": 1, "m0002": 1}
+    assert point.id not in now
+    assert now.keys() < first.keys()
+    assert now == verdicts(upkeep.Judge())
