@@ -11,7 +11,6 @@ newer is a fork and is held. So is a chain of its own that claims to be older th
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -83,6 +82,8 @@ def lies_in(point: RecoveryPoint, folder: str) -> bool:
 
     The point's root may be the folder, one below it, or one above it with the files inside.
     """
+    if point.root == folder:
+        return True
     below = folder.rstrip("/") + "/"
     if (point.root.rstrip("/") + "/").startswith(below):
         return True
@@ -315,21 +316,22 @@ def _reachable(
     known: Mapping[PointId, RecoveryPoint], anchors: Mapping[PointId, BootPoint]
 ) -> dict[PointId, RecoveryPoint]:
     """Return the usable points whose chain is complete down to an anchor or a base."""
-    children: dict[PointId, list[RecoveryPoint]] = defaultdict(list)
+    children: dict[PointId, list[RecoveryPoint]] = {}
     queue: list[RecoveryPoint] = []
     for point in known.values():
         if not is_usable(point):
             continue
-        if point.parent is None or _anchor_of(point, anchors) is not None:
+        parent = point.parent
+        if parent is None or parent in anchors or _anchor_of(point, anchors) is not None:
             queue.append(point)
         else:
-            children[point.parent].append(point)
+            children.setdefault(parent, []).append(point)
     found: dict[PointId, RecoveryPoint] = {}
     while queue:
         point = queue.pop()
         if point.id not in found:
             found[point.id] = point
-            queue.extend(children[point.id])
+            queue.extend(children.get(point.id, ()))
     return found
 
 

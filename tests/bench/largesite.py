@@ -43,6 +43,7 @@ class Site:
 def recovery_points(machine: str, number: int) -> list[RecoveryPoint]:
     """Return a full and its increments."""
     found: list[RecoveryPoint] = []
+    root = f"/images/{machine}"  # one text, as a scanner gives it to all points of its folder
     for sequence in range(1, number + 1):
         ident = PointId(f"{machine}-{sequence:06d}-aaaa-4aaa-8aaa-aaaaaaaaaaaa")
         part = DiskPart(0, f"{machine}-disk", sequence == 1, DISK, "", "", 9000, data_bytes=PAGE)
@@ -53,7 +54,7 @@ def recovery_points(machine: str, number: int) -> list[RecoveryPoint]:
                 parent=found[-1].id if found else None,
                 set_id=f"{machine}-set",
                 format="memory",
-                root=f"/images/{machine}",
+                root=root,
                 machine_uuid=f"{machine}-uuid",
                 machine_name=machine,
                 sequence=sequence,
