@@ -6,7 +6,8 @@ import hashlib
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from pyVmomi import vim
@@ -14,9 +15,10 @@ from pyVmomi import vim
 from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.model.machine import Network, Power
+from tests.esxi.conftest import seeds
 from tests.vcsim.proxy import Code, Drop, Fault, Late, Says, Step
-from tests.vcsim.simulator import PASSWORD
-from tests.vcsim.stage import SPEC, VM, Stage
+from tests.vcsim.simulator import PASSWORD, Sim
+from tests.vcsim.stage import SPEC, VM, Stage, staged
 from tests.vcsim.standby import hypervisor
 
 CALLS = [
@@ -73,12 +75,16 @@ def _until_done(step: Callable[[], object], check: Callable[[], None]) -> None:
     raise AssertionError("it never ended well")
 
 
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(1, 12))]
-)
-def test_any_sequence_of_faults_makes_nothing_twice(one: Stage, seed: int) -> None:
+@pytest.fixture
+def whole(chosen: Sim, xfs: Path, tmp_path: Path) -> Iterator[Stage]:
+    """Yield an empty target on the chosen kind of host."""
+    yield from staged(chosen, xfs, tmp_path)
+
+
+@pytest.mark.parametrize(("chosen", "seed"), seeds(0, up_to=12), indirect=["chosen"])
+def test_any_sequence_of_faults_makes_nothing_twice(whole: Stage, seed: int) -> None:
     """Each step is tried until it succeeds; after every try there is at most one VM."""
-    rng = random.Random(seed)
+    one, rng = whole, random.Random(seed)
     layer, others = one.boot_point(), _others(one)
 
     def check() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from pyVmomi import vim
 from engine.hypervisors.esxi import destination, faults
 from engine.hypervisors.esxi.home import Homeward
 from engine.hypervisors.esxi.homing import HOME, Homing, needed, read_homing
+from engine.hypervisors.esxi.inventory import ref_id
 from engine.model.errors import Cancelled, HypervisorError, Problem, Refused, WrongUse
 from engine.model.machine import Network, Power
 from engine.model.progress import Progress
@@ -59,7 +61,7 @@ def vcenter(hosts: dict[str, Sim], xfs: Path, tmp_path: Path) -> Iterator[Stage]
 
 
 def _running(sim: Sim, xfs: Path, folder: Path) -> Iterator[Stage]:
-    link = sim.folder / "bp-esx-01"
+    link, before = sim.folder / "bp-esx-01", _there(sim)
     link.unlink(missing_ok=True)
     for stage in staged(sim, xfs, folder):
         stage.target.create(SPEC)
@@ -68,9 +70,36 @@ def _running(sim: Sim, xfs: Path, folder: Path) -> Iterator[Stage]:
         sim.proxy.effects["RelocateVM_Task"] = lambda stage=stage: _moved(stage)
         yield stage
         sim.proxy.forget()
-        stage.target._ground.mounted()  # vcsim's Destroy panics where a datastore is gone
-        stage.target.delete(VM, home=True)
-        stage.target._ground.unmounted([])
+        _clear(stage)
+    # The next test begins as this one did.
+    assert _there(sim) ^ before == set()
+
+
+def _there(sim: Sim) -> set[str]:
+    """Return what a test may leave behind on a host that all of them use."""
+    other = sim.foreigner()
+    vms = other.read_all(vim.VirtualMachine, "name", "snapshot", "runtime.powerState")
+    stores = other.read_all(vim.Datastore, "name", "info")
+    folders = [Path(seen["info"].url) for _, seen in stores if "LocalDS" in seen["name"]]
+    return {
+        *(f"{ref_id(ref)} {seen}" for ref, seen in vms),
+        *(str(seen["name"]) for _, seen in stores),
+        *(str(path) for folder in folders for path in folder.rglob("*")),
+    }
+
+
+def _clear(stage: Stage) -> None:
+    """Take away what a test made, also one that failed in the middle."""
+    stage.target._ground.mounted()  # vcsim's Destroy panics where a datastore is gone
+    for ref, seen in stage.other.read_all(vim.VirtualMachine, "name", "snapshot"):
+        if seen["name"] == VM and seen.get("snapshot") is not None:
+            stage.do(ref.RemoveAllSnapshots_Task())
+    stage.target.delete(VM, home=True)
+    stage.target._ground.unmounted([])
+    for name in ("LocalDS_0", "LocalDS_1"):  # the folder of copies stays behind, empty
+        for left in (VM, f"bootpoint-{VM}-*"):
+            for folder in _folder(stage, name).glob(left):
+                shutil.rmtree(folder)
 
 
 def _moved(stage: Stage) -> None:

@@ -27,6 +27,7 @@ from engine.model.points import Stage
 from engine.model.work import JobKind, JobStatus, WantedJob
 from engine.ports import CancelFlag, NeverCancelled
 from engine.state.memory import MemoryState
+from tests.esxi.conftest import seeds
 from tests.site import wait_for
 from tests.vcsim.kept import hotadd
 from tests.vcsim.proxy import Code, Delay, Drop, Fault, Says, Step
@@ -77,8 +78,9 @@ class Counted(World):
 
 
 @pytest.fixture
-def world(sim: Sim, tmp_path: Path) -> Iterator[Counted]:
+def world(chosen: Sim, tmp_path: Path) -> Iterator[Counted]:
     """Yield a world that keeps two boot points on a simulated host."""
+    sim = chosen
     link, store = hotadd(sim, tmp_path)
     target = HotaddHypervisor(link, store.chain)
     made = Counted(store, MemoryState(), MemoryImages(), keep=2)
@@ -259,10 +261,7 @@ def _until(world: Counted, rng: random.Random, host: Host, is_so: Callable[[], b
     raise AssertionError(f"it never ended well: {world.told()}")
 
 
-@pytest.mark.parametrize(
-    "seed",
-    [one if one == 24 else pytest.param(one, marks=pytest.mark.nightly) for one in range(40)],
-)
+@pytest.mark.parametrize(("chosen", "seed"), seeds(24, up_to=40), indirect=["chosen"])
 def test_any_sequence_of_faults_keeps_what_is_sealed(world: Counted, seed: int) -> None:
     """Boot points, retiring, arming, start, stop: each goes on until it is done, whatever fails."""
     rng, host = random.Random(seed), Host(world)
