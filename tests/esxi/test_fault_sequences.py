@@ -16,7 +16,7 @@ from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.model.machine import Network, Power
 from tests.esxi.conftest import seeds
-from tests.vcsim.proxy import Code, Drop, Fault, Late, Says, Step
+from tests.vcsim.proxy import Code, Drop, Fault, Late, Says, Spoil, Step
 from tests.vcsim.simulator import PASSWORD, Sim
 from tests.vcsim.stage import SPEC, VM, Stage, staged
 from tests.vcsim.standby import hypervisor
@@ -48,6 +48,8 @@ def _wrong(rng: random.Random, call: str) -> Step:
     ]
     if call not in READS:
         kinds += [Fault("TaskInProgress"), Fault("HostCommunication"), Drop(after=True)]
+    if call.endswith("_Task"):
+        kinds += [Spoil("SystemError"), Spoil("HostCommunication"), Spoil("RequestCanceled")]
     return rng.choice(kinds)
 
 

@@ -224,6 +224,16 @@ def test_another_datastore_can_be_named(at: Stage) -> None:
     _is_home(at, "LocalDS_1")
 
 
+def test_a_cluster_has_no_share_left(made: Certificate, xfs: Path, tmp_path: Path) -> None:
+    """It goes from each host; with the last one that has it, it is gone for the others as well."""
+    with running(tmp_path, made, "-hosts", "3", "-alone", "0") as sim:
+        for stage in _running(sim, xfs, tmp_path):
+            came = stage.target.bring_home(VM, "", NEVER)
+            assert (came.datastore, came.stays) == ("LocalDS_0", "")
+            assert not _mounted(stage)
+            _is_home(stage)
+
+
 CHANGES = {
     "esxi": [
         "ReconfigVM_Task",

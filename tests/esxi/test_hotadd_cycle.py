@@ -30,7 +30,7 @@ from engine.state.memory import MemoryState
 from tests.esxi.conftest import seeds
 from tests.site import wait_for
 from tests.vcsim.kept import hotadd
-from tests.vcsim.proxy import Code, Delay, Drop, Fault, Says, Step
+from tests.vcsim.proxy import Code, Delay, Drop, Fault, Says, Spoil, Step
 from tests.vcsim.simulator import Sim
 from tests.world import MemoryDisk, MemoryImages, World, data
 
@@ -193,6 +193,7 @@ def _wrong(rng: random.Random, call: str) -> Step:
     if call in CHANGES:
         kinds += [Fault("TaskInProgress"), Fault("HostCommunication"), Drop(after=True)]
         kinds += [Fault("HostCommunication", after=True), Fault("InvalidState")]
+        kinds += [Spoil("SystemError"), Spoil("HostCommunication"), Spoil("RequestCanceled")]
     return rng.choice(kinds)
 
 

@@ -9,11 +9,14 @@ import pytest
 from pyVmomi import vim, vmodl
 
 from engine.daemon.clock import SystemClock
+from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi import inventory as module
 from engine.hypervisors.esxi.answers import Told
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.inventory import Inventory, look, ref_id
 from engine.hypervisors.esxi.naming import fits, is_named, listed
+from engine.hypervisors.esxi.network import isolation, make_isolated
+from engine.hypervisors.esxi.nfs import mount
 from engine.hypervisors.esxi.preflight import Wishes, findings
 from engine.hypervisors.esxi.session import Session
 from engine.model.errors import Refused, WrongUse
@@ -24,6 +27,7 @@ from tests.vcsim.simulator import Certificate, Sim, running
 ObjectContent = vmodl.query.PropertyCollector.ObjectContent
 WISHES = Wishes("DC1_C1", "LocalDS_0", "VM Network", "bp-isolated", "127.0.0.1", "/srv/bp/.run")
 BIG = ("-dc", "2", "-clusters", "2", "-hosts", "2", "-pools", "2", "-apps", "1", "-folders", "1")
+BIG += ("-pg", "2", "-nsx", "1", "-autostart=false")
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +132,23 @@ def test_a_cluster_with_two_hosts_gets_its_isolated_network(big: Sim, session: S
         _, network = ground.isolated(ground.look())
         assert network.name == "bp/iso é"
     assert big.proxy.count("AddPortGroup") - before <= 10  # twice looked for, then never again
+
+
+def test_a_host_that_is_away_hinders_no_start_on_the_others(big: Sim, session: Session) -> None:
+    """It gets port group and share later; its vCenter shows none of its systems meanwhile."""
+    there = look(session, "DC1_C0")
+    gone = replace(there.hosts[1], connected=False, networking=None, storing=None)
+    there = replace(there, hosts=[there.hosts[0], gone])
+    assert [one.name for one in there.reached] == ["DC1_C0_H0"]
+    assert replace(there, hosts=[gone]).reached == [gone]
+    before = big.proxy.count("CreateNasDatastore")
+    make_isolated(session, there.reached, "bp-away")
+    assert [why for _, why in isolation(session, there, "bp-away")] == ["", ""]
+    (big.folder / "bp-away").mkdir()
+    mount(session, there, "DC1_C0", "bp-away", "127.0.0.1", "/srv/away")
+    assert big.proxy.count("CreateNasDatastore") == before + 1
+    with pytest.raises(faults.NeedsHuman, match="does not show this user"):
+        make_isolated(session, [gone], "bp-other")
 
 
 def _without(seen: Told, path: str) -> Told:

@@ -73,6 +73,9 @@ func main() {
 	apps := flag.Int("apps", 0, "vApps of each cluster (vCenter)")
 	alone := flag.Int("alone", 1, "hosts beside the clusters (vCenter)")
 	folders := flag.Int("folders", 0, "datacenters in a folder, and all of theirs in folders (vCenter)")
+	groups := flag.Int("pg", 1, "distributed port groups of each datacenter (vCenter)")
+	opaque := flag.Int("nsx", 0, "of those, which an NSX switch backs")
+	started := flag.Bool("autostart", true, "whether the foreign VMs run")
 	flag.Parse()
 
 	model := simulator.VPX()
@@ -85,6 +88,7 @@ func main() {
 	}
 	model.Datastore = *datastores
 	model.Machine = *machines
+	model.Portgroup, model.PortgroupNSX, model.Autostart = *groups, *opaque, *started
 	if err := model.Create(); err != nil {
 		log.Fatal(err)
 	}

@@ -73,6 +73,10 @@ _GAP = (
     '<missingSet><path>{0}</path><fault><fault xsi:type="{1}"/>'
     "<localizedMessage>as planned</localizedMessage></fault></missingSet>"
 )
+_ERROR = (
+    b'<propSet><name>info.error</name><val xsi:type="LocalizedMethodFault">'
+    b'<fault xsi:type="%s"/><localizedMessage>as planned</localizedMessage></val></propSet>'
+)
 _OF_DATASTORE = re.compile(rb"<datastore[^>]*>([^<]*)</datastore>")
 _CHOICE = re.compile(rb"<answerChoice[^>]*>([^<]*)</answerChoice>")
 _QUESTION = (
@@ -153,7 +157,14 @@ class Says:
     packed: bool = False
 
 
-Step = Says | Fault | Drop | Code | Delay | Hang | Trickle | Late
+@dataclass(frozen=True, slots=True)
+class Spoil:
+    """Let the task do its work, and end with a fault all the same."""
+
+    name: str
+
+
+Step = Spoil | Says | Fault | Drop | Code | Delay | Hang | Trickle | Late
 
 
 @dataclass
@@ -167,6 +178,7 @@ class Proxy:
         pictures: What GET answers by path; vcsim draws no consoles.
         asked: A question that every VM waits for an answer to; vcsim never asks.
         answers: Choices that were given.
+        spoilt: Faults that tasks end with after their work, by the task's id.
         shot: Path of the file that a picture of a console is written to; the bytes come from
             `effects`.
         scattered: Every VM needs consolidation until it is asked for; vcsim's never need any.
@@ -183,6 +195,7 @@ class Proxy:
     late: int = 0
     pictures: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     asked: str = ""
+    spoilt: dict[bytes, str] = field(default_factory=dict)
     shot: str = ""
     shots: list[bytes] = field(default_factory=list)
     scattered: bool = False
@@ -287,6 +300,22 @@ def _untold(answer: bytes, untold: Mapping[tuple[str, str], str]) -> bytes:
     return re.sub(rb"(?s)<objects>.*?</objects>", gap, answer)
 
 
+def _spoilt(answer: bytes, spoilt: Mapping[bytes, str]) -> bytes:
+    """Return an answer in which some tasks have failed after their work."""
+    for task, fault in spoilt.items():
+        one = re.compile(rb"(?s)(<obj type=\"Task\">%s</obj>.*?)</objects>" % re.escape(task))
+
+        def failed(found: re.Match[bytes], fault: str = fault) -> bytes:
+            told = found[1].replace(b">success<", b">error<")
+            told = re.sub(rb"(?s)<propSet><name>info.result</name>.*?</propSet>", b"", told)
+            if b"<name>info.error<" not in told and b">error<" in told:
+                told += _ERROR % fault.encode()
+            return told + b"</objects>"
+
+        answer = one.sub(failed, answer)
+    return answer
+
+
 def _drawn(answer: bytes, proxy: Proxy) -> bytes:
     """Return an answer in which tasks that draw have the path of the picture as their result."""
     told = _RESULT.format(proxy.shot).encode()
@@ -342,7 +371,7 @@ class _Handler(BaseHTTPRequestHandler):
                 says = told[: len(told) // 2] if step.half else step.body
                 packing = {"Content-Encoding": "gzip"} if step.packed else {}
                 self._send(step.status, {"Content-Type": "text/xml", **packing}, says)
-            case Fault() | Drop():
+            case Fault() | Drop() | Spoil():
                 self._fail(step, body)
             case Hang():
                 self.proxy._over.wait()
@@ -358,7 +387,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.proxy._over.wait(step.seconds if step else 0)
                 self._answer(method, body)
 
-    def _fail(self, step: Fault | Drop, body: bytes) -> None:
+    def _fail(self, step: Fault | Drop | Spoil, body: bytes) -> None:
+        if isinstance(step, Spoil):
+            status, headers, told = self._pass_on(body)
+            self.proxy.spoilt |= dict.fromkeys(_TASK.findall(told), step.name)
+            self._send(status, headers, told)
+            return
         if step.after:
             self._pass_on(body)
         if isinstance(step, Drop):
@@ -395,7 +429,7 @@ class _Handler(BaseHTTPRequestHandler):
             return _untold(answer, self.proxy.untold)
         if self.proxy.scattered:
             return _scattered(answer, body)
-        return _drawn(answer, self.proxy)
+        return _spoilt(_drawn(answer, self.proxy), self.proxy.spoilt)
 
     def _draw(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         """Begin a task that ends with the path of a picture."""

@@ -198,8 +198,9 @@ def unmount(session: Session, there: Inventory, place: str, name: str, source: s
         for one in mine:
             if one.mounted != source:
                 return f"{safe(name)} on host {safe(host.name)} is {safe(one.mounted)}, not ours"
-            if users := _vms_on(session, one.ref):
-                return f"it is used by {', '.join(users)}"
+            with contextlib.suppress(faults.Gone):  # another host was the last that had it
+                if users := _vms_on(session, one.ref):
+                    return f"it is used by {', '.join(users)}"
 
             def is_off(host: Host = host, ref: Any = one.ref) -> bool:
                 now = look(session, place)
