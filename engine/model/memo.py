@@ -18,7 +18,11 @@ from types import MappingProxyType
 from typing import TypeVar, cast
 
 HOLD = timedelta(seconds=60)
-"""How long an answer holds that the clock has a say in, unless it says itself."""
+"""How long an answer holds at most that the clock has a say in, unless it says itself.
+
+At least half as long: answers that were all given at once, as after a start, do not end at once.
+"""
+_SLOTS = 16
 
 _Answer = TypeVar("_Answer")
 Until = datetime | None
@@ -52,6 +56,7 @@ class Memo:
         self._keeps = keeps
         self._known: dict[object, _Known] = {}
         self._rounds: dict[str, _Round] = {}
+        self._kept = 0
 
     def of(self, key: object, parts: Sequence[object], work: Callable[[], _Answer]) -> _Answer:
         """Return what `work` gives, again without asking while all `parts` are the same objects.
@@ -89,7 +94,8 @@ class Memo:
         if found is not None and found.holds(now):
             return cast("_Answer", found.answer)
         answer, until = work(*told)
-        latest = now + HOLD
+        self._kept = (self._kept + 1) % _SLOTS
+        latest = now + HOLD - self._kept * HOLD / (2 * _SLOTS)
         self._keep(key, _Known(parts, answer, now, latest if until is None else min(until, latest)))
         return answer
 

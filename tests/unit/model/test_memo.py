@@ -45,9 +45,26 @@ def test_the_clock_has_its_say() -> None:
     assert at(NOW, soon) == 1
     assert at(soon - timedelta(seconds=1)) == 1
     assert at(soon) == 2
-    assert at(soon + HOLD - timedelta(seconds=1)) == 2
+    assert at(soon + HOLD / 2) == 2
     assert at(soon + HOLD) == 3
     assert at(NOW) == 4, "a clock that was put back makes answers void"
+
+
+def test_answers_that_were_given_at_once_do_not_end_at_once() -> None:
+    """No turn of the loop has all of a large site to decide again."""
+    memo, asked, site = Memo(), _Asked(), range(480)
+
+    def turn(second: int) -> int:
+        """Return how many are worked out in one turn."""
+        before, now = asked.times, NOW + timedelta(seconds=second)
+        for name in site:
+            memo.at(name, (None,), now, lambda: asked.until(None))
+        return asked.times - before
+
+    assert turn(0) == len(site)
+    later = [turn(second) for second in range(5, 65, 5)]
+    assert max(later) <= len(site) / 5
+    assert sum(later) >= len(site), "each of them again within the time"
 
 
 def test_a_memo_that_keeps_nothing_asks_each_time() -> None:
