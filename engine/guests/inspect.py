@@ -16,6 +16,7 @@ from engine.guests import obstacles as words
 from engine.guests.backend import Reading, Subvolumes
 from engine.guests.bootdisk import boot_disk
 from engine.guests.bootloader import LIMIT, find_boot_loader, too_long
+from engine.guests.layouts import of_layout, without_files
 from engine.guests.linux import fstab
 from engine.guests.linux.devices import Devices, Fits, Use
 from engine.guests.linux.kernels import find_kernels
@@ -241,7 +242,8 @@ def _linux(reading: Reading, volumes: Sequence[Volume], root: Root) -> Guest:
     loader = find_boot_loader(tree)
     esp = _loaded_esp(reading, volumes)
     firmware = Firmware.UEFI if esp else Firmware.BIOS
-    found += words.of_boot(tree, loader, kernels)
+    odd = tuple(of_layout(tree, list(fstab.parse(content))))
+    found += odd or words.of_boot(tree, loader, kernels)
     found += [words.menu_too_long(path, size, LIMIT) for path, size in too_long(tree)]
     return Guest(
         family=release.family,
@@ -330,7 +332,8 @@ def _nothing(reading: Reading, volumes: Sequence[Volume], damage: Sequence[Obsta
     """Return a guest that cannot be converted, with every reason that can be seen."""
     is_windows = is_locked(reading, volumes)
     firmware = Firmware.UEFI if _loaded_esp(reading, volumes) else Firmware.BIOS
-    reasons = [*damage, *words.without_root(volumes)] or [words.no_system(volumes)]
+    odd = without_files(reading, volumes)
+    reasons = [*odd, *damage, *words.without_root(volumes)] or [words.no_system(volumes)]
     return Guest(
         family=Family.WINDOWS if is_windows else Family.UNKNOWN,
         name="Windows" if is_windows else "",

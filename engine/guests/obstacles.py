@@ -299,6 +299,12 @@ _HIDDEN = {
         "Add the drivers for virtual machines to the initrd on the source machine, and set "
         'conversion = "none" for this standby.',
     ),
+    FileSystem.BCACHEFS: Obstacle(
+        "guest.bcachefs",
+        "The system is on bcachefs, which cannot be changed here.",
+        "Add the drivers for virtual machines to the initrd on the source machine, and set "
+        'conversion = "none" for this standby.',
+    ),
     FileSystem.BCACHE: Obstacle(
         "guest.bcache",
         "The system is on a volume with a cache (bcache), which cannot be opened here.",

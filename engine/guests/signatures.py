@@ -159,6 +159,7 @@ def _zfs(head: _Head) -> Signature | None:
 
 
 _BCACHE = bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81")
+_BCACHEFS = bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef")
 
 
 def _bcache(head: _Head) -> Signature | None:
@@ -166,6 +167,14 @@ def _bcache(head: _Head) -> Signature | None:
     if head.at(4096 + 24, 16) != _BCACHE:
         return None
     return Signature(FileSystem.BCACHE, _uuid(head.at(4096 + 40, 16)))
+
+
+def _bcachefs(head: _Head) -> Signature | None:
+    """Source: bcachefs, fs/bcachefs/bcachefs_format.h, `struct bch_sb`, at the same place."""
+    if head.at(4096 + 24, 16) != _BCACHEFS:
+        return None
+    label = _label(head.at(4096 + 72, 32))
+    return Signature(FileSystem.BCACHEFS, _uuid(head.at(4096 + 56, 16)), label)
 
 
 def _ext(head: _Head) -> Signature | None:
@@ -318,6 +327,7 @@ _PROBES: tuple[Callable[[_Head], Signature | None], ...] = (
     _lvm,
     _bitlocker,
     _bcache,
+    _bcachefs,
     _zfs,
     _btrfs,
     _xfs,

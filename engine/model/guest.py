@@ -35,6 +35,7 @@ class FileSystem(StrEnum):
     BITLOCKER = "bitlocker"
     ZFS = "zfs"
     BCACHE = "bcache"
+    BCACHEFS = "bcachefs"
     UNKNOWN = "unknown"
 
 

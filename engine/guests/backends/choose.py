@@ -26,7 +26,8 @@ from engine.model.guest import FileSystem, Guest, Volume
 
 _NO_FILES = frozenset(
     {FileSystem.SWAP, FileSystem.HIBERNATED, FileSystem.UNKNOWN, FileSystem.LUKS,
-     FileSystem.BITLOCKER, FileSystem.ZFS, FileSystem.BCACHE}
+     FileSystem.BITLOCKER, FileSystem.ZFS, FileSystem.BCACHE,
+     FileSystem.BCACHEFS}
 )  # fmt: skip
 """Volumes that no backend could look into."""
 

@@ -225,6 +225,7 @@ def test_two_volumes_with_one_uuid_are_an_obstacle() -> None:
         (FileSystem.LUKS, "guest.luks"),
         (FileSystem.ZFS, "guest.zfs"),
         (FileSystem.BCACHE, "guest.bcache"),
+        (FileSystem.BCACHEFS, "guest.bcachefs"),
         (FileSystem.BITLOCKER, "guest.bitlocker"),
         (FileSystem.LVM, "guest.lvm"),
         (FileSystem.RAID, "guest.raid"),

@@ -375,6 +375,11 @@ def test_no_gpt_header_makes_the_reader_fall(at: int, raw: bytes, is_signed: boo
         ({4086: b"LINHIB0001"}, FileSystem.HIBERNATED, ""),
         ({4120: bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81")}, FileSystem.BCACHE, ""),
         (
+            {4120: bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef"), 4168: b"data"},
+            FileSystem.BCACHEFS,
+            "data",
+        ),
+        (
             {
                 16384: b"\1\1\0\0" + bytes(20) + b"\0\0\0\4name\0\0\0\t\0\0\0\1\0\0\0\5rpool",
                 (128 + 7) << 10: struct.pack("<Q", 0xBAB10C),
