@@ -8,8 +8,8 @@ from datetime import datetime
 from operator import attrgetter
 
 from engine.model.images import Arrival, BadFile, ImageSet, PointId, RecoveryPoint, RootView
-from engine.model.points import BootPoint, Stage
-from engine.model.retention import by_age
+from engine.model.line import newness
+from engine.model.points import BootPoint, Stage, in_order
 from engine.model.state import State
 from engine.model.text import safe
 from engine.model.work import Severity
@@ -69,21 +69,59 @@ def _files(point: RecoveryPoint) -> object:
     return [(path, None if mark is None else replace(mark, device=0)) for path, mark in marks]
 
 
-def gaps(images: ImageSet, made: Container[PointId]) -> Mapping[PointId, str]:
-    """Return the missing parents that stop something: what was applied may vanish at the source.
+def gaps(
+    images: ImageSet, made: Container[PointId], ready: Iterable[BootPoint]
+) -> Mapping[PointId, str]:
+    """Return the missing parents that stop something.
+
+    What was applied may vanish at the source; and of a chain that a newer one took the place of
+    nothing would be made any more.
 
     Args:
         images: An image set with what it misses.
         made: Recovery points that boot points were made of.
+        ready: READY boot points of its machine, oldest data first.
     """
+    if _passed(images, ready):
+        return {}
     return {point: text for point, text in images.missing.items() if point not in made}
+
+
+def _passed(images: ImageSet, ready: Iterable[BootPoint]) -> bool:
+    """Tell whether each standby holds newer data than all of an image set, of another one."""
+    tips = {point.standby: point for point in ready}
+    newest = max(map(newness, images.points), default=None)
+    return (
+        newest is not None
+        and bool(tips)
+        and all(tip.set_id != images.id and newness(tip) > newest for tip in tips.values())
+    )
 
 
 def standing(views: Iterable[RootView], state: State) -> dict[str, Mapping[PointId, str]]:
     """Return image set -> the missing parents that stop something; without those it lacks none."""
-    lacking = [one for view in views for one in view.sets if one.missing]
+    seen = list(views)
+    lacking = [one for view in seen for one in view.sets if one.missing]
     made = {point.recovery_point for point in state.boot_points.values()} if lacking else set()
-    return {one.id: gaps(one, made) for one in lacking}
+    ready = _ready_of({one.machine_uuid for one in lacking}, seen, state)
+    return {one.id: gaps(one, made, ready.get(one.machine_uuid, ())) for one in lacking}
+
+
+def _order(point: BootPoint) -> tuple[int, str]:
+    return in_order(point.id)
+
+
+def _ready_of(
+    machines: Container[str], views: Sequence[RootView], state: State
+) -> Mapping[str, Sequence[BootPoint]]:
+    """Return machine UUID -> its READY boot points, those of each standby in their order."""
+    machine_of = {one.id: one.machine_uuid for view in views for one in view.sets}
+    found: dict[str, list[BootPoint]] = {}
+    for point in sorted(state.boot_points.values(), key=_order):
+        machine = machine_of.get(point.set_id, "")
+        if point.stage is Stage.READY and machine in machines:
+            found.setdefault(machine, []).append(point)
+    return found
 
 
 def unaffected(ready: Sequence[BootPoint]) -> str:
@@ -188,7 +226,8 @@ class Intake:
             self._missing[one.id] = frozenset(missing)
             fresh = [text for point, text in missing.items() if point not in before]
             ready = [p for p in state.boot_points.values() if p.set_id == one.id] if fresh else []
-            safe_ones = unaffected(sorted((p for p in ready if p.stage is Stage.READY), key=by_age))
+            ready = sorted((p for p in ready if p.stage is Stage.READY), key=_order)
+            safe_ones = unaffected(ready)
             news += [
                 News(Severity.WARNING, "image.parent-missing", text, safe_ones) for text in fresh
             ]

@@ -74,8 +74,9 @@ def match(engine: Engine, state: State, names: Iterable[str]) -> None:
         mine = [s for s in sets if s.machine_uuid == found.machine_uuid and s.missing]
         if mine and made is None:
             made = frozenset(p.recovery_point for p in state.boot_points.values())
-        missing = [text for s in mine for text in gaps(s, made or ()).values()]
-        missing += [unaffected(state.ready(name))] if missing else []
+        ready = state.ready(name) if mine else ()
+        missing = [text for s in mine for text in gaps(s, made or (), ready).values()]
+        missing += [unaffected(ready)] if missing else []
         engine.waiting[name] = [found.problem, *missing] if found.problem else missing
 
 

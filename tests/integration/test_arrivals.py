@@ -367,6 +367,7 @@ def test_a_new_full_after_a_gap(following: tuple[Following, Path]) -> None:
     erp.send(shots[4])
     made = [*shots[:2], shots[4]]
     one.settled("lost", *made)
+    one.until(lambda: not one.waits("lost"), "lost")  # nobody waits for the old chain any more
     erp.send(shots[2])
     one.a_while()
     one.settled("lost", *made)
