@@ -166,12 +166,13 @@ def counting(made: Iterable[BootPoint]) -> list[BootPoint]:
 
 
 def forks(points: Iterable[RecoveryPoint], made: Sequence[BootPoint]) -> list[RecoveryPoint]:
-    """Return the ends of branches that are held because the line already went another way."""
+    """Return the ends of branches that are held; older differentials of the tip's full are none."""
     known = {point.id: point for point in points}
     tip = tip_of(made)
     if tip is None:
         return []
     passed = {boot_point.recovery_point for boot_point in made} | _ancestors(tip, known)
+    full = _full_below(tip, known)
     within = _reachable(known, _anchors(made))
     parents = {point.parent for point in within.values()}
     return [
@@ -181,6 +182,7 @@ def forks(points: Iterable[RecoveryPoint], made: Sequence[BootPoint]) -> list[Re
         and point.id not in passed
         and point.set_id == tip.set_id
         and point.parent != tip.recovery_point
+        and (point.parent is None or point.parent != full)
         and not _is_newer(point, tip)
         and not _descends(point, tip, within)
     ]
@@ -374,6 +376,13 @@ def _ancestors(tip: BootPoint, known: Mapping[PointId, RecoveryPoint]) -> set[Po
         found.add(at.id)
         at = known.get(at.parent) if at.parent is not None else None
     return found
+
+
+def _full_below(tip: BootPoint, known: Mapping[PointId, RecoveryPoint]) -> PointId | None:
+    """Return the full that the tip is a differential of; None: it is an increment, or a full."""
+    own = known.get(tip.recovery_point)
+    parent = known.get(own.parent) if own is not None and own.parent is not None else None
+    return parent.id if parent is not None and parent.is_base else None
 
 
 def _descends(

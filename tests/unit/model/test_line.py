@@ -138,6 +138,21 @@ def test_an_older_second_child_is_a_fork_and_is_held() -> None:
     assert forks([FULL, DAY2, DAY3, DAY4], points) == []
 
 
+def test_older_differentials_of_the_same_full_are_no_forks() -> None:
+    """Of those that came at once the newest is made; nobody is to look at the others."""
+    others = [replace(arrived(f"diff{n}", "full", n), taken_at=DAY2.taken_at) for n in (2, 3)]
+    newest = replace(arrived("diff4", "full", 4), taken_at=DAY4.taken_at)
+    points = [FULL, *others, newest]
+    line = follow(points, [])
+    assert line is not None
+    assert line.head == newest
+    made_of = [made(1, FULL), made(2, newest)]
+    assert forks(points, made_of) == []
+    longer = arrived("branch", "diff2", 5)
+    longer = replace(longer, taken_at=DAY2.taken_at + timedelta(minutes=1))
+    assert forks([*points, longer], made_of) == [longer], "a branch that went on is one"
+
+
 def test_a_differential_of_a_retired_point_is_rebuilt_from_the_base() -> None:
     """Everything on the way is applied, but only the news becomes a boot point."""
     late = arrived("late", "day2", 9)
