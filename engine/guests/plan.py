@@ -18,6 +18,7 @@ from engine.guests.backend import Reading, Room
 from engine.guests.bootloader import Boot
 from engine.guests.inspect import FSTAB, LINUX, content_fits, efi_volumes, root_volume, tree_of
 from engine.guests.linux import crypttab, fstab
+from engine.guests.linux.clock import plan_clock
 from engine.guests.linux.devices import Devices, Use, is_raw
 from engine.guests.linux.draft import Draft
 from engine.guests.linux.esp import plan_fallback
@@ -272,6 +273,7 @@ def plan(
     for sentence in _of_others(guest):
         draft.warn(sentence)
     plan_network(draft, options.nics)
+    plan_clock(draft)
     plan_rebuild(draft, guest.kernels, conversion.rewrite, conversion.swap)
     is_uefi = guest.firmware is Firmware.UEFI
     loaders = _fallback_loaders(reading, guest, draft) if is_uefi else ()

@@ -64,6 +64,7 @@ def control_set(*, start: int = 3, fillers: int = 100) -> Tree:
         "Control": {
             "Session Manager": {"Power": {"HiberbootEnabled": 1}},
             "CrashControl": {"AutoReboot": 1},
+            "TimeZoneInformation": {"Bias": 300, "ActiveTimeBias": 240},
         },
     }
 

@@ -5,6 +5,7 @@ Nothing depends on this list: what is missing from it is asked for when it is ne
 
 from __future__ import annotations
 
+from engine.guests.linux.clock import CLOCKS
 from engine.guests.linux.network import STACKS
 
 KNOWN = (
@@ -18,6 +19,7 @@ KNOWN = (
     *(b"/etc/cloud/cloud.cfg.d", b"/usr/lib/systemd/systemd", b"/lib/systemd/systemd"),
     *(b"/etc/crypttab", b"/etc/mkinitfs", b"/etc/default/grub.d", b"/etc/kernel/cmdline"),
     *(b"/etc/update-extlinux.conf", b"/var/lib/connman", b"/boot/grub/grubenv"),
+    *CLOCKS,
     *(folder for stack in STACKS for folder, _ in stack.folders),
     *(path for stack in STACKS for path in stack.exact),
 )

@@ -4,6 +4,7 @@ r"""Decides what changes in the hive SYSTEM, so that Windows starts on new contr
 
 Windows has the drivers for AHCI, NVMe and LSI SAS in the box and switched off what the machine did
 not need. Pure: a tree of keys comes in, changes go out; on what it has changed it changes nothing.
+Source of the clock's value: winreg-kb, "Time zones".
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ CARDS = {"netkvm": "netkvm", "vmxnet3ndis6": "vmxnet3", "vmxnet3": "vmxnet3"}
 _CARD_FILES = {"vmxnet3ndis6": ("vmxnet3.sys", "vmxnet3n61x64.sys", "vmxnet3n61x86.sys")}
 _POWER = ("Control", "Session Manager", "Power")
 _CRASH = ("Control", "CrashControl")
+_ZONE = ("Control", "TimeZoneInformation")
 _PARTITIONS = ("Services", "partmgr", "Parameters")
 _OVERRIDE = "StartOverride"
 _WORDS = 1000
@@ -32,7 +34,7 @@ DEFAULT = "(Default)"
 WANTED: Sequence[Path_] = (
     ("Select",),
     *(("*", "Services", name) for name in (*IN_BOX, *INSTALLED, *CARDS)),
-    *(("*", *path) for path in (_PARTITIONS, _POWER, _CRASH)),
+    *(("*", *path) for path in (_PARTITIONS, _POWER, _CRASH, _ZONE)),
 )
 """What is read of the hive."""
 
@@ -160,6 +162,10 @@ def _settings(there: Key, name: str) -> Iterator[Change]:
     if crash is not None:
         reason = "A stop code stays on the screen in a test start."
         yield from set_value(crash, (name, *_CRASH), "AutoReboot", dword(0), reason)
+    zone = there.at(_ZONE)
+    if zone is not None:
+        reason = "The clock of a VM runs in UTC; a machine's runs in local time."
+        yield from set_value(zone, (name, *_ZONE), "RealTimeIsUniversal", dword(1), reason)
 
 
 def set_value(key: Key, path: Path_, name: str, value: Value, reason: str) -> Iterator[Change]:

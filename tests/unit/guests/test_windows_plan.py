@@ -26,6 +26,7 @@ CHANGED = {
     r"Services\partmgr\Parameters:SanPolicy": "1",
     r"Control\Session Manager\Power:HiberbootEnabled": "0",
     r"Control\CrashControl:AutoReboot": "0",
+    r"Control\TimeZoneInformation:RealTimeIsUniversal": "1",
     r"Services\stornvme\StartOverride": None,
 }
 
@@ -107,6 +108,7 @@ def test_an_independent_parser_sees_exactly_these_changes(tmp_path: Path) -> Non
         f"{cs}/Services/partmgr/Parameters/SanPolicy": "0x00000001",
         f"{cs}/Control/Session Manager/Power/HiberbootEnabled": "0x00000000",
         f"{cs}/Control/CrashControl/AutoReboot": "0x00000000",
+        f"{cs}/Control/TimeZoneInformation/RealTimeIsUniversal": "0x00000001",
     }
     pages = range(0, max(len(old), len(new)), 4096)
     assert sum(old[at : at + 4096] != new[at : at + 4096] for at in pages) <= 10
