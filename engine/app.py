@@ -53,6 +53,7 @@ from engine.hypervisors.simulated import SimulatedHypervisor
 from engine.images.bpi import BpiFormat
 from engine.images.watching.cell import Confined
 from engine.images.watching.inbox import Inbox
+from engine.images.watching.patience import PatientSource
 from engine.images.watching.source import FolderSource
 from engine.jobs.power import Shape
 from engine.local.durable import file_lock, make_folder, move_folder, remove_tree, scratch_folder
@@ -112,8 +113,9 @@ def run_engine(
         formats = (Confined(BpiFormat()),)
         stack.callback(formats[0].close)
         engine = Engine(
-            settings, state, clock, FolderSource(formats), targets, StandbyFolder(told.standbys)
-        )
+            settings, state, clock, PatientSource(FolderSource(formats), clock.monotonic), targets,
+            StandbyFolder(told.standbys),
+        )  # fmt: skip
         inbox = Inbox(
             formats,
             on_view=engine.on_view,

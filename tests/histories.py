@@ -41,6 +41,7 @@ from engine.images.bpi.opening import OpenedFile, open_file
 from engine.images.imaging.create import PointMade, create_point
 from engine.images.imaging.plan import ImagingOptions
 from engine.images.watching.inbox import Inbox
+from engine.images.watching.patience import SILENT_S, PatientSource
 from engine.images.watching.source import FolderSource
 from engine.jobs.power import Shape
 from engine.model.extents import Kind
@@ -296,7 +297,14 @@ def compare(place: Path, whole: bytes) -> None:
 
 
 @contextmanager
-def following(store: FolderStore, where: Path, standbys: Sequence[Standby]) -> Iterator[Following]:
+def following(
+    store: FolderStore,
+    where: Path,
+    standbys: Sequence[Standby],
+    *,
+    limits: Limits | None = None,
+    silent_s: float = SILENT_S,
+) -> Iterator[Following]:
     """Run an engine over `standbys`; the store lies in `where`."""
     state, clock = MemoryState(), SystemClock()
     target = Target(
@@ -306,11 +314,11 @@ def following(store: FolderStore, where: Path, standbys: Sequence[Standby]) -> I
         lambda: SimulatedHypervisor("local", store.chain),
         SimulatedConverter(),
     )
-    settings = Settings("test", (), UTC, Retention(), Limits(jobs=2), Shape())
+    settings = Settings("test", (), UTC, Retention(), limits or Limits(jobs=2), Shape())
     known = {one.name: one for one in standbys}
     for one in standbys:
-        Path(one.images).mkdir(parents=True)
-    source = FolderSource([BpiFormat()])
+        Path(one.images).mkdir(parents=True, exist_ok=True)
+    source = PatientSource(FolderSource([BpiFormat()]), clock.monotonic, silent_s)
     engine = Engine(settings, state, clock, source, {"local": target}, Files(known))
     engine.start(
         Inbox(

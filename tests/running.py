@@ -30,7 +30,7 @@ from engine.model.images import ImageSet, RecoveryPoint, RootView
 from engine.model.planner import Limits
 from engine.model.retention import Retention
 from engine.model.standby import Standby
-from engine.ports import PointReader, Store
+from engine.ports import NEVER, Cancel, PointReader, Store
 from engine.state.memory import MemoryState
 from tests.world import START, MemoryDisk, MemoryImages, data
 
@@ -118,9 +118,11 @@ class Running:
         self.engine = Engine(settings, self.state, SystemClock(), self, self.targets, self.files)
         self.desk = Desk(self.engine, Reports(reports, self.engine.clock.now, lambda *_: None))
 
-    def open(self, point: RecoveryPoint) -> AbstractContextManager[PointReader]:
+    def open(
+        self, point: RecoveryPoint, cancel: Cancel = NEVER
+    ) -> AbstractContextManager[PointReader]:
         """Open a point of any machine."""
-        return self.images[point.machine_name].open(point)
+        return self.images[point.machine_name].open(point, cancel)
 
     def arrive(self, name: str, count: int = 1) -> None:
         """Let so many images of a machine arrive, the first ever a full."""

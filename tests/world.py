@@ -84,7 +84,11 @@ class MemoryImages:
     name: str = "erp"
 
     @contextmanager
-    def open(self, point: RecoveryPoint) -> Iterator[PointReader]:
+    def open(
+        self,
+        point: RecoveryPoint,
+        cancel: Cancel = NEVER,  # noqa: ARG002 - memory answers
+    ) -> Iterator[PointReader]:
         """Open a point."""
         if point.id not in self.points:
             raise SourceMissing(Problem("image.gone", f"{point.id} is gone."))

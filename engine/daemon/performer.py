@@ -19,7 +19,7 @@ from engine.jobs.sync import apply, sync
 from engine.jobs.tools import Tools
 from engine.jobs.twig import convert_again
 from engine.model import planner
-from engine.model.due import out_of_room
+from engine.model.due import blameless
 from engine.model.errors import (
     Cancelled,
     Failure,
@@ -27,6 +27,7 @@ from engine.model.errors import (
     NotBootable,
     NotFound,
     Problem,
+    SourceSilent,
 )
 from engine.model.images import RecoveryPoint
 from engine.model.layers import LayerName
@@ -81,11 +82,11 @@ class Performer:
         except NotBootable as failure:
             self._ended(steps.job, JobStatus.FAILED, failure.problem, failure.problem.key)
         except Failure as failure:
-            is_room = isinstance(failure, NoSpace)
-            self._ended(steps.job, JobStatus.FAILED, failure.problem, is_room=is_room)
+            passes = isinstance(failure, NoSpace | SourceSilent)
+            self._ended(steps.job, JobStatus.FAILED, failure.problem, passes=passes)
         except OSError as error:
-            is_room = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            self._ended(steps.job, JobStatus.FAILED, _medium(error), is_room=is_room)
+            passes = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            self._ended(steps.job, JobStatus.FAILED, _medium(error), passes=passes)
         except Exception as error:
             log.exception("job %s", job.id)
             self._ended(steps.job, JobStatus.FAILED, internal(job, error))
@@ -177,18 +178,18 @@ class Performer:
         problem: Problem,
         obstacle: str = "",
         *,
-        is_room: bool = False,
+        passes: bool = False,
     ) -> None:
         """Store how a job ended badly, and its boot point as FAILED where it was being made.
 
-        `is_room`: all that it lacked was room on the disk.
+        `passes`: all that it lacked was room on the disk, or a source that answers.
         """
         now = self._clock.now()
         with self._state.write() as tx:
             tx.save_job(replace(job, status=status, ended_at=now, reason=str(problem)))
             point = tx.state().boot_points.get(job.boot_point) if job.boot_point else None
             if point is not None and job.kind in MAKING and point.stage in UNREADY:
-                point = out_of_room(point) if is_room else point
+                point = blameless(point) if passes else point
                 tx.save_boot_point(
                     replace(
                         point,

@@ -126,7 +126,7 @@ def _make_replica(
         sizes = [disk.part.size for disk in path[-1].disks]
         made = t.chain.add(point.replica, parent, LayerKind.REPLICA, sizes)
     with ExitStack() as stack:
-        readers = [stack.enter_context(t.source.open(one)) for one in path]
+        readers = [stack.enter_context(t.source.open(one, t.cancel)) for one in path]
         copy = _Copy(point, path, readers, below, t)
         disks = copy.all_disks(finished)
         for reader in readers:

@@ -13,7 +13,8 @@ from engine.model.slots import Limits
 from engine.model.state import State
 
 PATIENT = 5
-"""Tries without room that count: the pause between two grows to eight minutes and no further."""
+"""Tries that count where there was no room, or the source hung: the pause between two grows to
+eight minutes and no further."""
 
 
 def is_due(point: BootPoint, state: State, now: datetime, limits: Limits) -> bool:
@@ -58,10 +59,10 @@ def is_parked(point: BootPoint, state: State, limits: Limits) -> bool:
     return not any(_changed_since(one, failed_at) for one in path_for(point, state))
 
 
-def out_of_room(point: BootPoint) -> BootPoint:
-    """Return a boot point whose try found no room, as one that is not parked for that.
+def blameless(point: BootPoint) -> BootPoint:
+    """Return a boot point whose try failed by no fault of its images, as one never parked for it.
 
-    It is no fault of its images; however long the disk is full, it goes on by itself afterwards.
+    However long a disk is full or a source hangs, it goes on by itself afterwards.
     """
     return replace(point, attempts=min(point.attempts, PATIENT))
 

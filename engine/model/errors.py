@@ -59,6 +59,10 @@ class SourceMissing(Failure):
     """A watched folder or an image file is not there (now); nothing is deleted for it."""
 
 
+class SourceSilent(Failure):
+    """A watched folder hangs: it neither gives bytes nor says why; the work is tried again."""
+
+
 class NoSpace(Failure):
     """A store or state folder has no room; the work resumes when space returns."""
 

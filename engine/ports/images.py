@@ -8,6 +8,7 @@ from typing import Protocol
 
 from engine.model.extents import Piece
 from engine.model.images import ImagePart, RecoveryPoint
+from engine.ports.work import NEVER, Cancel
 
 
 class ImageFormat(Protocol):
@@ -68,11 +69,18 @@ class PointReader(Protocol):
 class ImageSource(Protocol):
     """Opens recovery points for jobs."""
 
-    def open(self, point: RecoveryPoint) -> AbstractContextManager[PointReader]:
+    def open(
+        self, point: RecoveryPoint, cancel: Cancel = NEVER
+    ) -> AbstractContextManager[PointReader]:
         """Open all files of a COMPLETE point below its watched root.
+
+        Args:
+            point: The point.
+            cancel: Asked while the folder does not answer, now and in all that is read later.
 
         Raises:
             SourceMissing: Folder offline or a file is gone.
             SourceChanged: A file is not the one the scan saw.
             FormatError: A file does not parse any more.
+            SourceSilent, Cancelled: The folder does not answer; reading may raise them, too.
         """

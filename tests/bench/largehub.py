@@ -26,7 +26,7 @@ from engine.model.images import RecoveryPoint, RootView
 from engine.model.layers import DiskManifest, LayerKind, LayerManifest, LayerName, layer_name
 from engine.model.points import boot_point_id
 from engine.model.retention import Retention
-from engine.ports import DiskReader, PointReader
+from engine.ports import NEVER, Cancel, DiskReader, PointReader
 from engine.state.sqlite import SqliteState
 from engine.stores.memory import MemoryStore
 from tests.bench.largesite import DISK, PAGE, Site, picture, recovery_points, standbys, view
@@ -70,7 +70,11 @@ class Images:
     """An `ImageSource` that opens every point."""
 
     @contextmanager
-    def open(self, point: RecoveryPoint) -> Iterator[PointReader]:  # noqa: ARG002 - all are alike
+    def open(
+        self,
+        point: RecoveryPoint,  # noqa: ARG002 - all are alike
+        cancel: Cancel = NEVER,  # noqa: ARG002 - memory answers
+    ) -> Iterator[PointReader]:
         """Open a point."""
         yield OnePoint()
 

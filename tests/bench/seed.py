@@ -21,6 +21,7 @@ from engine.daemon.clock import SystemClock
 from engine.daemon.rebuild import rebuild
 from engine.guests.simulated import SimulatedConverter
 from engine.images.bpi import BpiFormat
+from engine.images.watching.patience import PatientSource
 from engine.images.watching.scan import Scanner
 from engine.images.watching.source import FolderSource
 from engine.jobs.sync import sync
@@ -79,13 +80,13 @@ def main() -> int:
         tx.save_recovery_points(points)
     source = {"bench": points[0].machine_uuid}
     fresh = planner.new_boot_points({"bench": standby}, source, state.read(), clock.now(), UTC)
-    steps = _Steps(clock)
+    steps, source = _Steps(clock), PatientSource(FolderSource(formats), clock.monotonic)
     for point in fresh:
         with state.write() as tx:
             tx.save_boot_point(point)
         parent = state.boot_point(point.parent) if point.parent else None
         t = Tools(
-            standby, state, clock, FolderSource(formats), store.chain("bench"),
+            standby, state, clock, source, store.chain("bench"),
             SimulatedConverter(), _no_hypervisor, NeverCancelled(), steps.take,
         )  # fmt: skip
         sync(point, parent.replica if parent else None, planner.path_for(point, state.read()), t)

@@ -36,7 +36,7 @@ from engine.model.standby import Standby, parse_trigger
 from engine.model.state import State
 from engine.model.upkeep import Upkeep, resting, upkeep_from
 from engine.model.work import Job, JobId, JobStatus, WantedJob
-from engine.ports import PointReader
+from engine.ports import NEVER, Cancel, PointReader
 from engine.state.memory import MemoryState
 from engine.stores.memory import AMPLE, MemoryStore
 from tests.world import MemoryDisk, MemoryImages, data, no_hypervisor, zero
@@ -218,9 +218,9 @@ class Site:
         return Source(standby, images, hours=(4, 6, 8, 12, 24)[number % 5])
 
     @contextmanager
-    def open(self, point: RecoveryPoint) -> Iterator[PointReader]:
+    def open(self, point: RecoveryPoint, cancel: Cancel = NEVER) -> Iterator[PointReader]:
         """Open a point of whichever machine."""
-        with self.by_uuid[point.machine_uuid].open(point) as reader:
+        with self.by_uuid[point.machine_uuid].open(point, cancel) as reader:
             yield reader
 
     def hour(self) -> None:

@@ -12,7 +12,7 @@ from engine.local.safedir import SafeDir, mark_of
 from engine.model.errors import FormatError, Problem, SourceChanged, SourceMissing
 from engine.model.images import FileMark, ImagePart, PointDisk, RecoveryPoint
 from engine.model.text import safe
-from engine.ports import DiskReader, ImageFormat
+from engine.ports import NEVER, Cancel, DiskReader, ImageFormat
 
 _NOT_THE_FILE = frozenset({errno.ELOOP, errno.EXDEV, errno.EINVAL, errno.ENXIO})
 
@@ -43,7 +43,11 @@ class FolderSource:
         self._formats = {one.name: one for one in formats}
 
     @contextmanager
-    def open(self, point: RecoveryPoint) -> Iterator[OpenedPoint]:
+    def open(
+        self,
+        point: RecoveryPoint,
+        cancel: Cancel = NEVER,  # noqa: ARG002 - waits for the kernel
+    ) -> Iterator[OpenedPoint]:
         """Open all files of a COMPLETE point below its watched root.
 
         Raises:

@@ -1,4 +1,4 @@
-"""A job that found no room: tried again without end, and not because its images were bad."""
+"""A job that found no room, or no answer: tried again without end; its images are not bad."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.daemon.targets import Target
 from engine.guests.simulated import SimulatedConverter
 from engine.jobs.power import Shape
 from engine.model.due import PATIENT
-from engine.model.errors import Failure, NoSpace, Problem
+from engine.model.errors import Failure, NoSpace, Problem, SourceSilent
 from engine.model.points import Stage
 from engine.model.work import Job, JobId, JobKind, JobStatus
 from engine.ports import NeverCancelled
@@ -30,6 +30,7 @@ from tests.world import no_hypervisor
         (NoSpace(Problem("store.full", "The store is full.")), PATIENT),
         (OSError(errno.ENOSPC, "No space left on device"), PATIENT),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), PATIENT),
+        (SourceSilent(Problem("image.silent", "It does not answer.")), PATIENT),
         (OSError(errno.EIO, "Input/output error"), 9),
         (Failure(Problem("image.damaged", "It is damaged.")), 9),
     ],
@@ -37,7 +38,7 @@ from tests.world import no_hypervisor
 def test_only_what_is_no_fault_of_the_images_counts_for_less(
     error: Exception, attempts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No room counts up to a few tries; a damaged image or medium counts each time."""
+    """No room or answer counts up to a few tries; a damaged image or medium counts each time."""
     site = Site(1, 1, 0)
     state = MemoryState()
     told = picture(site)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine.model import planner
-from engine.model.due import out_of_room
+from engine.model.due import blameless
 from engine.model.images import Arrival, DiskPart, FileMark, PointDisk, PointId, RecoveryPoint
 from engine.model.machine import Hints
 from engine.model.planner import Limits
@@ -312,6 +312,6 @@ def test_a_disk_that_is_full_for_days_parks_nothing() -> None:
     standbys = {"erp": Standby("erp", "/images/erp")}
     days = START + timedelta(days=3)
     assert planner.next_jobs(standbys, state, days, LIMITS) == []
-    state = with_made(state, out_of_room(point))
+    state = with_made(state, blameless(point))
     assert planner.next_jobs(standbys, state, START + timedelta(seconds=479), LIMITS) == []
     assert planner.next_jobs(standbys, state, START + timedelta(seconds=480), LIMITS) != []
