@@ -203,8 +203,11 @@ def retain(
 
 
 def by_age(point: BootPoint) -> tuple[object, ...]:
-    """Return the order of boot points: by what they hold, then by when they were made."""
-    return point.taken_at, in_order(point.id)
+    """Return the order of boot points: that of the line, in which they are numbered.
+
+    Not that of the source's clock: once it was put back, all that comes would be the oldest.
+    """
+    return in_order(point.id)
 
 
 def occupies(point: BootPoint) -> bool:

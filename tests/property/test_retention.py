@@ -403,3 +403,15 @@ def test_a_jump_between_points_a_month_apart_counts_as_the_month() -> None:
     verdicts = retain(points, Rules(keep=9, max_age_days=40, floor=1), None)
 
     assert sorted(kept(verdicts)) == [boot_point_id(4), boot_point_id(5)]
+
+
+@pytest.mark.parametrize("by", [-20 * 365 * 24, 10 * 24])
+def test_a_clock_that_is_put_back_or_ahead_makes_no_newer_point_the_older(by: float) -> None:
+    """What was made last stays, and the oldest of the line goes, whatever the clock told of it."""
+    made = [boot_point(n, hours=n + (by if n in (4, 5) else 0)) for n in range(1, 7)]
+    judged = retain(made, Rules(keep=3, floor=1), None)
+    assert [name for name, one in judged.items() if not one.keep] == [p.id for p in made[:3]]
+    assert judged[made[-1].id].reason == "newest ready boot point"
+    last = [boot_point(n, hours=n + (by if n >= 4 else 0)) for n in range(1, 7)]
+    judged = retain(last, Rules(keep=3, floor=1), None)
+    assert [name for name, one in judged.items() if not one.keep] == [p.id for p in last[:3]]
