@@ -54,6 +54,7 @@ def plan(site: Site, rounds: int) -> dict[str, float]:
     with store.write() as tx:
         for point in fresh:
             tx.save_boot_point(point)
+    gc.collect()
     again, none = _timed(new)
     first, _ = _timed(jobs)
     later = []
