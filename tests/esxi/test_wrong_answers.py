@@ -127,8 +127,9 @@ def test_a_redirect_is_not_followed(host: Sim, session: Session) -> None:
     "method",
     ["RetrievePropertiesEx", "CreateContainerView", "CurrentTime", "MakeDirectory", "FindByUuid"],
 )
-def test_each_call_may_lack_a_privilege(host: Sim, session: Session, method: str) -> None:
+def test_each_call_may_lack_a_privilege(host: Sim, method: str) -> None:
     """The privilege is named, the call is not made again."""
+    session = host.session()  # one without a view yet
     host.proxy.plan(method, Fault("NoPermission", privilege="System.Read"))
     with pytest.raises(faults.NeedsHuman, match=r"System\.Read is missing") as told:
         _ask_all(session, method)
@@ -184,6 +185,16 @@ UNTOLD = {
     "InvalidState": (faults.WrongState, "state it is in"),
     "HostNotConnected": (faults.HostBusy, "not connected"),
 }
+
+
+def test_what_is_always_set_and_is_left_out_is_asked_for_again(host: Sim) -> None:
+    """Free space, or the session's own key: no answer is no zero, and no error of ours."""
+    session = host.session()
+    (store, _), *_ = session.read_all(vim.Datastore, "name")
+    assert session.need(store, "summary.freeSpace")
+    with pytest.raises(faults.ReplyLost, match="left snapshot out") as told:
+        session.need(session.read_all(vim.VirtualMachine, "name")[0][0], "name", "snapshot")
+    assert told.value.problem.remedy
 
 
 @pytest.mark.parametrize("fault", UNTOLD)

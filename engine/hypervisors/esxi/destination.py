@@ -48,7 +48,7 @@ def check_room(session: Session, place: Datastore, allocated: int, vm: str) -> N
     """Raise HypervisorError when disks that hold so many bytes do not fit, with a reserve."""
     with contextlib.suppress(faults.HostFailure):  # the figure is somewhat older then
         place.ref.RefreshDatastore()
-    told = session.read(place.ref, "summary.freeSpace", "summary.capacity")
+    told = session.need(place.ref, "summary.freeSpace", "summary.capacity")
     free, capacity = int(told["summary.freeSpace"]), int(told["summary.capacity"])
     wanted = needed(allocated, capacity)
     if free < wanted:
@@ -71,7 +71,7 @@ def check_rights(session: Session, there: Machine, place: Datastore) -> None:
     on_store = [one for one in wanted if one.on is On.DATASTORE]
     on_vm = [one for one in wanted if one.on is not On.DATASTORE]
     manager = session.content.sessionManager
-    key = session.read(manager, "currentSession")["currentSession"].key
+    key = session.need(manager, "currentSession")["currentSession"].key
     lacks = [
         *missing(session, [place.ref], on_store, key),
         *missing(session, [there.ref], on_vm, key),

@@ -272,6 +272,17 @@ def untold(fault: Exception, target: str, path: str) -> HostFailure:
     return ReplyLost(Problem("target.untold", happened, "Nothing was changed.", _AGAIN, facts))
 
 
+def left_out(target: str, path: str) -> Problem:
+    """Return the words for a property that is always set, and was not told all the same."""
+    return Problem(
+        "target.left-out",
+        f"Target {safe(target)} left {safe(path)} out of its answer.",
+        "Nothing was changed.",
+        _AGAIN,
+        {"target": target, "property": path},
+    )
+
+
 def make_sure(is_done: Callable[[], bool], change: Callable[[], object]) -> None:
     """Make a change until it is found done; each try looks first, so nothing is made twice.
 

@@ -116,7 +116,7 @@ def _reach(
 
 
 def _privileges(session: Session, ref: Any) -> Iterator[Finding]:
-    key = session.read(session.content.sessionManager, "currentSession")["currentSession"].key
+    key = session.need(session.content.sessionManager, "currentSession")["currentSession"].key
     needed = [one for one in HOTADD if one.on is On.APPLIANCE]
     for one in missing(session, [ref], needed, key):
         yield Finding(

@@ -281,7 +281,7 @@ def _privileges(session: Session, there: Inventory, wishes: Wishes) -> Iterator[
         On.HOST: [one.ref for one in there.hosts],
     }
     manager = session.content.sessionManager
-    key = session.read(manager, "currentSession")["currentSession"].key
+    key = session.need(manager, "currentSession")["currentSession"].key
     lacking: list[Privilege] = []
     told = [one for one in needed_for(wishes.transport) if session.is_vcenter or not one.vcenter]
     for on, needed in groupby(sorted(told, key=lambda one: one.on), key=lambda one: one.on):

@@ -260,6 +260,13 @@ class Session:
             return values
         return {}
 
+    def need(self, thing: Any, *paths: str) -> Mapping[str, Any]:
+        """Return properties that are always set, as `read` does. ReplyLost when one is missing."""
+        seen = self.read(thing, *paths)
+        for path in (one for one in paths if seen.get(one) is None):
+            raise faults.ReplyLost(faults.left_out(self.account.target, path))
+        return seen
+
     def read_these(self, things: Sequence[Any], *paths: str) -> Sequence[Mapping[str, Any]]:
         """Return properties of several managed objects of one kind, in one call.
 
