@@ -19,7 +19,7 @@ REASON = Option(("--reason",), "why, for the others", "TEXT", default="")
 
 _NOW = Command(
     "now",
-    "Make a boot point of the newest images now; no blackout window holds it up.",
+    "Make a boot point of the newest images now; no blackout window or pause holds it up.",
     "pausing:now",
     ("bootpoint now erp", "bootpoint now erp --dry-run", "bootpoint now erp --json"),
     (MACHINE, Option(("--dry-run",), "only say what would be done", flag=True)),
