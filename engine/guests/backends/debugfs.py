@@ -42,6 +42,10 @@ _LEASH = (
 )
 
 
+class TooMuch(ToolFailed):
+    """More was printed than the file system itself says that there is."""
+
+
 class Session:
     """A debugfs on one file system; closed by `close` or as a context."""
 
@@ -91,7 +95,8 @@ class Session:
         """Return what debugfs printed for one command.
 
         Raises:
-            ToolFailed: It ended, took longer than 60 s or printed more than `limit` bytes.
+            TooMuch: It printed more than `limit` bytes.
+            ToolFailed: It ended, or took longer than 60 s.
         """
         self._asked += 1
         mark = f"# {self._word}{self._asked}\n".encode()
@@ -158,7 +163,7 @@ class Session:
                     raise self._failed("ended early", self.complaints())
                 if len(answer) > limit:
                     self.close()
-                    raise self._failed("printed more than can be read", b"")
+                    raise TooMuch(self._failed("printed more than can be read", b"").problem)
         return bytes(answer)
 
     def _failed(self, how: str, complaints: bytes) -> ToolFailed:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from engine.guests.backend import Stat, Type
 from engine.guests.backends.cage import caged
-from engine.guests.backends.debugfs import FAKE_TIME, Session
+from engine.guests.backends.debugfs import FAKE_TIME, Session, TooMuch
 from engine.guests.backends.verify import (
     components,
     damaged,
@@ -46,6 +46,11 @@ _TABLE = 16 << 20
 _NEEDS_KERNEL = {"inline_data": (0, 0x8000), "mmp": (0, 0x100), "quota": (1, 0x100),
                  "project": (1, 0x2000)}  # fmt: skip
 """Features by their bits in those that forbid reading (0) or writing (1) where unknown."""
+_KNOWN = (0x3E7D6, 0x1F77B)
+"""Features in the same order that e2fsprogs 1.47 can write.
+
+Source: e2fsprogs 1.47, lib/ext2fs/ext2fs.h, `EXT2_LIB_FEATURE_…_SUPP`.
+"""
 _PASS = re.compile(rb"(?m)^(?:e2fsck [\d.]+ .*|Pass \d: .*)$")
 """Lines of e2fsck that tell what it does, not what it found."""
 _JOURNAL = b"\xc0\x3b\x39\x98"
@@ -141,6 +146,8 @@ class ExtVolume:
         """
         features = self._super().features
         odd = [name for name, (place, bit) in _NEEDS_KERNEL.items() if features[place] & bit]
+        foreign = [bits & ~known for bits, known in zip(features, _KNOWN, strict=True)]
+        odd += [f"feature {bits:#x}" for bits in foreign if bits]
         return ", ".join(odd)
 
     def room(self) -> int | None:
@@ -302,7 +309,10 @@ class ExtVolume:
         if self._session is None or not self._session.is_running():
             self.close()
             self._session = Session(self._device, disk=self._disk)
-        return self._session.ask(command, limit)
+        try:
+            return self._session.ask(command, limit)
+        except TooMuch as more:
+            raise self._damaged("more is in a file or folder than it says of itself") from more
 
     def _at(self, offset: int, length: int) -> bytes:
         with self._disk.open("rb") as file:

@@ -18,7 +18,14 @@ from engine.guests.backend import Stat, Type
 from engine.guests.backends import verdict
 from engine.guests.backends.cage import caged
 from engine.guests.backends.debugfs import FAKE_TIME
-from engine.guests.backends.verify import components, damaged, no_link, refusal, unreadable
+from engine.guests.backends.verify import (
+    components,
+    damaged,
+    no_link,
+    refusal,
+    told_by,
+    unreadable,
+)
 from engine.guests.signatures import FatShape, fat_shape
 from engine.local.tools import ToolFailed, run_tool
 from engine.model.errors import Failure
@@ -103,8 +110,15 @@ class FatVolume:
         """Make edits that were seen to fit.
 
         Raises:
-            ToolFailed: mtools failed; the twig must be dropped.
+            Failure: mtools failed, by damage or for want of room; the twig must be dropped.
         """
+        try:
+            self._write(edits)
+        except ToolFailed as failed:
+            said = str(failed.problem.facts.get("said", ""))
+            raise told_by(self._volume.id, said) or failed from failed
+
+    def _write(self, edits: Sequence[FileEdit]) -> None:
         for edit in edits:
             there = b"::" + edit.path
             match edit.action:

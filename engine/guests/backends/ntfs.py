@@ -45,6 +45,9 @@ _VERBS = {
 }
 
 
+_TYPES = frozenset(Type)
+
+
 class Trouble(Failure):
     """The file system cannot be written; `obstacle` says why."""
 
@@ -72,14 +75,19 @@ class NtfsVolume:
         components(path)
         answer, _ = self._ask("stat", path)
         match answer:
-            case [str(kind), int(size)]:
+            case [str(kind), int(size)] if kind in _TYPES:
                 return Stat(Type(kind), size, _OWNER)
-        return None
+            case None:
+                return None
+        raise _failed("answered in another language")
 
     def list(self, path: bytes) -> Sequence[bytes]:
         """Return the sorted names in a folder; empty when there is none."""
         answer, _ = self._ask("list", path)
-        return sorted(str(name).encode("latin-1") for name in cast("list[object]", answer))
+        try:
+            return sorted(str(name).encode("latin-1") for name in cast("list[object]", answer))
+        except (TypeError, ValueError) as odd:
+            raise _failed("answered in another language") from odd
 
     def read(self, path: bytes, limit: int) -> bytes:
         """Return a regular file's content."""
@@ -298,7 +306,7 @@ class _Session:
             if "answer" in answer:
                 return answer["answer"], content
             trouble, error = answer.get("trouble"), safe(str(answer.get("error")), 300)
-        except (ValueError, TypeError, AttributeError) as problem:
+        except (ValueError, TypeError, AttributeError, RecursionError) as problem:
             raise _failed("answered in another language") from problem
         if trouble == "sandbox":
             raise self._ended()

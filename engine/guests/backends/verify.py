@@ -277,9 +277,10 @@ def no_volume(volume: VolumeId) -> Failure:
 
 _BROKEN = re.compile(
     r"(?i)checksum does not match|corrupt|illegal|bad magic|structure needs cleaning|"
-    r"input/output error|bad message"
+    r"input/output error|bad message|fat problem|fat error|bad fat entry|fat16 code|"
+    r"loop detected|cluster # at|ext2 file already exists"
 )
-_FULL = re.compile(r"(?i)no space left|could not allocate|no free space")
+_FULL = re.compile(r"(?i)no space left|could not allocate|no free space|disk full|no free cluster")
 
 
 def told_by(volume: VolumeId, said: str) -> Failure | None:

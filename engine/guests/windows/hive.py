@@ -29,6 +29,9 @@ TYPES = {SZ: "REG_SZ", EXPAND_SZ: "REG_EXPAND_SZ", BINARY: "REG_BINARY", DWORD: 
 _PAGE = 4096
 _INSIDE = Path(__file__).with_name("hive_inside.py")
 
+_FOREIGN = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+"""What comes of an answer in another form: a hive that took libhivex over writes it."""
+
 Path_ = tuple[str, ...]
 """Components of a key's path."""
 
@@ -108,14 +111,17 @@ def read(hive: bytes, wanted: Sequence[Path_]) -> Key:
         HiveDamaged: It is no hive, not fully written, or damaged.
         Failure: libhivex is missing.
     """
-    found = json.loads(_ask(hive, {"read": [list(path) for path in wanted]}))
+    answer = _ask(hive, {"read": [list(path) for path in wanted]})
     root: dict[str, Any] = {"values": {}, "keys": {}}
-    for path, tree in found:
-        here = root
-        for part in path[:-1]:
-            here = here["keys"].setdefault(part, {"values": {}, "keys": {}})
-        here["keys"][path[-1]] = tree
-    return _key(root)
+    try:
+        for path, tree in json.loads(answer):
+            here = root
+            for part in path[:-1]:
+                here = here["keys"].setdefault(part, {"values": {}, "keys": {}})
+            here["keys"][path[-1]] = tree
+        return _key(root)
+    except _FOREIGN as odd:
+        raise HiveDamaged from odd
 
 
 def edit(hive: bytes, steps: Sequence[Step]) -> bytes:
@@ -135,7 +141,10 @@ def edit(hive: bytes, steps: Sequence[Step]) -> bytes:
         for step in steps
     ]
     head, _, pages = _ask(hive, {"edit": told}).partition(b"\n")
-    size = json.loads(head)["size"]
+    try:
+        size = int(json.loads(head)["size"])
+    except _FOREIGN as odd:
+        raise HiveDamaged from odd
     if not 0 < size <= HIVE or len(pages) % (_PAGE + 4):
         raise HiveDamaged
     new = bytearray(hive[:size].ljust(size, b"\0"))

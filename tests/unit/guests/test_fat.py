@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from engine.guests.backends.fat import FatVolume
-from engine.model.guest import FileSystem, Volume, VolumeId
+from engine.model.errors import Failure
+from engine.model.guest import Action, FileEdit, FileSystem, Owner, Volume, VolumeId
 
 KIB, MIB = 1 << 10, 1 << 20
 START = 1 * MIB
@@ -53,3 +55,40 @@ def test_a_file_in_two_pieces_costs_few_reads(
     monkeypatch.setattr(os, "pread", counted)
     assert volume.read(b"/large", size) == large(size)
     assert len(reads) <= 20
+
+
+def new_folder(path: bytes) -> FileEdit:
+    """Return the making of a folder."""
+    return FileEdit(VolumeId("v"), path, Action.MKDIR, None, b"", Owner(), "why")
+
+
+def test_a_folder_whose_clusters_are_free_is_told_as_damage(tmp_path: Path) -> None:
+    """Mtools stops at it: that is the guest's file system, not a program to be installed."""
+    volume = make(tmp_path, 16, 8 * MIB)
+    image = f"{tmp_path / 'disk.raw'}@@{START}"
+    subprocess.run(["mmd", "-i", image, "::EFI"], check=True)
+    with (tmp_path / "disk.raw").open("r+b") as disk:
+        head = os.pread(disk.fileno(), 512, START)
+        sectors, reserved, tables, length = struct.unpack("<H1xHB5xH", head[11:24])
+        for copy in range(tables):
+            os.pwrite(
+                disk.fileno(),
+                bytes(length * sectors - 4),
+                START + 4 + (reserved + copy * length) * sectors,
+            )
+
+    with pytest.raises(Failure) as refused:
+        volume.write([new_folder(b"/EFI/BOOT")])
+
+    assert refused.value.problem.key == "guest.volume.damaged"
+
+
+def test_a_full_volume_is_told_as_full(tmp_path: Path) -> None:
+    """What does not fit is no damage, and will not fit the next time either."""
+    volume = make(tmp_path, 12, 2 * MIB)
+    edit = FileEdit(VolumeId("v"), b"/more", Action.WRITE, None, large(4 * MIB), Owner(), "why")
+
+    with pytest.raises(Failure) as refused:
+        volume.write([edit])
+
+    assert refused.value.problem.key == "guest.volume.full"

@@ -5,6 +5,8 @@ import os
 import random
 import shutil
 import signal
+import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -436,3 +438,36 @@ def test_the_probe_says_what_ntfs_needs(monkeypatch: pytest.MonkeyPatch) -> None
         f"The program {tool} is missing: install the package ntfs-3g."
         for tool in ("ntfs-3g", "ntfs-3g.probe", "ntfsrecover", "ntfsfix")
     ]
+
+
+@pytest.mark.parametrize(
+    "answer", [b"[" * 5000, b"[]", b'{"answer": 5}', b'{"answer": ["\\u20ac", "x"]}', b"\xff"]
+)
+def test_a_guest_that_answers_for_the_sandbox_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    """ntfs-3g may be taken over by what it reads; what it then says is no traceback here."""
+    said = tmp_path / "said"
+    frames = (b'{"answer": "ready"}', answer)
+    said.write_bytes(b"".join(struct.pack(">II", len(one), 0) + one for one in frames))
+
+    def start(_argv: object, _in: int, _out: int, stderr: int) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            ["sh", "-c", 'cat "$0"; exec cat >/dev/null', str(said)],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=stderr,
+        )
+
+    monkeypatch.setattr(ntfs, "start", start)
+    (tmp_path / "disk").write_bytes(bytes(4096))
+    for ask in (NtfsVolume.list, NtfsVolume.stat):
+        volume = NtfsVolume(
+            tmp_path / "disk", Volume(VolumeId("v"), 0, 1, 0, 4096, FileSystem.NTFS)
+        )
+        with pytest.raises(Failure) as refused:
+            ask(volume, b"/x")
+        assert "another language" in refused.value.problem.happened
+        with contextlib.suppress(Failure):
+            volume.close()

@@ -161,6 +161,24 @@ def test_a_dirty_hive_is_refused(tmp_path: Path) -> None:
     assert [obstacle.key for obstacle in made.obstacles] == ["guest.dirty_hive"]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"{", b"[" * 5000, b"[1]", b'[[["a"], 5]]',
+     b'[[["a"], {"values": {"b": 1}, "keys": {}}]]',
+     b'{"size": "x"}', b'{"size": 1e999}', b'{"size": 4096}\nmore'],
+)  # fmt: skip
+def test_a_hive_that_answers_for_the_library_is_refused(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    """A hive may take the library over; what it makes it say is believed as little as itself."""
+    monkeypatch.setattr(registry, "run_tool", lambda *_args, **_more: answer)
+
+    with pytest.raises(HiveDamaged):
+        registry.read(system_hive(), [("Select",)])
+    with pytest.raises(HiveDamaged):
+        registry.edit(system_hive(), [])
+
+
 @pytest.mark.parametrize("cut", [600, 4096 + 40, 5000])
 def test_a_damaged_hive_is_refused(tmp_path: Path, cut: int) -> None:
     """Whatever libhivex does with hostile bytes, it does in its sandbox."""
