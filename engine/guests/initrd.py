@@ -20,7 +20,7 @@ from blake3 import blake3
 
 from engine.guests.cpio import Archive, Damaged, Unsupported
 from engine.guests.initrd_cache import OverlayCache
-from engine.guests.initrd_facts import InitrdFacts, read_facts
+from engine.guests.initrd_facts import InitrdFacts, may_stop_at_lz4, read_facts
 from engine.guests.module_index import dependency_index
 from engine.guests.modules import (
     builtin_names,
@@ -60,8 +60,7 @@ _ZEROS = bytes(8)
 """Before the archive: behind an lz4 stream the kernel takes four zeros, and what a boot loader
 adds to fill the last four bytes, for its end. Without them it takes our gzip for more lz4, says
 "Decoding failed" and reads no further (seen with 6.1). Zeros hurt behind no other.
-Source: Linux, lib/decompress_unlz4.c, and commit 2c484419efc0, in 5.11."""
-_ZEROS_END_LZ4 = (5, 11)
+Source: Linux, lib/decompress_unlz4.c, and commit 2c484419efc0, in 5.14."""
 _LEVEL = 6
 """Level 9 takes ten times as long for 1 % less."""
 
@@ -327,9 +326,9 @@ def _notes(kernel: Kernel, choice: _Choice, recipe: _Recipe) -> Iterator[str]:
             "of this kernel; they were passed over."
         )
     needed = bool(recipe.modules or facts.device_list)
-    if needed and facts.is_open and _may_stop_at_lz4(kernel):
+    if needed and facts.is_open and may_stop_at_lz4(kernel.version):
         yield (
-            f"The initrd of kernel {version} is packed with lz4, and some kernels before 5.11 read "
+            f"The initrd of kernel {version} is packed with lz4, and some kernels before 5.14 read "
             f"nothing behind such a one: its drivers may be missing. Make a test start. {_REPACK}."
         )
     if facts.device_list:
@@ -342,12 +341,6 @@ def _notes(kernel: Kernel, choice: _Choice, recipe: _Recipe) -> Iterator[str]:
             f"Modules of kernel {version} are packed on the disk and plain in its initrd; the "
             "overlay brings plain ones and an index that fits."
         )
-
-
-def _may_stop_at_lz4(kernel: Kernel) -> bool:
-    """Return whether a kernel is older than the one that finds the end of an lz4 initrd."""
-    numbers = re.findall(r"\d+", kernel.version)[:2]
-    return tuple(map(int, numbers)) < _ZEROS_END_LZ4
 
 
 def _foreign(kernel: Kernel, damage: Unsupported) -> Problem:

@@ -32,6 +32,16 @@ _NETWORK_TOOL = re.compile(
 """What is in an initrd only for the network: of dracut, initramfs-tools, mkinitcpio. Their tools
 that are in every initrd (ipconfig, scripts/nfs) are no sign."""
 _SOMETHING = re.compile(rb"[^\0]")
+_ZEROS_END_LZ4 = (5, 14)
+_MENDED: Mapping[tuple[int, ...], int] = {
+    (4, 4): 276, (4, 9): 276, (4, 14): 240, (4, 19): 198, (5, 4): 134, (5, 10): 52, (5, 12): 19,
+    (5, 13): 4,
+}  # fmt: skip
+"""The first stable updates with what came in 5.14, of July 2021."""
+_UBUNTU = re.compile(r"\d+\.\d+\.0-(\d+)-(?:generic|lowlatency).*")
+_UBUNTU_MENDED = 70
+"""Ubuntu's kernels have it since January 2021 (says its author; seen with 5.4.0-216-generic):
+this build of 5.4 is of March, and lines from 5.11 on are younger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +183,15 @@ def _walk(data: bytes, limit: int, found: _Gathering) -> Iterator[Entry]:
             while not packed.is_over():
                 yield from entries(packed)
             at = packed.end
+
+
+def may_stop_at_lz4(version: str) -> bool:
+    """Return whether a kernel may be without what finds the end of an lz4 stream by zeros.
+
+    Source: Linux, commit 2c484419efc0, "correctly handle zero-padding around initrds".
+    """
+    numbers = [int(number) for number in re.findall(r"\d+", version)[:3]]
+    line, update = tuple(numbers[:2]), numbers[2] if len(numbers) > 2 else 0
+    if ubuntu := _UBUNTU.fullmatch(version):
+        return line < (5, 11) and (line != (5, 4) or int(ubuntu[1]) < _UBUNTU_MENDED)
+    return line < _ZEROS_END_LZ4 and update < _MENDED.get(line, update + 1)
