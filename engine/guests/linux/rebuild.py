@@ -83,7 +83,8 @@ def _initramfs_tools(draft: Draft, drivers: Sequence[str]) -> None:
 
 
 def _dracut(draft: Draft, drivers: Sequence[str]) -> None:
-    places = (b"/etc/dracut.conf", b"/etc/dracut.conf.d", b"/usr/lib/dracut")
+    # The folder above is there without dracut: initramfs-tools uses its `dracut-install`.
+    places = (b"/etc/dracut.conf", b"/etc/dracut.conf.d", b"/usr/lib/dracut/modules.d")
     if not any(draft.tree.has(place) for place in places):
         return
     text = f'# bootpoint: drivers of virtual machines\nadd_drivers+=" {" ".join(drivers)} "\n'

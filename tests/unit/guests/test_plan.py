@@ -115,6 +115,20 @@ def test_drivers_that_no_kernel_has_are_not_asked_for() -> None:
     assert "mptspi" not in text
 
 
+@pytest.mark.parametrize(
+    ("file", "is_told"),
+    [("dracut-install", False), ("modules.d/99base/module-setup.sh", True)],
+)
+def test_dracut_is_told_where_it_is_more_than_a_tool_of_others(file: str, *, is_told: bool) -> None:
+    """The initramfs-tools of Ubuntu 24.04 and Debian 13 bring one program of dracut's."""
+    disk = debian12()
+    disk.put(ROOT, f"/usr/lib/dracut/{file}", "")
+
+    paths = [edit.path for edit in planned(disk).edits]
+
+    assert (b"/etc/dracut.conf.d/90-bootpoint.conf" in paths) == is_told
+
+
 def test_golden_plan_of_a_separate_boot_on_uefi() -> None:
     """Overlays lie on /boot's own volume; the ESP gets shim with the files that it loads."""
     found = planned(separate_boot())
