@@ -4,6 +4,7 @@ tiny                            one ext4 behind a BIOS; made so that the peer ta
 ext4-uefi xfs btrfs lvm lvm-two the same small system in the shapes of real machines
 windows                         phony: NTFS, hives and files that a converter reads
 debian debian-lvm               a whole distribution: logical partitions; UEFI and LVM
+jammy noble focal               whole Ubuntus: btrfs; UEFI and ext4; LVM and an initrd of lz4
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from pathlib import Path
 from engine.guests.backend import GuestDisk
 from engine.model.guest import Kernel
 from tests.bench import peer
-from tests.guests import debian, phony_windows, shapes
+from tests.guests import debian, phony_windows, shapes, ubuntu
 from tests.guests.phony_hive import system_hive
+from tests.guests.whole import Whole
 
 CACHE = Path(os.environ.get("BOOTPOINT_CACHE", Path.home() / ".cache/bootpoint"))
 """Keeps downloaded packages, and the distribution's root file system."""
@@ -60,17 +62,21 @@ def _windows(name: str, folder: Path) -> Subject:
     return Subject(name, [GuestDisk(disk, "raw")])
 
 
-def _debian(name: str, folder: Path) -> Subject:
-    layout = debian.Layout.UEFI_LVM if name.endswith("lvm") else debian.Layout.LOGICAL
-    built = debian.build_debian(folder, layout, CACHE)
+def _whole(name: str, folder: Path) -> Subject:
+    built = WHOLE[name].build(folder, CACHE)
     return Subject(name, [GuestDisk(disk, "raw") for disk in built.disks], takes=True)
 
 
+WHOLE: dict[str, Whole] = {
+    "debian": debian.LOGICAL,
+    "debian-lvm": debian.UEFI_LVM,
+    **{guest.name: guest for guest in ubuntu.GUESTS},
+}
+"""Whole distributions by the names of their guests."""
 BUILDERS: dict[str, Callable[[str, Path], Subject]] = {
     "tiny": _tiny,
     **{shape.value: _shape for shape in shapes.Shape},
     "windows": _windows,
-    "debian": _debian,
-    "debian-lvm": _debian,
+    **dict.fromkeys(WHOLE, _whole),
 }
 """Every guest by its name."""

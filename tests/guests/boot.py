@@ -53,6 +53,7 @@ _DISKS: dict[Hardware, str] = {
 }
 
 NICS = {
+    Hardware.AHCI: ("e1000e", "e1000e"),
     Hardware.VIRTIO_BLK: ("virtio-net-pci", "virtio_net"),
     Hardware.PVSCSI: ("vmxnet3", "vmxnet3"),
     Hardware.MPTSAS: ("vmxnet3", "vmxnet3"),

@@ -216,15 +216,24 @@ def _build_efi(folder: Path, root: Path, cache: Path, work: Path, *, has_shim: b
     return Built([disk], installed(folder, size, has_shim=has_shim))
 
 
-def installed(folder: Path, size: int, *, has_shim: bool = True) -> Path:
+def installed(
+    folder: Path,
+    size: int,
+    *,
+    partition: uuid.UUID = ESP_GUID,
+    vendor: str = "debian",
+    has_shim: bool = True,
+) -> Path:
     """Make the UEFI variables of the machine in which the installer ran.
 
     Args:
         size: Of the ESP, bytes.
+        partition: The ESP's own GUID.
+        vendor: The system's folder in it.
     """
     loader = "shimx64.efi" if has_shim else "grubx64.efi"
-    entry = rf"\EFI\debian\{loader}"
-    return nvram.with_entry(folder / "own.fd", entry, ESP_GUID, FIRST // 512, size // 512)
+    entry = rf"\EFI\{vendor}\{loader}"
+    return nvram.with_entry(folder / "own.fd", entry, partition, FIRST // 512, size // 512)
 
 
 def make_esp(

@@ -19,8 +19,9 @@ FIND_VOLUMES = (
 )
 """Brings logical volumes into being, in an initrd without udev."""
 
-_WORDS = ("quiet console=tty1 console=ttyS0,115200 net.ifnames=0 panic=10 tsc=reliable "
-          "no_timer_check random.trust_cpu=on")  # fmt: skip
+PATIENT = "panic=10 tsc=reliable no_timer_check random.trust_cpu=on"
+"""What lets a kernel start without hardware help."""
+_WORDS = f"quiet console=tty1 console=ttyS0,115200 net.ifnames=0 {PATIENT}"
 _INTERFACES = f"""auto lo
 iface lo inet loopback
 
