@@ -23,7 +23,14 @@ from engine.guests.backend import Stat, Type
 from engine.guests.backends import verdict
 from engine.guests.backends.child import end
 from engine.guests.backends.ntfs_cage import command, start
-from engine.guests.backends.verify import components, damaged, no_link, refusal, unreadable
+from engine.guests.backends.verify import (
+    components,
+    damaged,
+    no_link,
+    refusal,
+    told_by,
+    unreadable,
+)
 from engine.local.tools import ToolFailed
 from engine.model.errors import Failure, Problem
 from engine.model.guest import Action, FileEdit, Obstacle, Owner, Volume
@@ -312,7 +319,9 @@ class _Session:
             raise self._ended()
         if trouble is not None:
             raise _trouble(self._volume, str(trouble), str(answer.get("words", "")))
-        raise _failed(f"could not read or change the guest: {error}. It said: {self._said()}")
+        raise told_by(self._volume.id, error) or _failed(
+            f"could not read or change the guest: {error}. It said: {self._said()}"
+        )
 
     def _read(self, size: int, end: float) -> bytes:
         content = bytearray()

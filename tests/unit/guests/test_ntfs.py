@@ -219,7 +219,7 @@ def test_links_are_refused(volume: NtfsVolume) -> None:
 
 def test_a_full_volume_fails_in_words(volume: NtfsVolume) -> None:
     """No space is a Failure with the reason, never a short file."""
-    with pytest.raises(Failure, match="No space left"):
+    with pytest.raises(Failure, match="is full"):
         volume.write([write(b"/big", b"x" * (40 * MIB))])
 
 
@@ -440,13 +440,8 @@ def test_the_probe_says_what_ntfs_needs(monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
-@pytest.mark.parametrize(
-    "answer", [b"[" * 5000, b"[]", b'{"answer": 5}', b'{"answer": ["\\u20ac", "x"]}', b"\xff"]
-)
-def test_a_guest_that_answers_for_the_sandbox_is_refused_in_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
-) -> None:
-    """ntfs-3g may be taken over by what it reads; what it then says is no traceback here."""
+def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    """Let every sandbox be ready, and then answer so to whatever is asked."""
     said = tmp_path / "said"
     frames = (b'{"answer": "ready"}', answer)
     said.write_bytes(b"".join(struct.pack(">II", len(one), 0) + one for one in frames))
@@ -462,6 +457,16 @@ def test_a_guest_that_answers_for_the_sandbox_is_refused_in_words(
 
     monkeypatch.setattr(ntfs, "start", start)
     (tmp_path / "disk").write_bytes(bytes(4096))
+
+
+@pytest.mark.parametrize(
+    "answer", [b"[" * 5000, b"[]", b'{"answer": 5}', b'{"answer": ["\\u20ac", "x"]}', b"\xff"]
+)
+def test_a_guest_that_answers_for_the_sandbox_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    """ntfs-3g may be taken over by what it reads; what it then says is no traceback here."""
+    answers(tmp_path, monkeypatch, answer)
     for ask in (NtfsVolume.list, NtfsVolume.stat):
         volume = NtfsVolume(
             tmp_path / "disk", Volume(VolumeId("v"), 0, 1, 0, 4096, FileSystem.NTFS)
@@ -471,3 +476,25 @@ def test_a_guest_that_answers_for_the_sandbox_is_refused_in_words(
         assert "another language" in refused.value.problem.happened
         with contextlib.suppress(Failure):
             volume.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "key"),
+    [
+        (b"[Errno 5] Input/output error", "guest.volume.damaged"),
+        (b"[Errno 28] No space left on device", "guest.volume.full"),
+    ],
+)
+def test_what_ntfs_3g_stumbles_over_is_told_of_the_guest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: bytes, key: str
+) -> None:
+    """The same bytes would meet it again: it is not tried again by the clock."""
+    answers(tmp_path, monkeypatch, b'{"error": "%s"}' % error)
+    volume = NtfsVolume(tmp_path / "disk", Volume(VolumeId("v"), 0, 1, 0, 4096, FileSystem.NTFS))
+
+    with pytest.raises(Failure) as refused:
+        volume.list(b"/x")
+    with contextlib.suppress(Failure):
+        volume.close()
+
+    assert refused.value.problem.key == key
