@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from operator import attrgetter
@@ -112,15 +112,20 @@ def _order(point: BootPoint) -> tuple[int, str]:
 
 
 def _ready_of(
-    machines: Container[str], views: Sequence[RootView], state: State
+    machines: Collection[str], views: Sequence[RootView], state: State
 ) -> Mapping[str, Sequence[BootPoint]]:
     """Return machine UUID -> its READY boot points, those of each standby in their order."""
+    if not machines:
+        return {}
     machine_of = {one.id: one.machine_uuid for view in views for one in view.sets}
+    ready = [
+        point
+        for point in state.boot_points.values()
+        if point.stage is Stage.READY and machine_of.get(point.set_id, "") in machines
+    ]
     found: dict[str, list[BootPoint]] = {}
-    for point in sorted(state.boot_points.values(), key=_order):
-        machine = machine_of.get(point.set_id, "")
-        if point.stage is Stage.READY and machine in machines:
-            found.setdefault(machine, []).append(point)
+    for point in sorted(ready, key=_order):
+        found.setdefault(machine_of[point.set_id], []).append(point)
     return found
 
 

@@ -45,7 +45,7 @@ class _Year:
 
     def ready(self) -> list[BootPoint]:
         found = [point for point in self.alive() if point.stage is Stage.READY]
-        return sorted(found, key=lambda one: (one.taken_at, one.id))
+        return sorted(found, key=lambda one: one.id)  # the order of the line
 
     def arrive(self) -> None:
         """One more boot point; now and then it fails, or is proven."""
