@@ -112,7 +112,9 @@ def _command(plan: Plan) -> str:
         return f"bootpoint start {plan.machine}" + (f" --point {plan.point}" * bool(plan.point))
     if plan.action == "convert":
         return f"bootpoint convert {plan.machine} --point {plan.point} --again"
-    if plan.action in ("stop", "home", "build", "resume"):
+    if plan.action == "build":
+        return f"bootpoint now {plan.machine}"
+    if plan.action in ("stop", "home", "resume"):
         return f"bootpoint {plan.action} {plan.machine}"
     return ""
 
