@@ -35,6 +35,15 @@ _LOAD = """load() {
     modprobe -q -a $(find /sys/devices -name modalias -exec cat {} + | sort -u) 2>/dev/null
 }
 """
+DRIVERS_OF = """drivers_of() {
+    at=$(readlink -f $1)
+    while [ "$at" != /sys/devices ] && [ "$at" != / ]; do
+        [ -e "$at/driver" ] && echo -n " $(basename $(readlink "$at/driver"))"
+        at=$(dirname "$at")
+    done
+    for below in $1/slaves/*; do [ -e $below ] && drivers_of $below; done
+}"""
+"""A function of the shell: the drivers of a block device and of all below it."""
 _INIT = f"""#!/bin/sh
 # Tells what the machine runs on, names its cards as udev would, then waits for a login.
 export PATH=/bin:/sbin
@@ -42,14 +51,7 @@ mount -o remount,rw /
 {_LOAD}
 load; load
 say() {{ echo "{ANSWER} $*"; }}
-drivers_of() {{
-    at=$(readlink -f $1)
-    while [ "$at" != /sys/devices ] && [ "$at" != / ]; do
-        [ -e "$at/driver" ] && echo -n " $(basename $(readlink "$at/driver"))"
-        at=$(dirname "$at")
-    done
-    for below in $1/slaves/*; do [ -e $below ] && drivers_of $below; done
-}}
+{DRIVERS_OF}
 device=$(grep ' / ' /proc/mounts | tail -n 1 | cut -d ' ' -f 1)
 number=$((0x$(stat -L -c %t $device))):$((0x$(stat -L -c %T $device)))
 block=/sys/dev/block/$number

@@ -23,14 +23,7 @@ _REPORT = f"""#!/bin/sh
 # Tells what the machine runs on.
 echo
 say() {{ echo "{texts.ANSWER} $*"; }}
-drivers_of() {{
-    at=$(readlink -f $1)
-    while [ "$at" != /sys/devices ] && [ "$at" != / ]; do
-        [ -e "$at/driver" ] && echo -n " $(basename $(readlink "$at/driver"))"
-        at=$(dirname "$at")
-    done
-    for below in $1/slaves/*; do [ -e $below ] && drivers_of $below; done
-}}
+{texts.DRIVERS_OF}
 device=$(basename $(readlink -f $(findmnt --noheadings --nofsroot --output SOURCE /)))
 say root /dev/$device on $(drivers_of /sys/class/block/$device)
 for place in /boot /boot/efi /home; do mountpoint -q $place && say mounted $place; done
