@@ -13,8 +13,8 @@ from tests.guests.physical import MIB, Physical
 
 FIRST = 1 * MIB
 """Where the first partition starts."""
-_CORE = ("biosdisk", "part_msdos", "ext2", "xfs", "btrfs", "normal", "linux", "search",
-         "search_fs_uuid", "serial", "terminal", "configfile", "echo", "boot")  # fmt: skip
+_COMMON = ("ext2", "normal", "linux", "search", "search_fs_uuid", "serial", "terminal",
+           "configfile", "echo", "boot")  # fmt: skip
 _MEMORY = 4 << 30
 
 
@@ -69,7 +69,7 @@ def install_grub(disk: Path, parts: Physical, prefix: str, work: Path) -> None:
     modules = parts.packages.grub / "usr/lib/grub/i386-pc"
     tool, image = parts.packages.grub_tools / "usr/bin/grub-mkimage", work / "core.img"
     run(str(tool), "-O", "i386-pc", "-d", str(modules), "-p", f"(hd0,msdos1){prefix}", "-o",
-         str(image), *_CORE)  # fmt: skip
+         str(image), "biosdisk", "part_msdos", "xfs", "btrfs", *_COMMON)  # fmt: skip
     core, boot = (bytearray(file.read_bytes()) for file in (image, modules / "boot.img"))
     assert len(core) < FIRST - 512
     struct.pack_into("<Q", boot, 0x5C, 1)
@@ -79,6 +79,19 @@ def install_grub(disk: Path, parts: Physical, prefix: str, work: Path) -> None:
         file.write(boot[:440])
         file.seek(512)
         file.write(core)
+
+
+def efi_grub(parts: Physical, modules: Path, prefix: str, work: Path) -> Path:
+    """Make GRUB for UEFI as grub-install does where there is no shim: it knows its own folder.
+
+    Args:
+        modules: The folder `x86_64-efi` of the distribution's package.
+        prefix: Folder with grub.cfg in the second partition of the disk that it is started from.
+    """
+    tool, image = parts.packages.grub_tools / "usr/bin/grub-mkimage", work / "grubx64.efi"
+    run(str(tool), "-O", "x86_64-efi", "-d", str(modules), "-p", f"(,gpt2){prefix}", "-o",
+         str(image), "part_gpt", *_COMMON)  # fmt: skip
+    return image
 
 
 def run(*command: str) -> bytes:

@@ -1,7 +1,7 @@
 """The tiny guest in the shapes that machines in racks have, each unable to boot anywhere else.
 
     ext4-uefi   GPT │ ESP: EFI/debian only, shim and GRUB as the installer lays them │ ext4
-    no-shim     GPT │ ESP: EFI/debian only, GRUB alone │ ext4
+    no-shim     GPT │ ESP: EFI/debian only, GRUB alone, as grub-install makes it │ ext4
     entries     GPT │ ESP on /boot: systemd-boot, kernel, an entry for it │ ext4
     xfs         MBR │ xfs
     btrfs       MBR │ btrfs, system in the subvolume @rootfs
@@ -22,7 +22,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -31,8 +31,18 @@ from engine.local.durable import file_lock
 from engine.sample import packages as debs
 from engine.sample.packages import Say
 from tests.guests import mirror, nvram, texts
-from tests.guests.laying import FIRST, by_libguestfs, ext4, install_grub, lay, new_disk, run, sparse
-from tests.guests.physical import MIB, System, fetch_physical, lay_out
+from tests.guests.laying import (
+    FIRST,
+    by_libguestfs,
+    efi_grub,
+    ext4,
+    install_grub,
+    lay,
+    new_disk,
+    run,
+    sparse,
+)
+from tests.guests.physical import MIB, Physical, System, fetch_physical, lay_out
 
 ROOT_UUID = "5b2f6f0e-93c1-4d7f-8a55-0d1c2b3a4f5e"
 BOOT_UUID = "7c3e8a1d-2b4f-4e6a-9d8c-1f2e3d4c5b6a"
@@ -124,8 +134,8 @@ def build(folder: Path, shape: Shape, cache: Path, say: Say) -> Built:
         lay_out(root, parts, _system(shape, parts.version), work)
         match shape:
             case Shape.EXT4_UEFI | Shape.NO_SHIM:
-                has_shim = shape is Shape.EXT4_UEFI
-                return _build_efi(folder, root, cache, work, has_shim=has_shim)
+                alone = parts if shape is Shape.NO_SHIM else None
+                return _build_efi(folder, root, cache, work, alone)
             case Shape.ENTRIES:
                 return _build_entries(folder, root, parts.version, cache, work)
             case Shape.XFS:
@@ -208,12 +218,16 @@ def _build_entries(folder: Path, root: Path, version: str, cache: Path, work: Pa
     return Built([disk], nvram.fresh(folder / "own.fd"))
 
 
-def _build_efi(folder: Path, root: Path, cache: Path, work: Path, *, has_shim: bool) -> Built:
+def _build_efi(folder: Path, root: Path, cache: Path, work: Path, alone: Physical | None) -> Built:
     (root / "boot/efi").mkdir()
     size = ROOT_OFFSET - FIRST
     disk = _efi_disk(folder, root)
-    make_esp(disk, size, ROOT_UUID, "/boot/grub", cache, work, has_shim=has_shim)
-    return Built([disk], installed(folder, size, has_shim=has_shim))
+    if alone is None:
+        make_esp(disk, size, ROOT_UUID, "/boot/grub", cache, work)
+    else:
+        modules = _package(cache, "grub-efi-amd64-bin") / "usr/lib/grub/x86_64-efi"
+        _lay_esp(disk, size, {"grubx64.efi": efi_grub(alone, modules, "/boot/grub", work)})
+    return Built([disk], installed(folder, size, has_shim=alone is None))
 
 
 def installed(
@@ -236,38 +250,26 @@ def installed(
     return nvram.with_entry(folder / "own.fd", entry, partition, FIRST // 512, size // 512)
 
 
-def make_esp(
-    disk: Path,
-    size: int,
-    identity: str,
-    prefix: str,
-    cache: Path,
-    work: Path,
-    *,
-    has_shim: bool = True,
-) -> None:
-    """Make an ESP of the first partition, with the loaders where Debian's installer puts them.
+def make_esp(disk: Path, size: int, identity: str, prefix: str, cache: Path, work: Path) -> None:
+    """Make an ESP of the first partition as Debian's installer lays it for Secure Boot.
 
     Args:
         size: Of the partition, bytes.
         identity: UUID of the file system in which `prefix`, the folder with grub.cfg, lies.
-        has_shim: Whether the machine was installed for Secure Boot, as is usual.
-    """  # fmt: skip
-    image = f"{disk}@@{FIRST}"
-    _make_fat(disk, size)
-    run("mmd", "-i", image, "::/EFI", "::/EFI/debian")
+    """
     # Debian's own image of GRUB looks for this file beside itself, as grub-install writes it.
     stub = work / "grub.cfg"
     stub.write_text(f"search.fs_uuid {identity} root\nset prefix=($root)'{prefix}'\n"
                     "configfile $prefix/grub.cfg\n")  # fmt: skip
-    files = {"grub.cfg": stub} | (_signed(cache) if has_shim else _unsigned(cache))
+    _lay_esp(disk, size, {"grub.cfg": stub} | _signed(cache))
+
+
+def _lay_esp(disk: Path, size: int, files: Mapping[str, Path]) -> None:
+    image = f"{disk}@@{FIRST}"
+    _make_fat(disk, size)
+    run("mmd", "-i", image, "::/EFI", "::/EFI/debian")
     for name, source in files.items():
         run("mcopy", "-i", image, str(source), f"::/EFI/debian/{name}")
-
-
-def _unsigned(cache: Path) -> dict[str, Path]:
-    grub = _package(cache, "grub-efi-amd64-bin") / "usr/lib/grub/x86_64-efi/monolithic"
-    return {"grubx64.efi": grub / "grubx64.efi"}
 
 
 def _signed(cache: Path) -> dict[str, Path]:
