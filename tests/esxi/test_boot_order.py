@@ -47,7 +47,9 @@ def test_disks_with_snapshots_keep_their_order_and_the_firmware_is_told() -> Non
 
     assert [one.deviceKey for one in told.bootOptions.bootOrder] == [2001]
     assert not any(isinstance(one.device, vim.vm.device.VirtualDisk) for one in told.deviceChange)
-    assert shape_spec(devices, SPEC, network).bootOptions is None
+    back = shape_spec(devices, SPEC, network)
+    assert [one.deviceKey for one in back.bootOptions.bootOrder] == [2000]
+    assert shape_spec(devices[:2], SPEC, network).bootOptions is None
     moved = shape_spec(devices, replace(SECOND, bus=DiskBus.SATA), network)
     assert moved.bootOptions is None
 

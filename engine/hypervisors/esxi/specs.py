@@ -352,7 +352,7 @@ def shape_spec(devices: Sequence[Any], spec: VMSpec, network: Any) -> Any:
     first = [one.key for one in disks[spec.boot_disk : spec.boot_disk + 1]]
     order = [vim.vm.BootOptions.BootableDiskDevice(deviceKey=key) for key in first]
     return vim.vm.ConfigSpec(
-        bootOptions=vim.vm.BootOptions(bootOrder=order) if order and spec.boot_disk else None,
+        bootOptions=vim.vm.BootOptions(bootOrder=order) if order and len(disks) > 1 else None,
         numCPUs=spec.cpus,
         memoryMB=-(-spec.memory // (_MEMORY_STEP << 20)) * _MEMORY_STEP,
         firmware="efi" if spec.firmware is Firmware.UEFI else "bios",
