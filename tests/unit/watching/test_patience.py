@@ -47,7 +47,7 @@ class Share:
         """Note a contact; hang where that is wanted."""
         self.asked.append(what)
         if self.when(what, at):
-            self.goes.wait()
+            assert self.goes.wait(LIMIT_S), "nobody gave up a source that hangs"
 
     @contextmanager
     def open(self, _point: RecoveryPoint, _cancel: Cancel = NEVER) -> Iterator[Share]:
