@@ -189,7 +189,7 @@ class JsonDisk:
         """Yield one piece."""
         yield Piece(0, SIZE, Kind.DATA, b"")
 
-    def read(self, piece: Piece, into: memoryview) -> None:
+    def read(self, piece: Piece, into: memoryview, *, hashed: bool = True) -> None:  # noqa: ARG002 - DiskReader
         """Fill from the file."""
         into[:] = os.pread(self._fd, piece.length, piece.start)
 

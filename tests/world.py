@@ -52,7 +52,7 @@ class MemoryDisk:
         """Yield the pieces."""
         return (piece for piece, _ in self.parts)
 
-    def read(self, piece: Piece, into: memoryview) -> None:
+    def read(self, piece: Piece, into: memoryview, *, hashed: bool = True) -> None:  # noqa: ARG002 - DiskReader
         """Fill `into`."""
         into[:] = next(content for one, content in self.parts if one == piece)
 
@@ -87,7 +87,7 @@ class MemoryImages:
     def open(
         self,
         point: RecoveryPoint,
-        cancel: Cancel = NEVER,  # noqa: ARG002 - memory answers
+        cancel: Cancel = NEVER,  # noqa: ARG002 - DiskReader answers
     ) -> Iterator[PointReader]:
         """Open a point."""
         if point.id not in self.points:

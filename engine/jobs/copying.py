@@ -117,7 +117,8 @@ def copy_disk(
             return
         view = buffers.get(piece.length)
         before(piece.length)
-        own_reader().read(piece, view)
+        # What is read back from the medium is compared with the same digest: once is enough.
+        own_reader().read(piece, view, hashed=not read_back.compares(piece))
         kept = view[: device.size - piece.start]
         if compare:
             _write_differing(device, piece.start, kept)
@@ -127,7 +128,7 @@ def copy_disk(
         read_back.written(piece)
         read_back.check_some()
 
-    with ReadBack(device, cancel, buffers) as read_back:
+    with ReadBack(device, cancel, buffers, lambda piece: _read_checked(reader, piece)) as read_back:
         try:
             run(
                 (p for p in reader.pieces() if p.start < device.size),
@@ -142,6 +143,15 @@ def copy_disk(
         if tail is not None and tail < device.size:
             device.zero(tail, device.size - tail)
         read_back.finish(checking)
+
+
+def _read_checked(reader: DiskReader, piece: Piece) -> None:
+    """Read a piece in any thread, only to raise if the image is what is wrong."""
+    one = reader.clone()
+    try:
+        one.read(piece, memoryview(bytearray(piece.length)))
+    finally:
+        one.close()
 
 
 def _write_differing(device: BlockDevice, start: int, data: memoryview) -> None:

@@ -65,9 +65,23 @@ class ReadBack:
     up: what is being flushed is waited for, nothing more is begun.
     """
 
-    def __init__(self, device: BlockDevice, cancel: Cancel, buffers: Buffers) -> None:
-        """Begin with nothing written."""
-        self._device, self._cancel, self._buffers = device, cancel, buffers
+    def __init__(
+        self,
+        device: BlockDevice,
+        cancel: Cancel,
+        buffers: Buffers,
+        again: Callable[[Piece], None],
+    ) -> None:
+        """Begin with nothing written.
+
+        Args:
+            device: What is written to, and read back from.
+            cancel: Asked for each piece.
+            buffers: For what is read back.
+            again: Called for a piece that is not on the medium as its digest says, before the
+                medium is blamed: it raises when the source was wrong already.
+        """
+        self._device, self._cancel, self._buffers, self._again = device, cancel, buffers, again
         self._changed = threading.Condition()
         self._written: list[Piece] = []
         self._bytes = 0
@@ -84,6 +98,10 @@ class ReadBack:
         self, _kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None
     ) -> None:
         self._end()
+
+    def compares(self, piece: Piece) -> bool:
+        """Return whether a piece has a digest, and lies on the device whole."""
+        return piece.digest is not None and piece.start + piece.length <= self._device.size
 
     def written(self, piece: Piece) -> None:
         """Take a piece over that was written; waits while the medium is far behind.
@@ -165,11 +183,12 @@ class ReadBack:
         return batch
 
     def _check(self, piece: Piece) -> None:
-        if piece.digest is None or piece.start + piece.length > self._device.size:
+        if not self.compares(piece):
             return
         view = self._buffers.get(piece.length)
         self._device.read(piece.start, view)
         if digest_of(view) != piece.digest:
+            self._again(piece)
             raise LayerError(
                 Problem(
                     "store.read-back",

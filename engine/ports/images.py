@@ -42,8 +42,13 @@ class DiskReader(Protocol):
     def pieces(self) -> Iterator[Piece]:
         """Yield the layer's units, sorted by start. Gaps: as in the parent."""
 
-    def read(self, piece: Piece, into: memoryview) -> None:
+    def read(self, piece: Piece, into: memoryview, *, hashed: bool = True) -> None:
         """Fill `into` (of the piece's length) with checked bytes.
+
+        Args:
+            piece: One that `pieces` told.
+            into: Where the bytes go.
+            hashed: Compare them with the piece's digest; not where the caller does so later.
 
         Raises:
             ImageCorrupt: The stored bytes do not match the image's own checksum.

@@ -45,7 +45,7 @@ class OnePage:
         """Yield the page."""
         yield Piece(0, PAGE, Kind.DATA, _DIGEST)
 
-    def read(self, piece: Piece, into: memoryview) -> None:
+    def read(self, piece: Piece, into: memoryview, *, hashed: bool = True) -> None:  # noqa: ARG002 - DiskReader
         """Fill `into`."""
         into[:] = _CONTENT[: piece.length]
 
@@ -73,7 +73,7 @@ class Images:
     def open(
         self,
         point: RecoveryPoint,  # noqa: ARG002 - all are alike
-        cancel: Cancel = NEVER,  # noqa: ARG002 - memory answers
+        cancel: Cancel = NEVER,  # noqa: ARG002 - DiskReader answers
     ) -> Iterator[PointReader]:
         """Open a point."""
         yield OnePoint()

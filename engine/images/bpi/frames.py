@@ -41,15 +41,20 @@ class Frames:
         self.read(entry, into)
         return into
 
-    def read(self, entry: Entry, into: memoryview) -> None:
+    def read(self, entry: Entry, into: memoryview, *, hashed: bool = True) -> None:
         """Fill `into` with a DATA frame of its length; its record, zstd frame and hash are checked.
+
+        Args:
+            entry: The frame.
+            into: Where its bytes go.
+            hashed: Check the hash; zstd's own checksum is checked in any case.
 
         Raises:
             ImageCorrupt: Something does not match; what `into` holds is of no use.
             OSError: The medium failed.
         """
         self._decode(self.stored(entry), entry, into)
-        if layout.h16(self._hash_alg, into) != entry.digest:
+        if hashed and layout.h16(self._hash_alg, into) != entry.digest:
             raise self.wrong(entry, "its checksum is wrong")
 
     def stored(self, entry: Entry) -> memoryview:

@@ -34,8 +34,13 @@ class BpiReader:
             known = checked or kind == layout.ZERO
             yield Piece(start, length, _KINDS[kind], digest if known else None)
 
-    def read(self, piece: Piece, into: memoryview) -> None:
+    def read(self, piece: Piece, into: memoryview, *, hashed: bool = True) -> None:
         """Fill `into` (of the piece's length) with checked bytes.
+
+        Args:
+            piece: One that `pieces` told.
+            into: Where the bytes go.
+            hashed: Compare them with the piece's digest; not where the caller does so later.
 
         Raises:
             ImageCorrupt: The stored bytes do not match the image's own checksum.
@@ -45,7 +50,7 @@ class BpiReader:
         if entry.kind == layout.ZERO:
             fill_zeros(into)
         else:
-            self._frames.read(entry, into)
+            self._frames.read(entry, into, hashed=hashed)
 
     def plain(self, piece: Piece) -> memoryview:
         """Return what `read` fills in, in the reader's own memory: good until the next call."""

@@ -239,8 +239,8 @@ class _Reader:
         while some := self._lane.ask(lambda: list(islice(pieces, _SOME))):
             yield from some
 
-    def read(self, piece: Piece, into: memoryview) -> None:
-        self._lane.ask(lambda: self._inner.read(piece, into))
+    def read(self, piece: Piece, into: memoryview, *, hashed: bool = True) -> None:
+        self._lane.ask(lambda: self._inner.read(piece, into, hashed=hashed))
 
     def clone(self) -> _Reader:
         return _Reader(self._inner.clone(), self._patience)

@@ -11,7 +11,7 @@ import pytest
 
 from engine.jobs.copying import copy_disk
 from engine.jobs.readback import AT_ONCE, BATCH, Buffers, ReadBack, digest_of
-from engine.model.errors import Cancelled, LayerError
+from engine.model.errors import Cancelled, ImageCorrupt, LayerError, Problem
 from engine.model.extents import Kind, Piece
 from engine.ports import CancelFlag, NeverCancelled
 
@@ -30,16 +30,22 @@ class Images:
 
     size: int
     before: Callable[[int], None] = lambda _offset: None
+    rotten: int = -1
+    hashed: list[int] = field(default_factory=list)
 
     def pieces(self) -> Iterator[Piece]:
         """Yield a piece for each MiB."""
         for at in range(0, self.size, MIB):
             yield Piece(at, MIB, Kind.DATA, digest_of(content(at)))
 
-    def read(self, piece: Piece, into: memoryview) -> None:
-        """Fill in what is there."""
+    def read(self, piece: Piece, into: memoryview, *, hashed: bool = True) -> None:
+        """Fill in what is there; at `rotten` something else, which only a digest tells."""
         self.before(piece.start)
-        into[:] = content(piece.start)
+        if hashed:
+            self.hashed.append(piece.start)
+            if piece.start == self.rotten:
+                raise ImageCorrupt(Problem("image.corrupt", "rotten", "", ""))
+        into[:] = content(piece.start + (piece.start == self.rotten))
 
     def clone(self) -> Images:
         """Return itself: nothing is shared."""
@@ -60,10 +66,13 @@ class Medium:
     lie_at: int = -1
     events: list[tuple[str, int]] = field(default_factory=list)
     flushes: int = 0
+    checked: bool = True
+    kept: dict[int, bytes] = field(default_factory=dict)
 
     def write(self, offset: int, data: memoryview) -> None:
         """Note the write."""
-        assert data == content(offset)
+        assert not self.checked or data == content(offset)
+        self.kept[offset] = bytes(data)
         self.writing()
         self.events.append(("write", offset))
 
@@ -85,7 +94,7 @@ class Medium:
     def read(self, offset: int, into: memoryview) -> None:
         """Note the read; lie where that is wanted."""
         self.events.append(("read", offset))
-        into[:] = content(offset + (offset == self.lie_at))
+        into[:] = self.kept[offset] if offset != self.lie_at else content(offset + 1)
 
 
 def copied(medium: Medium, images: Images) -> None:
@@ -140,6 +149,28 @@ def test_a_medium_that_lies_is_found_before_all_is_written() -> None:
     assert ("write", size - MIB) not in medium.events
 
 
+def test_bytes_that_were_wrong_in_the_image_already_are_not_blamed_on_the_medium() -> None:
+    """What is compared on the medium is hashed once; a difference is looked for in the image."""
+    medium, images = Medium(3 * BATCH), Images(3 * BATCH, rotten=BATCH)
+    medium.checked = False
+
+    with pytest.raises(ImageCorrupt, match="rotten"):
+        copied(medium, images)
+
+    assert images.hashed == [BATCH]
+
+
+def test_a_piece_that_reaches_over_the_end_is_compared_with_the_image_at_once() -> None:
+    """Nothing of it is compared on the medium later."""
+    size = 2 * MIB + MIB // 2
+    medium, images = Medium(size), Images(3 * MIB)
+    medium.checked = False
+
+    copied(medium, images)
+
+    assert images.hashed == [2 * MIB]
+
+
 def test_a_flush_that_failed_is_not_tried_again() -> None:
     """The error of a flush in the background ends the copy; nobody flushes after it."""
 
@@ -159,7 +190,7 @@ def test_writers_wait_for_a_slow_medium_and_hear_a_cancel_meanwhile() -> None:
     """What is not flushed yet stays bounded; who waits for it is ended at once."""
     release, cancel = threading.Event(), CancelFlag()
     medium = Medium(64 * BATCH, flushing=lambda: release.wait(LIMIT_S) or None)
-    with ReadBack(medium, cancel, Buffers()) as read_back:
+    with ReadBack(medium, cancel, Buffers(), lambda _: None) as read_back:
         taken = 0
 
         def write() -> None:
