@@ -16,6 +16,7 @@ from engine.guests import obstacles as words
 from engine.guests.backend import Reading, Subvolumes
 from engine.guests.bootdisk import boot_disk
 from engine.guests.bootloader import LIMIT, find_boot_loader, too_long
+from engine.guests.efi import has_any, loaded_esp, only_32_bit
 from engine.guests.layouts import of_layout, without_files
 from engine.guests.linux import fstab
 from engine.guests.linux.devices import Devices, Fits, Use
@@ -46,11 +47,6 @@ OTHERS = 16
 """Other folders in the top of a btrfs that may be the root: users name subvolumes as they like."""
 _OS_RELEASE = (b"/etc/os-release", b"/usr/lib/os-release", b"/etc/redhat-release",
                b"/etc/debian_version")  # fmt: skip
-_MICROSOFT = b"microsoft"
-_OF_WINDOWS = frozenset((_MICROSOFT, b"boot"))
-"""Folders of loaders that Windows makes."""
-_FOLDERS = 64
-"""Folders of loaders that are looked into."""
 _NAMED = 16
 """Score of a volume that its own fstab calls `/`, above all else: no copy of another system."""
 
@@ -143,7 +139,7 @@ def content_fits(reading: Reading, root: Volume) -> Fits:
         if path not in _WANTED:
             return True
         if key not in seen:
-            seen[key] = _has_any(reading, volume, _WANTED[path])
+            seen[key] = has_any(reading, volume, _WANTED[path])
         return seen[key]
 
     return fits
@@ -156,13 +152,6 @@ _WANTED: dict[bytes, Callable[[bytes], bool]] = {
     b"/boot/efi": lambda name: name.upper() == b"EFI",
     b"/efi": lambda name: name.upper() == b"EFI",
 }
-
-
-def _has_any(reading: Reading, volume: Volume, test: Callable[[bytes], bool]) -> bool:
-    try:
-        return any(test(name) for name in reading.list(volume.id, b"/"))
-    except Failure:
-        return False
 
 
 def _roots(reading: Reading, volumes: Sequence[Volume], damage: list[Obstacle]) -> list[Root]:
@@ -240,10 +229,12 @@ def _linux(reading: Reading, volumes: Sequence[Volume], root: Root) -> Guest:
     release = read_release(tree)
     kernels = find_kernels(tree)
     loader = find_boot_loader(tree)
-    esp = _loaded_esp(reading, volumes)
+    esp = loaded_esp(reading, volumes)
     firmware = Firmware.UEFI if esp else Firmware.BIOS
     odd = tuple(of_layout(tree, list(fstab.parse(content))))
     found += odd or words.of_boot(tree, loader, kernels)
+    if esp is not None and not odd and only_32_bit(reading, volumes):
+        found.append(words.FIRMWARE_32)
     found += [words.menu_too_long(path, size, LIMIT) for path, size in too_long(tree)]
     return Guest(
         family=release.family,
@@ -295,43 +286,10 @@ def _clean(path: bytes) -> bytes | None:
     return b"/" + b"/".join(parts)
 
 
-def _loaded_esp(reading: Reading, volumes: Sequence[Volume]) -> Volume | None:
-    """Return the EFI system partition with a program that may start Linux: then it is UEFI.
-
-    Installers make that partition on machines with a BIOS as well, and leave it empty; one that
-    only Windows used starts no Linux.
-    """
-    for volume in efi_volumes(reading, volumes):
-        folders = frozenset(_with_programs(reading, volume))
-        if folders - (_OF_WINDOWS if _MICROSOFT in folders else frozenset()):
-            return volume
-    return None
-
-
-def _with_programs(reading: Reading, esp: Volume) -> Iterator[bytes]:
-    """Yield the names in lower case of the folders that hold EFI programs, and Microsoft's."""
-    try:
-        tops = [b"/" + name for name in reading.list(esp.id, b"/") if name.upper() == b"EFI"]
-        paths = [top + b"/" + name for top in tops for name in reading.list(esp.id, top)]
-        for path in paths[:_FOLDERS]:
-            name, inside = path.rpartition(b"/")[2], reading.list(esp.id, path)
-            if name.lower() == _MICROSOFT or any(n.lower().endswith(b".efi") for n in inside):
-                yield name.lower()
-    except Failure:
-        return
-
-
-def efi_volumes(reading: Reading, volumes: Sequence[Volume]) -> Sequence[Volume]:
-    """Return the EFI system partitions; without a table that says so, FAT volumes that fit."""
-    fat = [volume for volume in volumes if volume.kind is FileSystem.FAT]
-    fit = [v for v in fat if _has_any(reading, v, lambda name: name.upper() == b"EFI")]
-    return [volume for volume in fat if volume.is_esp] or fit
-
-
 def _nothing(reading: Reading, volumes: Sequence[Volume], damage: Sequence[Obstacle]) -> Guest:
     """Return a guest that cannot be converted, with every reason that can be seen."""
     is_windows = is_locked(reading, volumes)
-    firmware = Firmware.UEFI if _loaded_esp(reading, volumes) else Firmware.BIOS
+    firmware = Firmware.UEFI if loaded_esp(reading, volumes) else Firmware.BIOS
     odd = without_files(reading, volumes)
     reasons = [*odd, *damage, *words.without_root(volumes)] or [words.no_system(volumes)]
     return Guest(

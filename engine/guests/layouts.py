@@ -16,6 +16,7 @@ from typing import Literal
 
 from engine.guests.backend import Reading
 from engine.guests.linux import fstab
+from engine.guests.obstacles import foreign_processor
 from engine.guests.tree import Tree
 from engine.model.errors import Failure
 from engine.model.guest import FileSystem, Mount, Obstacle, Volume
@@ -54,12 +55,7 @@ def of_layout(tree: Tree, lines: Sequence[fstab.Line]) -> Iterator[Obstacle]:
     """Yield why a system whose root was found is not one that a plan can be made for."""
     name = _machine(tree)
     if name:
-        yield Obstacle(
-            "guest.architecture",
-            f"The system is for another kind of processor ({name}); virtual machines here have "
-            "x86 ones, which cannot start it.",
-            "Protect this machine by other means, with virtual machines on such processors.",
-        )
+        yield foreign_processor(name)
     if tree.has(b"/etc/NIXOS"):
         yield NIXOS
     if any(line.path == b"/etc" and line.type == b"overlay" for line in lines):

@@ -30,6 +30,14 @@ NO_BOOT_MANAGER = Obstacle(
     "Check that the small partition that Windows starts from (System Reserved, or the EFI system "
     "partition) is in the backup.",
 )
+FIRMWARE_32 = Obstacle(
+    "guest.firmware_32",
+    "The system is started by UEFI of 32 bits only; that of virtual machines has 64 bits and "
+    "cannot run its loader.",
+    "Install the loader for x86-64 beside it on the source machine (Debian: grub-efi-amd64-bin, "
+    "then grub-install --target=x86_64-efi --removable), then let the next increment arrive; a "
+    "Windows of 32 bits must be set up anew for BIOS.",
+)
 _NEEDED = (b"/", b"/boot", b"/usr", b"/var")
 
 
@@ -51,6 +59,16 @@ def outside(volume: Volume) -> Obstacle:
         "another volume, which is not supported.",
         "Give it a journal of its own on the source machine (ext: tune2fs -O ^has_journal, then "
         "tune2fs -j, while it is not mounted); XFS must be made anew.",
+    )
+
+
+def foreign_processor(name: str) -> Obstacle:
+    """Return the obstacle of a system that no virtual machine here has the processor for."""
+    return Obstacle(
+        "guest.architecture",
+        f"The system is for another kind of processor ({name}); virtual machines here have "
+        "x86 ones, which cannot start it.",
+        "Protect this machine by other means, with virtual machines on such processors.",
     )
 
 

@@ -16,7 +16,8 @@ from functools import partial
 from engine.guests import bootloader, refusals
 from engine.guests.backend import Reading, Room
 from engine.guests.bootloader import Boot
-from engine.guests.inspect import FSTAB, LINUX, content_fits, efi_volumes, root_volume, tree_of
+from engine.guests.efi import efi_volumes
+from engine.guests.inspect import FSTAB, LINUX, content_fits, root_volume, tree_of
 from engine.guests.linux import crypttab, fstab
 from engine.guests.linux.clock import plan_clock
 from engine.guests.linux.devices import Devices, Use, is_raw

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from engine.guests.backend import Parts, Reading, Type
+from engine.guests.backend import Reading, Type
 from engine.guests.windows import system
 from engine.guests.windows.drivers.inf import Arch, Target
 from engine.guests.windows.drivers.package import SYS
 from engine.guests.windows.drivers.pe import MACHINES
 from engine.guests.windows.hive import Key, Path_
-from engine.guests.windows.inspect import spelled
+from engine.guests.windows.inspect import processor, spelled
 from engine.model.guest import Guest, Volume
 
 _ENVIRONMENT = ("Control", "Session Manager", "Environment")
 _PRODUCT = ("Control", "ProductOptions")
 WANTED: Sequence[Path_] = (("*", *_ENVIRONMENT), ("*", *_PRODUCT))
 """What is read of the hive SYSTEM."""
-_KERNEL = b"/Windows/System32/ntoskrnl.exe"
 _DRIVERS = b"/Windows/System32/drivers"
 _WOW = b"/Windows/SysWOW64"
 _PRODUCTS = {"winnt": 1, "lanmannt": 2, "servernt": 3}
@@ -97,17 +96,7 @@ def _arch(reading: Reading, volume: Volume, hive: Key) -> Arch | None:
         told = key.values.get("processor_architecture")
         if told is not None and told.text.lower() in list(Arch):
             return Arch(told.text.lower())
-    found = MACHINES.get(_machine(reading, volume), "")
+    found = MACHINES.get(processor(reading, volume), "")
     if found:
         return Arch(found)
     return Arch.AMD64 if spelled(reading, volume, _WOW) is not None else None
-
-
-def _machine(reading: Reading, volume: Volume) -> int:
-    path = spelled(reading, volume, _KERNEL)
-    if path is None or not isinstance(reading, Parts):
-        return 0
-    head = reading.part(volume.id, path, 0, 4096)
-    start = int.from_bytes(head[60:64], "little")
-    is_program = head[:2] == b"MZ" and head[start : start + 4] == b"PE\0\0"
-    return int.from_bytes(head[start + 4 : start + 6], "little") if is_program else 0

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from engine.guests import obstacles as words
 from engine.guests.backend import Parts, Reading, Troubles, Type
 from engine.guests.bootdisk import boot_disk
+from engine.guests.efi import machine_of, only_32_bit
 from engine.guests.windows.version import HiveDamaged, WindowsVersion, is_dirty, read_version
 from engine.model.errors import Failure
 from engine.model.guest import Family, FileSystem, Guest, Mount, Obstacle, Volume
@@ -26,6 +27,9 @@ BOOT_MANAGER = "bootmgr"
 LOGS = (SYSTEM + b".LOG1", SYSTEM + b".LOG2")
 _EFI = b"/EFI/Microsoft/Boot"
 _KERNEL = b"/Windows/System32/ntoskrnl.exe"
+_HEAD = 4096
+_FOREIGN = {0x1C4: "ARM, 32 bit", 0xAA64: "ARM, 64 bit (aarch64)", 0x200: "Itanium"}
+"""Processors by their numbers in a program's head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,14 @@ def spelled(reading: Reading, volume: Volume, path: bytes) -> bytes | None:
     return here
 
 
+def processor(reading: Reading, volume: Volume) -> int:
+    """Return the number of the processor that the kernel is for; 0 when it does not tell."""
+    try:
+        return machine_of(_part(reading, volume, _KERNEL, 0, _HEAD))
+    except Failure:
+        return 0
+
+
 def boot_volume(reading: Reading, volumes: Sequence[Volume]) -> Volume | None:
     """Return where the boot manager and its BCD are: the ESP, or an NTFS or FAT volume."""
     efi = [volume for volume in volumes if _has_efi(reading, volume)]
@@ -140,6 +152,7 @@ def _obstacles(
         yield words.damaged_hive("SOFTWARE")
     if not _is_file(reading, system, _KERNEL):
         yield words.NO_WINDOWS_KERNEL
+    yield from _of_processor(reading, volumes, system)
     try:
         if is_dirty(_part(reading, system, SYSTEM, 0, 512)) and not _has_log(reading, system):
             yield words.DIRTY_HIVE
@@ -150,6 +163,17 @@ def _obstacles(
     if boot is None:
         hidden = any(volume.kind is FileSystem.BITLOCKER for volume in volumes)
         yield next(words.without_root(volumes)) if hidden else words.NO_BOOT_MANAGER
+
+
+def _of_processor(
+    reading: Reading, volumes: Sequence[Volume], system: Volume
+) -> Iterator[Obstacle]:
+    """Yield why no virtual machine has the processor or the firmware for this system."""
+    name = _FOREIGN.get(processor(reading, system))
+    if name is not None:
+        yield words.foreign_processor(name)
+    elif firmware_of(reading, volumes) is Firmware.UEFI and only_32_bit(reading, volumes):
+        yield words.FIRMWARE_32
 
 
 def _has_log(reading: Reading, volume: Volume) -> bool:

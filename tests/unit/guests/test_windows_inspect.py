@@ -200,6 +200,50 @@ def test_a_backend_without_parts_reads_whole_files() -> None:
     assert spelled(disk, disk.volumes()[0], b"/windows/nothing") is None
 
 
+def program(machine: int) -> bytes:
+    """Return the head of a program for a processor."""
+    return b"MZ".ljust(60, b"\0") + b"\x40\0\0\0PE\0\0" + machine.to_bytes(2, "little")
+
+
+def in_memory(kernel: bytes, *loaders: tuple[str, bytes]) -> Guest:
+    """Inspect a Windows with this kernel and these loaders in its ESP."""
+    volumes = [
+        volume("NTFS", FileSystem.NTFS),
+        volume("ESP", FileSystem.FAT, number=2, is_esp=True),
+    ]
+    config = {f"/Windows/System32/config/{name}": hive({}) for name in ("SYSTEM", "SOFTWARE")}
+    config["/Windows/System32/config/SOFTWARE"] = software(WINDOWS_11)
+    disk = MemoryGuest(volumes, {"NTFS": {KERNEL: kernel, **config}, "ESP": dict(loaders)})
+    return inspect(disk)
+
+
+MANAGER = "/EFI/Microsoft/Boot/bootmgfw.efi"
+
+
+@pytest.mark.parametrize(("machine", "name"), [(0xAA64, "aarch64"), (0x200, "Itanium")])
+def test_a_windows_for_another_processor_is_told(machine: int, name: str) -> None:
+    """Its disks look like any other's; its kernel says that no VM here can run it."""
+    (obstacle,) = in_memory(program(machine), (MANAGER, program(machine))).obstacles
+
+    assert obstacle.key == "guest.architecture"
+    assert name in obstacle.text
+
+
+def test_a_windows_started_by_uefi_of_32_bits_is_told() -> None:
+    """As on tablets: its boot manager is no program for the firmware of a VM."""
+    (obstacle,) = in_memory(program(0x14C), (MANAGER, program(0x14C))).obstacles
+
+    assert obstacle.key == "guest.firmware_32"
+
+
+def test_a_windows_of_the_usual_kind_is_no_other() -> None:
+    """With or without the fallback whose name says x64."""
+    fallback = ("/EFI/Boot/bootx64.efi", program(0x8664))
+
+    assert in_memory(program(0x8664), (MANAGER, program(0x8664))).obstacles == ()
+    assert in_memory(program(0x8664), (MANAGER, b"MZ"), fallback).obstacles == ()
+
+
 def reading(content: bytes) -> Callable[[int, int], bytes]:
     """Return a reader of some bytes."""
     return lambda offset, length: content[offset : offset + length]
