@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 
 from engine.guests.linux.network.stack import Card, Stack, card
 
-_KEY = re.compile(rb"(?i)^[ \t]*hwaddress[ \t]")
+_KEY = re.compile(rb"(?i)^[ \t]*(?:hwaddress|rename|auto|allow-\S+|no-auto-down)[ \t]")
+"""Address of a card, or `mac/…=lan`: the card with that address, called so."""
 _START = re.compile(rb"(?m)^[ \t]*(?=(?:iface|auto|allow-\S+|mapping|source\S*|no-\S+)[ \t])")
 _IFACE = re.compile(rb"iface[ \t]+(\S+)[^\n]*\n?")
 _PARTS = re.compile(

@@ -7,7 +7,7 @@ read: no reader of YAML is needed to see keys, and none could write the file bac
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from engine.guests.linux.network.stack import Card, Stack, card
 
@@ -16,6 +16,10 @@ _BLOCK = re.compile(rb"(?m)^( *)(match:)[ \t]*\n((?:\1 +[^\n]*(?:\n|$))+)")
 _DRIVER = re.compile(rb"(?m)^( *)(driver:[^\n]*(?:\n\1 *-[^\n]*)*)")
 _SHORT = re.compile(rb"(?m)^ *match: *\{[^{}\n]*?\b(driver[\"']?:[^,{}\n]*)[^{}\n]*\}")
 _PAIR = re.compile(rb"\b(name|macaddress|driver)[\"']?[ \t]*:([^,{}]+)")
+_FLOW = re.compile(rb"\bethernets[\"']?[ \t]*:[ \t]*\{")
+_TOLD = re.compile(rb"\b(set-name|macaddress|name|driver)[\"']?[ \t]*:[ \t]*([^,{}\s]+)")
+_LONGEST = 1 << 16
+"""Bytes in braces that are looked at."""
 _KEY = re.compile(rb"\bmacaddress[\"']?[ \t]*:")
 
 
@@ -34,10 +38,31 @@ def _cards(_path: bytes, content: bytes) -> Sequence[Card]:
             top = -1
         elif top >= 0 and (deep < 0 or indent == deep):
             deep = indent
-            found.append({b"key": key})
+            found.append({b"key": key, **_told(value)})
         elif top >= 0 and found:
             _note(found[-1], key, value)
+    found += [block for match in _FLOW.finditer(content) for block in _flow(content, match.end())]
     return [each for block in found for each in _card(block)]
+
+
+def _flow(content: bytes, start: int) -> Iterator[dict[bytes, bytes]]:
+    """Yield the blocks of `ethernets: {eno1: {…}, …}`, which may span lines."""
+    deep, begin = 0, start
+    for at, byte in enumerate(content[start : start + _LONGEST], start):
+        deep += (byte in b"{[") - (byte in b"}]")
+        if deep < 0 or (byte in b"," and not deep):
+            key, colon, value = content[begin:at].partition(b":")
+            if colon:
+                yield {b"key": key.strip().strip(b"\"'"), **_told(value)}
+            begin = at + 1
+        if deep < 0:
+            return
+
+
+def _told(value: bytes) -> dict[bytes, bytes]:
+    """Return what a block in braces says of its card."""
+    pairs = _TOLD.findall(value) if value.lstrip().startswith(b"{") else []
+    return {key: told.strip(b"\"'") for key, told in pairs}
 
 
 def _note(block: dict[bytes, bytes], key: bytes, value: bytes) -> None:

@@ -29,7 +29,10 @@ def _cards(path: bytes, content: bytes) -> Sequence[Card]:
     name = _NAME.search(naming)
     if name is None or path.endswith(b".netdev"):
         return ()
-    return card(name[1], mac)
+    names = name[1].split()
+    if names and names[0].startswith(b"!"):
+        return ()
+    return [one for each in names for one in card(each, mac if len(names) == 1 else b"")]
 
 
 def _makes(path: bytes, content: bytes) -> Sequence[bytes]:

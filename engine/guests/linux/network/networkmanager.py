@@ -13,6 +13,8 @@ from engine.guests.linux.network.stack import Card, Stack, card, sections, value
 
 _KEY = re.compile(rb"(?i)^[ \t]*mac-address[ \t]*=|^[ \t]*match-device[ \t]*=.*mac:|\bmac:")
 _OLD = re.compile(rb"(?m)^[ \t]*((?:path|driver)[ \t]*=.*)$")
+_NAMES = re.compile(rb"(?:^|[;, \t])[|&]{0,2}([^;, \t!|&]+)")
+"""Names that fit; `[match]` lists several, and forbids those behind a `!`."""
 _WIRED = (b"", b"ethernet", b"802-3-ethernet")
 
 
@@ -20,7 +22,9 @@ def _cards(_path: bytes, content: bytes) -> Sequence[Card]:
     found = values(content)
     if found.get(b"type", b"") not in _WIRED:
         return ()
-    return card(found.get(b"interface-name", b""), found.get(b"mac-address", b""))
+    names = _NAMES.findall(found.get(b"interface-name", b""))
+    mac = found.get(b"mac-address", b"") if len(names) == 1 else b""
+    return [one for name in names for one in card(name, mac)]
 
 
 def _unbind(_path: bytes, content: bytes, mac: bytes) -> bytes:

@@ -14,6 +14,8 @@ LONGEST = 1 << 20
 FILES = 256
 """Files of one folder that are looked at."""
 MAC = re.compile(rb"(?i)(?<![0-9a-f:-])(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}(?![0-9a-f:-])")
+DECIMAL = re.compile(rb"(?<![\d;])\d{1,3}(?:;\d{1,3}){5}(?![\d])")
+"""The same as NetworkManager before 0.9.10 wrote it into keyfiles: `170;187;204;0;17;34`."""
 NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 """Names of network cards that are safe as a part of a file name."""
 _VIRTUAL = re.compile(rb"lo|(?:br|bond|team|veth|virbr|docker|tun|tap|wg|dummy|vlan)\d.*")
@@ -88,8 +90,12 @@ class Stack:
         """Return the guest paths of its files, sorted within each folder."""
         found = list(self.exact)
         for folder, pattern in self.folders:
-            names = [name for name in tree.list(folder) if pattern.fullmatch(name)]
-            found += [folder + b"/" + name for name in names[:FILES]]
+            there = tree.list(folder)
+            names = [name for name in there if pattern.fullmatch(name)][:FILES]
+            more = [name for name in there if pattern.fullmatch(name.removesuffix(b".d"))][:FILES]
+            found += [folder + b"/" + name for name in names]
+            found += [path for name in more if name.endswith(b".d")
+                      for path in _fitting(tree, folder + b"/" + name + b"/*.conf")]  # fmt: skip
         for path in list(found):
             content = tree.read(path, LONGEST) or b"" if self.sources is not _no_sources else b""
             found += [more for pattern in self.sources(content) for more in _fitting(tree, pattern)]
@@ -100,14 +106,20 @@ class Stack:
         """Return a file with old addresses replaced by new ones, in the old one's spelling."""
         lines = content.split(b"\n")
         for number, line in enumerate(lines):
-            if MAC.search(line) and self.key.search(line):
-                lines[number] = MAC.sub(lambda match: _replaced(match[0], macs), line)
+            if not self.key.search(line):
+                continue
+            for form in (MAC, DECIMAL):
+                line = form.sub(lambda match: _replaced(match[0], macs), line)
+            lines[number] = line
         return b"\n".join(lines)
 
 
 def plain_mac(raw: bytes) -> str:
     """Return an address as `aa:bb:cc:dd:ee:ff`; empty when it is none."""
-    mac = raw.strip().strip(b"\"'").lower().replace(b"-", b":")
+    raw = raw.strip().strip(b"\"'").rstrip(b";")
+    if DECIMAL.fullmatch(raw):
+        raw = b":".join(b"%02x" % int(part) for part in raw.split(b";"))
+    mac = raw.lower().replace(b"-", b":")
     return mac.decode("ascii") if MAC.fullmatch(mac) else ""
 
 
@@ -153,5 +165,7 @@ def _replaced(old: bytes, macs: Mapping[str, str]) -> bytes:
     new = macs.get(plain_mac(old))
     if new is None:
         return old
+    if b";" in old:
+        return b";".join(b"%d" % int(part, 16) for part in new.split(":"))
     spelled = new.encode("ascii").replace(b":", old[2:3])
     return spelled.upper() if old != old.lower() else spelled
