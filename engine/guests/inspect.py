@@ -20,6 +20,7 @@ from engine.guests.efi import has_any, loaded_esp, only_32_bit
 from engine.guests.layouts import of_layout, without_files
 from engine.guests.linux import fstab
 from engine.guests.linux.devices import Devices, Fits, Use
+from engine.guests.linux.discover import by_table, mount_units
 from engine.guests.linux.kernels import find_kernels
 from engine.guests.linux.known import KNOWN
 from engine.guests.linux.network import STACKS
@@ -222,8 +223,13 @@ def _linux(reading: Reading, volumes: Sequence[Volume], root: Root) -> Guest:
     if at is not None and at.stat is not None and at.stat.size > FSTAB:
         found.append(words.fstab_too_long(at.stat.size))
     content = Tree(reading, (bottom,)).read(b"/etc/fstab", FSTAB) or b""
-    mounts, missing = _mounts(content, volumes, bottom, content_fits(reading, root.volume))
+    lines = [*fstab.parse(content), *(unit.line for unit in mount_units(Tree(reading, (bottom,))))]
+    mounts, missing = _mounts(lines, volumes, bottom, content_fits(reading, root.volume))
     tree = Tree(reading, mounts)
+    discovered = tuple(by_table(tree, root.volume, volumes, {line.path for line in lines}))
+    if discovered:
+        mounts = tuple(sorted((*mounts, *discovered), key=lambda mount: mount.path))
+        tree = Tree(reading, mounts)
     tree.ahead(KNOWN)
     found += words.of_volumes(volumes, mounts, missing)
     release = read_release(tree)
@@ -231,7 +237,7 @@ def _linux(reading: Reading, volumes: Sequence[Volume], root: Root) -> Guest:
     loader = find_boot_loader(tree)
     esp = loaded_esp(reading, volumes)
     firmware = Firmware.UEFI if esp else Firmware.BIOS
-    odd = tuple(of_layout(tree, list(fstab.parse(content))))
+    odd = tuple(of_layout(tree, lines))
     found += odd or words.of_boot(tree, loader, kernels)
     if esp is not None and not odd and only_32_bit(reading, volumes):
         found.append(words.FIRMWARE_32)
@@ -259,10 +265,10 @@ def _boot_volume(volumes: Sequence[Volume], mounts: Sequence[Mount]) -> Volume |
 
 
 def _mounts(
-    content: bytes, volumes: Sequence[Volume], bottom: Mount, fits: Fits
+    told: Sequence[fstab.Line], volumes: Sequence[Volume], bottom: Mount, fits: Fits
 ) -> tuple[Sequence[Mount], Sequence[Use]]:
-    """Return what fstab mounts, root first, and the uses that no volume fits."""
-    lines = [line for line in fstab.parse(content) if line.is_local and not line.is_swap]
+    """Return what these lines mount, root first, and the uses that no volume fits."""
+    lines = [line for line in told if line.is_local and not line.is_swap]
     devices = Devices(volumes, [line.use for line in lines], fits)
     mounts = {b"/": bottom}
     missing = []

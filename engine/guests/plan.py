@@ -21,6 +21,7 @@ from engine.guests.inspect import FSTAB, LINUX, content_fits, root_volume, tree_
 from engine.guests.linux import crypttab, fstab
 from engine.guests.linux.clock import plan_clock
 from engine.guests.linux.devices import Devices, Use, is_raw
+from engine.guests.linux.discover import mount_units, plan_units
 from engine.guests.linux.draft import Draft
 from engine.guests.linux.esp import plan_fallback
 from engine.guests.linux.network.naming import NicChange, plan_network
@@ -83,7 +84,9 @@ class _Conversion:
         self.draft = Draft(reading, self.tree)
         self.root: Volume = root_volume(guest)
         self.fstab = self.draft.read(b"/etc/fstab", FSTAB) or b""
-        lines = [line for line in fstab.parse(self.fstab) if line.is_local]
+        self.units = mount_units(self.tree)
+        told = (*fstab.parse(self.fstab), *(unit.line for unit in self.units))
+        lines = [line for line in told if line.is_local]
         self.devices = Devices(
             guest.volumes, [line.use for line in lines], content_fits(reading, self.root)
         )
@@ -224,6 +227,7 @@ class _Conversion:
         if converted.content != self.fstab:
             reason = "Names of devices that depend on the old hardware become UUIDs."
             self.draft.write(b"/etc/fstab", converted.content, reason)
+        plan_units(self.draft, self.units, self.devices)
 
     def _encrypted(self) -> frozenset[bytes]:
         """Let crypttab name its volumes likewise; return the names that may not be there."""

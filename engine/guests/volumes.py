@@ -31,6 +31,8 @@ _PROTECTIVE = 0xEE
 _PROGRAM = 440
 """Bytes of a first sector before the disk's own number and the table."""
 _ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
+_NO_AUTO = 0x80
+"""In the last byte of an entry's flags: not to be mounted by its type."""
 _TABLE_LIMIT = 1 << 20
 
 
@@ -45,6 +47,7 @@ class Partition:
     is_esp: bool
     name: str = ""
     sector: int = SECTOR
+    type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,7 @@ def _volume(disk: _Disk, part: Partition) -> Volume:
         entry_name=part.name,
         sector=part.sector,
         outside=found.outside,
+        type=part.type,
     )
 
 
@@ -328,4 +332,6 @@ def _gpt_partitions(header: _Header, table: bytes, sector: int) -> Iterator[Part
         is_esp = uuid.UUID(bytes_le=kind) == _ESP
         size = (last - first + 1) * sector
         name = raw[56:128].decode("utf-16-le", "replace").partition("\0")[0]
-        yield Partition(index + 1, first * sector, size, str(unique), is_esp, name, sector)
+        is_hidden = raw[55] & _NO_AUTO
+        own = "" if is_hidden else str(uuid.UUID(bytes_le=kind))
+        yield Partition(index + 1, first * sector, size, str(unique), is_esp, name, sector, own)

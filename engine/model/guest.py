@@ -83,6 +83,7 @@ class Volume:
         names: Devices as which the guest knows a volume inside others: `/dev/mapper/vg-root`.
         code: What a BIOS starts from its disk's first sector.
         outside: What of the file system is on another volume, in words; empty: nothing.
+        type: GUID by which a GPT tells its use; empty where it is not to be mounted by that.
         member: What a part of LVM or md says of the whole; None for others.
     """
 
@@ -101,6 +102,7 @@ class Volume:
     sector: int = 512
     outside: str = ""
     code: BootCode = BootCode.NONE
+    type: str = ""
 
 
 class Family(StrEnum):

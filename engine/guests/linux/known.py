@@ -17,6 +17,7 @@ KNOWN = (
     *(b"/etc/initramfs-tools", b"/etc/initramfs-tools/conf.d", b"/etc/dracut.conf.d"),
     *(b"/usr/lib/dracut/modules.d", b"/etc/mkinitcpio.conf.d"),
     b"/etc/lvm/devices/system.devices",
+    *(b"/etc/systemd/system", b"/efi"),
     *(b"/etc/cloud/cloud.cfg.d", b"/usr/lib/systemd/systemd", b"/lib/systemd/systemd"),
     *(b"/etc/crypttab", b"/etc/mkinitfs", b"/etc/default/grub.d", b"/etc/kernel/cmdline"),
     *(b"/etc/update-extlinux.conf", b"/var/lib/connman", b"/boot/grub/grubenv"),
