@@ -43,9 +43,11 @@ LINUX = frozenset((b"linux", b"linux16", b"linuxefi"))
 _INITRD = frozenset((b"initrd", b"initrd16", b"initrdefi"))
 _OPTIONS = (b"kernelopts=", b"default_kernelopts=")
 _ARGUMENT = re.compile(
-    rb"(?<![^\s\"'=])((?:real_)?(?:root|resume))="
-    rb"(/dev/[^\s\"';]+|(?:[0-9a-fA-F]{3,5}|\d{1,3}:\d{1,3})(?![^\s\"']))"
+    rb"(?<![^\s\"'=])((?:real_)?(?:root|resume))=([\"']?)"
+    rb"(/dev/[^\s\"';]+|(?:[0-9a-fA-F]{3,5}|\d{1,3}:\d{1,3})(?![^\s\"']))\2"
 )
+
+_INITRD_ARGUMENT = re.compile(rb"(?<!\S)initrd=(\S+)")
 
 Arguments = Callable[[bytes, bytes], bytes | None]
 """Takes `root` or `resume` (of Gentoo `real_root`, `real_resume`) and a device name; returns the
@@ -212,7 +214,7 @@ class Boot:
         """Return kernel arguments with raw names of root and resume replaced."""
 
         def replaced(match: re.Match[bytes]) -> bytes:
-            new = self.arguments(match[1], match[2])
+            new = self.arguments(match[1], match[3])
             return match[0] if new is None else new
 
         return _ARGUMENT.sub(replaced, text)
@@ -340,12 +342,24 @@ def _convert_label(lines: list[bytes], block: Sequence[int], boot: Boot, folder:
     if found is None:
         return
     if b"APPEND" in keyed:
-        lines[keyed[b"APPEND"]] = boot.rewrite(lines[keyed[b"APPEND"]])
+        append = boot.rewrite(lines[keyed[b"APPEND"]])
+        lines[keyed[b"APPEND"]] = append if b"INITRD" in keyed else _appended(append, found, boot)
     if b"INITRD" in keyed and found.overlay:
         boot.named.add(found.kernel.version)
         line = lines[keyed[b"INITRD"]].rstrip()
         if found.overlay not in line.split(None, 1)[1].split(b","):
             lines[keyed[b"INITRD"]] = line + b"," + found.overlay
+
+
+def _appended(line: bytes, found: Found, boot: Boot) -> bytes:
+    """Return an APPEND line whose `initrd=`, the older way to name it, names the overlay too."""
+    named = _INITRD_ARGUMENT.search(line) if found.overlay else None
+    if named is None:
+        return line
+    boot.named.add(found.kernel.version)
+    if found.overlay in named[1].split(b","):
+        return line
+    return line[: named.end()] + b"," + found.overlay + line[named.end() :]
 
 
 def convert_legacy(content: bytes, boot: Boot) -> bytes:

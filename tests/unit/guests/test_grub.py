@@ -175,6 +175,16 @@ def test_quoted_arguments_are_rewritten() -> None:
     assert grub(text) == 'set kernelopts="root=R ro resume=S"\nset other="root=/dev/sda1"\n'
 
 
+def test_a_value_in_quotes_is_rewritten() -> None:
+    """GRUB takes the quotes away before the kernel sees them; one that is not closed stays."""
+    text = entry(f"/boot/vmlinuz-{V} root=\"/dev/sda1\" resume='/dev/sda2' root='/dev/sda1", "/i")
+
+    got = grub(text)
+
+    assert "root=R resume=S root='/dev/sda1" in got
+    assert grub(got) == got
+
+
 def test_a_hundred_thousand_entries_are_converted() -> None:
     """A hostile menu costs seconds, not minutes; its unknown paths are not all looked up."""
     asked = 0
@@ -310,6 +320,22 @@ def test_extlinux_entries_load_both() -> None:
     )
     again = bootloader.convert_extlinux(got.encode(), boot, b"/boot/extlinux").decode()
     assert again == got
+
+
+def test_extlinux_may_name_the_initrd_among_the_arguments() -> None:
+    """The older way; where both are written, INITRD counts."""
+    text = (
+        f"LABEL a\n KERNEL /boot/vmlinuz-{V}\n APPEND initrd=/boot/u.img,/boot/i root=/dev/sda1\n"
+        f"LABEL b\n KERNEL /boot/vmlinuz-{V}\n APPEND initrd=/x\n INITRD /boot/i\n"
+    )
+    boot = boot_of(debian12())
+
+    got = bootloader.convert_extlinux(text.encode(), boot, b"/boot").decode()
+
+    more = f",/boot/bootpoint-{V}.img"
+    assert got == text.replace("/boot/i", f"/boot/i{more}").replace("/dev/sda1", "R")
+    assert boot.named == {V}
+    assert bootloader.convert_extlinux(got.encode(), boot, b"/boot").decode() == got
 
 
 def test_a_command_of_a_million_words_takes_no_memory() -> None:
