@@ -303,3 +303,18 @@ def test_links_are_refused_on_fat(base: Path, work: Path) -> None:
         assert {row[1] for row in tree_of(backend, ESP)} == {Type.FOLDER, Type.FILE}
         with pytest.raises(Failure, match="has no volume"):
             backend.stat(VolumeId("nobody"), b"/x")
+
+
+def test_names_in_any_case_are_no_damage(work: Path, tmp_path: Path) -> None:
+    """This kernel mounts no ext4 with casefold: another backend is asked for, not the fsck."""
+    disk = tmp_path / "disk.img"
+    plant(tmp_path / "root")
+    run("mke2fs", "-q", "-t", "ext4", "-O", "casefold", "-U", ROOT, "-d", str(tmp_path / "root"),
+        str(disk), "16M")  # fmt: skip
+
+    with opened([disk], work, is_writing=False) as backend:
+        with pytest.raises(Failure) as caught:
+            backend.read(ROOT, b"/etc/fstab")
+        assert caught.value.problem.key == "guest.volume.foreign"
+        (sentence,) = backend.unable(backend.volumes())
+    assert sentence == f"Volume {ROOT} (ext4 with casefold) needs another backend: guestfs."

@@ -302,6 +302,21 @@ def told_by(volume: VolumeId, said: str) -> Failure | None:
     return damaged(volume, f"it was said: {safe(said, 300)}") if _BROKEN.search(said) else None
 
 
+def folded(volume: VolumeId) -> Failure:
+    """Return the error of a file system whose names a kernel does not know how to compare."""
+    name = safe(volume)
+    return Failure(
+        Problem(
+            "guest.volume.foreign",
+            f"The file system {name} finds names in any case (ext4 with casefold), and the "
+            "throw-away kernel cannot read such a one.",
+            "The guest was not changed.",
+            "Install what the backend guestfs needs; the conversion is tried again by itself.",
+            {"volume": name},
+        )
+    )
+
+
 def damaged(volume: VolumeId, why: str) -> Failure:
     """Return the error of a file system that contradicts itself."""
     name = safe(volume)

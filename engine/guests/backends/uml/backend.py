@@ -15,7 +15,7 @@ from engine.guests.backends.uml.kernel import RefusedInside
 from engine.guests.backends.uml.machine import Machine
 from engine.guests.backends.verify import components, damaged, told_by
 from engine.model.errors import Failure, Problem
-from engine.model.guest import FileEdit, VolumeId
+from engine.model.guest import FileEdit, Volume, VolumeId
 from engine.model.text import safe
 
 PART = 32 << 20
@@ -89,6 +89,14 @@ class UmlBackend(MountedBackend[Machine]):
         argv = ["btrfs", "subvolume", "get-default", self.machine.point(volume)]
         answer = self.machine.kernel.ask("run", argv=argv, check_s=30)
         return answer.content.partition(b" path ")[2].strip(b"\n/")
+
+    def unable(self, volumes: Sequence[Volume]) -> Sequence[str]:
+        """Return why some volumes need another backend, a sentence for each."""
+        return [
+            f"Volume {safe(volume.id)} (ext4 with casefold) needs another backend: guestfs."
+            for volume in volumes
+            if volume.id in self.machine.foreign
+        ]
 
     def refuse(self, edit: FileEdit) -> None:
         """Refuse nothing more: all bytes can be told to it."""

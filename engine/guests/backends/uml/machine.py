@@ -15,7 +15,7 @@ from engine.guests.backends.guestfs_inner import inner_volumes, parse_inner
 from engine.guests.backends.guestfs_places import WAYS as ALL_WAYS
 from engine.guests.backends.guestfs_places import Way, is_clean
 from engine.guests.backends.uml.kernel import Asked, Kernel, RefusedInside
-from engine.guests.backends.verify import damaged, no_volume, parent
+from engine.guests.backends.verify import damaged, folded, no_volume, parent
 from engine.guests.members import further
 from engine.guests.volumes import find_volumes
 from engine.model.errors import Problem, WrongUse
@@ -32,11 +32,17 @@ SLOW_S = 300.0
 """Longest wait for what may replay a journal or write a lot out."""
 HELD = 32 << 20
 """Bytes of contents that are remembered until something changes."""
+_INCOMPATIBLE, _CASEFOLD = 1024 + 0x60, 0x20000
+"""Where ext4 tells features without which it may not be read, and one of them."""
 _FIXED_OWNER = Owner(0o755, 0, 0)
 
 
 class Machine:
-    """A running kernel with a guest's disks; see `Kernel` for the arguments."""
+    """A running kernel with a guest's disks; see `Kernel` for the arguments.
+
+    Attributes:
+        foreign: Volumes that it was seen not to mount though they are not damaged.
+    """
 
     def __init__(
         self, disks: Sequence[GuestDisk], work: Path, *, is_writing: bool, shim: Path | None = None
@@ -48,6 +54,7 @@ class Machine:
         self._stats: dict[tuple[VolumeId, bytes], Stat | None] = {}
         self._contents: dict[tuple[object, ...], bytes] = {}
         self._held = 0
+        self.foreign: set[VolumeId] = set()
         self._known_ahead: set[tuple[VolumeId, bytes]] = set()
         self._folders: dict[tuple[VolumeId, bytes], Mapping[bytes, Stat] | None] = {}
         self.kernel = Kernel(disks, work, is_writing=is_writing, shim=shim)
@@ -241,8 +248,18 @@ class Machine:
             self.kernel.ask("mount", timeout_s=SLOW_S, device=device, point=point, type=way.type,
                             options=options)  # fmt: skip
         except RefusedInside as error:
+            if self._has_folded_names(volume):
+                self.foreign.add(volume)
+                raise folded(volume) from error
             raise damaged(volume, f"it cannot be mounted ({safe(error.why)})") from error
         self._points[volume] = point
+
+    def _has_folded_names(self, volume: VolumeId) -> bool:
+        """Whether an ext4 may have names in any case: Debian's kernel here is built without."""
+        if self._volume(volume).kind is not FileSystem.EXT:
+            return False
+        features = self._read(self.device(volume), _INCOMPATIBLE, 4)
+        return bool(int.from_bytes(features, "little") & _CASEFOLD)
 
     def _companions(self, volume: VolumeId) -> Sequence[str]:
         """Return the mount options that name the other devices of a btrfs over several."""
