@@ -82,12 +82,22 @@ def _best(
     reading: Reading, volumes: Sequence[Volume], roots: Sequence[Root], damage: list[Obstacle]
 ) -> Guest | None:
     """Return the Linux that boots; None when it cannot be read, which `damage` is told."""
-    best = max(roots, key=lambda root: root.score)
+    best = _likeliest(roots)
     try:
         return _linux(reading, volumes, best)
     except Failure as failure:
         damage.append(words.unreadable(best.volume, failure))
         return None
+
+
+def _likeliest(roots: Sequence[Root]) -> Root:
+    """Return the system that boots: of several that name themselves, the one that ran last."""
+    named = [root for root in roots if root.score >= _NAMED] or roots
+    if all(root.volume.kind is FileSystem.EXT for root in named):
+        return max(
+            named, key=lambda root: (root.score >= _NAMED and root.volume.started, root.score)
+        )
+    return max(named, key=lambda root: root.score)
 
 
 def _windows(

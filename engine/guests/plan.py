@@ -337,9 +337,11 @@ def _system(volume: Volume) -> str:
 def _fallback_loaders(reading: Reading, guest: Guest, draft: Draft) -> Sequence[FileEdit]:
     """Return the copies in each EFI system partition, mounted by fstab or not."""
     edits: list[FileEdit] = []
+    kinds = {volume.id: volume.kind for volume in guest.volumes}
+    own = [m.volume.encode() for m in guest.mounts if kinds[m.volume] is not FileSystem.FAT]
     for volume in efi_volumes(reading, guest.volumes):
         esp = Draft(reading, Tree(reading, (Mount(b"/", volume.id),)))
-        plan_fallback(esp)
+        plan_fallback(esp, own=own)
         for sentence in esp.warnings:
             draft.warn(sentence)
         edits += esp.edits()

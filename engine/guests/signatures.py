@@ -24,12 +24,14 @@ class Signature:
 
     Attributes:
         outside: What of it is on another volume, in words; empty: nothing.
+        started: When it was last mounted as a root, seconds since 1970; 0: untold, or never.
     """
 
     kind: FileSystem
     id: str = ""
     label: str = ""
     outside: str = ""
+    started: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ _JOURNAL_DEVICE = 0x8
 _HAS_JOURNAL = 4
 
 
+_ROOTS = ("/", "/root", "/sysroot")
+"""Where initrds have the root when its first file is opened."""
 _ZFS_LISTS = (b"\1\0\0\0", b"\1\1\0\0")
 _ZFS_BLOCKS, _ZFS_BLOCK = 128 << 10, 1024
 _ZFS_MAGIC = (struct.pack("<Q", 0xBAB10C), struct.pack(">Q", 0xBAB10C))
@@ -184,7 +188,9 @@ def _ext(head: _Head) -> Signature | None:
         return None
     has_journal = head.number("<I", 1116) & _HAS_JOURNAL
     outside = "journal" if has_journal and not head.number("<I", 1248) else ""
-    return Signature(FileSystem.EXT, _uuid(head.at(1128, 16)), _label(head.at(1144, 16)), outside)
+    started = head.number("<I", 1068) if _label(head.at(1160, 64)) in _ROOTS else 0
+    name, label = _uuid(head.at(1128, 16)), _label(head.at(1144, 16))
+    return Signature(FileSystem.EXT, name, label, outside, started)
 
 
 def _xfs(head: _Head) -> Signature | None:

@@ -162,6 +162,7 @@ def _volume(disk: _Disk, part: Partition) -> Volume:
         sector=part.sector,
         outside=found.outside,
         type=part.type,
+        started=found.started,
     )
 
 

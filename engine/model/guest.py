@@ -9,7 +9,7 @@ is written; each change names what must be there before, so a backend refuses an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
@@ -83,6 +83,7 @@ class Volume:
         names: Devices as which the guest knows a volume inside others: `/dev/mapper/vg-root`.
         code: What a BIOS starts from its disk's first sector.
         outside: What of the file system is on another volume, in words; empty: nothing.
+        started: When an ext was last mounted as a root, seconds since 1970; 0: untold, or never.
         type: GUID by which a GPT tells its use; empty where it is not to be mounted by that.
         member: What a part of LVM or md says of the whole; None for others.
     """
@@ -103,6 +104,7 @@ class Volume:
     outside: str = ""
     code: BootCode = BootCode.NONE
     type: str = ""
+    started: int = field(default=0, compare=False)
 
 
 class Family(StrEnum):

@@ -83,7 +83,8 @@ def inner_volumes(
             continue
         seen.add(identifier)
         volume = Volume(identifier, holders[0], INSIDE, 0, one.size, what.kind, what.label,
-                        names=one.names, outside=what.outside)  # fmt: skip
+                        names=one.names, outside=what.outside,
+                        started=what.started)  # fmt: skip
         found.append((volume, one.device))
     return found
 

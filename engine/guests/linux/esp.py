@@ -29,12 +29,14 @@ WINDOWS = (b"bootmgfw.efi",)
 """Loaders that may become the fallback, the best first."""
 
 
-def plan_fallback(draft: Draft, wanted: Sequence[bytes] = LINUX) -> None:
+def plan_fallback(draft: Draft, wanted: Sequence[bytes] = LINUX, own: Sequence[bytes] = ()) -> None:
     """Collect the copies that make a fallback loader where there is none.
 
     Args:
         draft: Over a tree that has only the EFI system partition in it.
         wanted: Names of the loaders of this guest's family in lower case, the best first.
+        own: UUIDs of the guest's volumes: of several loaders that one is its own whose stub of a
+            menu names one of them.
     """
     efi = _child(draft, b"", b"efi")
     if not efi:
@@ -43,7 +45,7 @@ def plan_fallback(draft: Draft, wanted: Sequence[bytes] = LINUX) -> None:
     boot = _child(draft, efi, b"boot") or efi + b"/BOOT"
     if _child(draft, boot, b"bootx64.efi"):
         return
-    copies = _loader(draft, efi, wanted)
+    copies = _loader(draft, efi, wanted, own)
     if not copies:
         draft.warn("No boot loader for x86-64 was found in the EFI system partition.")
     for name, source in copies.items():
@@ -58,25 +60,39 @@ def plan_fallback(draft: Draft, wanted: Sequence[bytes] = LINUX) -> None:
             draft.write(boot + b"/" + name, content, _REASON, PROGRAM)
 
 
-def _loader(draft: Draft, efi: bytes, wanted: Sequence[bytes]) -> Mapping[bytes, bytes]:
+def _loader(
+    draft: Draft, efi: bytes, wanted: Sequence[bytes], own: Sequence[bytes]
+) -> Mapping[bytes, bytes]:
     """Return what to copy, by its new name: the loader, shim with its followers."""
     folders = [efi + b"/" + name for name in draft.tree.list(efi)[:64]]
     microsoft = _child(draft, efi, b"microsoft")
     if microsoft:
         folders.append(_child(draft, microsoft, b"boot") or microsoft)
-    for loader in wanted:
-        for folder in folders:
-            source = _child(draft, folder, loader)
-            if not source:
-                continue
-            copies = {b"BOOTX64.EFI": source}
-            if loader == b"shimx64.efi":
-                restores = _restores(draft, folder, folders)
-                followers = (b"fbx64.efi",) if restores else (b"grubx64.efi", b"mmx64.efi")
-                found = {name: _child(draft, folder, name) for name in followers}
-                copies |= {name: path for name, path in found.items() if path}
-            return copies
+    # A loader of the best kind that is of another system would start that one's menu.
+    mine = [folder for folder in folders if _names(draft, folder, own)] if own else []
+    ways = [(loader, folder) for some in (mine, folders) for loader in wanted for folder in some]
+    for loader, folder in ways:
+        source = _child(draft, folder, loader)
+        if not source:
+            continue
+        copies = {b"BOOTX64.EFI": source}
+        if loader == b"shimx64.efi":
+            restores = _restores(draft, folder, folders)
+            followers = (b"fbx64.efi",) if restores else (b"grubx64.efi", b"mmx64.efi")
+            found = {name: _child(draft, folder, name) for name in followers}
+            copies |= {name: path for name, path in found.items() if path}
+        return copies
     return {}
+
+
+def _names(draft: Draft, folder: bytes, own: Sequence[bytes]) -> bool:
+    """Return whether the menu beside a loader, mostly a stub that leads on, names one of these."""
+    path = _child(draft, folder, b"grub.cfg")
+    try:
+        menu = draft.tree.read(path, _LIST) if path else None
+    except Failure:
+        return False
+    return menu is not None and any(identity in menu for identity in own)
 
 
 def _restores(draft: Draft, folder: bytes, folders: Sequence[bytes]) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from engine.guests.inspect import inspect
 from engine.guests.plan import plan
 from engine.model.guest import Family, FileSystem, Guest
 from tests.guests.phony_hive import system_hive
 from tests.guests.phony_windows import SERVER_2019, software
 from tests.unit.guests.test_plan import NICS, overlay
-from tests.unit.guests.trees import ROOT, MemoryGuest, debian12, volume
+from tests.unit.guests.trees import DATA, ROOT, MemoryGuest, debian12, volume
 
 NTFS = "0123456789ABCDEF"
 CONFIG = "/Windows/System32/config"
@@ -79,3 +83,41 @@ def test_ntfs_with_data_is_no_system() -> None:
     disk.files[NTFS] = {b"/data": b"x"}
 
     assert inspect(disk).others == ()
+
+
+def two_linuxes(*started: int, kind: FileSystem = FileSystem.EXT) -> MemoryGuest:
+    """Return a Debian and a copy of it, each of which calls itself `/`; when each ran last."""
+    one = debian12()
+    volumes = [volume(ROOT, kind), volume(DATA, kind, number=3)]
+    there = [replace(v, started=at) for v, at in zip(volumes, started, strict=True)]
+    disk = MemoryGuest(there, {})
+    for identity in (ROOT, DATA):
+        disk.files[identity] = dict(one.files[ROOT])
+        disk.put(identity, "/etc/fstab", f"UUID={identity} / auto defaults 0 1\n")
+    return disk
+
+
+@pytest.mark.parametrize(
+    ("disk", "root"),
+    [
+        (two_linuxes(100, 200), DATA),
+        (two_linuxes(200, 100), ROOT),
+        (two_linuxes(0, 100), DATA),
+        (two_linuxes(0, 0), ROOT),
+        (two_linuxes(100, 200, kind=FileSystem.XFS), ROOT),
+    ],
+)
+def test_of_two_linuxes_the_one_that_ran_last_is_converted(disk: MemoryGuest, root: str) -> None:
+    """An old system that was left on the disk is no reason to convert it instead."""
+    guest = inspect(disk)
+
+    assert [mount.volume for mount in guest.mounts if mount.path == b"/"] == [root]
+    assert set(guest.others) == {ROOT, DATA} - {root}
+
+
+def test_a_copy_that_names_the_original_is_never_preferred() -> None:
+    """Even if somebody started it for a test: its own fstab calls another volume `/`."""
+    disk = two_linuxes(100, 200)
+    disk.put(DATA, "/etc/fstab", f"UUID={ROOT} / auto defaults 0 1\n")
+
+    assert inspect(disk).mounts[0].volume == ROOT

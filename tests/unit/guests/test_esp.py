@@ -21,10 +21,15 @@ def edits(
     files: Mapping[str, str | bytes], wanted: tuple[bytes, ...]
 ) -> tuple[list[FileEdit], list[str]]:
     """Return what is changed on an ESP with these files, and the warnings."""
-    disk = MemoryGuest([volume(ESP, FileSystem.FAT)], {ESP: files})
-    draft = Draft(disk, Tree(disk, (Mount(b"/", VolumeId(ESP)),)))
+    draft = on_esp(files)
     plan_fallback(draft, wanted)
     return list(draft.edits()), list(draft.warnings)
+
+
+def on_esp(files: Mapping[str, str | bytes]) -> Draft:
+    """Return a draft over an ESP with these files."""
+    disk = MemoryGuest([volume(ESP, FileSystem.FAT)], {ESP: files})
+    return Draft(disk, Tree(disk, (Mount(b"/", VolumeId(ESP)),)))
 
 
 def test_windows_gets_its_boot_manager_as_fallback() -> None:
@@ -116,3 +121,23 @@ def test_the_loader_is_copied_on_a_real_disk(tmp_path: Path) -> None:
 
         assert backend.read(esp.id, b"/EFI/Boot/bootx64.efi") == LOADER
         assert wanted() == []
+
+
+def test_of_several_systems_the_guest_s_own_loader_is_the_fallback() -> None:
+    """By its stub of a menu, though another system's loader comes first and is of a better kind."""
+    files = {
+        **SHIM,
+        "/EFI/debian/grub.cfg": "search.fs_uuid 1111 root\n",
+        "/EFI/ubuntu/grubx64.efi": "grub of ubuntu",
+        "/EFI/ubuntu/grub.cfg": "search.fs_uuid 2222 root\n",
+    }
+
+    def fallback(*own: bytes) -> bytes:
+        draft = on_esp(files)
+        plan_fallback(draft, LINUX, own)
+        (found,) = [e.after for e in draft.edits() if e.path.endswith(b"BOOTX64.EFI")]
+        return found
+
+    assert fallback(b"2222") == b"grub of ubuntu"
+    assert fallback(b"1111") == b"shim"
+    assert fallback() == fallback(b"3333") == b"shim"

@@ -423,3 +423,15 @@ def test_what_a_file_system_has_on_another_volume_is_told(
         data[at : at + len(raw)] = raw
 
     assert identify(lambda at, length: bytes(data[at : at + length]), len(data)).outside == outside
+
+
+@pytest.mark.parametrize(
+    ("place", "started"), [(b"/", 77), (b"/sysroot", 77), (b"/mnt/old", 0), (b"", 0)]
+)
+def test_when_a_root_was_mounted_last_is_told(place: bytes, started: int) -> None:
+    """A mount elsewhere, such as of an old system's volume, says nothing of what ran."""
+    data = bytearray(128 << 10)
+    data[1080:1082], data[1068:1072] = b"\x53\xef", struct.pack("<I", 77)
+    data[1160 : 1160 + len(place)] = place
+
+    assert identify(lambda at, length: bytes(data[at : at + length]), len(data)).started == started
