@@ -21,6 +21,7 @@ from blake3 import blake3
 from engine.guests.cpio import Archive, Damaged, Unsupported
 from engine.guests.initrd_cache import OverlayCache
 from engine.guests.initrd_facts import InitrdFacts, may_stop_at_lz4, read_facts
+from engine.guests.linux import lvm
 from engine.guests.module_index import dependency_index
 from engine.guests.modules import (
     builtin_names,
@@ -103,19 +104,21 @@ class _Recipe:
 
     Attributes:
         place: Folder for the modules in the archive.
-        files: What goes into `place`, by path relative to it.
+        modules, indexes: What goes into `place`, by path relative to it.
+        settings: Files that replace those of the first initrd, by path.
     """
 
     facts: InitrdFacts
     place: bytes
     modules: Mapping[bytes, bytes]
     indexes: Mapping[bytes, bytes]
+    settings: Mapping[bytes, bytes]
 
     def key(self) -> str:
         """Return the name of the archive in a cache: all that decides it, hashed."""
         digest = hashlib.sha256(RECIPE)
         parts = [self.place, self.facts.device_list, *self._folders()]
-        for path, content in (*self.modules.items(), *self.indexes.items()):
+        for path, content in (*self.modules.items(), *self.indexes.items(), *self.settings.items()):
             parts += [path, hashlib.sha256(content).digest()]
         for part in parts:
             digest.update(struct.pack("<I", len(part)) + part)
@@ -131,6 +134,8 @@ class _Recipe:
         if self.facts.device_list:
             # Nothing is at the link's end: LVM then has no list, and looks at all devices.
             archive.link(self.facts.device_list, b"system.devices.bootpoint-old")
+        for path, content in self.settings.items():
+            archive.file(path, content)
         archive.file(self._marker(), RECIPE)
         return _gzip(archive.finish())
 
@@ -140,7 +145,7 @@ class _Recipe:
     def _folders(self) -> Sequence[bytes]:
         """Return the folders that the first initrd lacks, parents first."""
         wanted = {self._marker(), *(self.place + b"/" + path for path in self.modules)}
-        wanted.add(self.place + b"/modules.dep")
+        wanted |= {self.place + b"/modules.dep", *self.settings}
         found: set[bytes] = set()
         for path in wanted:
             parts = path.split(b"/")
@@ -232,7 +237,14 @@ def _recipe(files: Files, kernel: Kernel, facts: InitrdFacts, choice: _Choice) -
         for path, data in sorted(modules.items())
         if facts.modules.get(place + b"/" + path) != blake3(data).digest()
     }
-    return _Recipe(facts, place, lacking, dict(sorted(indexes.items())))
+    settings = {path: _settings(files, path) for path in facts.lvm_settings}
+    changed = {path: content for path, content in settings.items() if content}
+    return _Recipe(facts, place, lacking, dict(sorted(indexes.items())), changed)
+
+
+def _settings(files: Files, path: bytes) -> bytes:
+    """Return LVM's settings for a VM; empty where those of the old machine serve."""
+    return lvm.widened(files.read(lvm.FOLDER + path.rpartition(b"/")[2], lvm.LIMIT) or b"")
 
 
 def _modules(files: Files, kernel: Kernel, paths: Sequence[bytes]) -> Mapping[bytes, bytes]:
@@ -325,17 +337,15 @@ def _notes(kernel: Kernel, choice: _Choice, recipe: _Recipe) -> Iterator[str]:
             f"The list of modules of kernel {version} has {choice.odd} lines that name no module "
             "of this kernel; they were passed over."
         )
-    needed = bool(recipe.modules or facts.device_list)
+    needed = bool(recipe.modules or facts.device_list or recipe.settings)
     if needed and facts.is_open and may_stop_at_lz4(kernel.version):
         yield (
             f"The initrd of kernel {version} is packed with lz4, and some kernels before 5.14 read "
             f"nothing behind such a one: its drivers may be missing. Make a test start. {_REPACK}."
         )
-    if facts.device_list:
-        yield (
-            f"The initrd of kernel {version} lists devices of the old hardware for LVM; the "
-            "overlay hides that list."
-        )
+    yield from lvm.notes(
+        version, has_list=bool(facts.device_list), has_filter=bool(recipe.settings)
+    )
     if _is_plain_only(facts, choice):
         yield (
             f"Modules of kernel {version} are packed on the disk and plain in its initrd; the "

@@ -23,6 +23,8 @@ _HOPS = 40
 _USUAL = 20_000
 """Folders, links and modules; real initrds have a tenth of that."""
 _DEVICE_LIST = b"etc/lvm/devices/system.devices"
+_LVM = re.compile(rb"etc/lvm/(?:lvm|lvmlocal)\.conf")
+_SETTINGS = 8
 _MAY_BE_CARD = re.compile(rb"/drivers/net/|/(?:updates|extra|weak-updates)/")
 _NETWORK_TOOL = re.compile(
     rb"(?:.*/)?(?:net-lib\.sh|nm-lib\.sh|NetworkManager|systemd-networkd|connmand|wickedd"
@@ -53,6 +55,7 @@ class InitrdFacts:
         links: Targets of all its symbolic links, by path.
         modules: Digests (BLAKE3) of its kernel modules, by path.
         device_list: Its list of the devices that LVM may use; empty when it has none.
+        lvm_settings: Its files of settings for LVM.
         network_tool: A program that it has for the network only; empty when it has none.
         is_open: It ends with an lz4 stream, whose end only zeros behind it can tell.
     """
@@ -63,6 +66,7 @@ class InitrdFacts:
     is_open: bool = False
     device_list: bytes = b""
     network_tool: bytes = b""
+    lvm_settings: tuple[bytes, ...] = ()
 
     @property
     def suffixes(self) -> frozenset[bytes]:
@@ -117,6 +121,7 @@ class _Gathering:
     is_open: bool = False
     device_list: bytes = b""
     network_tool: bytes = b""
+    lvm_settings: tuple[bytes, ...] = ()
     _entries: int = 0
     _bytes: int = 0
 
@@ -134,6 +139,8 @@ class _Gathering:
             self.links[entry.path] = entry.target
         elif entry.path.endswith(_DEVICE_LIST) and stat.S_ISREG(entry.mode):
             self.device_list = entry.path
+        elif _LVM.fullmatch(entry.path) and stat.S_ISREG(entry.mode):
+            self.lvm_settings = (*self.lvm_settings, entry.path)[-_SETTINGS:]
         elif entry.is_module:
             self.modules[entry.path] = entry.digest
         elif _NETWORK_TOOL.fullmatch(entry.path):
@@ -166,6 +173,7 @@ def read_facts(data: bytes, limit: int = UNPACKED) -> InitrdFacts:
         found.is_open,
         found.device_list,
         found.network_tool,
+        tuple(sorted(set(found.lvm_settings))),
     )
 
 

@@ -24,6 +24,7 @@ from engine.guests.linux.devices import Devices, Use, is_raw
 from engine.guests.linux.discover import mount_units, plan_units
 from engine.guests.linux.draft import Draft
 from engine.guests.linux.esp import plan_fallback
+from engine.guests.linux.lvm import plan_filter
 from engine.guests.linux.network.naming import NicChange, plan_network
 from engine.guests.linux.rebuild import plan_rebuild
 from engine.guests.menu import default_kernel
@@ -279,6 +280,7 @@ def plan(
         draft.warn(sentence)
     plan_network(draft, options.nics)
     plan_clock(draft)
+    plan_filter(draft, guest.volumes)
     plan_rebuild(draft, guest.kernels, conversion.rewrite, conversion.swap)
     is_uefi = guest.firmware is Firmware.UEFI
     loaders = _fallback_loaders(reading, guest, draft) if is_uefi else ()

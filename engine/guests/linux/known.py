@@ -16,7 +16,7 @@ KNOWN = (
     *(b"/boot/EFI/Linux", b"/boot/efi/EFI/Linux", b"/efi/EFI/Linux", b"/etc/default/grub"),
     *(b"/etc/initramfs-tools", b"/etc/initramfs-tools/conf.d", b"/etc/dracut.conf.d"),
     *(b"/usr/lib/dracut/modules.d", b"/etc/mkinitcpio.conf.d"),
-    b"/etc/lvm/devices/system.devices",
+    *(b"/etc/lvm/devices/system.devices", b"/etc/lvm"),
     *(b"/etc/systemd/system", b"/efi"),
     *(b"/etc/cloud/cloud.cfg.d", b"/usr/lib/systemd/systemd", b"/lib/systemd/systemd"),
     *(b"/etc/crypttab", b"/etc/mkinitfs", b"/etc/default/grub.d", b"/etc/kernel/cmdline"),

@@ -19,6 +19,7 @@ from engine.guests.cpio import Archive, Damaged
 from engine.guests.initrd import RECIPE, WANTED, Overlay, overlay
 from engine.guests.initrd_cache import KEPT, OverlayCache
 from engine.guests.initrd_facts import read_facts
+from engine.guests.linux import lvm
 from engine.guests.module_index import dependency_index
 from engine.guests.modules import closure, parse
 from engine.model.errors import Failure
@@ -547,6 +548,24 @@ def test_a_list_of_old_devices_for_lvm_is_hidden() -> None:
     assert facts.links[path] == b"system.devices.bootpoint-old"
     assert any("lists devices of the old hardware for LVM" in note for note in made.notes)
     assert path.decode() not in listed(overlay(guest(), KERNEL))
+
+
+def test_a_filter_for_old_devices_is_replaced_in_the_initrd_too() -> None:
+    """LVM in the initrd goes by a copy of its own; one that serves a VM stays as it is."""
+    path, old = b"etc/lvm/lvm.conf", b'devices {\n filter = [ "a|/dev/cciss/.*|", "r|.*|" ]\n}\n'
+    initrd = gzip.compress(archive_of(LINKED | {b"etc/lvm": None}, {path: old}))
+
+    def made(content: bytes) -> tuple[bytes, bool]:
+        files = guest(pack=lambda _: initrd, more={b"/" + path: content})
+        got = overlay(files, KERNEL)
+        return got.archive, any("lets LVM look at devices" in note for note in got.notes)
+
+    archive, is_told = made(old)
+    assert is_told
+    assert lvm.widened(old) in zlib.decompress(archive.strip(b"\0") + bytes(8), 31)
+    assert made(lvm.widened(old)) == (archive, True)
+    assert made(b'devices {\n filter = [ "a|.*|" ]\n}\n') == made(b"")
+    assert made(b"") == (overlay(guest(pack=lambda _: initrd), KERNEL).archive, False)
 
 
 HELD = f"usr/lib/modules/{V}/kernel/drivers/ata/".encode()
