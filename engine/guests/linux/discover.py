@@ -27,6 +27,8 @@ from engine.model.text import safe
 UNITS = b"/etc/systemd/system"
 _MOST = 64
 """Units of one guest that are looked at."""
+_SNAPS = (b"snap-", b"var-lib-snapd-snap-")
+"""Files that snapd mounts, dozens of them on an Ubuntu."""
 _EXTENDED_BOOT = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
 _BOOTS = frozenset((FileSystem.FAT, FileSystem.EXT, FileSystem.XFS, FileSystem.BTRFS))
 _SYSTEMD = (b"/usr/lib/systemd/systemd", b"/lib/systemd/systemd")
@@ -71,7 +73,8 @@ def by_table(
 def mount_units(tree: Tree) -> Sequence[Unit]:
     """Return the administrator's own units that mount devices."""
     names = [name for name in tree.list(UNITS) if name.endswith(b".mount")]
-    paths = [UNITS + b"/" + name for name in names[:_MOST]]
+    own = [name for name in names if not name.startswith(_SNAPS)]
+    paths = [UNITS + b"/" + name for name in own[:_MOST]]
     found = ((path, tree.read(path)) for path in paths)
     return [unit for path, content in found if content for unit in _unit(path, content)]
 

@@ -4,7 +4,7 @@ A kernel update in the VM then makes an initrd that boots there without an overl
 
 Source: initramfs-tools(7) (`modules`, `conf.d/resume`), dracut.conf(5) (`add_drivers`),
 mkinitcpio.conf(5) (drop-ins), GRUB manual, "Simple configuration", kernel-install(8) (cmdline),
-mkinitfs(1) (`features.d`, one path or pattern a line).
+mkinitfs(1) (`features.d`, one path or pattern a line), modprobe.d(5) (`blacklist`, `install`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from engine.guests.linux.draft import Draft
 from engine.guests.linux.kernels import drivers_in
 from engine.model.guest import Kernel
+from engine.model.text import safe
 
 DRIVERS = (
     "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net", "sd_mod", "ahci", "ata_piix",
@@ -29,6 +30,11 @@ _RESUME = re.compile(rb"(?m)^([ \t]*RESUME=)(/dev/[^\s#]+)")
 _OLD = b".bootpoint-old"
 _FEATURES = re.compile(rb"(?m)^([ \t]*features=[\"']?)([^\"'\n#]*)")
 _INDEX = 8 << 20
+_MODPROBE = b"/etc/modprobe.d"
+_BLACK = re.compile(
+    rb"(?m)^[ \t]*(?:blacklist[ \t]+([\w-]+)"
+    rb"|install[ \t]+([\w-]+)[ \t]+(?:/usr)?/bin/(?:true|false)\b)"
+)
 _MORE_DEFAULTS = b"/etc/default/grub.d"
 _FILES = 64
 _COMMAND_LINES = (b"/etc/kernel/cmdline", b"/etc/update-extlinux.conf")
@@ -48,6 +54,7 @@ def plan_rebuild(draft: Draft, kernels: Sequence[Kernel], rewrite: Rewrite, swap
         _dracut(draft, drivers)
         _mkinitcpio(draft, drivers)
         _mkinitfs(draft, drivers, kernels)
+    _forbidden(draft)
     _resume(draft, swap)
     _grub_defaults(draft, rewrite)
     for path in (b"/boot/grub/device.map", b"/boot/grub2/device.map"):
@@ -121,6 +128,22 @@ def _keep(draft: Draft, path: bytes, text: str) -> None:
     if draft.read(path) != text.encode():
         reason = "Initrds built later get drivers of virtual machines."
         draft.write(path, text.encode(), reason)
+
+
+def _forbidden(draft: Draft) -> None:
+    """Tell which drivers somebody keeps from being loaded, on purpose or for the old hardware."""
+    for name in draft.tree.list(_MODPROBE)[:_FILES]:
+        path = _MODPROBE + b"/" + name
+        content = draft.read(path) if name.endswith(b".conf") else None
+        found = {
+            (match[1] or match[2]).replace(b"-", b"_").decode("ascii", "replace")
+            for match in _BLACK.finditer(content or b"")
+        }
+        for driver in sorted(found & set(DRIVERS)):
+            draft.warn(
+                f"{safe(path)} keeps the driver {driver} from being loaded: a VM with such "
+                "hardware may find no disk or no network."
+            )
 
 
 def _resume(draft: Draft, swap: Swap) -> None:

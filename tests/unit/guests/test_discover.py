@@ -180,6 +180,18 @@ def test_a_unit_for_a_disk_outside_the_backup_is_told() -> None:
     assert "/dev/sdz9 for /srv is in none of the image's disks" in told
 
 
+def test_a_hundred_snaps_hide_no_unit() -> None:
+    """An Ubuntu has a unit for each revision of each of them."""
+    made = with_unit("/dev/sda3")
+    content = made.files[ROOT].pop(UNIT.encode())
+    made.put(ROOT, "/etc/systemd/system/srv.mount", content)
+    for number in range(100):
+        text = f"[Mount]\nWhat=/var/lib/snapd/snaps/core_{number}.snap\nWhere=/snap/core/{number}\n"
+        made.put(ROOT, f"/etc/systemd/system/snap-core-{number}.mount", text)
+
+    assert b"/boot" in [mount.path for mount in inspect(made).mounts]
+
+
 def test_a_gpt_tells_the_use_of_its_partitions(tmp_path: Path) -> None:
     """Unless a flag forbids to mount one by it."""
     script = f"label: gpt\nsize=2048, type={EFI_TYPE}\nsize=2048, type={BOOT_TYPE}\n"

@@ -589,3 +589,22 @@ def test_a_full_root_is_an_obstacle_before_anything_is_written() -> None:
     assert obstacle.key == "guest.no_room"
     assert f"The volume at / ({ROOT}) has 8 KiB free" in obstacle.text
     assert found.edits == ()
+
+
+def test_a_driver_that_somebody_forbids_is_told() -> None:
+    """It is there, and would not be loaded: the operator learns it before the disaster."""
+    disk = debian12()
+    disk.put(
+        ROOT,
+        "/etc/modprobe.d/hard.conf",
+        "# blacklist ahci\nblacklist vmw-pvscsi\nblacklist pcspkr\ninstall nvme /bin/true\n"
+        "install virtio_blk /sbin/modprobe --ignore-install virtio_blk\n",
+    )
+    disk.put(ROOT, "/etc/modprobe.d/off.conf.bak", "blacklist mptsas\n")
+
+    told = [warning for warning in planned(disk).warnings if "keeps the driver" in warning]
+
+    assert [warning.split(" ")[:4] for warning in told] == [
+        ["/etc/modprobe.d/hard.conf", "keeps", "the", "driver"]
+    ] * 2
+    assert [warning.split(" ")[4] for warning in told] == ["nvme", "vmw_pvscsi"]
