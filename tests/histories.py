@@ -284,16 +284,28 @@ class Following:
 
 
 def compare(place: Path, whole: bytes) -> None:
-    """Ask qemu-img whether a layer's disk reads like `whole`; `place` is without its ending."""
+    """Ask qemu-img whether a layer's disk reads like `whole`; `place` is without its ending.
+
+    A fold, which may begin at any time, keeps others out of the disks that it works on: it is
+    waited for.
+    """
     found = next(one for one in place.parent.glob(f"{place.name}.*") if one.suffix in FORMATS)
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(whole)
-        file.flush()
-        command = ["qemu-img", "compare", "-f", "raw", "-F", FORMATS[found.suffix]]
+    command = ["qemu-img", "compare", "-f", "raw", "-F", FORMATS[found.suffix]]
+    told = (1, "", "")
+
+    def is_told() -> bool:
+        nonlocal told
         done = subprocess.run(
             [*command, file.name, str(found)], check=False, capture_output=True, text=True
         )
-    assert done.returncode == 0, (place, done.stdout, done.stderr)
+        told = (done.returncode, done.stdout, done.stderr)
+        return "Failed to get" not in done.stderr
+
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(whole)
+        file.flush()
+        wait(is_told)
+    assert told[0] == 0, (place, *told)
 
 
 @contextmanager
