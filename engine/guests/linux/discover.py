@@ -32,7 +32,7 @@ _SNAPS = (b"snap-", b"var-lib-snapd-snap-")
 _EXTENDED_BOOT = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
 _BOOTS = frozenset((FileSystem.FAT, FileSystem.EXT, FileSystem.XFS, FileSystem.BTRFS))
 _SYSTEMD = (b"/usr/lib/systemd/systemd", b"/lib/systemd/systemd")
-_WHAT = re.compile(rb"(?m)^([ \t]*What[ \t]*=[ \t]*)[^\n]*?([ \t\r]*)$")
+_WHAT = re.compile(rb"(?m)^([ \t]*What[ \t]*=)([^\n]*)")
 _LINKS = {b"UUID": b"/dev/disk/by-uuid/", b"PARTUUID": b"/dev/disk/by-partuuid/"}
 
 
@@ -108,4 +108,4 @@ def plan_units(draft: Draft, units: Sequence[Unit], devices: Devices) -> None:
 
 def _named(content: bytes, name: bytes) -> bytes:
     """Return a unit for another device."""
-    return _WHAT.sub(lambda match: match[1] + name + match[2], content)
+    return _WHAT.sub(lambda match: match[1] + name + b"\r" * match[2].endswith(b"\r"), content)

@@ -24,9 +24,9 @@ LIMIT = 1 << 20
 ACCEPT = b'"a|^/dev/(sd|vd|nvme)|"'
 """The disks of VMs. Parts of arrays are passed over by LVM itself."""
 _FILTER = re.compile(
-    rb'(?m)^[ \t]*(?:devices/)?(?:global_)?filter[ \t]*=[ \t]*\[((?:[^\]"]|"[^"\n]*")*)\]'
+    rb'(?m)^[ \t]*(?:devices/)?(?:global_)?filter[ \t]*=[ \t]*\[((?:[^\]"=]|"[^"\n]*")*+)\]'
 )
-_PATTERN = re.compile(rb'"[ \t]*([ar])([^\w\s])([^"\n]*?)\2?[ \t]*"')
+_PATTERN = re.compile(rb'"[ \t]*([ar])([^\w\s])([^"\n]*)"')
 _ALL = re.compile(rb"\^?(?:/dev/)?(?:\.\*|\.)?/?(?:\.\*)?\$?")
 _ALL_DISKS = re.compile(rb"\^?(?:/dev/)?sd(?:\.\*|\[a-z\](?:\.\*|\*)?)?\$?")
 _OLD = re.compile(
@@ -72,7 +72,7 @@ def _widened(match: re.Match[bytes]) -> bytes:
         return match[0]
     is_old = False
     for pattern in _PATTERN.finditer(inside):
-        kind, what = pattern[1], pattern[3]
+        kind, what = pattern[1], pattern[3].rstrip().removesuffix(pattern[2])
         if kind == b"a":
             if _ALL.fullmatch(what):
                 break  # whatever follows

@@ -180,6 +180,19 @@ def test_a_unit_for_a_disk_outside_the_backup_is_told() -> None:
     assert "/dev/sdz9 for /srv is in none of the image's disks" in told
 
 
+@pytest.mark.timeout(20)
+def test_a_hostile_unit_is_read_in_linear_time() -> None:
+    """Blanks by the hundred thousand, in what is replaced."""
+    made = with_unit("/dev/sda3\r\nWhat=" + " " * 900_000 + "x\nWhat=/dev/sda3\r")
+
+    _, _, after = converted(made)
+
+    wanted = f"What=/dev/disk/by-uuid/{BOOT}"
+    text = after.files[ROOT][UNIT.encode()]
+    assert isinstance(text, bytes)
+    assert text.split(b"[Mount]\n")[1].startswith(f"{wanted}\r\n{wanted}\n{wanted}\r\n".encode())
+
+
 def test_a_hundred_snaps_hide_no_unit() -> None:
     """An Ubuntu has a unit for each revision of each of them."""
     made = with_unit("/dev/sda3")

@@ -80,3 +80,18 @@ def test_the_filter_of_the_guest_is_changed_where_it_has_logical_volumes() -> No
     assert plan(made, inspect(made), overlay, NICS).edits == ()
     edits = plan(plain, inspect(plain), overlay, NICS).edits
     assert CONF.encode() not in [edit.path for edit in edits]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filter = [\n" * 90_000,
+        'filter = [ "' * 90_000,
+        'filter = [ "a|' + " " * 1_000_000 + 'x" ]\n',
+        "filter = [ " + '"a|sd|", ' * 100_000 + '"r|.*|" ]\n',
+    ],
+)
+def test_a_hostile_filter_is_read_in_linear_time(text: str) -> None:
+    """Lists that never end, and patterns of a megabyte."""
+    lvm.widened(text.encode())

@@ -109,3 +109,18 @@ BLOCK = f"""network:
 def test_netplan_may_be_written_in_braces(text: str, cards: list[Card]) -> None:
     """YAML has two forms for the same; the name of a card is found in both."""
     assert list(netplan.STACK.cards(b"/etc/netplan/1.yaml", text.encode())) == cards
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/etc/netplan/1.yaml", "ethernets: {" * 80_000),
+        ("/etc/netplan/1.yaml", "ethernets: {" + "a: {name: b}, " * 60_000),
+        (KEYFILE, "[match]\ninterface-name=" + "a;" * 500_000),
+        ("/etc/systemd/network/1.network", "[Match]\nName=" + "a " * 500_000),
+    ],
+)
+def test_forms_that_never_end_are_read_in_linear_time(path: str, text: str) -> None:
+    """A guest is hostile until shown otherwise: a megabyte of it takes no minutes."""
+    planned(guest({path: text}), *ONE)

@@ -41,22 +41,25 @@ def _cards(_path: bytes, content: bytes) -> Sequence[Card]:
             found.append({b"key": key, **_told(value)})
         elif top >= 0 and found:
             _note(found[-1], key, value)
-    found += [block for match in _FLOW.finditer(content) for block in _flow(content, match.end())]
+    found += _flow(content)
     return [each for block in found for each in _card(block)]
 
 
-def _flow(content: bytes, start: int) -> Iterator[dict[bytes, bytes]]:
+def _flow(content: bytes) -> Iterator[dict[bytes, bytes]]:
     """Yield the blocks of `ethernets: {eno1: {…}, …}`, which may span lines."""
-    deep, begin = 0, start
-    for at, byte in enumerate(content[start : start + _LONGEST], start):
-        deep += (byte in b"{[") - (byte in b"}]")
-        if deep < 0 or (byte in b"," and not deep):
-            key, colon, value = content[begin:at].partition(b":")
-            if colon:
-                yield {b"key": key.strip().strip(b"\"'"), **_told(value)}
-            begin = at + 1
-        if deep < 0:
-            return
+    at = 0
+    while match := _FLOW.search(content, at):
+        deep, begin = 0, match.end()
+        for at, byte in enumerate(content[begin : begin + _LONGEST], begin):
+            deep += (byte in b"{[") - (byte in b"}]")
+            if deep < 0 or (byte in b"," and not deep):
+                key, colon, value = content[begin:at].partition(b":")
+                if colon:
+                    yield {b"key": key.strip().strip(b"\"'"), **_told(value)}
+                begin = at + 1
+            if deep < 0:
+                break
+        at = max(at, match.end())
 
 
 def _told(value: bytes) -> dict[bytes, bytes]:

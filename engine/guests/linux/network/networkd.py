@@ -15,6 +15,8 @@ _KEY = re.compile(rb"(?i)^[ \t]*(?:Permanent)?MACAddress[ \t]*=")
 _SECTION = re.compile(rb"(?m)^[ \t]*\[([A-Za-z0-9]+)\][ \t]*\r?$")
 _MATCHED = re.compile(rb"(?m)^[ \t]*(?:Permanent)?MACAddress[ \t]*=(.*)$")
 _OLD = re.compile(rb"(?m)^[ \t]*((?:Path|Driver|Property)[ \t]*=.*)$")
+_LISTED = 1024
+"""Bytes of names that are looked at."""
 _NAME = re.compile(rb"(?m)^[ \t]*Name[ \t]*=(.*)$")
 
 
@@ -29,7 +31,7 @@ def _cards(path: bytes, content: bytes) -> Sequence[Card]:
     name = _NAME.search(naming)
     if name is None or path.endswith(b".netdev"):
         return ()
-    names = name[1].split()
+    names = name[1][:_LISTED].split()
     if names and names[0].startswith(b"!"):
         return ()
     return [one for each in names for one in card(each, mac if len(names) == 1 else b"")]

@@ -15,6 +15,7 @@ _KEY = re.compile(rb"(?i)^[ \t]*mac-address[ \t]*=|^[ \t]*match-device[ \t]*=.*m
 _OLD = re.compile(rb"(?m)^[ \t]*((?:path|driver)[ \t]*=.*)$")
 _NAMES = re.compile(rb"(?:^|[;, \t])[|&]{0,2}([^;, \t!|&]+)")
 """Names that fit; `[match]` lists several, and forbids those behind a `!`."""
+_LISTED = 1024
 _WIRED = (b"", b"ethernet", b"802-3-ethernet")
 
 
@@ -22,7 +23,7 @@ def _cards(_path: bytes, content: bytes) -> Sequence[Card]:
     found = values(content)
     if found.get(b"type", b"") not in _WIRED:
         return ()
-    names = _NAMES.findall(found.get(b"interface-name", b""))
+    names = _NAMES.findall(found.get(b"interface-name", b"")[:_LISTED])
     mac = found.get(b"mac-address", b"") if len(names) == 1 else b""
     return [one for name in names for one in card(name, mac)]
 
