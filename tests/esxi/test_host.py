@@ -115,7 +115,7 @@ def test_a_refusal_is_told_and_the_next_try_succeeds(one: Stage, method: str, st
     assert one.own_vms() == 1
 
 
-@pytest.mark.parametrize("name", ["TaskInProgress", "HostCommunication"])
+@pytest.mark.parametrize("name", ["TaskInProgress", "HostCommunication", "ConcurrentAccess"])
 def test_a_busy_host_is_asked_again_after_a_pause(one: Stage, name: str) -> None:
     """Twice is waited out, each time longer; the third is told. Less is asked meanwhile."""
     waited: list[float] = []

@@ -194,7 +194,9 @@ def test_http_errors_are_lost_replies(sim: Sim) -> None:
         ("HostCommunication", faults.HostBusy, "target.host-away"),
         ("NoDiskSpace", faults.HostFailure, "target.full"),
         ("TooManySnapshotLevels", faults.HostFailure, "target.depth"),
-        ("FileLocked", faults.HostFailure, "target.fault"),
+        ("FileLocked", faults.HostBusy, "target.locked"),
+        ("ConcurrentAccess", faults.HostBusy, "target.busy"),
+        ("Timedout", faults.HostFailure, "target.fault"),
     ],
 )
 def test_faults_are_told_in_our_words(

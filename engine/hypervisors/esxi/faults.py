@@ -91,6 +91,15 @@ _KNOWN: Mapping[str, _Words] = {
     "NotAuthenticated": _Words("target.session", "the session has expired", _AGAIN, LoggedOut),
     "TaskInProgress": _Words("target.busy", "another task works on the same VM", _AGAIN, HostBusy),
     "ResourceInUse": _Words("target.busy", "something else uses it", _AGAIN, HostBusy),
+    "FileLocked": _Words(
+        "target.locked",
+        "a file is open in another place",
+        "See which VM, host or backup has it open; it is asked again, and then told.",
+        HostBusy,
+    ),
+    "ConcurrentAccess": _Words(
+        "target.busy", "somebody else changed it at the same moment", _AGAIN, HostBusy
+    ),
     "HostCommunication": _Words(
         "target.host-away", "vCenter does not reach the host", _AGAIN, HostBusy
     ),

@@ -73,7 +73,8 @@ class TaskWaiter:
 
         Raises:
             HostFailure: The task failed; the class says how.
-            ReplyLost: The host forgot the task, or did not answer for two minutes: look at the VM.
+            ReplyLost: The host forgot the task, or did not tell its state for two minutes: look at
+                the VM.
             Cancelled: The wait was ended.
         """
         cancel, read = cancel or NeverCancelled(), read or self._read
@@ -81,15 +82,11 @@ class TaskWaiter:
         step = _FIRST_S
         while True:
             cancel.check()
-            try:
-                seen = read(task)
+            seen, silence = self._asked(read, task, doing)
+            if silence is None:
                 heard = self._monotonic()
-            except faults.Gone as failure:
-                raise faults.ReplyLost(_forgotten(self._session, doing)) from failure
-            except faults.ReplyLost:
-                if self._monotonic() - heard > _PATIENCE_S:
-                    raise
-                seen = {}
+            elif self._monotonic() - heard > _PATIENCE_S:
+                raise silence
             if self._is_done(seen, doing):
                 return seen.get("info.result")
             if seen.get("info.progress") is not None:
@@ -102,6 +99,19 @@ class TaskWaiter:
 
     def _read(self, task: Any) -> Mapping[str, Any]:
         return self._session.read(task, *PATHS)
+
+    def _asked(
+        self, read: Callable[[Any], Mapping[str, Any]], task: Any, doing: str
+    ) -> tuple[Mapping[str, Any], faults.ReplyLost | None]:
+        """Return what a task says of itself, and why its state is not known, if it is not."""
+        try:
+            seen = read(task)
+        except faults.Gone as failure:
+            raise faults.ReplyLost(_forgotten(self._session, doing)) from failure
+        except faults.ReplyLost as failure:
+            return {}, failure
+        is_told = seen.get("info.state") is not None
+        return seen, None if is_told else faults.ReplyLost(_untold(self._session, doing))
 
     def _is_done(self, seen: Mapping[str, Any], doing: str) -> bool:
         """Tell whether the task succeeded. HostFailure when it failed."""
@@ -117,6 +127,15 @@ def _forgotten(session: Session, doing: str) -> Problem:
         "target.task-gone",
         f"Target {safe(session.account.target)} does not know its task {doing} any more.",
         "",
+        "The VM itself is looked at next.",
+    )
+
+
+def _untold(session: Session, doing: str) -> Problem:
+    return Problem(
+        "target.task-untold",
+        f"Target {safe(session.account.target)} does not tell what its task {doing} is at.",
+        "Nobody knows yet whether it was done.",
         "The VM itself is looked at next.",
     )
 

@@ -76,6 +76,16 @@ def test_a_forgotten_task_is_a_lost_reply() -> None:
     assert lost.value.problem.key == "target.task-gone"
 
 
+def test_a_task_that_does_not_tell_its_state_is_a_lost_reply() -> None:
+    """Now and then left out is waited out; for two minutes on end, the VM is looked at instead."""
+    assert _Host({}, {"info.progress": 7}, DONE).waiter().result(None, "X_Task", deadline_s=60)
+    host = _Host({}, forever=True)
+    with pytest.raises(faults.ReplyLost) as lost:
+        host.waiter().result(None, "X_Task", deadline_s=1800)
+    assert lost.value.problem.key == "target.task-untold"
+    assert 120 < host.at < 130
+
+
 def test_past_the_deadline_somebody_is_told_and_nothing_cancelled() -> None:
     """A merge that takes longer than expected goes on."""
     host = _Host({"info.state": "running"}, forever=True)
