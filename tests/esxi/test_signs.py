@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,18 @@ def test_no_other_file_is_taken_for_a_picture(one: Stage, file: str) -> None:
         one.target.screen(VM)
     assert path.exists()
     assert one.sim.proxy.count("DeleteDatastoreFile_Task") == 0
+
+
+def test_a_picture_on_a_datastore_with_brackets_is_found(one: Stage) -> None:
+    """Hosts write such a name as it is; the picture is asked for there, and deleted there."""
+    _start(one)
+    _draws(one, "[fast [1]] web01/web01-7.png")
+    there = one.target._machines.find(VM)
+    assert there is not None
+    there = replace(there, seen=replace(there.seen, home="[fast [1]] web01"))
+    asked = "/folder/web01/web01-7.png?dcPath=ha-datacenter&dsName=fast+%5B1%5D"
+    one.sim.proxy.pictures[asked] = (200, PICTURE)
+    assert one.target._screens.picture(there) == PICTURE
 
 
 def test_a_picture_is_deleted_though_it_is_of_no_use(one: Stage) -> None:

@@ -34,7 +34,7 @@ _TASK_S = 60.0
 _FRESH_S = 5.0
 """A picture that cost a task and a file is shown for so long, however often it is asked for."""
 _NEST = 64
-_FILE = re.compile(r"\[(?P<store>[^\[\]]+)\] (?P<path>(?P<folder>.+)/[^/]+\.png)", re.IGNORECASE)
+_FILE = re.compile(r"\[(?P<store>.+?)\] (?P<path>(?P<folder>.+)/[^/]+\.png)", re.IGNORECASE)
 
 
 class Screens:
