@@ -110,7 +110,9 @@ class SmtpServer:
 
     Attributes:
         tls: `starttls`, `tls` or `none`; users: name -> password, empty: no login is asked for.
-        refuse: Recipients that are refused.
+        refuse: Recipients that are refused; code: with which.
+        hangs_up: Closes as soon as it has a mail.
+        given: Who got each mail.
         inject: Plain words sent right behind the answer to STARTTLS, by somebody between.
     """
 
@@ -118,8 +120,11 @@ class SmtpServer:
     tls: str = "starttls"
     users: dict[str, str] = field(default_factory=dict)
     refuse: tuple[str, ...] = ()
+    code: int = 550
+    hangs_up: bool = False
     inject: bytes = b""
     mails: list[bytes] = field(default_factory=list)
+    given: list[tuple[str, ...]] = field(default_factory=list)
     logins: list[tuple[str, str, bool]] = field(default_factory=list)
 
     def talk(self, connection: socket.socket) -> None:
@@ -133,6 +138,7 @@ class _SmtpTalk:
     def __init__(self, server: SmtpServer, connection: socket.socket) -> None:
         self.server, self.connection = server, connection
         self.encrypted, self.allowed = False, not server.users
+        self.asked: list[str] = []
 
     def run(self) -> None:
         try:
@@ -181,7 +187,9 @@ class _SmtpTalk:
 
     def on_rcpt(self, rest: str) -> None:
         bad = any(name in rest for name in self.server.refuse)
-        self.say(b"550 unknown" if bad else b"250 ok")
+        if not bad:
+            self.asked.append(rest.partition("<")[2].partition(">")[0])
+        self.say(b"%d unknown" % self.server.code if bad else b"250 ok")
 
     def on_data(self, _rest: str) -> None:
         self.say(b"354 go on")
@@ -189,7 +197,16 @@ class _SmtpTalk:
         while (line := self.file.readline()) not in (b".\r\n", b""):
             told.append(line)
         self.server.mails.append(b"".join(told))
+        self.server.given.append(tuple(self.asked))
+        self.asked = []
         self.say(b"250 taken")
+
+    def on_quit(self, _rest: str) -> None:
+        if self.server.hangs_up:
+            self.connection.close()
+            self.file.close()
+            raise ConnectionResetError
+        self.say(b"221 bye")
 
     def on_other(self, _rest: str) -> None:
         self.say(b"250 ok")

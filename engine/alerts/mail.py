@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import smtplib
 import socket
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
@@ -18,12 +19,15 @@ from engine.alerts.lines import WHOLE_S, Line
 from engine.alerts.words import body, subject
 from engine.local.secret import read_secret
 from engine.model.alarms import Message
+from engine.model.errors import Failure, PartlyTold
 from engine.model.work import Severity
 
 Security = Literal["starttls", "tls", "none"]
 MOST_SAID = 256 << 10
 """Bytes a server may say in one conversation."""
-_READY, _OK = 220, 250
+PATIENT = 5
+"""Tries of one message for those whom the server refuses for now (grey lists end after minutes)."""
+_READY, _OK, _FOR_GOOD = 220, 250, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,15 @@ class MailSettings:
     authority: Path | None = None
 
 
+@dataclass(slots=True)
+class _Sent:
+    """Who got one message, and how often somebody was refused."""
+
+    id: str
+    taken: set[str] = field(default_factory=set)
+    tries: int = 0
+
+
 class Mail:
     """A `Way`: one e-mail for each message."""
 
@@ -55,20 +68,53 @@ class Mail:
         self.name, self.least = name, least
         self.where = f"{', '.join(settings.to)} through {settings.host}:{settings.port}"
         self._settings, self._whole_s = settings, whole_s
+        self._lock, self._last = threading.Lock(), _Sent("")
 
     def send(self, message: Message) -> None:
-        """Hand the mail over to the server, which then is answerable for it."""
-        told = self._settings
+        """Hand the mail over to the server, which then is answerable for it.
+
+        Whoever got it does not get it again when the same message is tried for the others.
+        """
+        told, sent = self._settings, self._sent(message)
         mail = compose(message, told.sender, told.to)
         line = Line(told.host, told.port, "Mail")
         with line.within(self._whole_s), closing(smtplib.SMTP(local_hostname="bootpoint")) as smtp:
             self._greet(line, smtp)
             if told.user:
                 smtp.login(told.user, read_secret(told.password))
-            refused = smtp.sendmail(told.sender, list(told.to), mail.as_bytes())
+            left = [one for one in told.to if one not in sent.taken]
+            try:
+                refused = smtp.sendmail(told.sender, left, mail.as_bytes())
+            except smtplib.SMTPRecipientsRefused as error:
+                refused = error.recipients
             if refused:
-                raise line.failed(f"it does not take mail for {', '.join(sorted(refused))}")
-            smtp.docmd("QUIT")
+                sent.taken |= set(left) - set(refused)
+                sent.tries += 1
+                raise self._refused(line, sent, refused)
+            with suppress(smtplib.SMTPException, OSError):
+                smtp.docmd("QUIT")  # it has the mail, whatever it says to this
+
+    def _sent(self, message: Message) -> _Sent:
+        """Return who got a message already; a test is nobody's repetition."""
+        with self._lock:
+            if message.is_test:
+                return _Sent(message.id)
+            if self._last.id != message.id:
+                self._last = _Sent(message.id)
+            return self._last
+
+    def _refused(
+        self, line: Line, sent: _Sent, refused: Mapping[str, tuple[int, bytes]]
+    ) -> Failure:
+        said = [
+            f"{one} ({code} {why[:100].decode('utf-8', 'replace')})"
+            for one, (code, why) in sorted(refused.items())
+        ]
+        failure = line.failed(f"it does not take mail for {', '.join(said)}")
+        for_good = all(code >= _FOR_GOOD for code, _ in refused.values())
+        if sent.taken and (for_good or sent.tries >= PATIENT):
+            return PartlyTold(failure.problem)
+        return failure
 
     def _greet(self, line: Line, smtp: smtplib.SMTP) -> None:
         told = self._settings

@@ -4,7 +4,8 @@
     # TYPE bootpoint_rpo_lag_seconds gauge
     bootpoint_rpo_lag_seconds{machine="erp"} 720
 
-Names have their units; docs/MONITORING.md explains each. A value that is not known has no line.
+Names have their units, of Prometheus' base units; docs/MONITORING.md explains each. A value that
+is not known has no line.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from engine.model.work import LIVE, Severity
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+DAY_S = 86400
 Labels = Mapping[str, str]
 Value = float | int | bool | None
 
@@ -187,8 +189,12 @@ def _of_places(snapshot: Snapshot) -> Iterator[Family]:
     yield Family("target_up", up, [(labels, not one.problem) for labels, one in targets])
     free = "Free space where the target's disks lie."
     yield Family("store_free_bytes", free, [(labels, one.free) for labels, one in targets])
-    full = "Days until the target is full at the present growth; absent: not in sight."
-    yield Family("store_full_days", full, [(labels, one.days_left) for labels, one in targets])
+    full = "Seconds until the target is full at the present growth; absent: not in sight."
+    left = [
+        (labels, None if one.days_left is None else one.days_left * DAY_S)
+        for labels, one in targets
+    ]
+    yield Family("store_full_seconds", full, left)
     writes = "Seconds of a small durable write where the target's disks lie."
     yield Family("store_write_seconds", writes, [(labels, one.latency) for labels, one in targets])
     asks = "Seconds of a small question to the target's hypervisor."

@@ -23,7 +23,7 @@ from engine.daemon.upkeep import upkeep_of_all
 from engine.model import alarms
 from engine.model.alarms import Alert, Message, Rules, What
 from engine.model.conditions import Scene, TargetScene, Trouble, conditions
-from engine.model.errors import Failure, NotFound, Problem
+from engine.model.errors import Failure, NotFound, PartlyTold, Problem
 from engine.model.fleet import survey
 from engine.model.images import RootView
 from engine.model.planner import Limits
@@ -186,14 +186,14 @@ class Alerting:
                 self._news[way.name].wait(LOOK_S)
                 self._news[way.name].clear()
                 continue
-            problem = _tried(way, message)
+            problem, taken = _tried(way, message)
             failures = failures + 1 if problem else 0
-            self._note(way, failures, problem)
-            if problem:
+            self._note(way, failures, problem, deaf=taken or failures >= DEAF_AFTER)
+            if taken:
+                self._heard(way, message)
+            else:
                 pause = min(RETRY_FIRST_S * 2 ** min(failures - 1, 20), RETRY_LONGEST_S)
                 self._stopping.wait(pause)
-            else:
-                self._heard(way, message)
 
     def _message(self, way: Way) -> Message | None:
         now = self._engine.clock.now()
@@ -214,10 +214,10 @@ class Alerting:
         log.info("told %s of %d alerts id=%s", way.name, len(message.items), message.id)
         self._engine.picture.touch()
 
-    def _note(self, way: Way, failures: int, problem: str) -> None:
+    def _note(self, way: Way, failures: int, problem: str, *, deaf: bool) -> None:
         """Tell in the journal when a way ceases to work and when it works again."""
         was_deaf = self._deaf.pop(way.name, "")
-        if failures >= DEAF_AFTER:
+        if problem and deaf:
             self._deaf[way.name] = problem
         if failures == 1:
             self._say(Severity.WARNING, "alert.not-sent", f"{way.name} ({way.where}): {problem}")
@@ -243,7 +243,7 @@ class Alerting:
         found: dict[str, str] = {}
 
         def work(way: Way) -> None:
-            found[way.name] = _tried(way, message)
+            found[way.name], _ = _tried(way, message)
 
         threads = [
             threading.Thread(target=work, args=(way,), name=f"test-{way.name}", daemon=True)
@@ -311,8 +311,19 @@ def _line(before: Alert | None, after: Alert) -> _Line | None:
     return None
 
 
-def _tried(way: Way, message: Message) -> str:
-    return _worked(partial(way.send, message))
+def _tried(way: Way, message: Message) -> tuple[str, bool]:
+    """Return why a way failed, empty when it did not, and whether it took the message."""
+    partly = ""
+
+    def send() -> None:
+        nonlocal partly
+        try:
+            way.send(message)
+        except PartlyTold as failure:
+            partly = failure.problem.happened
+
+    problem = _worked(send)
+    return problem or partly, not problem
 
 
 def _worked(work: Callable[[], None]) -> str:

@@ -297,7 +297,7 @@ def guarded(scene: Scene) -> Iterator[Condition]:
                 f"guard:{name}",
                 Severity.ERROR,
                 name,
-                "may be encrypted by ransomware",
+                f"{name}: may be encrypted by ransomware",
                 f"Retention of {name} is on hold by {hold}.",
                 f"Look at the machine. If all is well: {release_of(standby)}",
             )

@@ -83,6 +83,10 @@ class HypervisorError(Failure):
     """A target refused or failed."""
 
 
+class PartlyTold(Failure):
+    """A message was taken for some and refused for others; it is not sent again."""
+
+
 class Refused(Failure):
     """Refused for safety; nothing was changed (CLI exit 4)."""
 

@@ -161,7 +161,9 @@ def _standing(
     lag = None if newest is None else max(0.0, (now - newest.taken_at).total_seconds())
     failed = _failed(alive, newest)
     late = standby.rpo_s is not None and lag is not None and lag > standby.rpo_s
-    ladder = climb(around.images, around.made, standby.silence_s, now, around.written)
+    ladder = climb(
+        around.images, around.made, standby.silence_s, now, around.written, standby.created_at
+    )
     run = state.runs.get(standby.name)
     applies = {
         Code.TEST: run is not None,

@@ -75,7 +75,7 @@ class Ladder:
             is: it costs no age.
         usual_s: Usual gap between two images in seconds; None while it is not known.
         silence_s: Seconds without a new image after which the machine is silent, known pauses
-            aside; None: not watched, or nothing has arrived yet.
+            aside; None: not watched, or it is not known since when.
         arrived_at: When the newest image arrived.
         silent_from: From when on it is silent; None like `silence_s`.
         silent: True when that is past.
@@ -100,6 +100,7 @@ def climb(
     silence_s: int | None,
     now: datetime,
     written: datetime | None = None,
+    since: datetime | None = None,
 ) -> Ladder:
     """Return the ladder of one machine.
 
@@ -109,26 +110,36 @@ def climb(
         silence_s: The operator's goal; 0: never silent; None: as learned.
         now: Aware.
         written: Moment of the newest image that is on its way, where one is.
+        since: When its standby was added: silence counts from then where nothing ever arrived.
     """
     here = [point for point in images if point.arrival in (Arrival.COMPLETE, Arrival.VERIFIED)]
     steps = _steps(images, here, made, written)
     moments = _moments(here, made)
     usual = usual_gap(moments)
-    newest = max(here, key=lambda point: (_arrived(point), point.taken_at), default=None)
-    goal = _goal(silence_s, moments, usual)
+    arrived = _newest_arrival(here, made)
+    heard = arrived or since
+    goal = _goal(silence_s, moments, usual) if heard else None
     silent_from = None
-    if newest is not None and goal is not None:
-        pause = 0.0 if silence_s else known_pause(moments, max(moments), usual)
-        silent_from = _arrived(newest) + timedelta(seconds=goal + pause)
+    if heard is not None and goal is not None:
+        learned = not silence_s and moments
+        pause = known_pause(moments, moments[-1], usual) if learned else 0.0
+        silent_from = heard + timedelta(seconds=goal + pause)
     return Ladder(
         steps=steps,
         losing=_losing(steps, usual, now),
         usual_s=usual,
-        silence_s=goal if newest is not None else None,
-        arrived_at=None if newest is None else _arrived(newest),
+        silence_s=goal,
+        arrived_at=arrived,
         silent_from=silent_from,
         silent=silent_from is not None and now > silent_from,
     )
+
+
+def _newest_arrival(here: Sequence[RecoveryPoint], made: Iterable[BootPoint]) -> datetime | None:
+    """Return when the newest image arrived; of a folder that was emptied, by its boot points."""
+    if here:
+        return _arrived(max(here, key=lambda point: (_arrived(point), point.taken_at)))
+    return max((point.created_at for point in made), default=None)
 
 
 def _arrived(point: RecoveryPoint) -> datetime:
@@ -142,10 +153,12 @@ def silence(ladder: Ladder, now: datetime | None = None) -> str:
         ladder: Of the machine.
         now: Tell how long it has been; None: since when.
     """
+    if ladder.arrived_at is None:
+        return "No image has arrived since it was added."
     told = "No new image"
-    if ladder.arrived_at is not None and now is not None:
+    if now is not None:
         told += f" for {span((now - ladder.arrived_at).total_seconds())}"
-    elif ladder.arrived_at is not None:
+    else:
         told += f" since {ladder.arrived_at:%Y-%m-%d %H:%M:%S} UTC"
     return told + ("." if ladder.usual_s is None else f"; usually every {span(ladder.usual_s)}.")
 
@@ -272,7 +285,7 @@ def _goal(told: int | None, moments: Sequence[datetime], usual: float | None) ->
         return float(told) or None
     room = None if usual is None else usual + min(max(2 * usual, LEAST_ROOM_S), MOST_ROOM_S)
     if not moments:
-        return None
+        return NEWCOMER_S
     if room is None or moments[-1] - moments[0] < LEARNED:
         return max(NEWCOMER_S, room or 0.0)
     return room

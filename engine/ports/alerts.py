@@ -29,6 +29,7 @@ class Way(Protocol):
 
         Raises:
             Failure: It was not taken, or nobody can tell.
+            PartlyTold: It was taken for some of those it is for; the others cannot be told.
         """
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.alerts.mail import Mail, MailSettings, Security, compose
-from engine.model.errors import Failure
+from engine.alerts.mail import PATIENT, Mail, MailSettings, Security, compose
+from engine.model.errors import Failure, PartlyTold
 from engine.model.work import Severity
 from tests.alerting import HOSTILE, message
 from tests.servers import Authority, SmtpServer, Talk, dribble, flood, silent, talking
@@ -119,6 +119,45 @@ def test_a_wrong_password_and_a_refused_recipient_are_told(
     secret.chmod(0o644)
     with talking(server.talk) as port, pytest.raises(Failure, match="read by others"):
         way(settings(port, authority.ca, user="bp", password=f"file:{secret}")).send(message("a"))
+
+
+def test_who_got_a_mail_does_not_get_it_again_for_those_who_are_refused(
+    authority: Authority,
+) -> None:
+    """An address that is gone is told as such; one on a grey list is tried again, alone."""
+    server = SmtpServer(authority.chain, refuse=("night",))
+    with talking(server.talk) as port:
+        mail = way(settings(port, authority.ca))
+        with pytest.raises(PartlyTold, match=r"take mail for night@example.org \(550 unknown\)"):
+            mail.send(message("a"))
+        server.code = 450
+        for tries in range(1, PATIENT):
+            with pytest.raises(Failure) as failed:
+                mail.send(replace(message("b"), id="other"))
+            assert not isinstance(failed.value, PartlyTold), tries
+        assert server.given == [TO[:1], TO[:1]]
+        with pytest.raises(PartlyTold, match="450"):
+            mail.send(replace(message("b"), id="other"))
+        server.refuse = ()
+        mail.send(replace(message("b"), id="other"))
+        mail.send(message("a"))
+    assert server.given == [TO[:1], TO[:1], TO[1:], TO]
+
+
+def test_a_mail_that_everybody_is_refused_is_not_told(authority: Authority) -> None:
+    """Then it is kept for later, whatever the code, and the words name each address."""
+    server = SmtpServer(authority.chain, refuse=("night", "ops"))
+    with talking(server.talk) as port, pytest.raises(Failure, match=r"night@.*, ops@") as failed:
+        way(settings(port, authority.ca)).send(message("a"))
+    assert not isinstance(failed.value, PartlyTold)
+
+
+def test_a_server_that_hangs_up_once_it_has_the_mail_has_it(authority: Authority) -> None:
+    """A good-bye that gets no answer makes nobody read the same mail twice."""
+    server = SmtpServer(authority.chain, hangs_up=True)
+    with talking(server.talk) as port:
+        way(settings(port, authority.ca)).send(message("a"))
+    assert len(server.mails) == 1
 
 
 @pytest.mark.parametrize("kind", ["silent", "dribble", "flood", "gone"])

@@ -159,6 +159,6 @@ def test_slow_and_full_targets_and_who_waits_can_be_measured() -> None:
     found = parse(metrics(picture, {}, "Hamburg", NOW))
     assert value(found, "target_slow", target="local") == 1
     assert value(found, "store_write_seconds", target="local") == 1.5
-    assert value(found, "store_full_days", target="local") == 9
-    assert value(found, "store_full_days", target="nas") is None
+    assert value(found, "store_full_seconds", target="local") == 9 * 86400
+    assert value(found, "store_full_seconds", target="nas") is None
     assert value(found, "waiting", **{"for": "target"}) == 2

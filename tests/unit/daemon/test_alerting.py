@@ -18,7 +18,7 @@ from engine.daemon.clock import ManualClock
 from engine.daemon.engine import Engine, Settings
 from engine.jobs.power import Shape
 from engine.model.alarms import Message, Rules
-from engine.model.errors import Failure, NoSpace, NotFound, Problem
+from engine.model.errors import Failure, NoSpace, NotFound, PartlyTold, Problem
 from engine.model.images import RootView
 from engine.model.retention import Retention
 from engine.model.slots import Limits
@@ -53,6 +53,7 @@ class Way:
     least: Severity = Severity.WARNING
     sent: list[Message] = field(default_factory=list)
     fails: bool = False
+    refuses: bool = False
     hangs: threading.Event = field(default_factory=threading.Event)
     tries: int = 0
 
@@ -67,6 +68,8 @@ class Way:
         if self.fails:
             raise Failure(Problem("alert.not-sent", "No server."))
         self.sent.append(message)
+        if self.refuses:
+            raise PartlyTold(Problem("alert.not-sent", "No mail for night@b.example."))
 
     def whats(self) -> list[tuple[str, str]]:
         """Return what it was told, in order."""
@@ -159,6 +162,22 @@ def test_what_could_not_be_told_is_told_after_a_restart(tmp_path: Path) -> None:
         wait(lambda: bool(way.sent))
     state.close()
     assert way.whats() == [(f"folder:{FOLDER}", "raised")]
+
+
+def test_what_some_got_is_not_sent_again_for_one_who_is_refused() -> None:
+    """The others hear once of the trouble, and once that somebody cannot be told."""
+    way = Way(refuses=True)
+    engine = make_engine(MemoryState(), ManualClock(START))
+    offline(engine)
+    with alerting(engine, way) as made:
+        made.look()
+        wait(lambda: "mail" in made.scene(START).deaf)
+        made.look()
+        wait(lambda: len(way.sent) == 2)
+        made.look()
+        threading.Event().wait(0.2)
+        assert [one.problem for one in made.test()] == ["No mail for night@b.example."]
+    assert way.whats() == [(f"folder:{FOLDER}", "raised"), ("way:mail", "raised")]
 
 
 def test_a_way_that_hangs_holds_up_nobody() -> None:

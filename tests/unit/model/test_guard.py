@@ -11,8 +11,11 @@ from random import Random
 import pytest
 
 from engine.model import guard as guarding
+from engine.model.conditions import Scene, conditions
 from engine.model.guard import GUARD, Increment, guard, increments_of
 from engine.model.images import PointId
+from engine.model.retention import Retention
+from engine.model.standby import Standby
 from tests.bench.largesite import recovery_points
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -206,3 +209,12 @@ def test_what_is_usual_is_kept_as_it_would_be_found_anew(seed: int) -> None:
     ]
     released = history[30].arrived_at if seed % 2 else None
     assert list(guard(history, released).judged) == slowly(history, released)
+
+
+def test_the_alert_names_its_machine_in_the_title() -> None:
+    """The subject of a mail is made of the title alone: at night it must say which machine."""
+    held = Standby("erp", "/r", retention=Retention(hold=f"{GUARD}: 31 % of the disks changed."))
+    told = conditions(Scene(START, standbys={"erp": held}))
+    assert [(one.key, one.title) for one in told] == [
+        ("guard:erp", "erp: may be encrypted by ransomware")
+    ]

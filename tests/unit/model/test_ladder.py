@@ -229,6 +229,32 @@ def test_silence_is_counted_from_the_arrival_not_from_the_sources_clock() -> Non
     assert ladder(here, now=NOW + 4 * HOUR).silent
 
 
+def test_a_folder_that_was_emptied_does_not_end_the_silence() -> None:
+    """Whoever wipes the replica takes the images away, not the alarm that none come."""
+    here = images(*hourly(300))
+    made = [
+        replace(boot_point(n, one), created_at=one.taken_at + timedelta(minutes=5))
+        for n, one in enumerate(here, 1)
+    ]
+    assert ladder([], *made, now=NOW + HOUR).silent is False
+    later = ladder([], *made, now=NOW + 26 * HOUR)
+    assert later.silent
+    assert silence(later, NOW + 26 * HOUR).startswith("No new image for 26 h; usually")
+
+
+def test_a_machine_of_which_nothing_ever_came_is_silent_after_a_day() -> None:
+    """A replication that was never set up is told, though there is no goal that it misses."""
+    told = {
+        hours: climb([], [], None, NOW + hours * HOUR, since=NOW).silent for hours in (25, 26, 27)
+    }
+    assert told == {25: False, 26: False, 27: True}
+    assert climb([], [], 600, NOW + HOUR, since=NOW).silent
+    assert not climb([], [], 0, NOW + 900 * HOUR, since=NOW).silent
+    assert not climb([], [], None, NOW + 900 * HOUR).silent
+    found = climb([], [], None, NOW + 27 * HOUR, since=NOW)
+    assert silence(found, NOW) == "No image has arrived since it was added."
+
+
 def test_silence_is_told_with_its_figures() -> None:
     """The sentence has how long, and how often images usually come."""
     found = ladder(images(*hourly(300)), now=NOW + timedelta(hours=26, minutes=4))
