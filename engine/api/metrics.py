@@ -28,7 +28,7 @@ from engine.model.work import LIVE, Severity
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-DAY_S = 86400
+_DAY_S = 86400
 Labels = Mapping[str, str]
 Value = float | int | bool | None
 
@@ -191,7 +191,7 @@ def _of_places(snapshot: Snapshot) -> Iterator[Family]:
     yield Family("store_free_bytes", free, [(labels, one.free) for labels, one in targets])
     full = "Seconds until the target is full at the present growth; absent: not in sight."
     left = [
-        (labels, None if one.days_left is None else one.days_left * DAY_S)
+        (labels, None if one.days_left is None else one.days_left * _DAY_S)
         for labels, one in targets
     ]
     yield Family("store_full_seconds", full, left)

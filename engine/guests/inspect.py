@@ -92,12 +92,10 @@ def _best(
 
 def _likeliest(roots: Sequence[Root]) -> Root:
     """Return the system that boots: of several that name themselves, the one that ran last."""
-    named = [root for root in roots if root.score >= _NAMED] or roots
-    if all(root.volume.kind is FileSystem.EXT for root in named):
-        return max(
-            named, key=lambda root: (root.score >= _NAMED and root.volume.started, root.score)
-        )
-    return max(named, key=lambda root: root.score)
+    named = [root for root in roots if root.score >= _NAMED]
+    if named and all(root.volume.kind is FileSystem.EXT for root in named):
+        return max(named, key=lambda root: (root.volume.started, root.score))
+    return max(roots, key=lambda root: root.score)
 
 
 def _windows(

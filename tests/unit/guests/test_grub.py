@@ -303,23 +303,27 @@ def test_saved_variables_that_would_not_fit_are_left() -> None:
     assert bootloader.convert_environment(block, boot) == block
 
 
+def extlinux(text: str, folder: bytes) -> tuple[str, bootloader.Boot]:
+    """Convert a menu of extlinux, which a second conversion then leaves as it is."""
+    boot = boot_of(debian12())
+    got = bootloader.convert_extlinux(text.encode(), boot, folder)
+    assert bootloader.convert_extlinux(got, boot, folder) == got
+    return got.decode(), boot
+
+
 def test_extlinux_entries_load_both() -> None:
     """Extlinux parts several initrds by commas; relative paths stay relative."""
     text = (
         f"DEFAULT a\nLABEL a\n  LINUX ../vmlinuz-{V}\n  INITRD ../i\n  APPEND root=/dev/sda1 ro\n"
         f"label b\n kernel /boot/vmlinuz-{V}\n initrd /boot/i\nLABEL c\n LINUX /x\n INITRD /i\n"
     )
-    boot = boot_of(debian12())
-
-    got = bootloader.convert_extlinux(text.encode(), boot, b"/boot/extlinux").decode()
+    got, _ = extlinux(text, b"/boot/extlinux")
 
     assert got == (
         text.replace("INITRD ../i", f"INITRD ../i,../bootpoint-{V}.img")
         .replace("initrd /boot/i", f"initrd /boot/i,/boot/bootpoint-{V}.img")
         .replace("/dev/sda1", "R")
     )
-    again = bootloader.convert_extlinux(got.encode(), boot, b"/boot/extlinux").decode()
-    assert again == got
 
 
 def test_extlinux_may_name_the_initrd_among_the_arguments() -> None:
@@ -328,14 +332,11 @@ def test_extlinux_may_name_the_initrd_among_the_arguments() -> None:
         f"LABEL a\n KERNEL /boot/vmlinuz-{V}\n APPEND initrd=/boot/u.img,/boot/i root=/dev/sda1\n"
         f"LABEL b\n KERNEL /boot/vmlinuz-{V}\n APPEND initrd=/x\n INITRD /boot/i\n"
     )
-    boot = boot_of(debian12())
-
-    got = bootloader.convert_extlinux(text.encode(), boot, b"/boot").decode()
+    got, boot = extlinux(text, b"/boot")
 
     more = f",/boot/bootpoint-{V}.img"
     assert got == text.replace("/boot/i", f"/boot/i{more}").replace("/dev/sda1", "R")
     assert boot.named == {V}
-    assert bootloader.convert_extlinux(got.encode(), boot, b"/boot").decode() == got
 
 
 def test_a_command_of_a_million_words_takes_no_memory() -> None:
