@@ -14,7 +14,7 @@ import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
@@ -42,20 +42,43 @@ def durable_replace(folder: int, name: str, data: bytes) -> None:
     Raises:
         OSError: Writing failed; the old content stays and no draft is left.
     """
-    draft = f".{name}.{uuid4().hex}.tmp"
-    fd = os.open(draft, _DRAFT, 0o600, dir_fd=folder)
+    durable_replace_all(folder, {name: data})
+
+
+def durable_replace_all(folder: int, files: Mapping[str, bytes]) -> None:
+    """Give files new content as `durable_replace` does, in one go.
+
+    After a power cut each file by itself has its old content or the new one; after a return all
+    have the new one.
+
+    Args:
+        folder: Descriptor of the open folder.
+        files: Content by plain file name.
+
+    Raises:
+        OSError: Writing failed; those not yet replaced keep their content, no draft is left.
+    """
+    drafts = {name: f".{name}.{uuid4().hex}.tmp" for name in files}
     try:
-        try:
-            write_all(fd, data)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)  # noqa: TID251 - the one place
+        for name, data in files.items():
+            _write_new(folder, drafts[name], data)
+        for name, draft in drafts.items():
+            os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)  # noqa: TID251 - here only
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft, dir_fd=folder)
+        for draft in drafts.values():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(draft, dir_fd=folder)
         raise
     os.fsync(folder)
+
+
+def _write_new(folder: int, name: str, data: bytes) -> None:
+    fd = os.open(name, _DRAFT, 0o600, dir_fd=folder)
+    try:
+        write_all(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def publish(folder: int, draft: str, name: str) -> None:

@@ -175,7 +175,8 @@ class FolderChain:
             making = self._path / (_MAKING + name)
             try:
                 durable.remove_tree(making)
-                durable.make_folder(making)
+                durable.make_folder(self._path)
+                making.mkdir(0o700)  # durable with its final name
                 self._fill(making, Place(name, parent, kind, list(sizes)), layers)
                 durable.move_folder(making, self._path / name)
             except BaseException as error:
@@ -226,16 +227,19 @@ class FolderChain:
             for number in range(len(found.disk_sizes)):
                 self._whole_stack(layers, found, number)
                 self._harden(layer, number)
-            for number, disk in enumerate(manifest.disks):
-                if disk.hashes:
-                    self._folders.put(layer, f"disk-{number}.hashes", disk.hashes)
+            beside = {
+                f"disk-{number}.hashes": disk.hashes
+                for number, disk in enumerate(manifest.disks)
+                if disk.hashes
+            }
             if manifest.conversion:
-                self._folders.put(layer, CONVERSION, signed(manifest.conversion))
+                beside[CONVERSION] = signed(manifest.conversion)
             used = self._measure(layers, found)
-            place = Place(layer, found.parent, found.kind, found.disk_sizes, used)
-            self._folders.put(layer, PLACE, encode(place))
+            beside[PLACE] = encode(Place(layer, found.parent, found.kind, found.disk_sizes, used))
+            self._folders.put_all(layer, beside)
             self._folders.put(layer, SEAL, encode(strip(manifest)))
-            durable.remove_tree(self._path / layer / NOTE)
+            # One that a power cut brings back is of no meaning beside a seal.
+            (self._path / layer / NOTE).unlink(missing_ok=True)
 
     def _check_quiet(self, layer: Layer) -> None:
         """Refuse to seal or delete what is being written, or to seal what is spoilt."""

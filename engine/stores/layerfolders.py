@@ -102,10 +102,14 @@ class LayerFolders:
 
     def put(self, layer: LayerName, name: str, data: bytes) -> None:
         """Write a small file beside a layer's disks, durably."""
+        self.put_all(layer, {name: data})
+
+    def put_all(self, layer: LayerName, files: Mapping[str, bytes]) -> None:
+        """Write small files beside a layer's disks; on return all of them are durable."""
         folder = self._path / layer
         try:
             with durable.open_folder(folder) as handle:
-                durable.durable_replace(handle, name, data)
+                durable.durable_replace_all(handle, files)
         except OSError as error:
             if error.errno in durable.FULL:
                 raise durable.no_space(error, folder) from error

@@ -44,6 +44,17 @@ def test_a_failed_replacement_keeps_the_old_content(tmp_path: Path) -> None:
     assert names(tmp_path) == ["name"]
 
 
+def test_several_files_are_written_whole_before_the_first_is_replaced(tmp_path: Path) -> None:
+    """When one cannot be written, all keep their content; on return, all have the new one."""
+    files = {"one": b"1", "other": b"2"}
+    with durable.open_folder(tmp_path) as folder:
+        with pytest.raises(FileNotFoundError):
+            durable.durable_replace_all(folder, {**files, "missing/name": b"3"})
+        assert names(tmp_path) == []
+        durable.durable_replace_all(folder, files)
+    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == files
+
+
 def test_publishing_gives_a_draft_its_name(tmp_path: Path) -> None:
     """A draft written elsewhere takes the place of the old file."""
     (tmp_path / "x.part").write_bytes(b"new")
