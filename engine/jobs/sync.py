@@ -48,6 +48,9 @@ from engine.ports import BlockDevice, PointReader
 
 log = logging.getLogger(__name__)
 
+_TELL_S = 0.05
+"""Shorter after one another nobody sees how far it is, and telling costs as much as writing."""
+
 
 def sync(
     point: BootPoint, parent: LayerName | None, path: Sequence[RecoveryPoint], t: Tools
@@ -206,6 +209,7 @@ class _Copy:
         self._meter = Meter(self._total, t.clock.monotonic())
         self._lock = Lock()
         self._step, self._file = "apply", ""
+        self._told = ("", 0.0)
         self.done = 0
 
     def all_disks(self, finished: frozenset[int]) -> list[DiskManifest]:
@@ -283,8 +287,12 @@ class _Copy:
         self._tell(length)
 
     def _tell(self, _length: int) -> None:
+        step, then, now = *self._told, self._t.clock.monotonic()
+        if step == self._step and now - then < _TELL_S:
+            return
+        self._told = self._step, now
         done = min(self.done, self._total)
-        progress = self._meter.at(self._step, done, self._t.clock.monotonic())
+        progress = self._meter.at(self._step, done, now)
         pace = self._t.reading.pace(self._file) if self._step == "apply" else progress.pace
         self._t.report(replace(progress, pace=pace))
 

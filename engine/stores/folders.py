@@ -66,22 +66,27 @@ class FolderChain:
     # --- looking ---------------------------------------------------------------------------
 
     def layers(self) -> Mapping[LayerName, Layer]:
-        """Return all layers that are there now. All that changes any looks here before."""
+        """Return all layers that are there now, with the bytes that each occupies."""
+        layers = self._there()
+        return {name: self._measured(layers, one) for name, one in layers.items()}
+
+    def _there(self) -> Mapping[LayerName, Layer]:
+        """Return all layers, unmeasured where not sealed. All that changes any looks here first."""
         self._check()
         found: dict[LayerName, Layer] = {}
         for _ in range(3):  # a fold may take one away between listing and reading
             found = {layer.name: layer for layer in self._folders.found()}
             if all(one.parent is None or one.parent in found for one in found.values()):
                 break
-        return {name: replace(one, used=self._used(found, one)) for name, one in found.items()}
+        return found
 
-    def _used(self, layers: Mapping[LayerName, Layer], layer: Layer) -> int:
+    def _measured(self, layers: Mapping[LayerName, Layer], layer: Layer) -> Layer:
         if layer.sealed:
-            return layer.used
+            return layer
         try:
-            return self._measure(layers, layer)
+            return replace(layer, used=self._measure(layers, layer))
         except OSError:
-            return 0
+            return layer
 
     def _measure(self, layers: Mapping[LayerName, Layer], layer: Layer) -> int:
         return sum(
@@ -99,7 +104,7 @@ class FolderChain:
         cancel: Cancel = NEVER,  # noqa: ARG002 - nobody takes turns here
     ) -> Iterator[BlockDevice]:
         """Open one disk; writable only while the layer is not sealed."""
-        layers = self.layers()
+        layers = self._there()
         found = tree.known(layers, layer)
         tree.check_disk(found, disk)
         stack = self._whole_stack(layers, found, disk)
@@ -139,14 +144,14 @@ class FolderChain:
 
     def changed(self, layer: LayerName, disk: int) -> Iterator[Extent]:
         """Yield what the layer holds itself."""
-        layers = self.layers()
+        layers = self._there()
         found = tree.known(layers, layer)
         tree.check_disk(found, disk)
         return self._kind.changed(self._whole_stack(layers, found, disk), found.disk_sizes[disk])
 
     def disk_files(self, layer: LayerName) -> Sequence[DiskFile]:
         """Return the files a hypervisor opens, after a look at what they refer to."""
-        layers = self.layers()
+        layers = self._there()
         found = tree.known(layers, layer)
         stacks = [self._whole_stack(layers, found, n) for n in range(len(found.disk_sizes))]
         return [DiskFile(stack[0].absolute(), self._kind.format) for stack in stacks]
@@ -165,7 +170,7 @@ class FolderChain:
     ) -> Layer:
         """Make an unsealed layer that reads like its parent."""
         with self._lock:
-            layers = self.layers()
+            layers = self._there()
             tree.check_name(name)
             tree.check_sizes(sizes)
             if name in layers:
@@ -184,7 +189,7 @@ class FolderChain:
                 if isinstance(error, OSError) and error.errno in durable.FULL:
                     raise durable.no_space(error, self._path / name) from error
                 raise
-            return self.layers()[name]
+            return self._there()[name]
 
     def _fill(self, folder: Path, place: Place, layers: Mapping[LayerName, Layer]) -> None:
         for number, size in enumerate(place.sizes):
@@ -199,7 +204,7 @@ class FolderChain:
 
     def note(self, layer: LayerName, text: str) -> None:
         """Keep a text beside an unsealed layer."""
-        tree.check_unsealed(tree.known(self.layers(), layer))
+        tree.check_unsealed(tree.known(self._there(), layer))
         data = text.encode()
         if len(data) > NOTE_LIMIT:
             raise tree.refused("note", f"A note of {len(data)} bytes is too long.")
@@ -218,7 +223,7 @@ class FolderChain:
     def seal(self, layer: LayerName, manifest: LayerManifest) -> None:
         """Make the layer durable and read-only: disks, hashes, then the manifest."""
         with self._lock:
-            layers = self.layers()
+            layers = self._there()
             found = tree.known(layers, layer)
             if found.sealed:
                 return
@@ -266,7 +271,7 @@ class FolderChain:
 
     def manifest(self, layer: LayerName) -> LayerManifest:
         """Return a sealed layer's manifest with hashes."""
-        found = tree.known(self.layers(), layer)
+        found = tree.known(self._there(), layer)
         if found.manifest is None:
             raise LayerError(_no_manifest(layer, "it is missing or damaged"))
         try:
@@ -285,7 +290,7 @@ class FolderChain:
         """Take a trunk layer away; its children go on reading the same bytes."""
         with self._lock:
             tree.check_name(layer)
-            layers = self.layers()
+            layers = self._there()
             if layer not in layers:
                 self._sweep(layer)
                 return
@@ -306,7 +311,7 @@ class FolderChain:
 
     def gain(self, gone: Sequence[LayerName]) -> Gain:
         """Return what comes back when layers go, in this order; nothing is changed."""
-        layers = self.layers()
+        layers = self._there()
         going = [name for name in gone if name in layers]
         disks = max((len(layer.disk_sizes) for layer in layers.values()), default=0)
         return total(self._kind.gain(self._tree(layers, disk), going) for disk in range(disks))
@@ -330,7 +335,7 @@ class FolderChain:
     def _repoint(self, child: Layer, parent: LayerName | None) -> None:
         place = Place(child.name, parent, child.kind, child.disk_sizes, child.used)
         self._folders.put(child.name, PLACE, encode(place))
-        layers = self.layers()
+        layers = self._there()
         used = self._measure(layers, layers[child.name])
         self._folders.put(child.name, PLACE, encode(replace(place, used=used)))
 
@@ -338,7 +343,7 @@ class FolderChain:
         """Delete a layer without children."""
         with self._lock:
             tree.check_name(layer)
-            layers = self.layers()
+            layers = self._there()
             if layer not in layers:
                 self._sweep(layer)
                 return

@@ -102,11 +102,10 @@ def _end(frame: memoryview) -> int:
 
     Source: RFC 8878, 3.1.1.2.
     """
-    at, last = zstandard.frame_header_size(frame), False
-    while not last:
-        if at + _BLOCK_HEAD > len(frame):
-            return -1
-        head = int.from_bytes(frame[at : at + _BLOCK_HEAD], "little")
-        last = bool(head & 1)
+    at, last = zstandard.frame_header_size(frame), len(frame) - _BLOCK_HEAD
+    while at <= last:
+        head = frame[at] | frame[at + 1] << 8 | frame[at + 2] << 16
         at += _BLOCK_HEAD + (1 if head >> 1 & 3 == _RLE else head >> 3)
-    return at + _CHECKSUM
+        if head & 1:
+            return at + _CHECKSUM
+    return -1
