@@ -39,6 +39,22 @@ class Context:
         want = "viewer" if self.read_only else "admin"
         return Client(self.place().socket, want=want, timeout_s=timeout_s or CALL_S)
 
+    def may_change(self, command: str) -> None:
+        """Go on, unless nothing may be changed: for what goes past the engine.
+
+        Raises:
+            Refused: `--read-only` was given.
+        """
+        if self.read_only:
+            raise Refused(
+                Problem(
+                    "client.read-only",
+                    f"`bootpoint {command}` changes something, and --read-only was given.",
+                    "Nothing was changed.",
+                    "Leave --read-only out.",
+                )
+            )
+
     def typed_name(self, expected: str, given: str, question: str) -> str:
         """Return the name that confirms a dangerous command.
 

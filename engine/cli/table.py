@@ -283,6 +283,13 @@ _TARGET = (
             Option(("--production",), "port group of the real network", "TEXT"),
             Option(("--isolated",), "port group without uplink", "TEXT"),
             Option(("--server",), "this appliance's address, as hosts see it", "HOST"),
+            Option(
+                ("--store",),
+                "folder for the boot points, on XFS or btrfs; hosts mount .run in it",
+                "DIR",
+                Path,
+                kind="file",
+            ),
             Option(("--anyway",), "add it although something stands in the way", flag=True),
         ),
     ),

@@ -78,8 +78,10 @@ def read_esxi(told: EsxiSection, uri: str, file: Path, key: str) -> EsxiConfig:
     try:
         host_and_port(uri)
     except ValueError:
+        # What stands before an @ may be a password: it is not shown.
+        shown = f"…@{uri.rpartition('@')[2]}" if "@" in uri else uri
         raise wrong(
-            file, f"{dot}uri", uri, "expected https://HOST/ or https://HOST:PORT/"
+            file, f"{dot}uri", shown, "expected https://HOST/ or https://HOST:PORT/"
         ) from None
     if not is_reference(told.password):
         # The value may be the password itself: it is not shown.

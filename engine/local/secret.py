@@ -31,7 +31,10 @@ def is_reference(text: str) -> bool:
 
 
 def read_secret(reference: str) -> str:
-    """Return the password that a reference names; one line break at its end does not count.
+    """Return the password that a reference names.
+
+    One line break at its end does not count, and a byte order mark before it neither: some editors
+    write one, and nobody sees it.
 
     Raises:
         WrongUse: It is no reference, or what it names is missing, empty, or open to others.
@@ -43,15 +46,17 @@ def read_secret(reference: str) -> str:
     try:
         if kind == "file":
             _check_closed(path)
-        text = read_bounded(path, _LONGEST).decode("utf-8")
+        text = read_bounded(path, _LONGEST).decode("utf-8-sig")
     except OSError as error:
         why = f"{safe(str(path))}: {os.strerror(error.errno or 0)}"
         raise _wrong(why, "Write the password into this file, for its owner only.") from error
     except UnicodeDecodeError:
         raise _wrong(f"{safe(str(path))} is not text", "Write it as UTF-8.") from None
     text = text.removesuffix("\n").removesuffix("\r")
-    if not text or "\n" in text:
-        raise _wrong(f"{safe(str(path))} does not hold one line", "Write one line into it.")
+    if not text:
+        raise _wrong(f"{safe(str(path))} is empty", "Write the password into it, one line.")
+    if "\n" in text:
+        raise _wrong(f"{safe(str(path))} holds more than one line", "Leave one line in it.")
     return text
 
 
@@ -60,13 +65,18 @@ def _credential(name: str) -> Path:
     if not folder:
         raise _wrong(
             f"systemd gave this process no credentials, so {safe(name)} is not among them",
-            f"Add LoadCredentialEncrypted={safe(name)} to the service, or use file:PATH.",
+            f"Add LoadCredentialEncrypted={safe(name)} to the service, or use file:PATH. A command "
+            "in a shell gets them only through systemd-run.",
         )
     return Path(folder) / name
 
 
 def _check_closed(path: Path) -> None:
     found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        is_link = stat.S_ISLNK(found.st_mode)
+        what = "is a link" if is_link else "is no plain file"
+        raise _wrong(f"{safe(str(path))} {what}", "Name the file itself that holds the password.")
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise _wrong(
             f"{safe(str(path))} can be read by others (mode {stat.S_IMODE(found.st_mode):04o})",

@@ -22,3 +22,20 @@ def host_and_port(url: str) -> tuple[str, int]:
     if any(char.isspace() or not char.isprintable() for char in url):
         raise ValueError("expected https://HOST/ or https://HOST:PORT/")
     return host, parts.port or _HTTPS
+
+
+def meant(url: str) -> str:
+    """Return the address that was probably meant by one that is none; empty: nobody knows."""
+    try:
+        parts = urlsplit(url if "//" in url else f"//{url}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    if ":" in host:
+        host = f"[{host}]"
+    perhaps = f"https://{host}:{port}/" if port and parts.scheme != "http" else f"https://{host}/"
+    try:
+        host_and_port(perhaps)
+    except ValueError:
+        return ""
+    return perhaps

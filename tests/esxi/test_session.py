@@ -242,6 +242,33 @@ def test_a_password_is_named_never_written(tmp_path: Path, monkeypatch: pytest.M
         read_secret("credential:secret")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(file.parent))
     assert read_secret("credential:secret") == "öpen"
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [("folder", "no plain file"), ("link", "a link"), ("empty", "empty"), ("two", "more than one")],
+)
+def test_each_odd_password_file_is_told_as_what_it_is(tmp_path: Path, kind: str, says: str) -> None:
+    """`chmod` mends neither a folder nor a link, so nobody is sent to do that."""
+    place = tmp_path / kind
+    if kind == "folder":
+        place.mkdir()
+    elif kind == "link":
+        place.symlink_to(tmp_path / "two")
+    else:
+        place.write_text("" if kind == "empty" else "one\ntwo\n")
+        place.chmod(0o600)
+    with pytest.raises(WrongUse, match=says):
+        read_secret(f"file:{place}")
+
+
+@pytest.mark.parametrize("password", ["s3cret", "pä<ß>&\"']]>€ %s", " spaces around "])
+def test_a_password_comes_through_as_it_is(tmp_path: Path, password: str) -> None:
+    """A byte order mark that an editor wrote is not part of it; XML's own characters are."""
+    file = tmp_path / "password"
+    file.write_bytes(b"\xef\xbb\xbf" + password.encode() + b"\r\n")
+    file.chmod(0o600)
+    assert read_secret(f"file:{file}") == password
     for odd in ("secret", "file:relative", "credential:../x", "keyring:x", "credential:missing"):
         with pytest.raises(WrongUse):
             read_secret(odd)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import socket
 import stat
+import threading
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from engine.cli.commands import target as command
+from engine.cli.commands import contact as command
 from engine.config.engine import load_engine
 from tests.unit.cli.program import Program, Ran
 from tests.vcsim.proxy import Fault
@@ -200,3 +203,123 @@ def test_a_target_with_boot_points_on_the_host_is_added_and_tried(
     assert tried.code == 1
     assert "X seed" in tried.out
     assert not list(one.store.path.glob(".bootpoint-selftest*"))
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("esx-01", "Perhaps: --url https://esx-01/"),
+        ("http://esx-01/", "Perhaps: --url https://esx-01/"),
+        ("https://esx-01:8443/ui/#/login", "Perhaps: --url https://esx-01:8443/"),
+        ("https://root:hunter2@esx-01/", "Perhaps: --url https://esx-01/"),
+        ("https://esx-01:70000/", "target add --help"),
+        ("", "target add --help"),
+    ],
+)
+def test_a_wrong_word_is_told_as_it_was_given(add: Add, config: Path, url: str, says: str) -> None:
+    """Nobody wrote a file yet: the option is named, and no password in it is echoed."""
+    told = add("--url", url)
+    assert told.code == 2
+    assert told.err.startswith("bootpoint: --url: found ")
+    assert says in told.err
+    assert "targets.d" not in told.err
+    assert "hunter2" not in told.err
+    named = add(name="Esx_01")
+    assert "NAME: found 'Esx_01'" in named.err
+    assert not (config.parent / "targets.d").exists()
+
+
+def test_what_is_wrong_on_this_side_is_told_before_the_host_is_asked(
+    add: Add, sim: Sim, tmp_path: Path
+) -> None:
+    """Nobody compares a fingerprint for nothing; two ways to trust are one too many."""
+    missing = add("--password", "file:/nonexistent", "--json")
+    assert (missing.code, missing.told["error"]["key"]) == (2, "secret.unreadable")
+    both = add("--pin", sim.certificate.pin, "--authority", str(sim.certificate.cert))
+    assert both.code == 2
+    assert "--pin and --authority" in both.err
+    assert sim.proxy.calls == []
+
+
+@pytest.mark.parametrize("word", ["add", "selftest"])
+def test_read_only_neither_adds_nor_tries(
+    add: Add, sim: Sim, bootpoint: Program, config: Path, word: str
+) -> None:
+    """What writes a file, or makes a VM, is refused before anything is asked."""
+    told = add("--pin", sim.certificate.pin, *(["--read-only"] if word == "add" else []))
+    if word == "selftest":
+        assert told.code == 0
+        sim.proxy.calls.clear()
+        words = ("target", "selftest", "esx-01", "--config", str(config))
+        told = bootpoint(*words, "--read-only")
+    assert told.code == 4
+    assert "--read-only" in told.err
+    assert sim.proxy.calls == []
+
+
+def test_where_the_boot_points_lie_is_chosen(
+    add: Add, sim: Sim, config: Path, tmp_path: Path
+) -> None:
+    """The store of an ESXi target is what its hosts mount, so it is named as one adds it."""
+    told = add("--pin", sim.certificate.pin, "--store", str(tmp_path / "here"))
+    assert told.code == 0
+    assert f"{tmp_path}/here/.run" in told.out
+    one = load_engine(config).targets["esx-01"]
+    assert one.store.path == tmp_path / "here"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("https://no-such-host.invalid/", "its name cannot be resolved"),
+        ("https://127.0.0.2:1/", "refuses connections"),
+    ],
+)
+def test_a_host_that_is_not_there_is_told_in_words(add: Add, url: str, says: str) -> None:
+    """Before the first contact, and with a pin, that no target was added."""
+    for more in ((), ("--pin", "ab" * 32)):
+        told = add("--url", url, *more)
+        assert told.code == 1
+        assert says in told.err
+        assert "No target was added." in told.err
+
+
+def test_a_host_without_tls_or_with_an_old_one_is_told_apart(add: Add) -> None:
+    """A port that speaks plain HTTP, and one that offers TLS 1.1 at most."""
+    with answering(plain) as port:
+        told = add("--url", f"https://127.0.0.2:{port}/")
+    assert (told.code, "without TLS" in told.err) == (1, True), told.err
+    with answering(old) as port:
+        told = add("--url", f"https://127.0.0.2:{port}/", "--pin", "ab" * 32)
+    assert (told.code, "TLS 1.2" in told.err) == (1, True), told.err
+
+
+def plain(connection: socket.socket) -> None:
+    """Answer as a web server without TLS."""
+    connection.recv(1000)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def old(connection: socket.socket) -> None:
+    """Answer as a TLS server that knows no version of the hello: an alert 70."""
+    connection.recv(1000)
+    connection.sendall(bytes([0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 70]))
+
+
+@contextlib.contextmanager
+def answering(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Yield the port of a server that gives each connection one answer."""
+    with socket.create_server(("127.0.0.2", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        answer(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from engine.cli.commands.contact import CONTACT_S, first_contact, given_pin
 from engine.cli.context import Context
-from engine.cli.output import Output, note
-from engine.model.errors import Failure, NotFound, Problem, Refused, WrongUse
+from engine.cli.output import Output
+from engine.model.errors import Failure, NotFound, Problem, WrongUse
 from engine.model.text import safe
 
 if TYPE_CHECKING:
     from engine.config.engine import EngineConfig, TargetConfig
     from engine.ports import Finding
 
-CONTACT_S = 15.0
 _TRIED = {"passed": "+", "failed": "X", "not tried": "-"}
 _MARKS = {"error": "X", "warning": "!", "note": " "}
 
@@ -32,6 +32,7 @@ def add(
     password: str,
     pin: str | None,
     authority: Path | None,
+    store: Path | None,
     anyway: bool,
     **more: str | None,
 ) -> int:
@@ -40,20 +41,33 @@ def add(
     Where something stands in the way, nothing is written, 1 is returned, and `--anyway` helps: a
     wrong word would stay in the file otherwise.
     """
+    from engine.app import esxi_wishes
     from engine.config.engine import load_engine
-    from engine.config.targets import check_target, write_target
+    from engine.config.targets import write_target
+    from engine.local.secret import read_secret
 
+    context.may_change("target add")
     config = load_engine(context.config)
     esxi: dict[str, Any] = {"user": user, "password": password}
     esxi |= {key: value for key, value in more.items() if value}
     told: dict[str, Any] = {"kind": "esxi", "uri": url, "esxi": esxi}
-    check_target(config, name, told)
+    if store is not None:
+        told["store"] = {"path": str(store.absolute())}
+    if pin and authority is not None:
+        raise _wrong("--pin and --authority are two ways to trust a host: give one of them.")
+    _as_given(config, name, told)
+    read_secret(password)  # before anybody compares a fingerprint for nothing
     if authority is not None:
         esxi["authority"] = str(authority.absolute())
     else:
-        esxi["pin"] = _given(pin) if pin else _first_contact(context, name, url)
-    chosen = check_target(config, name, told)
-    found = _preflight(config, chosen)
+        esxi["pin"] = given_pin(pin) if pin else first_contact(context, name, url)
+    chosen = _as_given(config, name, told)
+    try:
+        found = _preflight(config, chosen)
+    except Failure as failure:
+        problem = failure.problem
+        unchanged = f"No target was added. {problem.unchanged}".rstrip()
+        raise type(failure)(replace(problem, unchanged=unchanged)) from failure
     refused = not anyway and _stands_in_the_way(found)
     file = "" if refused else str(write_target(config, name, told))
     _tell(context.output, found, name=name, file=file)
@@ -65,7 +79,48 @@ def add(
             else f"Target {name} was added ({file}). A running engine knows it after its next"
             " start."
         )
+        if not refused and chosen.esxi is not None and chosen.store.kind == "reflink":
+            share = esxi_wishes(chosen, chosen.esxi).share
+            context.output.say(f"Its hosts mount {share}: export that folder to them by NFSv3.")
     return int(refused)
+
+
+_OPTIONS: Mapping[str, str] = {
+    "uri": "--url",
+    "store.path": "--store",
+    "file name": "NAME",
+    **{
+        f"esxi.{one}": f"--{one}"
+        for one in (
+            *("user", "password", "pin", "authority", "transport"),
+            *("place", "datastore", "production", "isolated", "server"),
+        )
+    },
+}
+
+
+def _as_given(config: EngineConfig, name: str, told: Mapping[str, Any]) -> TargetConfig:
+    """Return what a definition would be. WrongUse names the option: there is no file yet."""
+    from engine.config.targets import check_target
+    from engine.model.addresses import meant
+
+    try:
+        return check_target(config, name, told)
+    except WrongUse as wrong:
+        facts = wrong.problem.facts
+        option = _OPTIONS.get(str(facts.get("key", "")))
+        if option is None:
+            raise
+        remedy = ""
+        if option == "--url" and (perhaps := meant(told["uri"])):
+            remedy = f"Perhaps: --url {safe(perhaps)}"
+        raise _wrong(f"{option}: found {facts['found']}, {facts['expected']}.", remedy) from None
+
+
+def _wrong(happened: str, remedy: str = "") -> WrongUse:
+    unchanged = "No target was added; the host was not asked."
+    remedy = remedy or "See: bootpoint target add --help"
+    return WrongUse(Problem("use.wrong", happened, unchanged, remedy))
 
 
 def check(context: Context, *, name: str) -> int:
@@ -105,6 +160,7 @@ def selftest(context: Context, *, name: str) -> int:
     from engine.config.engine import load_engine
     from engine.model.selftests import Outcome
 
+    context.may_change("target selftest")
     config = load_engine(context.config)
     one = config.targets.get(name)
     if one is None:
@@ -169,63 +225,6 @@ def _as_the_engine_sees_it(context: Context, name: str) -> int:
         if not one.findings:
             context.output.say(f"Nothing stands in the way of target {name}.")
     return int(lost)
-
-
-# --- the certificate --------------------------------------------------------------------------
-
-
-def _given(pin: str) -> str:
-    from engine.hypervisors.esxi.trust import normal_pin
-
-    try:
-        return normal_pin(pin)
-    except ValueError as error:
-        raise WrongUse(
-            Problem("use.wrong", f"--pin: {error}.", "", "See: bootpoint target add --help")
-        ) from None
-
-
-def _first_contact(context: Context, name: str, url: str) -> str:
-    """Show the certificate's fingerprint and let a person compare it; nothing else is sent."""
-    from engine.hypervisors.esxi.trust import fingerprint, shown_pin
-    from engine.model.addresses import host_and_port
-
-    host, port = host_and_port(url)
-    try:
-        pin = fingerprint(host, port, CONTACT_S)
-    except OSError as error:
-        raise Failure(
-            Problem(
-                "target.away",
-                f"{safe(host)}, port {port}, does not answer with TLS: {safe(str(error), 200)}.",
-                "No target was added.",
-                "Check the address, and that the host runs.",
-            )
-        ) from error
-    shown = (
-        f"{safe(host)} shows a certificate with the SHA-256 fingerprint",
-        f"    {shown_pin(pin)}",
-        "Compare it with the host's own console, not with anything that came over this network.",
-    )
-    if context.output.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise Refused(
-            Problem(
-                "target.first-contact",
-                f"The certificate of {safe(host)} is not known yet. Its SHA-256 is "
-                f"{shown_pin(pin)}.",
-                "No target was added; nothing was sent to the host, no password either.",
-                "Compare it on the host's own console, then add: --pin SHA256",
-                {"target": name, "sha256": pin},
-            )
-        )
-    note("\n".join(shown))
-    sys.stderr.write("Type yes if they are the same: ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip() != "yes":
-        raise Refused(
-            Problem("target.not-trusted", "The certificate was not confirmed.", "Nothing was sent.")
-        )
-    return pin
 
 
 # --- telling ----------------------------------------------------------------------------------

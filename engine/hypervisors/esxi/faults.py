@@ -7,6 +7,8 @@ lost reply is a case of its own: the effect may be there, so one looks before do
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -79,7 +81,8 @@ _KNOWN: Mapping[str, _Words] = {
     "InvalidLogin": _Words(
         "target.login",
         "it does not accept user and password",
-        "Correct user or password; no further try is made before, because hosts lock accounts.",
+        "Correct user or password. A running engine tries the same pair again only after its next "
+        "start, because hosts lock accounts.",
         NeedsHuman,
     ),
     "NoPermission": _Words(
@@ -159,11 +162,21 @@ _KNOWN: Mapping[str, _Words] = {
     ),
 }
 _STATUS = re.compile(r"(?:HTTP )?([345]\d\d)\b")
-_REACH = "See that the host runs and is reachable; it is asked again by itself."
+_REACH = "See that the host runs and is reachable; a running engine asks again by itself."
 _ADDRESS = (
     "See that the address is the host's own, and that no web proxy or sign-in page answers in its "
-    "place; it is asked again by itself."
+    "place; a running engine asks again by itself."
 )
+_NAME = "Check the spelling and this machine's name servers, or give the host's address instead."
+_PORT = "Check address and port: ESXi and vCenter answer with TLS on 443."
+_TLS = "Let the host offer TLS 1.2 or 1.3; older ones are not safe, and not spoken here."
+_NO_TLS = ("answers without TLS", _PORT)
+_OLD_TLS = ("offers no version of TLS from 1.2 on", _TLS)
+_SSL = {
+    **dict.fromkeys(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"), _NO_TLS),
+    **dict.fromkeys(("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL"), _OLD_TLS),
+}
+"""OpenSSL's own name of what went wrong, `ssl.SSLError.reason` -> how it is told."""
 _UNKNOWN = "Nobody knows yet whether it was done: one looks before anything is done again."
 _OTHER = _Words("target.fault", "it answered with a fault", "See the host's own task list.")
 
@@ -223,7 +236,7 @@ def lost(error: Exception, target: str, doing: str, *, changes: bool = False) ->
         )
     facts["error"] = type(error).__name__
     said = safe(str(error), 200) or type(error).__name__
-    what, remedy = _how(error, said)
+    what, remedy = how(error, said)
     return ReplyLost(
         Problem(
             "target.away",
@@ -235,10 +248,19 @@ def lost(error: Exception, target: str, doing: str, *, changes: bool = False) ->
     )
 
 
-def _how(error: Exception, said: str) -> tuple[str, str]:
-    """Return how a call ended without an answer, and what to do."""
+def how(error: Exception, said: str) -> tuple[str, str]:
+    """Return how a call ended without an answer, and what to do.
+
+    Args:
+        error: As for `lost`.
+        said: Its text.
+    """
     if isinstance(error, TimeoutError):
         return "did not answer in time", _REACH
+    if isinstance(error, socket.gaierror):
+        return "is not found: its name cannot be resolved", _NAME
+    if isinstance(error, ssl.SSLError):
+        return _SSL.get(error.reason or "", ("broke the connection", _REACH))
     if isinstance(error, ConnectionRefusedError):
         return "refuses connections", _REACH
     if status := _STATUS.match(said):
