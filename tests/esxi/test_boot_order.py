@@ -8,7 +8,7 @@ from typing import Any
 from pyVmomi import vim
 
 from engine.hypervisors.esxi.layers import shape
-from engine.hypervisors.esxi.specs import shape_spec
+from engine.hypervisors.esxi.specs import rehang_spec, shape_spec
 from engine.model.machine import DiskBus, Network
 from tests.contract.disk_chains import MIB
 from tests.vcsim.stage import SPEC, VM, Stage
@@ -50,8 +50,16 @@ def test_disks_with_snapshots_keep_their_order_and_the_firmware_is_told() -> Non
     back = shape_spec(devices, SPEC, network)
     assert [one.deviceKey for one in back.bootOptions.bootOrder] == [2000]
     assert shape_spec(devices[:2], SPEC, network).bootOptions is None
-    moved = shape_spec(devices, replace(SECOND, bus=DiskBus.SATA), network)
-    assert moved.bootOptions is None
+
+
+def test_several_disks_move_before_the_shape_is_given() -> None:
+    """One disk moves with the shape: no order is told, so one change does."""
+    devices = [vim.vm.device.ParaVirtualSCSIController(key=1000), _disk(0), _disk(1)]
+    assert rehang_spec(devices, DiskBus.PVSCSI) is None
+    assert rehang_spec(devices[:2], DiskBus.SATA) is None
+    moved = rehang_spec(devices, DiskBus.SATA)
+    assert [one.operation for one in moved.deviceChange] == ["add", *["remove"] * 2, *["add"] * 2]
+    assert [(one.key, one.value) for one in moved.extraConfig] == [("bootpoint.shape", "")]
 
 
 def test_the_mark_of_a_shape_is_as_it_was_where_the_first_disk_starts() -> None:

@@ -25,7 +25,7 @@ from engine.stores.probe import open_store
 from tests.contract.disk_chains import MIB, grow
 from tests.esxi.conftest import MODELS
 from tests.vcsim.appliance import own_vm, wishes
-from tests.vcsim.proxy import Drop, Fault
+from tests.vcsim.proxy import Delay, Drop, Fault
 from tests.vcsim.simulator import Certificate, Sim, running
 
 VM = VMRef("web01")
@@ -196,6 +196,34 @@ def test_a_windows_without_a_driver_gets_its_disks_on_sata(place: Place) -> None
     sata = place.devices(vim.vm.device.VirtualAHCIController)
     assert [one.backing.fileName for one in disks] == before
     assert {one.controllerKey for one in disks} == {one.key for one in sata}
+    assert len(place.devices(vim.vm.device.VirtualEthernetCard)) == 1
+
+
+@pytest.mark.parametrize("step", [None, Drop(), Drop(after=True)])
+@pytest.mark.parametrize("first", [True, False])
+def test_after_the_move_to_sata_the_firmware_is_told_the_disk_to_start(
+    place: Place, step: Drop | None, *, first: bool
+) -> None:
+    """A disk that moved has another key, so the order is told in a change of its own.
+
+    Either change may lose its call or its reply; in between the shape counts as not given yet.
+    """
+    chain = place.store.chain("web01")
+    grow(chain, "bp1-replica", sizes=(MIB, 2 * MIB))
+    grow(chain, "bp1-conversion", "bp1-replica", kind=LayerKind.CONVERSION, sizes=(MIB, 2 * MIB))
+    grow(chain, RUN, BOOT, kind=LayerKind.SCRATCH, sizes=(MIB, 2 * MIB))
+    files = [one.backing.fileName for one in place.devices(vim.vm.device.VirtualDisk)]
+    spec = VMSpec("web01", Firmware.BIOS, 1, 64 * MIB, SPEC.nics, DiskBus.SATA, boot_disk=1)
+    if step is not None:
+        place.sim.proxy.plan("ReconfigVM_Task", *([] if first else [Delay(0)]), step)
+    place.target.create(spec)
+    place.target.create(spec)
+    disks = sorted(place.devices(vim.vm.device.VirtualDisk), key=lambda one: one.unitNumber)
+    (sata,) = place.devices(vim.vm.device.VirtualAHCIController)
+    assert {one.controllerKey for one in disks} == {sata.key}
+    assert [one.backing.fileName for one in disks] == files
+    told = place.other.read(place.ref(), "config.bootOptions")["config.bootOptions"]
+    assert [one.deviceKey for one in told.bootOrder] == [disks[1].key]
     assert len(place.devices(vim.vm.device.VirtualEthernetCard)) == 1
 
 

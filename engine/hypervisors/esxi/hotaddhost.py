@@ -100,10 +100,10 @@ class HotaddHypervisor(OnHost):
             if there is None:
                 self._make(spec)  # its first layer makes it anew, with disks
             elif there.seen.power is Power.OFF and there.seen.shape != layers.shape(spec):
-                there = self._own(spec.name).ready()
+                machine = self._moved(self._own(spec.name).ready().machine, spec.bus)
                 _, network = self._ground.isolated(self._ground.look())
                 self._machines.until(
-                    there.machine,
+                    machine,
                     "ReconfigVM_Task",
                     lambda seen: seen.shape == layers.shape(spec),
                     lambda now: now.ref.ReconfigVM_Task(
@@ -111,6 +111,15 @@ class HotaddHypervisor(OnHost):
                     ),
                 )
         return VMRef(spec.name)
+
+    def _moved(self, machine: Machine, bus: DiskBus) -> Machine:
+        """Return a VM after its disks, where it has several, hang on the bus's controller."""
+        return self._machines.bring(
+            machine,
+            "ReconfigVM_Task",
+            lambda now, _: specs.rehang_spec(now.devices, bus) is None,
+            lambda now: now.ref.ReconfigVM_Task(specs.rehang_spec(now.devices, bus)),
+        )
 
     def power_on(
         self, vm: VMRef, layer: LayerName, network: Network, report: Report = unreported

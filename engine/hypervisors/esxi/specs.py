@@ -319,36 +319,38 @@ def _cards_set(devices: Sequence[Any], network: Any, *, connected: bool) -> list
     return change
 
 
+def rehang_spec(devices: Sequence[Any], bus: DiskBus) -> Any:
+    """Return the change that moves several disks to another controller; None: nothing to move.
+
+    It goes before `shape_spec`: a disk that moved has another key, which that one names. The shape
+    counts as not given meanwhile.
+    """
+    change, controller = _at_hand(devices, bus)
+    moved = _moved(devices, bus, controller) if len(_disks(devices)) > 1 else []
+    if not moved:
+        return None
+    return vim.vm.ConfigSpec(deviceChange=[*change, *moved], extraConfig=options({SHAPE: ""}))
+
+
 def shape_spec(devices: Sequence[Any], spec: VMSpec, network: Any) -> Any:
     """Return the change that gives a VM another shape, with the disks that it has.
 
-    Its disks move to the controller that the guest has a driver for; their files stay. They keep
-    their order, by which its snapshots are known, so the disk to start is named by its key. One
-    that moves has none yet: then the firmware's own order holds.
+    One disk moves along to the controller that the guest has a driver for, its file stays; several
+    are where `rehang_spec` brought them. They keep their order, by which the VM's snapshots are
+    known, so the disk to start is named by its key.
+
+    Source:
+        vSphere API, VirtualMachineBootOptionsBootableDiskDevice: `deviceKey` is the key of a disk.
     """
-    wanted = (
-        vim.vm.device.VirtualSATAController
-        if spec.bus is DiskBus.SATA
-        else vim.vm.device.VirtualSCSIController
-    )
     change = [
         _without(one) for one in devices if isinstance(one, vim.vm.device.VirtualEthernetCard)
     ]
-    controller = next((one for one in devices if isinstance(one, wanted)), None)
-    if controller is None:
-        controller = _controller(spec.bus)
-        change.append(_added(controller))
-    disks = [one for one in devices if isinstance(one, vim.vm.device.VirtualDisk)]
-    disks.sort(key=lambda one: (one.controllerKey or 0, one.unitNumber or 0))
-    if any(one.controllerKey != controller.key for one in disks):
-        change += [_without(one) for one in disks]
-        units = _UNITS[spec.bus is DiskBus.SATA]
-        for number, (one, unit) in enumerate(zip(disks, units, strict=False)):
-            change.append(_added(_disk(number, one.backing.fileName, controller.key, unit)))
-        disks = []
+    added, controller = _at_hand(devices, spec.bus)
+    change += [*added, *_moved(devices, spec.bus, controller)]
     change += [
         _added(_card(number, nic, spec.card, network)) for number, nic in enumerate(spec.nics)
     ]
+    disks = _disks(devices)
     first = [one.key for one in disks[spec.boot_disk : spec.boot_disk + 1]]
     order = [vim.vm.BootOptions.BootableDiskDevice(deviceKey=key) for key in first]
     return vim.vm.ConfigSpec(
@@ -359,3 +361,38 @@ def shape_spec(devices: Sequence[Any], spec: VMSpec, network: Any) -> Any:
         deviceChange=change,
         extraConfig=options({SHAPE: shape(spec)}),
     )
+
+
+def _disks(devices: Sequence[Any]) -> list[Any]:
+    """Return a VM's disks in their order."""
+    disks = [one for one in devices if isinstance(one, vim.vm.device.VirtualDisk)]
+    return sorted(disks, key=lambda one: (one.controllerKey or 0, one.unitNumber or 0))
+
+
+def _at_hand(devices: Sequence[Any], bus: DiskBus) -> tuple[list[Any], Any]:
+    """Return a VM's controller of a bus, and the change that adds it where it has none."""
+    wanted = (
+        vim.vm.device.VirtualSATAController
+        if bus is DiskBus.SATA
+        else vim.vm.device.VirtualSCSIController
+    )
+    for one in devices:
+        if isinstance(one, wanted):
+            return [], one
+    made = _controller(bus)
+    return [_added(made)], made
+
+
+def _moved(devices: Sequence[Any], bus: DiskBus, controller: Any) -> list[Any]:
+    """Return the changes that hang a VM's disks on a controller; none where they hang there."""
+    disks = _disks(devices)
+    if all(one.controllerKey == controller.key for one in disks):
+        return []
+    units = _UNITS[bus is DiskBus.SATA]
+    return [
+        *(_without(one) for one in disks),
+        *(
+            _added(_disk(number, one.backing.fileName, controller.key, unit))
+            for number, (one, unit) in enumerate(zip(disks, units, strict=False))
+        ),
+    ]
