@@ -23,6 +23,7 @@ from engine.config.alerts import AlertsConfig, smtp_port
 from engine.config.engine import EngineConfig, TargetConfig, limits, load_engine
 from engine.config.esxi import EsxiConfig
 from engine.config.standby import StandbyFolder
+from engine.config.targets import digest
 from engine.daemon.alerting import Alerting
 from engine.daemon.clock import SystemClock
 from engine.daemon.desk import Desk
@@ -292,8 +293,8 @@ def _target(
     link: HotaddLink | None,
 ) -> Target:
     folder = _folder_of(one, told)
-    opener = partial(_hypervisor, one, store, folder, link)
-    return Target(one.name, one.kind, store, opener, _converter(one, told, shelf), folder)
+    opener, to = partial(_hypervisor, one, store, folder, link), _converter(one, told, shelf)
+    return Target(one.name, one.kind, store, opener, to, folder, digest(one))
 
 
 def _converter(one: TargetConfig, told: EngineConfig, shelf: DriverShelf) -> Converter:

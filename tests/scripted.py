@@ -245,6 +245,7 @@ class ScriptedService:
         self.reloaded = Reloaded()
         """Files of standbys, as they were written."""
         self.sick: dict[str, str] = {}
+        self.definition = ""
         self.lines: list[JournalLine] = []
         self.reports = Reports(Path("/nonexistent/reports"), lambda: NOW, self._told)
         self._changed = threading.Condition()
@@ -662,11 +663,13 @@ class ScriptedService:
         alerts[key] = acknowledged(alerts[key], actor, note, self._snapshot.now)
         self.show(state=replace(self._snapshot.state, alerts=alerts))
 
-    def check_target(self, name: str) -> None:
+    def check_target(self, name: str, definition: str) -> None:
         """Remember it; a target that is not in the picture is not known."""
         self._asked("check_target", name)
         if name not in {one.name for one in self._snapshot.targets}:
             raise NotFound(Problem("target.not-running", f"Target {safe(name)} is not known."))
+        if definition and definition != self.definition:
+            raise Refused(Problem("target.other-definition", "It was started with another one."))
 
     def unwell(self) -> Mapping[str, str]:
         """Return what the test put there."""

@@ -152,9 +152,10 @@ class RunAsk(Ask, kw_only=True):
 
 
 class TargetAsk(Ask, kw_only=True):
-    """Params of `target.check`."""
+    """Params of `target.check`; `definition` tells it from another one; empty: any will do."""
 
     target: Name
+    definition: Words = ""
 
 
 class AlertTestAsk(Ask, kw_only=True):

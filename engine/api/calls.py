@@ -31,16 +31,16 @@ from engine.api.machines import question_view
 from engine.api.metrics import CONTENT_TYPE, Meter
 from engine.api.picture import picture_view
 from engine.api.plans import Actor, Plans, check_name, require
-from engine.api.present import job_view, journal_view, standby_view, target_view
+from engine.api.present import job_view, journal_view, standby_view
 from engine.api.roles import Role
 from engine.api.serial import read_serial
+from engine.api.target_views import CheckedView, checked_view
 from engine.api.views import (
     Done,
     JobView,
     JournalView,
     Plan,
     StandbyView,
-    TargetView,
 )
 from engine.api.wishes import Wish, standby_of
 from engine.daemon.service import Service
@@ -247,13 +247,10 @@ class Calls:
             actor.name, ask.key, lambda: keeping.set_retention(self.service, ask, actor)
         )
 
-    def check_target(self, ask: asks.TargetAsk, _actor: Actor) -> TargetView:
+    def check_target(self, ask: asks.TargetAsk, _actor: Actor) -> CheckedView:
         """Look at a target now."""
-        self.service.check_target(ask.target)
-        snapshot = self.service.snapshot()
-        return next(
-            target_view(one, snapshot) for one in snapshot.targets if one.name == ask.target
-        )
+        self.service.check_target(ask.target, ask.definition)
+        return checked_view(ask.target, self.service.snapshot())
 
     def try_alerts(self, ask: asks.AlertTestAsk, _actor: Actor) -> list[TriedView]:
         """Send a test by one way out, or all."""

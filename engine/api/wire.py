@@ -32,7 +32,7 @@ Methods and their params (all objects) and results:
     retention        {machine, settings?}                  RetentionView
     retention.set    {machine, settings, confirm}          Done
     guest.report     {machine, point?, report}             GuestView
-    target.check     {target}                              TargetView
+    target.check     {target, definition?}                 CheckedView
     drivers          {}                                    [DriverSourceView]
 
 `changes` is a notification with a Picture. `plan` knows the actions start, stop, build, convert,

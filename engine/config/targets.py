@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,11 @@ from engine.model.text import safe
 def targets_folder(config: EngineConfig) -> Path:
     """Return where such files are, or would be."""
     return (config.file or places().config).parent / TARGETS
+
+
+def digest(one: TargetConfig) -> str:
+    """Return what tells a definition from another one; it holds no password to begin with."""
+    return hashlib.blake2b(repr(replace(one, file=None)).encode(), digest_size=16).hexdigest()
 
 
 def check_target(config: EngineConfig, name: str, told: Mapping[str, Any]) -> TargetConfig:

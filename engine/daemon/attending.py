@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.daemon.marks import write_marks
-from engine.model.errors import Failure, NotFound, Problem
+from engine.model.errors import Failure, NotFound, Problem, Refused
 from engine.model.slots import Limits
 from engine.model.text import safe
 from engine.model.work import Severity
@@ -113,8 +113,13 @@ def limits_now(engine: Engine) -> Limits:
     return replace(engine.limits, away=away, slow=engine.latencies.slow(engine.clock.monotonic()))
 
 
-def check(engine: Engine, name: str) -> None:
-    """Look at a target now: for its store, then what its hypervisor says of itself."""
+def check(engine: Engine, name: str, definition: str = "") -> None:
+    """Look at a target now: for its store, then what its hypervisor says of itself.
+
+    Raises:
+        NotFound: There is none of that name.
+        Refused: `definition` is not empty, and the target has another one.
+    """
     target = engine.targets.get(name)
     if target is None:
         known = ", ".join(sorted(engine.targets))
@@ -124,6 +129,15 @@ def check(engine: Engine, name: str) -> None:
                 f"The running engine does not know target {safe(name)}.",
                 "",
                 f"Known: {known}. One that was configured later is known after its next start.",
+            )
+        )
+    if definition and definition != target.definition:
+        raise Refused(
+            Problem(
+                "target.other-definition",
+                f"The running engine was started with another definition of target {safe(name)}.",
+                "It was not looked at.",
+                "Start the engine again, so that it takes up the present one.",
             )
         )
     look(engine, target)

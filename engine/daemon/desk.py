@@ -388,8 +388,8 @@ class Desk(Definitions):
 
     # --- targets ----------------------------------------------------------------------------
 
-    def check_target(self, name: str) -> None:
+    def check_target(self, name: str, definition: str) -> None:
         """Look at a target now: for its store, then what its hypervisor says of itself."""
-        check(self._engine, name)
+        check(self._engine, name, definition)
 
     # --- small ------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ class TargetStatus:
         latency, usual_latency: Seconds of a small durable write, at present and usually.
         call_latency, usual_call_latency: Of a small question to its hypervisor.
         room, days_left: On its datastore, and until that is full.
+        trouble: What `problem` says, in its parts.
     """
 
     name: str
@@ -59,6 +60,7 @@ class TargetStatus:
     usual_call_latency: float | None = None
     room: Room | None = None
     days_left: float | None = None
+    trouble: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,8 +254,13 @@ class Service(Protocol):
     def ack_alert(self, key: str, note: str, actor: str) -> None:
         """Note that somebody looks after a raised alert. NotFound without it."""
 
-    def check_target(self, name: str) -> None:
-        """Look at a target now, for a minute at most; the next snapshot tells what was found."""
+    def check_target(self, name: str, definition: str) -> None:
+        """Look at a target now, for a minute at most; the next snapshot tells what was found.
+
+        Raises:
+            NotFound: There is none of that name.
+            Refused: `definition` is not empty, and the engine was started with another one.
+        """
 
     def unwell(self) -> Mapping[str, str]:
         """Return what is wrong with the engine itself; empty while it is well."""

@@ -37,12 +37,15 @@ class Target:
         opener: Callable[[], Hypervisor],
         converter: Converter,
         folder: Path | None = None,
+        definition: str = "",
     ) -> None:
         """Know everything, open nothing.
 
         Args:
             folder: Keeps what was found last; None: it is forgotten with this object.
+            definition: Tells its definition from another one.
         """
+        self.definition = definition
         self.converter = converter
         self.name, self.kind, self.store = name, kind, store
         self._opener = opener
@@ -124,8 +127,13 @@ class Target:
     @property
     def problem(self) -> str:
         """Return why it cannot be used, a sentence; empty when it can."""
-        problem = self._away() or self._problem
+        problem = self.trouble
         return str(problem) if problem else ""
+
+    @property
+    def trouble(self) -> Problem | None:
+        """Return why it cannot be used; None when it can."""
+        return self._away() or self._problem
 
     def _away(self) -> Problem | None:
         return None if self.away is _OPENING else self.away
@@ -196,6 +204,7 @@ class Target:
             kind=self.kind,
             capabilities=hypervisor.capabilities if hypervisor else None,
             problem=self.problem,
+            trouble=self.trouble,
             store=self.store.kind,
             store_path=str(self.store.path),
             free=self._free(),

@@ -9,12 +9,19 @@ import stat
 import threading
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from engine.api.server import Door
 from engine.cli.commands import contact as command
 from engine.config.engine import load_engine
+from engine.config.targets import digest
+from engine.model.errors import Problem
+from engine.model.machine import Gravity
+from engine.ports import Finding
+from tests.scripted import ScriptedService, target_status
 from tests.unit.cli.program import Program, Ran
 from tests.vcsim.proxy import Fault
 from tests.vcsim.simulator import PASSWORD, USER, Sim
@@ -323,3 +330,55 @@ def answering(answer: Callable[[socket.socket], None]) -> Iterator[int]:
         yield server.getsockname()[1]
         server.shutdown(socket.SHUT_RDWR)
     thread.join()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[ScriptedService]:
+    """Yield what answers as a running engine at the program's socket."""
+    service = ScriptedService()
+    service.show(targets=(target_status("esx-01"),))
+    door = Door(service, tmp_path / "no.sock", view=tmp_path / "view")
+    door.start()
+    yield service
+    door.stop()
+
+
+def test_one_look_is_enough_while_the_engine_runs(
+    add: Add, sim: Sim, bootpoint: Program, config: Path, desk: ScriptedService
+) -> None:
+    """The engine looks and the command tells it; the host gets no second login."""
+    assert add("--pin", sim.certificate.pin).code == 0
+    desk.definition = digest(load_engine(config).targets["esx-01"])
+    sim.proxy.calls.clear()
+    found = Finding(Gravity.WARNING, "esxi.clock", "The clock is late.", "Set it.")
+    desk.show(targets=(replace(target_status("esx-01"), findings=(found,)),))
+    words = ("target", "check", "esx-01", "--config", str(config))
+    told = bootpoint(*words)
+    assert (told.code, sim.proxy.calls) == (0, [])
+    assert "! The clock is late.\n    Set it.\n" in told.out
+    why = Problem("target.login", "It refused.", "", "Correct it.")
+    desk.show(targets=(replace(target_status("esx-01", str(why)), trouble=why),))
+    told = bootpoint(*words, "--json")
+    assert (told.code, told.told["error"]["key"], sim.proxy.calls) == (1, "target.login", [])
+
+
+def test_this_program_looks_where_the_engine_would_look_at_something_else(
+    add: Add, sim: Sim, bootpoint: Program, config: Path, desk: ScriptedService
+) -> None:
+    """A definition that was edited meanwhile is looked at, and the engine's is told old."""
+    assert add("--pin", sim.certificate.pin).code == 0
+    words = ("target", "check", "esx-01", "--config", str(config), "--json")
+    told = bootpoint(*words)
+    assert "Login" in sim.proxy.calls
+    keys = [one["key"] for one in told.told["items"]]
+    assert (told.code, "target.other-definition" in keys) == (0, True)
+    desk.show(targets=())
+    assert '"target.not-running"' in bootpoint(*words).out
+    desk.definition = digest(load_engine(config).targets["esx-01"])
+    why = Problem("store.away", "It is not mounted.", "", "Mount it.")
+    lost = replace(target_status("esx-01", str(why)), away=str(why), trouble=why)
+    desk.show(targets=(lost,))
+    told = bootpoint(*words)
+    assert (told.code, told.told["items"][0]["key"]) == (1, "store.away")
+    assert "esxi.version" in [one["key"] for one in told.told["items"]]
+    assert bootpoint(*words, "--read-only").code == 0

@@ -12,7 +12,7 @@ import msgspec
 from engine.cli.commands.contact import CONTACT_S, first_contact, given_pin
 from engine.cli.context import Context
 from engine.cli.output import Output
-from engine.model.errors import Failure, NotFound, Problem, WrongUse
+from engine.model.errors import Failure, NotFound, Problem, Refused, StoreAway, WrongUse
 from engine.model.text import safe
 
 if TYPE_CHECKING:
@@ -124,33 +124,71 @@ def _wrong(happened: str, remedy: str = "") -> WrongUse:
 
 
 def check(context: Context, *, name: str) -> int:
-    """Look at a target now; 1 when something stands in the way."""
+    """Look at a target now; 1 when something stands in the way.
+
+    The running engine looks, so that it knows too; where none runs, or it was started with another
+    definition, this program does.
+    """
     from engine.config.engine import load_engine
 
     config = load_engine(context.config)
     one = config.targets.get(name)
     if one is None:
         raise _unknown(name, config)
-    if one.kind != "esxi":
-        return _as_the_engine_sees_it(context, name)
-    found = [*_preflight(config, one), *_store_of(context, name)]
+    found = _by_engine(context, one) if one.kind != "esxi" else _found(context, config, one)
     _tell(context.output, found, name=name)
     return int(_stands_in_the_way(found))
 
 
-def _store_of(context: Context, name: str) -> Sequence[Finding]:
-    """Return what a running engine, which alone may open it, finds wrong with a target's store."""
+def _found(context: Context, config: EngineConfig, one: TargetConfig) -> Sequence[Finding]:
+    """Return what one look at an ESXi target finds, by whoever can do it."""
     from engine.api.errors import EngineAway
-    from engine.api.views import TargetView
     from engine.model.machine import Gravity
     from engine.ports import Finding
 
+    if context.read_only:  # the engine's look is for operators
+        return _preflight(config, one)
     try:
-        with context.client() as client:
-            found = client.call("target.check", TargetView, target=name)
-    except (EngineAway, NotFound):
-        return ()
-    return [Finding(Gravity.ERROR, "store", found.away)] if found.away else ()
+        return _by_engine(context, one)
+    except EngineAway:
+        return _preflight(config, one)
+    except (NotFound, Refused) as refused:
+        known = ("target.not-running", "target.other-definition")
+        if refused.problem.key not in known:
+            return _preflight(config, one)
+        problem = refused.problem
+        differs = Finding(Gravity.WARNING, problem.key, problem.happened, problem.remedy)
+        return [*_preflight(config, one), differs]
+    except StoreAway as away:
+        problem = away.problem
+        store = Finding(Gravity.ERROR, problem.key, problem.happened, problem.remedy)
+        return [store, *_preflight(config, one)]
+
+
+def _by_engine(context: Context, one: TargetConfig) -> Sequence[Finding]:
+    """Let the running engine look, and return what it found.
+
+    Raises:
+        EngineAway: None runs.
+        NotFound, Refused: It has no such target, or another definition of it.
+        StoreAway: Its store is not there, so an ESXi host was not looked at.
+        Failure: The host cannot be used; told as where this program looks itself.
+    """
+    from engine.api.target_views import CheckedView
+    from engine.config.targets import digest
+    from engine.model.machine import Gravity
+    from engine.ports import Finding
+
+    definition = digest(one) if one.kind == "esxi" else ""  # nobody else can look at the others
+    with context.client() as client:
+        seen = client.call("target.check", CheckedView, target=one.name, definition=definition)
+    found = [Finding(Gravity(f.gravity), f.id, f.text, f.remedy) for f in seen.found]
+    if (why := seen.trouble) is None:
+        return found
+    if one.kind != "esxi":
+        return [Finding(Gravity.ERROR, why.id, why.text, why.remedy), *found]
+    problem = Problem(why.id, why.text, why.unchanged, why.remedy)
+    raise StoreAway(problem) if seen.away else Failure(problem)
 
 
 def selftest(context: Context, *, name: str) -> int:
@@ -197,34 +235,6 @@ def _preflight(config: EngineConfig, one: TargetConfig) -> Sequence[Finding]:
     from engine.app import esxi_findings
 
     return esxi_findings(config, one, CONTACT_S)
-
-
-def _as_the_engine_sees_it(context: Context, name: str) -> int:
-    """Let the engine look at a target of another kind, and tell what it finds."""
-    from engine.api.views import TargetView
-
-    with context.client() as client:
-        one = client.call("target.check", TargetView, target=name)
-    lost = one.state == "lost"
-    if context.output.as_json:
-        context.output.object(
-            name=name,
-            items=[
-                {
-                    "gravity": "error" if lost and not number else "warning",
-                    "key": "",
-                    "text": text,
-                    "remedy": "",
-                }
-                for number, text in enumerate(one.findings)
-            ],
-        )
-    else:
-        for number, text in enumerate(one.findings):
-            context.output.say(f"{'X' if lost and not number else '!'} {text}")
-        if not one.findings:
-            context.output.say(f"Nothing stands in the way of target {name}.")
-    return int(lost)
 
 
 # --- telling ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.model.errors import Problem
 from engine.model.points import BootPointId, Stage
 from engine.model.progress import Progress
 from engine.model.readrate import Pace
@@ -196,10 +197,13 @@ def test_a_target_is_looked_at_now(bootpoint: Program, service: ScriptedService)
     """`target check` lets the engine look; 1 while something stands in the way, 2 if unknown."""
     assert bootpoint("target", "check", "local").code == 0
     assert service.calls[-1] == ("check_target", "local")
-    lost = replace(target_status("local", "It is not there. Mount it."), away="It is not there.")
+    why = Problem("store.away", "It is not there.", "Nothing was written.", "Mount it.")
+    lost = replace(target_status("local", str(why)), away=str(why), trouble=why)
     service.show(targets=(lost,))
     told = bootpoint("target", "check", "local")
-    assert (told.code, "X It is not there. Mount it." in told.out) == (1, True)
+    assert (told.code, "X It is not there.\n    Mount it.\n" in told.out) == (1, True)
+    (one,) = bootpoint("target", "check", "local", "--json").told["items"]
+    assert (one["gravity"], one["key"], one["remedy"]) == ("error", "store.away", "Mount it.")
     assert bootpoint("target", "check", "moon").code == 2
 
 

@@ -184,16 +184,16 @@ def test_an_unfit_store_stops_its_own_target_only(tmp_path: Path) -> None:
         told = [line.key for line in one.state.journal()]
         assert told.count("target.store-away") == 1
 
-        one.desk.check_target("esx")
+        one.desk.check_target("esx", "")
         assert [line.key for line in one.state.journal()].count("target.store-away") == 1
         fitful.fit = True
-        one.desk.check_target("esx")
+        one.desk.check_target("esx", "")
         wait(lambda: len(one.state.read().ready("web")) == 2)
         one.idle()
         assert one.engine.all_ready()
         assert "target.store-back" in [line.key for line in one.state.journal()]
         with pytest.raises(NotFound, match="does not know target moon"):
-            one.desk.check_target("moon")
+            one.desk.check_target("moon", "")
 
 
 def test_marks_that_could_not_be_written_are_when_the_store_is_back(tmp_path: Path) -> None:
@@ -213,6 +213,6 @@ def test_marks_that_could_not_be_written_are_when_the_store_is_back(tmp_path: Pa
         assert "erp" in one.engine.standbys
 
         mount(path, aside)
-        one.desk.check_target("local")
+        one.desk.check_target("local", "")
         assert "before" in (path / ".marks/erp.json").read_text()
     store.check()
