@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,17 +14,18 @@ from pyVmomi import vim
 from engine.daemon.clock import SystemClock
 from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.ground import Ground
-from engine.hypervisors.esxi.inventory import look
+from engine.hypervisors.esxi.inventory import look, ref_id
 from engine.hypervisors.esxi.looking import Looking
 from engine.hypervisors.esxi.preflight import Wishes, findings
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
-from tests.vcsim.proxy import Code, Fault, Says, Step
+from tests.vcsim.proxy import _ENVELOPE, Code, Fault, Raw, Says, Step
 from tests.vcsim.simulator import PASSWORD, Certificate, Sim, running
 from tests.vcsim.stage import SPEC, VM, Stage
 
 WISHES = Wishes("", "LocalDS_0", "VM Network", "bp-isolated", "127.0.0.1", "/srv/bp/.run")
 OTHER = b'<OtherResponse xmlns="urn:vim25"><returnval>x</returnval></OtherResponse>'
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n"
 WRONG: dict[str, Step] = {
     "html": Says(b"<html><body>Sign in<br></body></html>"),
     "xhtml": Says(b"<html><body>Sign in</body></html>"),
@@ -36,7 +38,22 @@ WRONG: dict[str, Step] = {
     "redirect": Code(302),
     "sign in": Code(401),
     "unavailable": Code(503),
+    "too many": Raw(b"HTTP/1.1 429 Slow down\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"),
+    "reset": Raw(HEAD + b"Content-Length: 500\r\n\r\n<?xml", reset=True),
+    "too short": Raw(HEAD + b"Content-Length: 60\r\n\r\n%b", host=True),
+    "half a chunk": Raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nff\r\n<?xml"),
+    "no chunk": Raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n<?xml"),
+    "no gzip": Says(b"0123456789", packed=True),
+    "half gzip": Says(gzip.compress(OTHER)[:-12], packed=True),
+    "encoding": Says(b"<?xml version='1.0' encoding='klingon'?><a/>"),
+    "deep": Says(b"<a>" * 50_000),
+    "no HTTP": Raw(b"SSH-2.0-OpenSSH_9\r\n"),
 }
+
+
+def _says(body: bytes, status: int = 200) -> Step:
+    """Answer with a body in SOAP's envelope."""
+    return Says(_ENVELOPE.format(body.decode()).encode(), status)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +73,16 @@ def session(host: Sim) -> Session:
 def _nothing_planned(host: Sim) -> Iterator[None]:
     yield
     host.proxy.forget()
+
+
+def _asked(host: Sim, session: Session, method: str) -> Callable[[], object]:
+    """Return what asks by a method."""
+    return {
+        "RetrieveServiceContent": host.session,
+        "Login": host.session,
+        "RetrievePropertiesEx": lambda: session.read_all(vim.VirtualMachine, "name"),
+        "FindByUuid": lambda: session.content.searchIndex.FindByUuid(None, "0" * 32, True, False),
+    }[method]
 
 
 def _make_folder(session: Session, name: str) -> Any:
@@ -78,18 +105,85 @@ def test_a_question_is_not_answered_by_somebody_else(
 ) -> None:
     """Above all it does not mean that a VM is not there, or that we are logged in."""
     host.proxy.plan(method, *[WRONG[wrong]] * 3)
-    asked = {
-        "RetrieveServiceContent": host.session,
-        "Login": host.session,
-        "RetrievePropertiesEx": lambda: session.read_all(vim.VirtualMachine, "name"),
-        "FindByUuid": lambda: session.content.searchIndex.FindByUuid(None, "0" * 32, True, False),
-    }
     with pytest.raises(faults.ReplyLost) as told:
-        asked[method]()
+        _asked(host, session, method)()
     problem = told.value.problem
     assert problem.remedy
     assert method in problem.happened
     assert PASSWORD not in str(told.value) + repr(problem.facts)
+
+
+@pytest.mark.parametrize(
+    "method", ["RetrieveServiceContent", "Login", "RetrievePropertiesEx", "FindByUuid"]
+)
+def test_a_fault_is_one_whatever_its_status(host: Sim, session: Session, method: str) -> None:
+    """A gateway that makes 200 of each status lets nobody in, and no VM be a fault."""
+    fault = (
+        b"<soapenv:Fault><faultcode>x</faultcode><faultstring>boo</faultstring><detail>"
+        b'<NoPermissionFault xmlns="urn:vim25" xsi:type="NoPermission">'
+        b'<object type="Folder">f</object>'
+        b"<privilegeId>System.Read</privilegeId></NoPermissionFault></detail></soapenv:Fault>"
+    )
+    host.proxy.plan(method, _says(fault))
+    with pytest.raises(faults.NeedsHuman, match=r"System\.Read is missing"):
+        _asked(host, session, method)()
+
+
+TYPED = {
+    "FindByUuid": b'<returnval xsi:type="xsd:string">vm-1</returnval>',
+    "CurrentTime": b'<returnval xsi:type="xsd:int">7</returnval>',
+    "RetrievePropertiesEx": b'<returnval xsi:type="xsd:string">vm-1</returnval>',
+}
+
+
+@pytest.mark.parametrize("method", TYPED)
+def test_a_result_of_another_type_is_none(host: Sim, session: Session, method: str) -> None:
+    """A text is no VM, and a number no time: whoever uses it would fail in words of ours."""
+    body = b'<%sResponse xmlns="urn:vim25">%s</%sResponse>'
+    host.proxy.plan(method, *[_says(body % (method.encode(), TYPED[method], method.encode()))] * 3)
+    ask = session.now if method == "CurrentTime" else _asked(host, session, method)
+    with pytest.raises(faults.ReplyLost, match="another type"):
+        ask()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b'<name>config.hardware.device</name><val xsi:type="xsd:string">abc</val>',
+        b'<name>runtime.powerState</name><val xsi:type="VirtualMachinePowerState">later</val>',
+        b"<name>runtime.powerState</name>",
+    ],
+    ids=["devices", "a power state of tomorrow", "no value"],
+)
+def test_a_property_of_another_type_is_not_told(host: Sim, told: bytes) -> None:
+    """A text is no list of devices without a disk, and what nobody knows is not off."""
+    session = host.session()
+    (ref, seen), *_ = session.read_all(vim.VirtualMachine, "name")
+    rest = (
+        ("name", "string", seen["name"]),
+        ("runtime.connectionState", "string", "connected"),
+        ("runtime.powerState", "string", "poweredOff"),
+    )
+    for name, kind, value in rest:
+        if name.encode() not in told:
+            val = f"<name>{name}</name><val xsi:type='xsd:{kind}'>{value}</val>"
+            told += f"</propSet><propSet>{val}".encode()
+    body = b'<objects><obj type="VirtualMachine">%s</obj><propSet>%s</propSet></objects>' % (
+        ref_id(ref).encode(),
+        told,
+    )
+    name = b"RetrievePropertiesExResponse"
+    answer = b'<%s xmlns="urn:vim25"><returnval>%s</returnval></%s>' % (name, body, name)
+    host.proxy.plan("RetrievePropertiesEx", *[_says(answer)] * 3)
+    with pytest.raises(faults.ReplyLost):
+        Looking(session, TaskWaiter(session), "engine").look(ref)
+
+
+def test_a_time_without_a_zone_is_utc(host: Sim, session: Session) -> None:
+    """Hosts tell UTC; a zone that is left out stops no look at the clocks."""
+    body = b"<returnval>2026-01-01T00:00:00</returnval></CurrentTimeResponse>"
+    host.proxy.plan("CurrentTime", _says(b'<CurrentTimeResponse xmlns="urn:vim25">' + body))
+    assert session.now() == datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("packed", [False, True])

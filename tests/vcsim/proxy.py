@@ -12,6 +12,7 @@ import http.client
 import re
 import socket
 import ssl
+import struct
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
@@ -158,13 +159,29 @@ class Says:
 
 
 @dataclass(frozen=True, slots=True)
+class Raw:
+    """Send these very bytes, head and all, and close the connection.
+
+    Attributes:
+        host: What the host says is put in their place of `%b`, after the effect.
+        reset: The connection is reset, not closed in order.
+        stays: It is left open, and nothing more comes.
+    """
+
+    data: bytes
+    host: bool = False
+    reset: bool = False
+    stays: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Spoil:
     """Let the task do its work, and end with a fault all the same."""
 
     name: str
 
 
-Step = Spoil | Says | Fault | Drop | Code | Delay | Hang | Trickle | Late
+Step = Spoil | Says | Raw | Fault | Drop | Code | Delay | Hang | Trickle | Late
 
 
 @dataclass
@@ -371,7 +388,7 @@ class _Handler(BaseHTTPRequestHandler):
                 says = told[: len(told) // 2] if step.half else step.body
                 packing = {"Content-Encoding": "gzip"} if step.packed else {}
                 self._send(step.status, {"Content-Type": "text/xml", **packing}, says)
-            case Fault() | Drop() | Spoil():
+            case Fault() | Drop() | Spoil() | Raw():
                 self._fail(step, body)
             case Hang():
                 self.proxy._over.wait()
@@ -387,7 +404,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.proxy._over.wait(step.seconds if step else 0)
                 self._answer(method, body)
 
-    def _fail(self, step: Fault | Drop | Spoil, body: bytes) -> None:
+    def _fail(self, step: Fault | Drop | Spoil | Raw, body: bytes) -> None:
+        if isinstance(step, Raw):
+            self._raw(step, body)
+            return
         if isinstance(step, Spoil):
             status, headers, told = self._pass_on(body)
             self.proxy.spoilt |= dict.fromkeys(_TASK.findall(told), step.name)
@@ -497,6 +517,22 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             while not self.proxy._over.wait(seconds):
                 self.wfile.write(b" ")
+
+    def _raw(self, step: Raw, body: bytes) -> None:
+        data = step.data
+        if step.host:
+            data = data.replace(b"%b", self._pass_on(body)[2])
+        with suppress(OSError):
+            self.wfile.write(data)
+        if step.stays:
+            self.proxy._over.wait()
+        if step.reset:
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.close_connection = True
+            self.connection.close()
+        else:
+            self._cut()
 
     def _cut(self) -> None:
         self.close_connection = True

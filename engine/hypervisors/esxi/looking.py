@@ -237,7 +237,7 @@ def _machine(
             shape=extra.get(layers.SHAPE, ""),
             boot=_number(extra.get(layers.BOOT, "")),
             state=layers.read_state(extra.get(layers.STATE, "")),
-            power=_POWER.get(str(seen.get("runtime.powerState")), Power.OFF),
+            power=_POWER[str(seen["runtime.powerState"])],
             connected=str(seen.get("runtime.connectionState")) == "connected",
             home=str(seen.get("config.files.vmPathName") or "").rpartition("/")[0],
             disks=tuple(_disks(devices)),
@@ -263,10 +263,12 @@ def _is_whole(seen: Mapping[str, Any]) -> bool:
     """Tell whether what each VM has was told: no power is not off, and no devices are not no disk.
 
     A host leaves out what it fails to read. A VM that it has lost, or just makes, has no
-    configuration yet.
+    configuration yet. A power state that nobody knows is not off either.
     """
-    return all(path in seen for path in _ALWAYS) and (
-        "config.extraConfig" not in seen or "config.hardware.device" in seen
+    return (
+        all(path in seen for path in _ALWAYS)
+        and str(seen["runtime.powerState"]) in _POWER
+        and ("config.extraConfig" not in seen or "config.hardware.device" in seen)
     )
 
 

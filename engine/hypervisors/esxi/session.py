@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from http.client import HTTPException, HTTPSConnection
 from http.cookies import SimpleCookie
@@ -248,7 +248,7 @@ class Session:
     def now(self) -> datetime:
         """Return the host's clock, aware UTC."""
         found: datetime = self.instance.CurrentTime()
-        return found
+        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
     def read(self, thing: Any, *paths: str) -> Mapping[str, Any]:
         """Return properties of one managed object; those that are unset are missing.

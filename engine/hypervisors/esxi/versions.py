@@ -56,7 +56,7 @@ def _offered(body: bytes) -> frozenset[str]:
         raise HTTPException("the list of versions is not what a host sends")
     try:
         root = ET.fromstring(body)  # noqa: S314 - bounded, and without entities, see above
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError, ValueError) as error:  # the latter: of its encoding
         raise HTTPException("the list of versions cannot be read") from error
     return frozenset(
         (version.text or "").strip()
