@@ -16,7 +16,7 @@ from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.inventory import ref_id
 from engine.model.machine import Network, Power
 from tests.esxi.conftest import seeds
-from tests.vcsim.proxy import Code, Drop, Fault, Late, Says, Spoil, Step
+from tests.vcsim.proxy import Code, Delay, Drop, Fault, Late, Says, Spoil, Step
 from tests.vcsim.simulator import PASSWORD, Sim
 from tests.vcsim.stage import SPEC, VM, Stage, staged
 from tests.vcsim.standby import hypervisor
@@ -144,6 +144,37 @@ def _await(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < end
         threading.Event().wait(0.02)
+
+
+@pytest.mark.parametrize("name", ["NotAuthenticated", "HostCommunication", "RuntimeFault"])
+def test_a_question_that_fails_ends_no_wait(one: Stage, name: str) -> None:
+    """The task goes on whatever becomes of the question: the host said nothing of it.
+
+    A wait that ended here left the VM to the next step with a task on it, which was refused as
+    somebody else's.
+    """
+    layer = one.boot_point()
+    one.target.create(SPEC)
+    one.sim.proxy.effects["PowerOnVM_Task"] = lambda: one.sim.proxy.plan(
+        "RetrievePropertiesEx", *[Fault(name)] * 4
+    )
+    one.target.power_on(VM, layer, Network.ISOLATED)
+    assert one.sim.proxy.count("PowerOnVM_Task") == 1
+    assert one.sim.proxy.left() == {}
+
+
+def test_a_look_for_questions_that_fails_ends_no_start(one: Stage) -> None:
+    """The first reading tells a task that runs; the one for a question fails twice over."""
+    layer = one.boot_point()
+    one.target.create(SPEC)
+
+    def begun() -> None:
+        one.sim.proxy.running += [50, 99]
+        one.sim.proxy.plan("RetrievePropertiesEx", Delay(0.0), *[Fault("NotAuthenticated")] * 2)
+
+    one.sim.proxy.effects["PowerOnVM_Task"] = begun
+    one.target.power_on(VM, layer, Network.ISOLATED)
+    assert (one.sim.proxy.count("PowerOnVM_Task"), one.sim.proxy.left()) == (1, {})
 
 
 def test_a_vm_is_gone_only_when_it_is_not_found_either(one: Stage) -> None:

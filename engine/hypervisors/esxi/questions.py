@@ -97,7 +97,16 @@ class Asking:
         self._end = time.monotonic() + ASK_S
 
     def look(self) -> None:
-        """Look whether a question stands in the way. HostFailure when nobody answers it."""
+        """Look whether a question stands in the way. HostFailure when nobody answers it.
+
+        What fails here is asked again with the next look: the start goes on meanwhile.
+        """
+        try:
+            self._look()
+        except (faults.ReplyLost, faults.LoggedOut, faults.HostBusy) as failure:
+            log.info("looking whether %s asks: %s", safe(self._vm), failure)
+
+    def _look(self) -> None:
         asked = self._session.read(self._ref, "runtime.question").get("runtime.question")
         if asked is None:
             return

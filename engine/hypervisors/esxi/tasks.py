@@ -67,7 +67,7 @@ class TaskWaiter:
         Args:
             doing: The method, for messages.
             deadline_s: After so long the operator is told; the task goes on.
-            watch: Called each time the task is found not to have ended; what it raises is raised.
+            watch: Called each time the task is told not to have ended; what it raises is raised.
             read: Reads a task's `PATHS`, and whatever else in the same call.
             cancel: Ends the waiting, not the task: half a merge is worse than a whole one.
 
@@ -91,7 +91,8 @@ class TaskWaiter:
                 return seen.get("info.result")
             if seen.get("info.progress") is not None:
                 report(Progress(doing, int(seen["info.progress"]), 100))
-            watch()
+            if silence is None:
+                watch()
             if self._monotonic() - began > deadline_s:
                 raise faults.HostFailure(_late(self._session, doing, deadline_s))
             self._pause(step)
@@ -103,13 +104,19 @@ class TaskWaiter:
     def _asked(
         self, read: Callable[[Any], Mapping[str, Any]], task: Any, doing: str
     ) -> tuple[Mapping[str, Any], faults.ReplyLost | None]:
-        """Return what a task says of itself, and why its state is not known, if it is not."""
+        """Return what a task says of itself, and why its state is not known, if it is not.
+
+        Whatever becomes of the question, the task goes on: a host that is busy, or forgets the
+        session twice, has said nothing of the task.
+        """
         try:
             seen = read(task)
         except faults.Gone as failure:
             raise faults.ReplyLost(_forgotten(self._session, doing)) from failure
-        except faults.ReplyLost as failure:
-            return {}, failure
+        except faults.NeedsHuman:
+            raise
+        except faults.HostFailure as failure:
+            return {}, faults.ReplyLost(failure.problem)
         is_told = seen.get("info.state") is not None
         return seen, None if is_told else faults.ReplyLost(_untold(self._session, doing))
 
