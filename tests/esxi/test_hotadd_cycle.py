@@ -19,6 +19,7 @@ from engine.hypervisors.esxi.branches import tree_of
 from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
 from engine.hypervisors.esxi.hotaddlink import HotaddLink
 from engine.hypervisors.esxi.inventory import ref_id
+from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.esxi.tree import foreign
 from engine.jobs.power import Shape
 from engine.model.errors import Cancelled, Failure
@@ -170,6 +171,36 @@ def test_a_writer_that_waits_hears_a_cancel_within_a_second(world: Counted) -> N
     world.clock.advance(7200)
     world.work()
     assert len(world.state.read().ready("erp")) == 1
+    world.check()
+
+
+def test_an_id_that_another_vm_has_now_attaches_nothing_to_it(world: Counted) -> None:
+    """A vCenter that was restored gives ids anew: this machine is told by its UUID each time."""
+    world.arrive_next()
+    world.work()
+    other, machines = world.sim.foreigner(), world.link.connect().machines
+    folder, pool = (
+        other.read_all(kind, path)[0][1][path]
+        for kind, path in ((vim.Datacenter, "vmFolder"), (vim.ComputeResource, "resourcePool"))
+    )
+    controller = vim.vm.device.ParaVirtualSCSIController(key=-1, busNumber=0, sharedBus="noSharing")
+    add = vim.vm.device.VirtualDeviceSpec(operation="add", device=controller)
+    files = vim.vm.FileInfo(vmPathName="[LocalDS_0]")
+    spec = vim.vm.ConfigSpec(name="theirs", guestId="otherGuest", files=files, deviceChange=[add])
+    task = folder.CreateVM_Task(spec, pool, None)
+    theirs = TaskWaiter(other).result(task, "theirs", deadline_s=30)
+    machines.own = vim.VirtualMachine(ref_id(theirs), world.link.connect().session._stub)
+    seen: list[Any] = []
+
+    def look() -> None:
+        told = other.read(theirs, "config.hardware.device")["config.hardware.device"]
+        seen.extend(one for one in told if isinstance(one, vim.vm.device.VirtualDisk))
+
+    world.sim.proxy.effects["ReconfigVM_Task"] = look
+    world.arrive_next()
+    world.work()
+    assert seen == []
+    assert [one.stage for one in world.state.read().points_of("erp")] == [Stage.READY] * 2
     world.check()
 
 

@@ -79,7 +79,7 @@ class Appliance:
             for uuid in known:
                 found = self._session.content.searchIndex.FindByUuid(None, str(uuid), True, False)
                 if found is not None:
-                    self._machines.own = found
+                    self._machines.own, self._machines.own_uuid = found, str(uuid)
                     break
             else:
                 raise HypervisorError(_not_there(self._session.account.target, known))

@@ -40,7 +40,7 @@ _PATHS = (
     "layoutEx",
 )
 _ALWAYS = ("name", "runtime.powerState", "runtime.connectionState")
-_OWN = ("config.hardware.device",)
+_OWN = ("config.hardware.device", "config.uuid")
 _UNFINISHED = frozenset({"running", "queued"})
 _POWER = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.PAUSED}
 
@@ -77,6 +77,8 @@ class Looking:
         self._refs: dict[str, Any] = {}
         self.own: Any = None
         """The VM that this machine is, once that is known; it is read with each other one."""
+        self.own_uuid = ""
+        """Its UUID: a vCenter that was restored may give its id to another VM."""
 
     def find(self, vm: str) -> Machine | None:
         """Return the VM that this engine made for a standby; None without one.
@@ -157,9 +159,17 @@ class Looking:
             return None, waited
         if not _is_whole(seen):
             raise faults.ReplyLost(_left_out(self._session.account.target))
-        own_seen = found.get((vim.VirtualMachine, ref_id(self.own))) if self.own else None
-        own_devices = list(own_seen.get(_OWN[0]) or ()) if own_seen is not None else None
-        return _machine(ref, seen, own_devices, busy=busy), waited
+        return _machine(ref, seen, self._own_devices(found), busy=busy), waited
+
+    def _own_devices(self, found: Mapping[Any, Mapping[str, Any]]) -> Sequence[Any] | None:
+        """Return the devices of this machine's VM; None when it is not where it was known to be."""
+        if self.own is None:
+            return None
+        seen = found.get((vim.VirtualMachine, ref_id(self.own)), {})
+        if str(seen.get("config.uuid", "")).lower() != self.own_uuid:
+            self.own = None  # it is looked for again
+            return None
+        return list(seen.get("config.hardware.device") or ())
 
     def marked(self, ref: Any) -> Machine | None:
         """Return a VM that says whose it is; None when it does not."""
