@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,24 @@ def test_another_shape_is_another_vm(one: Stage) -> None:
     devices = one.other.read(one.ref(), "config.hardware.device")["config.hardware.device"]
     assert any(isinstance(d, vim.vm.device.VirtualAHCIController) for d in devices)
     assert one.own_vms() == 1
+
+
+def test_a_step_goes_on_with_no_other_vm(one: Stage) -> None:
+    """A restored vCenter gives ids anew, also within a step: theirs is not stopped or deleted."""
+    one.target.create(SPEC)
+    one.target.power_on(VM, one.boot_point(), Network.NONE)
+    machines, session = one.target._machines, one.target._session
+    found = session.read_all(vim.VirtualMachine, "name", "runtime.powerState")
+    ref = next(ref for ref, told in found if told["name"] != VM)
+    swapped = replace(machines.find(VM), ref=ref)
+    swapped = replace(swapped, seen=replace(swapped.seen, disks=()))
+    one.sim.proxy.plan("PowerOffVM_Task", Drop())
+    for step in (machines.power_off, machines.destroy):
+        with pytest.raises(faults.ReplyLost, match="something else"):
+            step(swapped)
+    assert one.sim.proxy.count("PowerOffVM_Task") == 1
+    assert one.sim.proxy.count("Destroy_Task") == 0
+    assert session.read(ref, "runtime.powerState") == {"runtime.powerState": "poweredOn"}
 
 
 # --- others -----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from engine.hypervisors.esxi.looking import TASK_S, Looking, Machine
 from engine.hypervisors.esxi.questions import Asking
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter, nothing
+from engine.model.errors import Problem
 from engine.model.machine import Power, VMSpec
 from engine.model.text import safe
 from engine.ports import Report
@@ -202,7 +203,7 @@ class Machines(Looking):
         last: faults.HostFailure | None = None
         for _ in range(faults.TRIES):
             try:
-                if _outside((there := self.look(vm.ref)).seen) or not there.seen.home:
+                if _outside((there := self._again(vm)).seen) or not there.seen.home:
                     raise faults.drifted(vm.seen.vm, "it got a disk while it was being deleted")
                 task = vm.ref.Destroy_Task()
                 self._waiter.result(task, "Destroy_Task", deadline_s=TASK_S)
@@ -267,10 +268,17 @@ class Machines(Looking):
             except (faults.HostBusy, faults.WrongState) as failure:
                 last = failure
                 self._bear(failure, waits, is_last=tried == faults.TRIES)
-            vm = self.look(vm.ref)
+            vm = self._again(vm)
             if isinstance(last, faults.WrongState) and not is_done(vm, done):
                 raise last
         return vm
+
+    def _again(self, vm: Machine) -> Machine:
+        """Read a VM again. ReplyLost when its id is another VM's now: its vCenter was restored."""
+        now = self.look(vm.ref)
+        if now.seen.engine and now.seen.engine == vm.seen.engine:
+            return now
+        raise faults.ReplyLost(_another(self._session.account.target, vm.seen.vm))
 
     def _bear(self, failure: faults.HostFailure, waits: Iterator[float], *, is_last: bool) -> None:
         """Wait for a host that cannot now; raise that after the last try."""
@@ -287,3 +295,13 @@ def _outside(seen: Seen) -> Sequence[Disk]:
     """Return the disks that are not the VM's own."""
     way = read_homing(seen.way)
     return [one for one in seen.outside() if way is None or not way.is_copy(one.path)]
+
+
+def _another(target: str, vm: str) -> Problem:
+    return Problem(
+        "target.another",
+        f"Target {safe(target)} shows something else than VM {safe(vm)} under its id, or the VM "
+        "without its marks.",
+        "Nothing more was changed.",
+        "It is looked for again by itself.",
+    )
