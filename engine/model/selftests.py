@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,6 +23,7 @@ class Check:
         key: Stable dotted name.
         claim: What is true where it passed, a sentence.
         said: What was seen, or why it failed or was not tried.
+        items: Numbers in the list at the end of docs/ESXI.md that it is about.
     """
 
     key: str
@@ -30,6 +31,7 @@ class Check:
     outcome: Outcome
     said: str
     seconds: float
+    items: Sequence[int] = ()
 
 
 def redacted(text: str, secrets: Mapping[str, str]) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from engine.hypervisors.esxi import selftest
+from engine.hypervisors.esxi.unverified import TRIED, by_hand
 from engine.hypervisors.owner import owner
 from engine.model.selftests import Check, Outcome, redacted
 from tests.unit.cli.program import Program
@@ -38,7 +40,9 @@ def test_a_simulated_host_passes_what_it_can(one: Stage) -> None:
     failed = {key for key, check in found.items() if check.outcome is Outcome.FAILED}
     told = {key: check.said for key, check in found.items()}
     assert failed == ON_VCSIM | {"replace"}, told  # vcsim appends the same key again
-    assert found["restart"].outcome is Outcome.SKIPPED
+    assert found["item-1"].outcome is Outcome.SKIPPED
+    assert found["item-1"].said.startswith("by hand: ")
+    assert {number for check in found.values() for number in check.items} == set(range(1, 20))
     assert found["destroy"].outcome is Outcome.PASSED
     assert (one.vms(), one.own_vms()) == (before, own)
     assert list((one.store.path / ".run").iterdir()) == []
@@ -58,6 +62,17 @@ def test_what_an_earlier_run_left_is_cleared_and_a_failure_stops_the_rest(one: S
     assert one.own_vms() == 1
     assert _run(one)["create"].outcome is Outcome.PASSED
     assert one.own_vms() == 0
+
+
+@pytest.mark.parametrize("transport", TRIED)
+def test_every_item_of_the_page_is_tried_or_named(transport: str) -> None:
+    """What no check tries is told with how a person does it; the page has no other numbers."""
+    page = (Path(__file__).parents[2] / "docs" / "ESXI.md").read_text(encoding="utf-8")
+    listed = [int(one) for one in re.findall(r"^(\d+)\. ", page, re.MULTILINE)]
+    assert listed == list(range(1, 30))
+    tried = {number for numbers in TRIED[transport].values() for number in numbers}
+    told = tried | {number for check in by_hand(transport) for number in check.items}
+    assert told >= set(range(20, 30) if transport == "hotadd" else range(1, 20))
 
 
 def test_a_report_names_nothing_of_the_site() -> None:

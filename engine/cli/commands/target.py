@@ -218,12 +218,15 @@ def selftest(context: Context, *, name: str) -> int:
             done.append(check)
             if not output.as_json:
                 mark = _TRIED[check.outcome.value]
-                output.say(f"{mark} {check.key}: {check.claim}", f"    {check.said}")
+                numbers = ", ".join(str(number) for number in check.items)
+                about = f" (item {numbers})" if numbers else ""
+                output.say(f"{mark} {check.key}: {check.claim}{about}", f"    {check.said}")
     count = {outcome: sum(one.outcome is outcome for one in done) for outcome in Outcome}
     if output.as_json:
         items = [msgspec.to_builtins(check) for check in done]
         output.object(program=__version__, kind=one.kind, items=items)
     else:
+        output.say("Items are those of the list at the end of docs/ESXI.md.")
         told = ", ".join(f"{number} {outcome}" for outcome, number in count.items())
         output.say(f"{told}. The report names no host, user or network of yours; please send it:")
         output.say(f"    bootpoint target selftest {name} --json > report.json")

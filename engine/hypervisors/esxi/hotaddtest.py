@@ -16,10 +16,11 @@ from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
 from engine.hypervisors.esxi.hotaddlink import HotaddLink
 from engine.hypervisors.esxi.hotaddstore import HotaddStore
 from engine.hypervisors.esxi.trying import NotTried, Unlike, tried
+from engine.hypervisors.esxi.unverified import by_hand, numbered
 from engine.model.errors import Failure
 from engine.model.layers import DiskManifest, LayerKind, LayerManifest, LayerName
 from engine.model.machine import Firmware, Gravity, Network, Nic, Power, VMRef, VMSpec
-from engine.model.selftests import Check, Outcome
+from engine.model.selftests import Check
 from engine.ports import NeverCancelled
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class HotaddSelfTest:
         finally:
             with contextlib.suppress(Failure, OSError):
                 self._clear()
-        yield from _BY_HAND
+        yield from by_hand("hotadd")
 
     def _list(self) -> list[tuple[str, str, str, Callable[[], str]]]:
         layers: list[tuple[str, str, str, Callable[[], str]]] = [
@@ -105,7 +106,7 @@ class HotaddSelfTest:
             self._done.add(key)
             return said
 
-        return tried(key, claim, after, self._secrets)
+        return tried(key, claim, after, self._secrets, numbered("hotadd", key))
 
     def _secrets(self) -> Mapping[str, str]:
         if self._link is None:
@@ -118,6 +119,7 @@ class HotaddSelfTest:
             wishes.place: "PLACE",
             wishes.datastore: "DATASTORE",
             wishes.production: "PRODUCTION",
+            wishes.isolated: "ISOLATED",
             str(self._store.path): "OWN-FOLDER",
         }
         return {text: word for text, word in told.items() if text}
@@ -134,7 +136,8 @@ class HotaddSelfTest:
         found = self._hosting().preflight()
         bad = [one for one in found if one.gravity is Gravity.ERROR]
         if bad:
-            raise Unlike("; ".join(f"{one.key}: {one.text}" for one in bad))
+            # Keys only: their sentences name whatever the site has.
+            raise Unlike(f"{', '.join(one.key for one in bad)}; see: bootpoint target check")
         told = [one.key for one in found if one.gravity is Gravity.WARNING]
         return f"warnings: {', '.join(told) or 'none'}"
 
@@ -246,21 +249,3 @@ class HotaddSelfTest:
             self._chain.drop(_SEED)
         if self._target is not None:
             self._target.delete(VMRef(NAME))
-
-
-_BY_HAND = (
-    Check(
-        "deep",
-        "31 snapshots on a VM that is off, and how long a merge takes there.",
-        Outcome.SKIPPED,
-        "keep 30 boot points of a machine that does not matter, and see the journal",
-        0.0,
-    ),
-    Check(
-        "full",
-        "What happens to the appliance when the datastore is full.",
-        Outcome.SKIPPED,
-        "try it by hand on a datastore that does not matter",
-        0.0,
-    ),
-)

@@ -33,10 +33,11 @@ from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.esxi.trying import NotTried, Unlike, tried
+from engine.hypervisors.esxi.unverified import by_hand, numbered
 from engine.local.durable import make_folder, remove_tree
 from engine.model.errors import Failure
 from engine.model.machine import Firmware, Gravity, Nic, Power, VMSpec
-from engine.model.selftests import Check, Outcome
+from engine.model.selftests import Check
 from engine.ports import DiskFile, unreported
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class SelfTest:
         finally:
             with contextlib.suppress(Failure, OSError):
                 self._clear()
-        yield from _BY_HAND
+        yield from by_hand("nfs")
 
     def _list(self) -> list[tuple[str, str, Callable[[], str]]]:
         return [
@@ -114,7 +115,7 @@ class SelfTest:
         ]
 
     def _tried(self, key: str, claim: str, check: Callable[[], str]) -> Check:
-        return tried(key, claim, check, self._secrets)
+        return tried(key, claim, check, self._secrets, numbered("nfs", key))
 
     def _secrets(self) -> Mapping[str, str]:
         """Return the names of the site, which a report is better without."""
@@ -130,6 +131,7 @@ class SelfTest:
             wishes.place: "PLACE",
             wishes.datastore: "DATASTORE",
             wishes.production: "PRODUCTION",
+            wishes.isolated: "ISOLATED",
         }
         if there is not None:
             told |= {one.name: "HOST" for one in there.hosts}
@@ -152,7 +154,8 @@ class SelfTest:
         found = preflight.findings(self._session, self._wishes, self._now)
         bad = [one for one in found if one.gravity is Gravity.ERROR]
         if bad:
-            raise Unlike("; ".join(f"{one.key}: {one.text}" for one in bad))
+            # Keys only: their sentences name whatever the site has.
+            raise Unlike(f"{', '.join(one.key for one in bad)}; see: bootpoint target check")
         told = [one.key for one in found if one.gravity is Gravity.WARNING]
         return f"warnings: {', '.join(told) or 'none'}"
 
@@ -319,24 +322,6 @@ class SelfTest:
             self._machines.destroy(left)
         self._runs.forget(NAME)
         remove_tree(self._own)
-
-
-_BY_HAND = (
-    Check(
-        "restart",
-        "A running VM survives a restart of the NFS server within 140 s.",
-        Outcome.SKIPPED,
-        "try it by hand with a VM that does not matter",
-        0.0,
-    ),
-    Check(
-        "tools",
-        "VMware Tools of a converted guest report addresses.",
-        Outcome.SKIPPED,
-        "start a boot point, and see `bootpoint show`",
-        0.0,
-    ),
-)
 
 
 def _wait(seconds: float) -> None:

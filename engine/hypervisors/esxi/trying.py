@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from engine.model.errors import Failure
 from engine.model.selftests import Check, Outcome, redacted
@@ -21,13 +21,18 @@ class NotTried(Exception):
 
 
 def tried(
-    key: str, claim: str, check: Callable[[], str], secrets: Callable[[], Mapping[str, str]]
+    key: str,
+    claim: str,
+    check: Callable[[], str],
+    secrets: Callable[[], Mapping[str, str]],
+    items: Sequence[int] = (),
 ) -> Check:
     """Do a check and return how it went.
 
     Args:
         check: Returns what was seen; raises `Unlike`, `NotTried`, Failure or OSError.
         secrets: Names of the site -> what stands for each in the report; asked afterwards.
+        items: Numbers in the list of docs/ESXI.md.
     """
     began = time.monotonic()
     try:
@@ -39,4 +44,4 @@ def tried(
     except (Failure, OSError) as failure:
         outcome, said = Outcome.FAILED, str(failure)
     seconds = round(time.monotonic() - began, 2)
-    return Check(key, claim, outcome, redacted(safe(said, _LONGEST), secrets()), seconds)
+    return Check(key, claim, outcome, redacted(safe(said, _LONGEST), secrets()), seconds, items)
