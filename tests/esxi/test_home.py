@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,33 +10,52 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyVmomi import vim
 
 from engine.hypervisors.esxi import destination, faults
 from engine.hypervisors.esxi.home import Homeward
 from engine.hypervisors.esxi.homing import HOME, Homing, needed, read_homing
-from engine.hypervisors.esxi.inventory import ref_id
 from engine.model.errors import Cancelled, HypervisorError, Problem, Refused, WrongUse
 from engine.model.machine import Network, Power
 from engine.model.progress import Progress
 from engine.ports import CancelFlag, NeverCancelled
+from tests.vcsim.homing import (
+    anothers_share,
+    disks,
+    from_share,
+    is_as_before,
+    is_home,
+    mounted,
+    stores,
+)
 from tests.vcsim.proxy import Code, Delay, Drop, Fault, Late, Step
 from tests.vcsim.simulator import Certificate, Sim, running
-from tests.vcsim.stage import SPEC, VM, Stage, staged
+from tests.vcsim.stage import SPEC, VM, Stage
 
 NEVER = NeverCancelled()
 GIB = 1 << 30
+TWO = ("-dc", "2", "-hosts", "2", "-alone", "0", "-folders", "1")
 
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory, made: Certificate) -> Iterator[dict[str, Sim]]:
-    """Yield a simulated ESXi host and a vCenter for all tests here."""
+    """Yield a simulated ESXi host and a vCenter for all tests here.
+
+    The vCenter has two datacenters with the same names of datastores. In one of them another
+    appliance has a share of our name.
+    """
     with contextlib.ExitStack() as stack:
-        options = {"esxi": ("-esx",), "vcenter": ("-hosts", "1")}
-        yield {
+        options = {"esxi": ("-esx",), "vcenter": TWO}
+        found = {
             name: stack.enter_context(running(tmp_path_factory.mktemp(name), made, *told))
             for name, told in options.items()
         }
+        anothers_share(found["vcenter"], "DC0")
+        yield found
+
+
+def _at(hosts: dict[str, Sim], model: str, xfs: Path, folder: Path) -> Iterator[Stage]:
+    place = {"vcenter": {"place": "DC1_C0"}}.get(model, {})
+    yield from from_share(hosts[model], xfs, folder, **place)
 
 
 @pytest.fixture(params=["esxi", "vcenter"])
@@ -45,124 +63,19 @@ def at(
     request: pytest.FixtureRequest, hosts: dict[str, Sim], xfs: Path, tmp_path: Path
 ) -> Iterator[Stage]:
     """Yield a target on each kind of host with a VM that runs from the share."""
-    yield from _running(hosts[request.param], xfs, tmp_path)
+    yield from _at(hosts, request.param, xfs, tmp_path)
 
 
 @pytest.fixture
 def host(hosts: dict[str, Sim], xfs: Path, tmp_path: Path) -> Iterator[Stage]:
     """Yield the same on a single ESXi host."""
-    yield from _running(hosts["esxi"], xfs, tmp_path)
+    yield from _at(hosts, "esxi", xfs, tmp_path)
 
 
 @pytest.fixture
 def vcenter(hosts: dict[str, Sim], xfs: Path, tmp_path: Path) -> Iterator[Stage]:
     """Yield the same on a vCenter."""
-    yield from _running(hosts["vcenter"], xfs, tmp_path)
-
-
-def _running(sim: Sim, xfs: Path, folder: Path) -> Iterator[Stage]:
-    link, before = sim.folder / "bp-esx-01", _there(sim)
-    link.unlink(missing_ok=True)
-    for stage in staged(sim, xfs, folder):
-        stage.target.create(SPEC)
-        stage.target.power_on(VM, stage.boot_point(), Network.ISOLATED)
-        sim.proxy.calls.clear()
-        sim.proxy.effects["RelocateVM_Task"] = lambda stage=stage: _moved(stage)
-        yield stage
-        sim.proxy.forget()
-        _clear(stage)
-    # The next test begins as this one did.
-    assert _there(sim) ^ before == set()
-
-
-def _there(sim: Sim) -> set[str]:
-    """Return what a test may leave behind on a host that all of them use."""
-    other = sim.foreigner()
-    vms = other.read_all(vim.VirtualMachine, "name", "snapshot", "runtime.powerState")
-    stores = other.read_all(vim.Datastore, "name", "info")
-    folders = [Path(seen["info"].url) for _, seen in stores if "LocalDS" in seen["name"]]
-    return {
-        *(f"{ref_id(ref)} {seen}" for ref, seen in vms),
-        *(str(seen["name"]) for _, seen in stores),
-        *(str(path) for folder in folders for path in folder.rglob("*")),
-    }
-
-
-def _clear(stage: Stage) -> None:
-    """Take away what a test made, also one that failed in the middle."""
-    stage.target._ground.mounted()  # vcsim's Destroy panics where a datastore is gone
-    for ref, seen in stage.other.read_all(vim.VirtualMachine, "name", "snapshot"):
-        if seen["name"] == VM and seen.get("snapshot") is not None:
-            stage.do(ref.RemoveAllSnapshots_Task())
-    stage.target.delete(VM, home=True)
-    stage.target._ground.unmounted([])
-    for name in ("LocalDS_0", "LocalDS_1"):  # the folder of copies stays behind, empty
-        for left in (VM, f"bootpoint-{VM}-*"):
-            for folder in _folder(stage, name).glob(left):
-                shutil.rmtree(folder)
-
-
-def _moved(stage: Stage) -> None:
-    """Do what vcsim does not: let the disks lie on the datastore that the VM was moved to."""
-    ref = stage.ref()
-    told = stage.other.read(ref, "config.hardware.device", "datastore")
-    name = stage.other.read(told["datastore"][-1], "name")["name"]
-    change = []
-    for disk in _disks(stage):
-        number = disk.unitNumber
-        file = _folder(stage, name) / "web01" / f"web01_{number}-flat.vmdk"
-        file.parent.mkdir(exist_ok=True)
-        old = stage.store.path / ".run" / disk.backing.fileName.partition("] ")[2]
-        flat = old.with_name(old.stem + "-flat.vmdk")
-        file.write_bytes(flat.read_bytes() if flat.exists() else b"")
-        file.with_name(f"web01_{number}.vmdk").touch()
-        spec = vim.vm.device.VirtualDeviceSpec
-        change.append(spec(operation="remove", device=disk))
-        backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
-            fileName=f"[{name}] web01/web01_{number}.vmdk", diskMode="persistent"
-        )
-        new = vim.vm.device.VirtualDisk(
-            key=-1 - number, controllerKey=disk.controllerKey, unitNumber=number, backing=backing
-        )
-        change.append(spec(operation="add", device=new))
-    stage.do(ref.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=change)))
-
-
-def _folder(stage: Stage, name: str) -> Path:
-    for _, seen in stage.other.read_all(vim.Datastore, "name", "info"):
-        if seen["name"] == name:
-            return Path(seen["info"].url)
-    raise AssertionError(name)
-
-
-def _disks(stage: Stage) -> list[Any]:
-    devices = stage.other.read(stage.ref(), "config.hardware.device")["config.hardware.device"]
-    return [one for one in devices if isinstance(one, vim.vm.device.VirtualDisk)]
-
-
-def _stores(stage: Stage) -> set[str]:
-    return {one.backing.fileName.partition("]")[0][1:] for one in _disks(stage)}
-
-
-def _mounted(stage: Stage) -> bool:
-    names = [seen["name"] for _, seen in stage.other.read_all(vim.Datastore, "name")]
-    return "bp-esx-01" in names
-
-
-def _is_home(stage: Stage, on: str = "LocalDS_0") -> None:
-    """Check that all of the VM is home, runs, and that nothing of ours is left on the share."""
-    assert _stores(stage) == {on}
-    signs = stage.target.signs_of_life(VM)
-    assert (signs.power, signs.home, signs.leaving) == (Power.ON, on, "")
-    assert not (stage.store.path / ".run" / "web01").exists()
-    assert stage.own_vms() == 1
-
-
-def _is_as_before(stage: Stage) -> None:
-    """Check that the VM runs from the share as if nothing had been asked."""
-    assert _stores(stage) == {"bp-esx-01"}
-    signs = stage.target.signs_of_life(VM)
-    assert (signs.power, signs.home, signs.leaving) == (Power.ON, "", "")
+    yield from _at(hosts, "vcenter", xfs, tmp_path)
 
 
 def test_a_started_vm_comes_home_and_the_share_goes(at: Stage) -> None:
@@ -172,10 +85,10 @@ def test_a_started_vm_comes_home_and_the_share_goes(at: Stage) -> None:
     told: list[Progress] = []
     came = at.target.bring_home(VM, "", NEVER, told.append)
     assert (came.datastore, came.was_there, came.stays) == ("LocalDS_0", False, "")
-    _is_home(at)
-    assert not _mounted(at)
-    (first, _second) = [one.backing.fileName.partition("] ")[2] for one in _disks(at)]
-    flat = (_folder(at, "LocalDS_0") / first).with_suffix("")
+    is_home(at)
+    assert not mounted(at)
+    (first, _second) = [one.backing.fileName.partition("] ")[2] for one in disks(at)]
+    flat = (at.on("LocalDS_0") / first).with_suffix("")
     assert flat.with_name(flat.name + "-flat.vmdk").read_bytes() == before
     assert "LocalDS_0" in told[-1].step
     calls = at.sim.proxy.calls
@@ -191,7 +104,7 @@ def test_a_vm_that_is_home_is_said_to_be_home(at: Stage) -> None:
     assert not set(at.sim.proxy.calls) & {
         "RelocateVM_Task", "CopyVirtualDisk_Task", "ReconfigVM_Task", "PowerOffVM_Task"
     }  # fmt: skip
-    _is_home(at)
+    is_home(at)
 
 
 def test_a_vm_that_is_home_and_off_is_nobodys_to_start_again(at: Stage) -> None:
@@ -208,7 +121,7 @@ def test_a_vm_that_is_home_and_off_is_nobodys_to_start_again(at: Stage) -> None:
         with pytest.raises(Refused, match="nowhere else") as told:
             reuse()
         assert told.value.problem.key == "vm.home"
-    assert _stores(at) == {"LocalDS_0"}
+    assert stores(at) == {"LocalDS_0"}
     assert at.own_vms() == 1
 
 
@@ -216,22 +129,22 @@ def test_another_datastore_can_be_named(at: Stage) -> None:
     """The VM goes where the operator says, and its disks go with it when it is thrown away."""
     came = at.target.bring_home(VM, "LocalDS_1", NEVER)
     assert came.datastore == "LocalDS_1"
-    _is_home(at, "LocalDS_1")
-    files = [_folder(at, "LocalDS_1") / one.backing.fileName[12:] for one in _disks(at)]
+    is_home(at, "LocalDS_1")
+    files = [at.on("LocalDS_1") / one.backing.fileName[12:] for one in disks(at)]
     assert [one.exists() for one in files] == [True, True]
     with pytest.raises(Refused, match="nowhere else"):
         at.target.delete(VM)
-    _is_home(at, "LocalDS_1")
+    is_home(at, "LocalDS_1")
 
 
 def test_a_cluster_has_no_share_left(made: Certificate, xfs: Path, tmp_path: Path) -> None:
     """It goes from each host; with the last one that has it, it is gone for the others as well."""
     with running(tmp_path, made, "-hosts", "3", "-alone", "0") as sim:
-        for stage in _running(sim, xfs, tmp_path):
+        for stage in from_share(sim, xfs, tmp_path):
             came = stage.target.bring_home(VM, "", NEVER)
             assert (came.datastore, came.stays) == ("LocalDS_0", "")
-            assert not _mounted(stage)
-            _is_home(stage)
+            assert not mounted(stage)
+            is_home(stage)
 
 
 CHANGES = {
@@ -259,8 +172,8 @@ def test_lost_replies_move_nothing_twice(at: Stage, step: Step) -> None:
         at.sim.proxy.plan(method, step)
     _bring(at)
     assert at.sim.proxy.left() == {}
-    _is_home(at)
-    assert not _mounted(at)
+    is_home(at)
+    assert not mounted(at)
     extra = step != Drop(after=True)
     moves = at.sim.proxy.count("RelocateVM_Task"), at.sim.proxy.count("CopyVirtualDisk_Task")
     assert moves == ((1 + extra, 0) if is_live else (0, 2 + extra))
@@ -289,7 +202,7 @@ def test_a_refused_move_leaves_the_vm_running_where_it_was(vcenter: Stage, step:
     with pytest.raises(faults.HostFailure) as told:
         vcenter.target.bring_home(VM, "", NEVER)
     assert told.value.problem.remedy
-    _is_as_before(vcenter)
+    is_as_before(vcenter)
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -299,10 +212,10 @@ def test_a_refused_copy_leaves_the_vm_running_and_no_copy(host: Stage, number: i
     with pytest.raises(faults.HostFailure, match="no room") as told:
         host.target.bring_home(VM, "", NEVER)
     assert told.value.problem.remedy
-    _is_as_before(host)
-    assert not list(_folder(host, "LocalDS_0").rglob("bootpoint-*"))
+    is_as_before(host)
+    assert not list(host.on("LocalDS_0").rglob("bootpoint-*"))
     host.target.bring_home(VM, "", NEVER)
-    _is_home(host)
+    is_home(host)
 
 
 def test_a_host_that_is_busy_is_asked_again(at: Stage) -> None:
@@ -310,7 +223,7 @@ def test_a_host_that_is_busy_is_asked_again(at: Stage) -> None:
     for method in ("RelocateVM_Task", "CopyVirtualDisk_Task"):
         at.sim.proxy.plan(method, Fault("TaskInProgress"))
     at.target.bring_home(VM, "", NEVER)
-    _is_home(at)
+    is_home(at)
 
 
 def test_progress_is_the_hosts(at: Stage) -> None:
@@ -328,7 +241,7 @@ def test_progress_is_the_hosts(at: Stage) -> None:
     at.target.bring_home(VM, "", NEVER, told.append)
     assert all(one.total == size for one in told)
     assert len({one.done for one in told}) >= 3
-    _is_home(at)
+    is_home(at)
 
 
 @pytest.mark.parametrize("hears", [True, False], ids=["in time", "too late"])
@@ -349,13 +262,13 @@ def test_a_cancelled_move_is_where_the_host_says(vcenter: Stage, *, hears: bool)
         with pytest.raises(Cancelled):
             vcenter.target.bring_home(VM, "", flag)
         proxy.forget()
-        _is_as_before(vcenter)
+        is_as_before(vcenter)
         proxy.effects["RelocateVM_Task"] = moved
         vcenter.target.bring_home(VM, "", NEVER)
     else:
         vcenter.target.bring_home(VM, "", flag)
     assert proxy.count("CancelTask") == 1
-    _is_home(vcenter)
+    is_home(vcenter)
 
 
 def test_a_cancelled_copy_leaves_the_vm_running_and_no_copy(host: Stage) -> None:
@@ -364,8 +277,8 @@ def test_a_cancelled_copy_leaves_the_vm_running_and_no_copy(host: Stage) -> None
     host.sim.proxy.effects["CopyVirtualDisk_Task"] = flag.set
     with pytest.raises(Cancelled):
         host.target.bring_home(VM, "", flag)
-    _is_as_before(host)
-    assert not list(_folder(host, "LocalDS_0").rglob("bootpoint-*"))
+    is_as_before(host)
+    assert not list(host.on("LocalDS_0").rglob("bootpoint-*"))
 
 
 def test_a_move_that_outlived_the_engine_is_followed(
@@ -382,7 +295,7 @@ def test_a_move_that_outlived_the_engine_is_followed(
     came = vcenter.target.bring_home(VM, "", NEVER)
     assert proxy.count("RelocateVM_Task") == 1
     assert came.datastore == "LocalDS_0"
-    _is_home(vcenter)
+    is_home(vcenter)
 
 
 def _killed(*_args: object) -> None:
@@ -407,7 +320,7 @@ def test_a_copy_that_outlived_the_engine_is_gone_on_with(
     assert (signs.power, signs.leaving) == (Power.OFF, "LocalDS_0")
     host.target.bring_home(VM, "", NEVER)
     assert host.sim.proxy.count("CopyVirtualDisk_Task") == 2
-    _is_home(host)
+    is_home(host)
 
 
 def test_a_vm_that_ran_while_it_was_copied_is_not_repointed(host: Stage) -> None:
@@ -421,7 +334,7 @@ def test_a_vm_that_ran_while_it_was_copied_is_not_repointed(host: Stage) -> None
     host.sim.proxy.effects["CopyVirtualDisk_Task"] = written
     with pytest.raises(Refused, match="started it while"):
         host.target.bring_home(VM, "", NEVER)
-    _is_as_before(host)
+    is_as_before(host)
 
 
 def test_a_lost_call_that_is_carried_out_late_moves_once(vcenter: Stage) -> None:
@@ -439,7 +352,7 @@ def test_a_lost_call_that_is_carried_out_late_moves_once(vcenter: Stage) -> None
     vcenter.target._homecoming._homeward._busy = until_late
     vcenter.target.bring_home(VM, "", NEVER)
     assert proxy.count("RelocateVM_Task") == 1
-    _is_home(vcenter)
+    is_home(vcenter)
 
 
 # --- what hinders it --------------------------------------------------------------------------
@@ -463,7 +376,7 @@ def test_room_privileges_and_names_are_looked_at_first(
         at.target.bring_home(VM, "", NEVER)
     writes = {"ReconfigVM_Task", "RelocateVM_Task", "CopyVirtualDisk_Task", "PowerOffVM_Task"}
     assert not set(at.sim.proxy.calls) & writes
-    _is_as_before(at)
+    is_as_before(at)
 
 
 def test_a_vm_with_somebodys_snapshot_stays(at: Stage) -> None:
@@ -471,7 +384,7 @@ def test_a_vm_with_somebodys_snapshot_stays(at: Stage) -> None:
     at.do(at.ref().CreateSnapshot_Task("by hand", "", False, False))
     with pytest.raises(Refused, match="snapshot"):
         at.target.bring_home(VM, "", NEVER)
-    _is_as_before(at)
+    is_as_before(at)
     at.do(at.ref().RemoveAllSnapshots_Task())
 
 
@@ -481,7 +394,7 @@ def test_the_share_stays_while_another_vm_needs_it(host: Stage) -> None:
     other.mkdir(parents=True)
     came = host.target.bring_home(VM, "", NEVER)
     assert came.stays == "disks of erp lie on it"
-    assert _mounted(host)
+    assert mounted(host)
     other.rmdir()
     other.parent.rmdir()
 
@@ -491,8 +404,8 @@ def test_a_share_that_a_host_keeps_is_told(host: Stage) -> None:
     host.sim.proxy.plan("RemoveDatastore", *[Fault("ResourceInUse")] * 3)
     came = host.target.bring_home(VM, "", NEVER)
     assert "something else uses it" in came.stays
-    assert _mounted(host)
-    _is_home(host)
+    assert mounted(host)
+    is_home(host)
 
 
 def test_a_vm_that_is_off_comes_home_and_stays_off(at: Stage) -> None:

@@ -5,6 +5,7 @@
 //
 //	POST /status?code=503     the next answer of /sdk has this HTTP code
 //	POST /idle?seconds=1      sessions begun from now on expire after so long without a call
+//	POST /moved?vm=vm-12      the files of a VM that was relocated go where it was told to (disks.go)
 //
 // It keeps no bytes of disks and enforces no licence, privilege or limit: see docs/ESXI.md.
 package main
@@ -48,6 +49,7 @@ func control(address string) {
 			simulator.SessionIdleTimeout = time.Duration(seconds) * time.Second
 		}
 	})
+	mux.HandleFunc("/moved", moved)
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		log.Fatal(err)
@@ -92,6 +94,7 @@ func main() {
 	if err := model.Create(); err != nil {
 		log.Fatal(err)
 	}
+	mountEachByItself()
 
 	pair, err := tls.LoadX509KeyPair(*cert, *key)
 	if err != nil {

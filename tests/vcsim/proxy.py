@@ -57,18 +57,16 @@ _RECONFIGURE = (
 _OF_VM = re.compile(rb'type="VirtualMachine"[^>]*>([^<]*)<')
 _TASK = re.compile(rb'<returnval type="Task">([^<]*)</returnval>')
 _RESULT = '<propSet><name>info.result</name><val xsi:type="xsd:string">{}</val></propSet>'
-# vcsim unmounts a datastore by destroying it only.
-_DESTROY = '<Destroy_Task xmlns="urn:vim25"><_this type="Datastore">{}</_this></Destroy_Task>'
-_UNMOUNTED = '<RemoveDatastoreResponse xmlns="urn:vim25"/>'
-_SUCCESS = re.compile(rb"<val[^>]*>success</val></propSet>.*?</objects>")
+_SUCCESS = re.compile(rb"<val[^>]*>success</val></propSet>(.*?)</objects>")
+_KIND = re.compile(rb"<propSet><name>info\.descriptionId</name>.*?</propSet>")
 _RUNNING = (
     b'<val xsi:type="TaskInfoState">running</val></propSet>'
-    b'<propSet><name>info.progress</name><val xsi:type="xsd:int">%d</val></propSet></objects>'
+    b'<propSet><name>info.progress</name><val xsi:type="xsd:int">%d</val></propSet>'
 )
 _CANCELLED = (
     b'<val xsi:type="TaskInfoState">error</val></propSet><propSet><name>info.error</name>'
     b'<val xsi:type="LocalizedMethodFault"><fault xsi:type="RequestCanceled"/>'
-    b"<localizedMessage>Canceled by a user.</localizedMessage></val></propSet></objects>"
+    b"<localizedMessage>Canceled by a user.</localizedMessage></val></propSet>"
 )
 _GAP = (
     '<missingSet><path>{0}</path><fault><fault xsi:type="{1}"/>'
@@ -78,7 +76,6 @@ _ERROR = (
     b'<propSet><name>info.error</name><val xsi:type="LocalizedMethodFault">'
     b'<fault xsi:type="%s"/><localizedMessage>as planned</localizedMessage></val></propSet>'
 )
-_OF_DATASTORE = re.compile(rb"<datastore[^>]*>([^<]*)</datastore>")
 _CHOICE = re.compile(rb"<answerChoice[^>]*>([^<]*)</answerChoice>")
 _QUESTION = (
     '<propSet><name>runtime.question</name><val xsi:type="VirtualMachineQuestionInfo"><id>7</id>'
@@ -467,18 +464,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Return what a task says of itself that is not done yet, or was ended."""
         if not _SUCCESS.search(answer):
             return answer
-        if self.proxy.running:
-            return _SUCCESS.sub(_RUNNING % self.proxy.running.pop(0), answer)
-        return _SUCCESS.sub(_CANCELLED, answer)
+        told = _RUNNING % self.proxy.running.pop(0) if self.proxy.running else _CANCELLED
+        return _SUCCESS.sub(
+            lambda found: told + b"".join(_KIND.findall(found[1])) + b"</objects>", answer
+        )
 
     def _pass_on(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         found = _METHOD.search(body)
         method = found[1].decode() if found else ""
-        if method == "RemoveDatastore":
-            (which,) = _OF_DATASTORE.findall(body)
-            self._send_on(_ENVELOPE.format(_DESTROY.format(which.decode())).encode())
-            answer = _ENVELOPE.format(_UNMOUNTED).encode()
-            return 200, {"Content-Type": "text/xml"}, answer
         told = self._send_on(body)
         if (effect := self.proxy.effects.get(method)) is not None:
             effect()

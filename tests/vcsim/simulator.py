@@ -27,9 +27,10 @@ def build() -> Path:
         place.mkdir()
         # The tests run as root; what they leave in a user's work tree is the user's.
         os.chown(place, owner.st_uid, owner.st_gid)
-    source, program = Path(__file__).with_name("main.go"), place / "vcsim"
+    newest = max(one.stat().st_mtime for one in Path(__file__).parent.glob("*.go"))
+    program = place / "vcsim"
     with file_lock(place / ".lock", wait=True):
-        if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        if not program.exists() or program.stat().st_mtime < newest:
             go = {"GO111MODULE": "off", "GOPATH": SOURCES, "CGO_ENABLED": "0"}
             cache = {"GOCACHE": str(place / "gocache"), "GOFLAGS": "-buildvcs=false"}
             command = ["go", "build", "-o", str(program), "./tests/vcsim"]
@@ -105,9 +106,14 @@ class Sim:
 
     def expire_sessions(self) -> None:
         """Let sessions begun from now on expire after a second without a call."""
-        request = urllib.request.Request(
-            f"http://{self.control}/idle?seconds=1", method="POST", data=b""
-        )
+        self._order("idle?seconds=1")
+
+    def moved(self, vm: str) -> None:
+        """Let the files of a VM that was relocated, by its id, go where it was told to."""
+        self._order(f"moved?vm={vm}")
+
+    def _order(self, what: str) -> None:
+        request = urllib.request.Request(f"http://{self.control}/{what}", method="POST", data=b"")
         with urllib.request.urlopen(request, timeout=10):
             pass
 

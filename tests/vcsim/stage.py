@@ -51,6 +51,15 @@ class Stage:
         found = self.other.read_all(vim.VirtualMachine, "name")
         return next(ref for ref, one in found if one["name"] == name)
 
+    def on(self, name: str) -> Path:
+        """Return the folder that the datastore of a name is, as the VM's own host knows names."""
+        host = self.other.read(self.ref(), "runtime.host")["runtime.host"]
+        for store in self.other.read(host, "datastore")["datastore"]:
+            seen = self.other.read(store, "name", "info")
+            if seen["name"] == name:
+                return self.sim.folder / seen["info"].url
+        raise AssertionError(name)
+
     def do(self, task: Any) -> Any:
         """Let somebody else's task end."""
         return TaskWaiter(self.other).result(task, "somebody's", deadline_s=30)
@@ -64,9 +73,13 @@ class Stage:
         )
 
 
-def staged(sim: Sim, xfs: Path, tmp_path: Path) -> Iterator[Stage]:
-    """Yield an empty target on a simulated host."""
+def staged(sim: Sim, xfs: Path, tmp_path: Path, **changes: str) -> Iterator[Stage]:
+    """Yield an empty target on a simulated host.
+
+    Args:
+        changes: Of the target, such as `place`.
+    """
     store = open_store(xfs / f"store-{tmp_path.name}-{id(sim)}", "reflink", "esx-01")
-    target = hypervisor(sim, store, tmp_path / "state", production="VM Network")
+    target = hypervisor(sim, store, tmp_path / "state", **({"production": "VM Network"} | changes))
     yield Stage(sim, store, target, sim.foreigner(), tmp_path)
     store.close()

@@ -30,9 +30,10 @@ def hypervisor(
     if not link.is_symlink():
         link.symlink_to(run)
     place = "DC0_C0" if "DC0" in _place(sim) else ""
-    told = {"production": "", "isolated": "bp-isolated", "server": "127.0.0.1"} | changes
+    told = {"place": place, "production": "", "isolated": "bp-isolated", "server": "127.0.0.1"}
+    told |= changes
     wishes = Wishes(
-        place, "LocalDS_0", told["production"], told["isolated"], told["server"], str(run)
+        told["place"], "LocalDS_0", told["production"], told["isolated"], told["server"], str(run)
     )
     opened = EsxiHypervisor(
         sim.account(target=TARGET),
