@@ -10,6 +10,7 @@ from typing import Any
 from pyVmomi import vim
 
 from engine.hypervisors.esxi.host import EsxiHypervisor
+from engine.hypervisors.esxi.layers import ENGINE
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.model.layers import LayerKind, LayerName
@@ -47,9 +48,14 @@ class Stage:
         return sorted(one["name"] for _, one in self.other.read_all(vim.VirtualMachine, "name"))
 
     def ref(self, name: str = "web01") -> Any:
-        """Return a VM as somebody else holds it."""
-        found = self.other.read_all(vim.VirtualMachine, "name")
-        return next(ref for ref, one in found if one["name"] == name)
+        """Return a VM as somebody else holds it; of several with the name, this engine's."""
+        found = self.other.read_all(vim.VirtualMachine, "name", "config.extraConfig")
+        named = [(ref, seen) for ref, seen in found if seen["name"] == name]
+        return next((ref for ref, seen in named if self._is_own(seen)), named[0][0])
+
+    def _is_own(self, seen: Any) -> bool:
+        told = {one.key: one.value for one in seen.get("config.extraConfig") or ()}
+        return told.get(ENGINE) == self.target._engine
 
     def on(self, name: str) -> Path:
         """Return the folder that the datastore of a name is, as the VM's own host knows names."""
@@ -67,10 +73,7 @@ class Stage:
     def own_vms(self) -> int:
         """Return how many VMs carry this engine's mark."""
         read = self.other.read_all(vim.VirtualMachine, "config.extraConfig")
-        return sum(
-            any(one.key == "bootpoint.vm" for one in values.get("config.extraConfig") or ())
-            for _, values in read
-        )
+        return sum(self._is_own(seen) for _, seen in read)
 
 
 def staged(sim: Sim, xfs: Path, tmp_path: Path, **changes: str) -> Iterator[Stage]:

@@ -189,9 +189,12 @@ def mount(
 def unmount(session: Session, there: Inventory, place: str, name: str, source: str) -> str:
     """Take the share off every host that no VM uses it on; return why it stays, if it does.
 
+    A host that keeps it does not hinder the others.
+
     Args:
         source: `server:share`; another share under that name is left alone.
     """
+    stays = ""
     for host in there.hosts:
         found = [one for one in there.datastores if one.name == name]
         mine = [one for one in found if ref_id(one.ref) in host.datastores]
@@ -213,8 +216,8 @@ def unmount(session: Session, there: Inventory, place: str, name: str, source: s
             except faults.Gone:
                 continue
             except faults.HostFailure as failure:
-                return f"host {safe(host.name)} keeps it: {failure.problem.happened}"
-    return ""
+                stays = stays or f"host {safe(host.name)} keeps it: {failure.problem.happened}"
+    return stays
 
 
 def _vms_on(session: Session, datastore: Any) -> Sequence[str]:
