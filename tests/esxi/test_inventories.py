@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pyVmomi import vim, vmodl
@@ -12,8 +13,9 @@ from engine.daemon.clock import SystemClock
 from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi import inventory as module
 from engine.hypervisors.esxi.answers import Told
+from engine.hypervisors.esxi.found import ref_id
 from engine.hypervisors.esxi.ground import Ground
-from engine.hypervisors.esxi.inventory import Inventory, look, ref_id
+from engine.hypervisors.esxi.inventory import Inventory, look
 from engine.hypervisors.esxi.naming import fits, is_named, listed
 from engine.hypervisors.esxi.network import isolation, make_isolated
 from engine.hypervisors.esxi.nfs import mount
@@ -145,7 +147,7 @@ def test_a_host_that_is_away_hinders_no_start_on_the_others(big: Sim, session: S
     make_isolated(session, there.reached, "bp-away")
     assert [why for _, why in isolation(session, there, "bp-away")] == ["", ""]
     (big.folder / "bp-away").mkdir()
-    mount(session, there, "DC1_C0", "bp-away", "127.0.0.1", "/srv/away")
+    mount(session, there, "bp-away", "127.0.0.1", "/srv/away")
     assert big.proxy.count("CreateNasDatastore") == before + 1
     with pytest.raises(faults.NeedsHuman, match="does not show this user"):
         make_isolated(session, [gone], "bp-other")
@@ -162,11 +164,14 @@ def test_a_user_who_sees_little_is_told_so(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a role hides is missing from the answers, one property after the other."""
-    real = list(session.read_many(module._WANTED))
-    hidden = {path for _, seen in real for path in seen}
-    for path in sorted(hidden):
-        less = [(ref, _without(seen, path)) for ref, seen in real]
-        monkeypatch.setattr(session, "read_many", lambda _, less=less: less)
+    real = session.collect
+    for path in sorted({*module._HOST, *(one for kind in module._WANTED.values() for one in kind)}):
+
+        def collect(*asked: Any, in_part: bool, path: str = path) -> Iterator[tuple[Any, Told]]:
+            for ref, seen in real(*asked, in_part=in_part):
+                yield ref, _without(seen, path)
+
+        monkeypatch.setattr(session, "collect", collect)
         said = ""
         try:
             assert look(session, "DC1_C1").hosts

@@ -6,12 +6,15 @@
 //	POST /status?code=503     the next answer of /sdk has this HTTP code
 //	POST /idle?seconds=1      sessions begun from now on expire after so long without a call
 //	POST /moved?vm=vm-12      the files of a VM that was relocated go where it was told to (disks.go)
+//	POST /set?kind=HostSystem&id=host-21&path=runtime.inMaintenanceMode    a property is what the
+//	                          body says in JSON, where the API has no way to make it so
 //
 // It keeps no bytes of disks and enforces no licence, privilege or limit: see docs/ESXI.md.
 package main
 
 import (
 	"crypto/tls"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -20,12 +23,15 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	_ "github.com/vmware/govmomi/pbm/simulator"
 	"github.com/vmware/govmomi/simulator"
 	_ "github.com/vmware/govmomi/vapi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
 )
 
 func number(w http.ResponseWriter, r *http.Request, key string) (int, bool) {
@@ -37,8 +43,46 @@ func number(w http.ResponseWriter, r *http.Request, key string) (int, bool) {
 	return value, true
 }
 
+// place finds what a path such as runtime.connectionState names, by the fields of Go's types.
+func place(value reflect.Value, path []string) (reflect.Value, bool) {
+	for _, name := range path {
+		for value.Kind() == reflect.Ptr || value.Kind() == reflect.Interface {
+			if value.IsNil() {
+				return value, false
+			}
+			value = value.Elem()
+		}
+		value = value.FieldByName(strings.ToUpper(name[:1]) + name[1:])
+		if !value.IsValid() {
+			return value, false
+		}
+	}
+	return value, true
+}
+
+func set(w http.ResponseWriter, r *http.Request) {
+	told := r.URL.Query()
+	ref := types.ManagedObjectReference{Type: told.Get("kind"), Value: told.Get("id")}
+	known := simulator.Map.Get(ref)
+	if known == nil || r.Method != http.MethodPost {
+		http.Error(w, "no such object", http.StatusNotFound)
+		return
+	}
+	simulator.Map.WithLock(known, func() {
+		at, ok := place(reflect.ValueOf(known), strings.Split(told.Get("path"), "."))
+		if !ok {
+			http.Error(w, "no such property", http.StatusNotFound)
+			return
+		}
+		if err := json.NewDecoder(r.Body).Decode(at.Addr().Interface()); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		}
+	})
+}
+
 func control(address string) {
 	mux := http.NewServeMux()
+	mux.HandleFunc("/set", set)
 	mux.HandleFunc("/status", func(w http.ResponseWriter, r *http.Request) {
 		if code, ok := number(w, r, "code"); ok {
 			simulator.StatusSDK = code
@@ -77,6 +121,8 @@ func main() {
 	folders := flag.Int("folders", 0, "datacenters in a folder, and all of theirs in folders (vCenter)")
 	groups := flag.Int("pg", 1, "distributed port groups of each datacenter (vCenter)")
 	opaque := flag.Int("nsx", 0, "of those, which an NSX switch backs")
+	logical := flag.Int("opaque", 0, "opaque networks of each datacenter, on no switch (vCenter)")
+	pods := flag.Int("pods", 0, "storage pods of each datacenter (vCenter)")
 	started := flag.Bool("autostart", true, "whether the foreign VMs run")
 	flag.Parse()
 
@@ -87,6 +133,7 @@ func main() {
 		model.ClusterHost = *hosts
 		model.Datacenter, model.Cluster, model.Host = *datacenters, *clusters, *alone
 		model.Pool, model.App, model.Folder = *pools, *apps, *folders
+		model.OpaqueNetwork, model.Pod = *logical, *pods
 	}
 	model.Datastore = *datastores
 	model.Machine = *machines

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from engine.hypervisors.esxi.session import Account, Refusals, Session
 from engine.hypervisors.esxi.trust import Trust
@@ -114,6 +117,14 @@ class Sim:
 
     def _order(self, what: str) -> None:
         request = urllib.request.Request(f"http://{self.control}/{what}", method="POST", data=b"")
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+
+    def set(self, ref: Any, path: str, value: object) -> None:
+        """Let a property of an object be so, where the API has no way to make it."""
+        words = {"kind": type(ref).__name__.rpartition(".")[2], "id": ref._moId, "path": path}
+        url = f"http://{self.control}/set?{urllib.parse.urlencode(words)}"
+        request = urllib.request.Request(url, method="POST", data=json.dumps(value).encode())
         with urllib.request.urlopen(request, timeout=10):
             pass
 

@@ -18,8 +18,8 @@ from urllib.parse import quote, urlencode
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.found import ref_id
 from engine.hypervisors.esxi.gate import Gate
-from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter

@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Sequence
 
 from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.found import ref_id
 from engine.hypervisors.esxi.homing import needed
-from engine.hypervisors.esxi.inventory import Datastore, Inventory, ref_id
+from engine.hypervisors.esxi.inventory import Datastore, Inventory
 from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.naming import is_named
 from engine.hypervisors.esxi.preflight import missing

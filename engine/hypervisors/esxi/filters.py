@@ -26,3 +26,9 @@ def asking(
         propSet=properties,
         reportMissingObjectsInResults=gone_is_missing or None,
     )
+
+
+def each(things: Sequence[Any], paths: Sequence[str], *, gone_is_missing: bool = True) -> Any:
+    """Return what to ask of some objects of one kind."""
+    told = [vmodl.query.PropertyCollector.ObjectSpec(obj=one, skip=False) for one in things]
+    return asking(told, {type(things[0]): paths}, gone_is_missing=gone_is_missing)

@@ -7,7 +7,8 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 
-from engine.hypervisors.esxi.inventory import Inventory, NetworkPlace, look, ref_id
+from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.inventory import Inventory, NetworkPlace, look
 from engine.hypervisors.esxi.needs import known, no_server, not_isolated
 from engine.hypervisors.esxi.network import isolation, make_isolated
 from engine.hypervisors.esxi.nfs import mount, unmount
@@ -48,8 +49,7 @@ class Ground:
             raise WrongUse(no_server(self._session.account.target))
         inventory = self.look()
         with self._lock:
-            place, server = wishes.place, wishes.server
-            mount(self._session, inventory, place, self._datastore, server, wishes.share)
+            mount(self._session, inventory, self._datastore, wishes.server, wishes.share)
         return inventory
 
     @contextlib.contextmanager
@@ -76,7 +76,7 @@ class Ground:
             if self._starting:
                 return "a VM is being started from it"
             source = f"{wishes.server}:{wishes.share}"
-            return unmount(self._session, self.look(), wishes.place, self._datastore, source)
+            return unmount(self._session, self.look(), self._datastore, source)
 
     def isolated(self, inventory: Inventory) -> tuple[Inventory, NetworkPlace]:
         """Return the isolated port group, made where it is missing.

@@ -10,46 +10,48 @@ from pyVmomi import vim
 
 from engine.hypervisors.esxi import answers
 from engine.hypervisors.esxi.answers import Told
-from engine.hypervisors.esxi.naming import Names, fits, is_named, listed, nearest
+from engine.hypervisors.esxi.filters import each
+from engine.hypervisors.esxi.found import Found, chosen, no_place, ref_id
+from engine.hypervisors.esxi.naming import Names, closest, fits, listed, shown
 from engine.hypervisors.esxi.session import Session
 from engine.model.errors import Problem, WrongUse
-from engine.model.text import safe
 
-_NEST = 64
 _UPLINKS = "SYSTEM/DVS.UPLINKPG"
 _NETS = ("config.network.portgroup", "config.network.vswitch", "config.network.vnic")
 _SYSTEMS = ("configManager.networkSystem", "configManager.datastoreSystem")
 _NEEDED = ("runtime.connectionState", "datastore", "network", *_SYSTEMS)
+_STORE = (
+    "name",
+    "summary.type",
+    "summary.accessible",
+    "summary.freeSpace",
+    "summary.capacity",
+    "info",
+)
 _WANTED = {
     vim.Folder: ("name", "parent"),
     vim.Datacenter: ("name", "parent", "vmFolder"),
     vim.ComputeResource: ("name", "parent", "resourcePool", "host"),
     vim.ResourcePool: ("name", "parent", "owner"),
-    vim.HostSystem: (
-        "name",
-        "parent",
-        "runtime.connectionState",
-        "runtime.inMaintenanceMode",
-        "summary.managementServerIp",
-        "datastore",
-        "network",
-        *_SYSTEMS,
-        "config.network.proxySwitch",
-        *_NETS,
-    ),
-    vim.Datastore: (
-        "name",
-        "parent",
-        "summary.type",
-        "summary.accessible",
-        "summary.freeSpace",
-        "summary.capacity",
-        "info",
-    ),
+    vim.HostSystem: ("name", "parent"),
+    vim.Datastore: ("parent", *_STORE),
     vim.Network: ("name", "parent"),
 }
+_HOST = (
+    *_WANTED[vim.HostSystem],
+    "runtime.connectionState",
+    "runtime.inMaintenanceMode",
+    "summary.managementServerIp",
+    "datastore",
+    "network",
+    *_SYSTEMS,
+    "config.network.proxySwitch",
+    *_NETS,
+)
+"""Of the hosts of the place only: a vCenter has many others, and each tells all its networks."""
 _DISTRIBUTED = {
-    vim.DistributedVirtualSwitch: ("uuid",),
+    vim.DistributedVirtualSwitch: ("name", "uuid"),
+    vim.OpaqueNetwork: ("name", "parent", "summary"),
     vim.dvs.DistributedVirtualPortgroup: (
         "name",
         "parent",
@@ -58,7 +60,6 @@ _DISTRIBUTED = {
         "tag",
     ),
 }
-_Values = Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +104,22 @@ class Datastore:
 
 @dataclass(frozen=True, slots=True)
 class NetworkPlace:
-    """A port group. `key` and `switch`: of a distributed switch, empty for a standard one."""
+    """A port group.
+
+    Attributes:
+        way: Names on the way to it, its distributed switch the last but one.
+        key, switch: Of a distributed switch, empty for a standard one.
+        opaque: Type and id of one that another product manages; empty for others.
+        had: A host here says that it has it.
+    """
 
     ref: Any
     name: str
+    way: Names = ()
     key: str = ""
     switch: str = ""
+    opaque: tuple[str, str] | tuple[()] = ()
+    had: bool = False
 
     @property
     def standard(self) -> bool:
@@ -140,15 +151,27 @@ class Inventory:
 
     def datastore(self, name: str) -> Datastore | None:
         """Return a datastore by its name."""
-        return next((one for one in self.datastores if is_named(one.name, name)), None)
+        return next(iter(closest(self.datastores, name, lambda one: one.name)), None)
 
     def network(self, name: str) -> NetworkPlace | None:
-        """Return a port group by its name."""
-        return next((one for one in self.networks if is_named(one.name, name)), None)
+        """Return a port group by its name, or by names on the way to it; hosts' own go before.
+
+        Raises:
+            WrongUse: Several have the name, as port groups of several switches may.
+        """
+        ways = set(fits([one.way for one in self.networks], name))
+        found = [one for one in self.networks if one.way in ways]
+        if near := [one for one in found if one.had]:
+            found = near
+        if len({ref_id(one.ref) for one in found}) > 1:
+            raise WrongUse(_which_network(name, [one.way for one in found]))
+        return found[0] if found else None
 
 
 def look(session: Session, place: str) -> Inventory:
-    """Return the inventory of a resource pool, cluster or host by its name, read in one go.
+    """Return the inventory of a resource pool, cluster or host by its name.
+
+    One call, however many hosts there are; at the first look at a place one more, for its hosts.
 
     Args:
         place: Empty: the only one there is. With slashes: names on the way to it, such as
@@ -157,19 +180,28 @@ def look(session: Session, place: str) -> Inventory:
     Raises:
         WrongUse: There is none, or more than one, of that name.
     """
-    found = _Found(session.read_many(_WANTED | (_DISTRIBUTED if session.is_vcenter else {})))
-    compute, pool = _chosen(session, place, found)
+    known = session.hosts.get(place, ())
+    kinds = _WANTED | (_DISTRIBUTED if session.is_vcenter else {})
+    told = list(session.read_many(kinds, *([each(known, _HOST)] if known else ())))
+    of_hosts = {ref_id(ref): (ref, seen) for ref, seen in told if _is_whole(seen)}
+    found = Found(told)
+    compute, pool = chosen(session, place, found)
     wanted = {ref_id(ref) for ref in compute.get("host", ())}
-    mine = [(ref, seen) for ref, seen in found.of(vim.HostSystem) if ref_id(ref) in wanted]
+    hosts_by_id = {ref_id(ref): ref for ref, _ in found.of(vim.HostSystem)}
+    refs = [ref for known_id, ref in hosts_by_id.items() if known_id in wanted]
+    if not all(ref_id(ref) in of_hosts for ref in refs):
+        of_hosts = {ref_id(ref): (ref, seen) for ref, seen in session.read_each(refs, *_HOST)}
+    session.hosts[place] = refs
+    mine = [of_hosts[ref_id(ref)] for ref in refs if ref_id(ref) in of_hosts]
     for _, seen in mine:
         answers.check(seen, session.account.target, *_NEEDED)
     hosts = [_host(ref, seen) for ref, seen in mine]
     if not hosts:
-        raise _no_place(session, place, "has no host that this user may see")
+        raise no_place(session, place, "has no host that this user may see")
     centre = found.centre(compute.get("parent"))
     folder = found.by_id[ref_id(centre)][1].get("vmFolder") if centre is not None else None
     if folder is None:
-        raise _no_place(session, place, "is in no datacenter that this user may see")
+        raise no_place(session, place, "is in no datacenter that this user may see")
     return Inventory(
         folder=folder,
         pool=pool,
@@ -182,9 +214,25 @@ def look(session: Session, place: str) -> Inventory:
     )
 
 
+def _is_whole(seen: Told) -> bool:
+    """Tell whether this is what a host of a place is asked for, not only its name."""
+    return "runtime.connectionState" in seen or "runtime.connectionState" in seen.untold
+
+
+def mounts(session: Session, host: Host) -> Sequence[Any]:
+    """Return the datastores that a host has now."""
+    return list(session.read(host.ref, "datastore").get("datastore") or ())
+
+
+def datastores_of(session: Session, host: Host) -> Sequence[Datastore]:
+    """Return what a host has mounted now."""
+    told = session.read_each(mounts(session, host), *_STORE)
+    return [_datastore(ref, seen) for ref, seen in told]
+
+
 def _near(
-    found: _Found, kind: Any, centre: Any, had: Sequence[frozenset[str]]
-) -> Sequence[tuple[Any, _Values]]:
+    found: Found, kind: Any, centre: Any, had: Sequence[frozenset[str]]
+) -> Sequence[tuple[Any, Told]]:
     """Return the objects of a kind in a datacenter, those that hosts say they have first.
 
     Datastores that no host has are left out, where hosts say what they have.
@@ -201,88 +249,7 @@ def _near(
     return [*near, *(one for one in here if ref_id(one[0]) not in ids)]
 
 
-class _Found:
-    """Everything that one reading brought."""
-
-    def __init__(self, everything: Sequence[tuple[Any, _Values]]) -> None:
-        self._all = everything
-        self.by_id = {ref_id(ref): (ref, seen) for ref, seen in everything}
-
-    def of(self, kind: Any) -> Sequence[tuple[Any, _Values]]:
-        """Return the objects of a kind, or of a kind of that kind."""
-        return [(ref, seen) for ref, seen in self._all if isinstance(ref, kind)]
-
-    def way(self, ref: Any) -> Iterator[tuple[Any, _Values]]:
-        """Yield an object and what it is in, outwards, as far as this user may see."""
-        at = ref
-        for _ in range(_NEST):
-            known = self.by_id.get(ref_id(at)) if at is not None else None
-            if known is None:
-                return
-            yield known
-            at = known[1].get("parent")
-
-    def centre(self, ref: Any) -> Any:
-        """Return the datacenter that an object is in; None when that is not seen."""
-        return next((at for at, _ in self.way(ref) if isinstance(at, vim.Datacenter)), None)
-
-    def names(self, ref: Any) -> Names:
-        """Return the names on the way to an object, the outermost first."""
-        return tuple(str(seen.get("name", "")) for _, seen in self.way(ref))[::-1]
-
-
-def ref_id(ref: Any) -> str:
-    """Return the id of a managed object, unique within its host or vCenter."""
-    return str(ref._moId)  # noqa: SLF001 - the library has no other name for it
-
-
-def _chosen(session: Session, place: str, found: _Found) -> tuple[_Values, Any]:
-    """Return the compute resource and the pool that a name means."""
-    computes, pools = _computes(found), _pools(found)
-    if not place and len(computes) == 1:
-        return next(iter(computes.values()))
-    if not place:
-        told = f"must be named, for there are {len(computes)}: {listed(list(computes))}"
-        raise _no_place(session, place, told)
-    fitting = fits([*computes, *pools], place)
-    if len(fitting) == 1:
-        return (computes | pools)[fitting[0]]
-    if fitting:
-        told = f"is the name of {len(fitting)}: {listed(fitting)}. Say which, by more of the way"
-    elif cluster := _cluster_of(found, place):
-        told = f"is one host of cluster {safe(cluster)}, which itself says where VMs run"
-    else:
-        there = listed(nearest(list(computes), place))
-        told = f"is no pool, cluster or host of its own that this user may see; there are: {there}"
-    raise _no_place(session, place, told)
-
-
-def _computes(found: _Found) -> dict[Names, tuple[_Values, Any]]:
-    """Return the clusters and the hosts of their own, by their ways, each with its whole pool."""
-    return {
-        found.names(ref): (seen, pool)
-        for ref, seen in found.of(vim.ComputeResource)
-        if (pool := seen.get("resourcePool")) is not None
-    }
-
-
-def _pools(found: _Found) -> dict[Names, tuple[_Values, Any]]:
-    """Return the resource pools and vApps, by their ways, each with what it is a part of."""
-    return {
-        found.names(pool): (known[1], pool)
-        for pool, seen in found.of(vim.ResourcePool)
-        if (owner := seen.get("owner")) is not None
-        and (known := found.by_id.get(ref_id(owner))) is not None
-    }
-
-
-def _cluster_of(found: _Found, name: str) -> str:
-    """Return the cluster that a host of this name is a part of; empty without one."""
-    ways = [found.names(ref) for ref, _ in found.of(vim.HostSystem)]
-    return next((way[-2] for way in ways if len(way) > 1 and is_named(way[-1], name)), "")
-
-
-def _host(ref: Any, seen: _Values) -> Host:
+def _host(ref: Any, seen: Told) -> Host:
     groups, switches, kernel = (tuple(seen.get(path) or ()) for path in _NETS)
     networking, storing = (seen.get(path) for path in _SYSTEMS)
     return Host(
@@ -302,7 +269,7 @@ def _host(ref: Any, seen: _Values) -> Host:
     )
 
 
-def _datastore(ref: Any, seen: _Values) -> Datastore:
+def _datastore(ref: Any, seen: Told) -> Datastore:
     nas = getattr(seen.get("info"), "nas", None)
     return Datastore(
         ref,
@@ -315,27 +282,35 @@ def _datastore(ref: Any, seen: _Values) -> Datastore:
     )
 
 
-def _networks(found: _Found, centre: Any, had: Sequence[frozenset[str]]) -> Iterator[NetworkPlace]:
+def _networks(found: Found, centre: Any, had: Sequence[frozenset[str]]) -> Iterator[NetworkPlace]:
+    ids = frozenset[str]().union(*had)
     for ref, seen in _near(found, vim.Network, centre, had):
-        name = str(seen.get("name", ""))
+        name, way, near = str(seen.get("name", "")), found.names(ref), ref_id(ref) in ids
         if not isinstance(ref, vim.dvs.DistributedVirtualPortgroup):
-            yield NetworkPlace(ref, name)
+            yield NetworkPlace(ref, name, way, opaque=_opaque(seen.get("summary")), had=near)
             continue
         if any(one.key == _UPLINKS for one in seen.get("tag") or ()):
             continue  # the way out of a switch: no VM is put there
         switch = seen.get("config.distributedVirtualSwitch")
         known = found.by_id.get(ref_id(switch)) if switch is not None else None
-        uuid = str(known[1].get("uuid", "")) if known else ""
-        yield NetworkPlace(ref, name, str(seen.get("key", "")), uuid)
+        uuid, called = (str(known[1].get(one, "")) if known else "" for one in ("uuid", "name"))
+        way = (*way[:-1], *([called] if called else []), name)
+        yield NetworkPlace(ref, name, way, str(seen.get("key", "")), uuid, had=near)
 
 
-def _no_place(session: Session, place: str, why: str) -> WrongUse:
-    named = f"Place {safe(place)}" if place else "The place for VMs"
-    return WrongUse(
-        Problem(
-            "target.place",
-            f"{named} on target {safe(session.account.target)} {why}.",
-            "Nothing was changed.",
-            "Name a resource pool, a cluster or a host of its own as esxi.place (--place).",
-        )
+def _opaque(summary: Any) -> tuple[str, str] | tuple[()]:
+    if not isinstance(summary, vim.OpaqueNetwork.Summary):
+        return ()
+    return str(summary.opaqueNetworkType or ""), str(summary.opaqueNetworkId or "")
+
+
+def _which_network(name: str, ways: Sequence[Names]) -> Problem:
+    short = [("", *way[-2:]) for way in ways]
+    told = listed(short if len(set(short)) == len(short) else ways)
+    return Problem(
+        "target.which-port-group",
+        f"Port group {shown(name)} is the name of {len(ways)}: {told}.",
+        "No VM was started.",
+        "Say in the target's definition which is meant: its switch, or more of the way, and a "
+        "slash before its name.",
     )

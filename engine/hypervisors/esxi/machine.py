@@ -13,9 +13,9 @@ from typing import Any
 
 from engine.hypervisors import rules
 from engine.hypervisors.esxi import faults, specs
+from engine.hypervisors.esxi.found import ref_id
 from engine.hypervisors.esxi.gate import pauses
 from engine.hypervisors.esxi.homing import HOME, Homing, read_homing
-from engine.hypervisors.esxi.inventory import ref_id
 from engine.hypervisors.esxi.layers import Disk, Seen, State
 from engine.hypervisors.esxi.looking import TASK_S, Looking, Machine
 from engine.hypervisors.esxi.questions import Asking

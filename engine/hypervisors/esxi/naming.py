@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from engine.model.text import safe
 
 Names = tuple[str, ...]
 """Names on the way to something, the outermost first."""
+
+Thing = TypeVar("Thing")
 
 _SHOWN = 8
 _CHARS = {"%2f": "/", "%5c": "\\", "%25": "%"}
@@ -23,24 +27,53 @@ def plain(name: str) -> str:
     return _ESCAPED.sub(lambda found: _CHARS[found[0].lower()], name)
 
 
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _unlike(name: str, wanted: str) -> int:
+    """Return how far a name as stored is from a wanted one; 3: it is another."""
+    forms = (name, plain(name), _composed(name), _composed(plain(name)))
+    composed = _composed(wanted)
+    if wanted in forms[:2]:
+        return forms.index(wanted)
+    return 2 if composed in forms[2:] else 3
+
+
 def is_named(name: str, wanted: str) -> bool:
-    """Tell whether a name as stored is the wanted one, as stored or as people see it."""
-    return wanted in (name, plain(name))
+    """Tell whether a name as stored is the wanted one, as stored or as people see it.
+
+    Letters may be composed from others (NFC, NFD): nobody sees the difference.
+    """
+    return _unlike(name, wanted) < 3
+
+
+def is_same(one: str, other: str) -> bool:
+    """Tell whether two names may be the same, whichever of them is escaped."""
+    return is_named(one, other) or is_named(other, one)
+
+
+def closest(known: Iterable[Thing], wanted: str, name: Callable[[Thing], str]) -> Sequence[Thing]:
+    """Return what has a name: as stored, or else as people see it, or else composed otherwise."""
+    found = [(_unlike(name(one), wanted), one) for one in known]
+    best = min((unlike for unlike, _ in found), default=3)
+    return [one for unlike, one in found if unlike == best < 3]
 
 
 def fits(ways: Iterable[Names], wanted: str) -> Sequence[Names]:
     """Return the ways that a name, or some names with slashes between, may mean.
 
-    A whole way wins; then the last name; then names of the way in their order.
+    A whole way wins; then come those with the last name, and with names of the way in their order.
     """
-    known = list(ways)
+    known = [way for way in ways if way]
     parts = tuple(part for part in wanted.split("/") if part)
     whole = [way for way in known if _same(way, parts) or _same(way[1:], parts)]
     if "/" in wanted and whole:
         return whole
-    if named := [way for way in known if way and is_named(way[-1], wanted)]:
+    named = closest(known, wanted, lambda way: way[-1])
+    if "/" not in wanted and named:
         return named
-    return [way for way in known if parts and _leads(way, parts)]
+    return [way for way in known if way in named or (parts and _leads(way, parts))]
 
 
 def _same(way: Names, parts: Names) -> bool:
@@ -71,8 +104,13 @@ def _without(parts: Names, name: str) -> Names | None:
 
 def listed(ways: Sequence[Names]) -> str:
     """Return ways for a sentence, at most eight of them."""
-    told = ", ".join(safe("/".join(_short(way))) for way in ways[:_SHOWN]) or "none"
+    told = ", ".join(shown("/".join(_short(way))) for way in ways[:_SHOWN]) or "none"
     return told + (f" and {len(ways) - _SHOWN} more" if len(ways) > _SHOWN else "")
+
+
+def shown(name: str) -> str:
+    """Return a name for a sentence, in quotes where its end would not be seen."""
+    return f'"{safe(name)}"' if name != name.strip() or ", " in name else safe(name)
 
 
 def _short(way: Names) -> Names:

@@ -6,7 +6,7 @@ Source: `HostVirtualSwitch` of VMware's vSphere API reference; one is left for a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -15,7 +15,9 @@ from typing import Any
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults, needs
-from engine.hypervisors.esxi.inventory import Host, Inventory, NetworkPlace, ref_id
+from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.inventory import Host, Inventory, NetworkPlace
+from engine.hypervisors.esxi.naming import is_same
 from engine.hypervisors.esxi.session import Session
 from engine.model.errors import Problem
 from engine.model.text import safe
@@ -33,18 +35,25 @@ def switch_of(name: str) -> str:
     return f"{told[:_KEPT].decode(errors='ignore')}-{blake2b(told, digest_size=4).hexdigest()}"
 
 
-def isolation(session: Session, there: Inventory, name: str) -> Iterator[tuple[Host, str]]:
-    """Yield each host with the reason why its port group is not isolated, or would not be.
+def isolation(session: Session, there: Inventory, name: str) -> Sequence[tuple[Host, str]]:
+    """Return each host with the reason why its port group is not isolated, or would not be.
 
     The reason is empty where the port group is isolated, or can be made. A switch that has its
-    switch's name already, and a way out, is somebody else's: nothing is made on it.
+    switch's name already, and a way out, is somebody else's: nothing is made on it. One call.
     """
     known = there.network(name)
+    if known is not None and not known.standard:
+        return [(host, _may_lead_out(host, known)) for host in there.hosts]
+    shapes = _shapes(session, there.hosts)
+    told = []
     for host in there.hosts:
-        if known is not None and not known.standard:
-            yield host, _may_lead_out(host, known)
-        else:
-            yield host, _why_not(_shape(session, host), name)
+        seen = shapes[ref_id(host.ref)]
+        why = _why_not(seen, name)
+        if not why and known is not None and host.connected and not _has(seen, name):
+            has = ref_id(known.ref) in host.networks
+            why = "the host does not tell on which switch it is" if has else ""
+        told.append((host, why))
+    return told
 
 
 def _may_lead_out(host: Host, network: NetworkPlace) -> str:
@@ -63,14 +72,15 @@ def _may_lead_out(host: Host, network: NetworkPlace) -> str:
 
 
 def lacking(session: Session, there: Inventory, name: str) -> Sequence[Host]:
-    """Return the hosts that have no port group of this name, as far as they tell."""
+    """Return the hosts that have no port group of this name, as far as they tell. One call."""
     known = there.network(name)
-    return [
+    unsure = [
         host
         for host in there.hosts
         if not (known is not None and ref_id(known.ref) in host.networks)
-        and not _has(session, host, name)
     ]
+    shapes = _shapes(session, unsure)
+    return [host for host in unsure if not _has(shapes[ref_id(host.ref)], name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,35 +92,49 @@ class _Shape:
     kernel: tuple[Any, ...]
 
 
-def _shape(session: Session, host: Host) -> _Shape:
-    """Return a host's networks, both as it is configured and as its network system says.
+_Is = Callable[[_Shape, str], bool]
+
+
+def _shapes(session: Session, hosts: Sequence[Host]) -> Mapping[str, _Shape]:
+    """Return hosts' networks by the hosts' ids, as configured and as their network systems say.
 
     A host says the same twice; for isolation, what either says counts. One that is away says
-    nothing, and its vCenter knows how it was configured.
+    nothing, and its vCenter knows how it was configured. One call for all.
     """
-    running: Mapping[str, Any] = {}
-    if host.connected:
-        running = session.read(_networking(session, host), *_PATHS)
+    systems = {ref_id(one.ref): _networking(session, one) for one in hosts if one.connected}
+    running = session.read_by_id(list(systems.values()), *_PATHS)
+    return {
+        ref_id(one.ref): _shape(
+            one, running[ref_id(systems[ref_id(one.ref)])] if one.connected else {}
+        )
+        for one in hosts
+    }
+
+
+def _shape(host: Host, running: Mapping[str, Any]) -> _Shape:
     groups, switches, kernel = (tuple(running.get(path) or ()) for path in _PATHS)
     return _Shape(groups + host.groups, switches + host.switches, kernel + host.kernel)
 
 
 def _why_not(seen: _Shape, name: str) -> str:
-    group = next((one for one in seen.groups if one.spec.name == name), None)
-    switch = switch_of(name) if group is None else group.spec.vswitchName
-    for one in seen.switches:
-        if one.name == switch and one.pnic:
-            return f"its switch {safe(switch)} has the uplink {safe(str(one.pnic[0]))}"
-    beside = {one.spec.name for one in seen.groups if one.spec.vswitchName == switch}
-    for one in seen.kernel:
-        if one.portgroup in beside:
-            return f"the host itself is on its switch {safe(switch)} ({safe(one.device)})"
+    mine = [one.spec.vswitchName for one in seen.groups if is_same(one.spec.name, name)]
+    for switch in mine or [switch_of(name)]:
+        for one in seen.switches:
+            if one.name == switch and one.pnic:
+                return f"its switch {safe(switch)} has the uplink {safe(str(one.pnic[0]))}"
+        beside = {one.spec.name for one in seen.groups if one.spec.vswitchName == switch}
+        for one in seen.kernel:
+            if one.portgroup in beside:
+                return f"the host itself is on its switch {safe(switch)} ({safe(one.device)})"
     return ""
 
 
-def _make(session: Session, host: Host, name: str, is_done: Any, change: Any) -> None:
+def _make(session: Session, host: Host, name: str, is_done: _Is, change: Any) -> None:
+    def is_so() -> bool:
+        return is_done(_now(session, host), name)
+
     try:
-        faults.make_sure(partial(is_done, session, host, name), change)
+        faults.make_sure(is_so, change)
     except faults.NeedsHuman as failure:
         raise faults.NeedsHuman(
             Problem(
@@ -132,8 +156,9 @@ def make_isolated(session: Session, hosts: Sequence[Host], name: str) -> None:
         HostFailure: A host refuses.
     """
     called = switch_of(name)
+    shapes = _shapes(session, hosts)
     for host in hosts:
-        if _has(session, host, name):
+        if _has(shapes[ref_id(host.ref)], name):
             continue
         group = vim.host.PortGroup.Specification(
             name=name, vlanId=0, vswitchName=called, policy=vim.host.NetworkPolicy()
@@ -147,7 +172,7 @@ def make_isolated(session: Session, hosts: Sequence[Host], name: str) -> None:
         except faults.AlreadyThere:
             # Taken by the same group of another host, as the vCenter tells it: what is there is
             # what was wanted, unless no host has it.
-            if not any(_has(session, one, name) for one in hosts):
+            if not any(_has(one, name) for one in _shapes(session, hosts).values()):
                 raise
 
 
@@ -155,9 +180,13 @@ def _networking(session: Session, host: Host) -> Any:
     return needs.system(host.networking, host, session.account.target)
 
 
-def _has_switch(session: Session, host: Host, name: str) -> bool:
-    return any(one.name == switch_of(name) for one in _shape(session, host).switches)
+def _now(session: Session, host: Host) -> _Shape:
+    return _shapes(session, [host])[ref_id(host.ref)]
 
 
-def _has(session: Session, host: Host, name: str) -> bool:
-    return any(one.spec.name == name for one in _shape(session, host).groups)
+def _has_switch(seen: _Shape, name: str) -> bool:
+    return any(one.name == switch_of(name) for one in seen.switches)
+
+
+def _has(seen: _Shape, name: str) -> bool:
+    return any(is_same(one.spec.name, name) for one in seen.groups)

@@ -24,7 +24,14 @@ from uuid import NAMESPACE_URL, uuid5
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults, needs
-from engine.hypervisors.esxi.inventory import Host, Inventory, look, ref_id
+from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.inventory import (
+    Datastore,
+    Host,
+    Inventory,
+    datastores_of,
+    mounts,
+)
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.specs import SERIAL
 from engine.hypervisors.esxi.vmdk import descriptor, whole_units
@@ -159,9 +166,7 @@ class RunFolders:
             remove_tree(self._root / vm)
 
 
-def mount(
-    session: Session, there: Inventory, place: str, name: str, server: str, share: str
-) -> None:
+def mount(session: Session, there: Inventory, name: str, server: str, share: str) -> None:
     """Mount the share on every host under one name; repeatable, also after a lost reply.
 
     A host that is away from its vCenter gets it at the first start after it is back.
@@ -174,19 +179,18 @@ def mount(
     )
     source = f"{server}:{share}"
     for host in there.reached:
-        if _has(session, host.datastores, there, name, source):
+        mine = [one for one in there.datastores if ref_id(one.ref) in host.datastores]
+        if _has(session, mine, name, source):
             continue
 
         def is_mounted(host: Host = host) -> bool:
-            now = look(session, place)
-            again = next(one for one in now.hosts if ref_id(one.ref) == ref_id(host.ref))
-            return _has(session, again.datastores, now, name, source)
+            return _has(session, datastores_of(session, host), name, source)
 
         storing = needs.system(host.storing, host, session.account.target)
         faults.make_sure(is_mounted, partial(storing.CreateNasDatastore, spec))
 
 
-def unmount(session: Session, there: Inventory, place: str, name: str, source: str) -> str:
+def unmount(session: Session, there: Inventory, name: str, source: str) -> str:
     """Take the share off every host that no VM uses it on; return why it stays, if it does.
 
     A host that keeps it does not hinder the others.
@@ -206,9 +210,7 @@ def unmount(session: Session, there: Inventory, place: str, name: str, source: s
                     return f"it is used by {', '.join(users)}"
 
             def is_off(host: Host = host, ref: Any = one.ref) -> bool:
-                now = look(session, place)
-                again = next(one for one in now.hosts if ref_id(one.ref) == ref_id(host.ref))
-                return ref_id(ref) not in again.datastores
+                return ref_id(ref) not in {ref_id(at) for at in mounts(session, host)}
 
             try:
                 storing = needs.system(host.storing, host, session.account.target)
@@ -229,9 +231,9 @@ def _vms_on(session: Session, datastore: Any) -> Sequence[str]:
     return names
 
 
-def _has(session: Session, ids: frozenset[str], there: Inventory, name: str, source: str) -> bool:
+def _has(session: Session, mine: Sequence[Datastore], name: str, source: str) -> bool:
     """Tell whether a host has the datastore. HypervisorError when it is another share's."""
-    found = [one for one in there.datastores if one.name == name and ref_id(one.ref) in ids]
+    found = [one for one in mine if one.name == name]
     for one in found:
         if one.mounted and one.mounted != source:
             raise HypervisorError(_other_share(session, name, one.mounted, source))

@@ -9,12 +9,14 @@ from datetime import datetime
 from itertools import groupby
 
 from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.found import ref_id
 from engine.hypervisors.esxi.gate import SLOW_S
-from engine.hypervisors.esxi.inventory import Inventory, look, ref_id
+from engine.hypervisors.esxi.inventory import Inventory, look
+from engine.hypervisors.esxi.naming import listed, nearest, shown
 from engine.hypervisors.esxi.network import isolation, lacking
 from engine.hypervisors.esxi.privileges import On, Privilege, needed_for
 from engine.hypervisors.esxi.session import Session, clock_skew
-from engine.model.errors import Failure, Problem
+from engine.model.errors import Failure, Problem, WrongUse
 from engine.model.machine import Gravity
 from engine.model.text import safe
 from engine.ports import Finding
@@ -80,14 +82,14 @@ def findings(
             found += _nfs(there, wishes)
     found += _allowed(own(there))
     order = (Gravity.ERROR, Gravity.WARNING, Gravity.NOTE)
-    return sorted(found, key=lambda one: order.index(one.gravity))
+    return sorted(dict.fromkeys(found), key=lambda one: order.index(one.gravity))
 
 
 def _allowed(part: Iterator[Finding]) -> Iterator[Finding]:
-    """Yield findings; what the user may not ask for is one too, and hides no other."""
+    """Yield findings; what the user may not ask for, or a name of two, hides no other."""
     try:
         yield from part
-    except faults.NeedsHuman as failure:
+    except (faults.NeedsHuman, WrongUse) as failure:
         yield _as_finding(failure.problem)
 
 
@@ -185,13 +187,19 @@ def home_datastore(there: Inventory, wanted: str) -> str:
     return own[0] if len(own) == 1 else ""
 
 
+def _near(names: Sequence[str], wanted: str) -> str:
+    """Return some names for a sentence, those first that look like the wanted one."""
+    ways = sorted({(one,) for one in names})
+    return listed(nearest(ways, wanted) if wanted else ways)
+
+
 def _home(there: Inventory, wishes: Wishes) -> Iterator[Finding]:
     name = home_datastore(there, wishes.datastore)
     if not name:
-        names = ", ".join(sorted(safe(one.name) for one in there.datastores)) or "none"
+        names = _near([one.name for one in there.datastores], wishes.datastore)
         what = "are several" if there.datastores else "is none that a host here has"
         if wishes.datastore:
-            what = f"is no datastore {safe(wishes.datastore)} on the hosts of this place"
+            what = f"is no datastore {shown(wishes.datastore)} on the hosts of this place"
         yield Finding(
             Gravity.ERROR,
             "esxi.datastore",
@@ -236,11 +244,11 @@ def _networks(session: Session, there: Inventory, wishes: Wishes) -> Iterator[Fi
             "Name the port group of the real network as esxi.production before a failover.",
         )
     elif there.network(wishes.production) is None:
-        names = ", ".join(sorted(safe(one.name) for one in there.networks)) or "none"
+        names = _near([one.name for one in there.networks], wishes.production)
         yield Finding(
             Gravity.ERROR,
             "esxi.production",
-            f"There is no port group {safe(wishes.production)}. Port groups: {names}.",
+            f"There is no port group {shown(wishes.production)}. Port groups: {names}.",
             "Correct esxi.production (--production).",
         )
     else:

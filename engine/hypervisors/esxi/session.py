@@ -31,7 +31,7 @@ from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from engine.hypervisors.esxi import answers, faults
 from engine.hypervisors.esxi.answers import Told
-from engine.hypervisors.esxi.filters import asking
+from engine.hypervisors.esxi.filters import each
 from engine.hypervisors.esxi.patience import WHOLE, at_most
 from engine.hypervisors.esxi.trust import PinMismatch, Trust, trusting
 from engine.hypervisors.esxi.versions import agreed
@@ -184,6 +184,7 @@ class Session:
         """
         self.account, self._refusals = account, refusals
         self._lock, self._views = threading.Lock(), Views(self._view)
+        self.hosts: dict[str, Sequence[Any]] = {}  # of each place, at the last look: to ask at once
         try:
             context = trusting(account.trust)
         except OSError as error:
@@ -256,9 +257,8 @@ class Session:
         Raises:
             Gone: It does not exist any more.
         """
-        for values in self.read_these([thing], *paths):
-            return values
-        return {}
+        found = self.collect(each([thing], paths, gone_is_missing=False))
+        return next((values for _, values in found), {})
 
     def need(self, thing: Any, *paths: str) -> Mapping[str, Any]:
         """Return properties that are always set, as `read` does. ReplyLost when one is missing."""
@@ -267,17 +267,20 @@ class Session:
             raise faults.ReplyLost(faults.left_out(self.account.target, path))
         return seen
 
-    def read_these(self, things: Sequence[Any], *paths: str) -> Sequence[Mapping[str, Any]]:
-        """Return properties of several managed objects of one kind, in one call.
+    def read_by_id(self, things: Sequence[Any], *paths: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return properties of several managed objects of one kind by their ids, in one call.
 
         Raises:
             Gone: One of them does not exist any more.
+            ReplyLost: One of them was left out.
         """
         if not things:
-            return []
-        collector = vmodl.query.PropertyCollector
-        told = [collector.ObjectSpec(obj=thing, skip=False) for thing in things]
-        return [values for _, values in self.collect(asking(told, {type(things[0]): paths}))]
+            return {}
+        asked = each(things, paths, gone_is_missing=False)
+        found = {str(one._moId): seen for one, seen in self.collect(asked)}  # noqa: SLF001
+        if any(str(one._moId) not in found for one in things):  # noqa: SLF001
+            raise faults.ReplyLost(faults.left_out(self.account.target, paths[0]))
+        return found
 
     def read_each(self, things: Iterable[Any], *paths: str) -> Sequence[tuple[Any, Told]]:
         """Read the same of several objects of one kind at once, as far as they are told.
@@ -286,20 +289,21 @@ class Session:
         """
         if not (wanted := list(things)):
             return []
-        told = [vmodl.query.PropertyCollector.ObjectSpec(obj=one, skip=False) for one in wanted]
-        asked = asking(told, {type(wanted[0]): paths}, gone_is_missing=True)
-        return list(self.collect(asked, in_part=True))
+        return list(self.collect(each(wanted, paths), in_part=True))
 
     def read_all(self, kind: Any, *paths: str) -> Sequence[tuple[Any, Told]]:
         """Return all objects of a kind, such as `vim.Datastore`, with some properties each."""
         return self.read_many({kind: paths})
 
-    def read_many(self, wanted: Mapping[Any, Sequence[str]]) -> Sequence[tuple[Any, Told]]:
+    def read_many(
+        self, wanted: Mapping[Any, Sequence[str]], *beside: Any
+    ) -> Sequence[tuple[Any, Told]]:
         """Return all objects of several kinds at once, each with the properties of its kind.
 
-        What the role hides is missing, and what fails at one object hides no other.
+        What the role hides is missing, and what fails at one object hides no other. What else is
+        asked in the same call is told first.
         """
-        return self._views.read(wanted, partial(self.collect, in_part=True))
+        return self._views.read(wanted, partial(self.collect, *beside, in_part=True))
 
     def _view(self, kinds: Sequence[Any]) -> Any:
         root = self.content.rootFolder

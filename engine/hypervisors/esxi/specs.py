@@ -100,11 +100,17 @@ def plug(*, connected: bool) -> Any:
 
 
 def backing(network: Any) -> Any:
-    """Return how a card hangs on a port group, of a standard or a distributed switch."""
+    """Return how a card hangs on a port group: of a standard or a distributed switch, or of none.
+
+    Source: `VirtualEthernetCard*BackingInfo` of VMware's vSphere API reference.
+    """
     card = vim.vm.device.VirtualEthernetCard
     if isinstance(network.ref, vim.dvs.DistributedVirtualPortgroup):
         port = vim.dvs.PortConnection(portgroupKey=network.key, switchUuid=network.switch)
         return card.DistributedVirtualPortBackingInfo(port=port)
+    if network.opaque:
+        kind, told = network.opaque
+        return card.OpaqueNetworkBackingInfo(opaqueNetworkType=kind, opaqueNetworkId=told)
     return card.NetworkBackingInfo(deviceName=network.name, network=network.ref)
 
 
