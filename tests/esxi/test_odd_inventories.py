@@ -228,3 +228,101 @@ def test_pools_that_a_user_cannot_tell_apart_are_not_guessed(
     monkeypatch.setattr(session, "collect", collect)
     with pytest.raises(WrongUse, match=r"DC0_C0/web, DC0_C0/web.*cannot be told apart"):
         look(session, "web")
+
+
+# --- what somebody did with our VM ------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(odd: Sim, xfs: Path, tmp_path: Path) -> Iterator[Stage]:
+    """Yield a target on that vCenter that has a standby VM."""
+    for stage in staged(odd, xfs, tmp_path):
+        stage.boot_point()
+        stage.target.create(SPEC)
+        yield stage
+
+
+def _named(stage: Stage, kind: Any, name: str) -> Any:
+    return next(ref for ref, one in stage.other.read_all(kind, "name") if one["name"] == name)
+
+
+def _renamed(stage: Stage) -> None:
+    stage.do(stage.ref().Rename_Task("somebody's %2f name"))
+
+
+def _to_folder(stage: Stage) -> None:
+    (_, centre), *_ = stage.other.read_all(vim.Datacenter, "vmFolder")
+    folder = centre["vmFolder"].CreateFolder("standbys")
+    stage.do(folder.MoveIntoFolder_Task([stage.ref()]))
+
+
+def _to_pool(stage: Stage) -> None:
+    pool = _named(stage, vim.ResourcePool, "DC0_C0_RP2")
+    stage.do(stage.ref().RelocateVM_Task(vim.vm.RelocateSpec(pool=pool), None))
+
+
+def _to_host(stage: Stage) -> None:
+    host = _named(stage, vim.HostSystem, "DC0_H0")
+    stage.do(stage.ref().RelocateVM_Task(vim.vm.RelocateSpec(host=host), None))
+
+
+def _template(stage: Stage) -> None:
+    stage.ref().MarkAsTemplate()
+
+
+@pytest.mark.parametrize("change", [_renamed, _to_folder, _to_pool])
+def test_a_vm_that_was_moved_within_its_place_is_found(kept: Stage, change: Any) -> None:
+    """It is known by its id, wherever it is and whatever it is called now."""
+    change(kept)
+    layer = LayerName("bp000001-scratch")
+    kept.target.create(SPEC)
+    kept.target.arm(VM, layer)
+    kept.target.power_on(VM, layer, Network.ISOLATED)
+    kept.target.power_off(VM, grace=0)
+    kept.target.delete(VM)
+    assert kept.own_vms() == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"), [(_to_host, "moved to host DC0_H0"), (_template, "made it a template")]
+)
+def test_a_vm_that_was_taken_elsewhere_is_left_alone(kept: Stage, change: Any, says: str) -> None:
+    """On other hosts the isolated port group's name may lead out; a template is somebody's."""
+    change(kept)
+    before = len(kept.sim.proxy.calls)
+    layer = LayerName("bp000001-scratch")
+    for start in (
+        lambda: kept.target.arm(VM, layer),
+        lambda: kept.target.power_on(VM, layer, Network.ISOLATED),
+    ):
+        with pytest.raises(Refused, match=says):
+            start()
+    if change is _template:
+        with pytest.raises(Refused, match=says):
+            kept.target.delete(VM)
+        assert kept.own_vms() == 1
+    told = set(kept.sim.proxy.calls[before:])
+    assert not told & {"ReconfigVM_Task", "PowerOnVM_Task", "Destroy_Task", "AddPortGroup"}
+
+
+@pytest.mark.parametrize("template", [False, True])
+def test_a_copy_of_our_vm_is_not_ours(kept: Stage, *, template: bool) -> None:
+    """It has our marks and another UUID; also when the original is gone and it has its name."""
+    (_, centre), *_ = kept.other.read_all(vim.Datacenter, "vmFolder")
+    marks = kept.other.read(kept.ref(), "config.extraConfig")["config.extraConfig"]
+    spec = vim.vm.CloneSpec(
+        location=vim.vm.RelocateSpec(),
+        config=vim.vm.ConfigSpec(extraConfig=marks),
+        template=template,
+        powerOn=False,
+    )
+    kept.do(kept.ref().CloneVM_Task(centre["vmFolder"], "copy", spec))
+    kept.target.delete(VM)
+    assert "copy" in kept.vms()
+    kept.do(kept.ref("copy").Rename_Task("web01"))
+    before = kept.other.read(kept.ref(), "config.extraConfig", "config.hardware.device")
+    with pytest.raises(Refused, match="did not create"):
+        kept.target.create(SPEC)
+    kept.target.delete(VM)
+    after = kept.other.read(kept.ref(), "config.extraConfig", "config.hardware.device")
+    assert str(after) == str(before)

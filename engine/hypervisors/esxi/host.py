@@ -222,7 +222,9 @@ class EsxiHypervisor(OnHost):
         state = State(uuid4().hex, layer, network, armed)
         connected = network is not Network.NONE
         with self._ground.starting():
-            _, port = self._ground.port(self._ground.mounted(), network)
+            inventory = self._ground.mounted()
+            self._check_place(there, inventory)
+            _, port = self._ground.port(inventory, network)
             files = self._runs.expose(vm, state.operation, self._chains(vm).disk_files(layer))
             there = self._machines.give(there, files, port, state, connected=connected)
         if armed:
@@ -277,6 +279,8 @@ class EsxiHypervisor(OnHost):
     def _destroy(self, there: Machine) -> None:
         if there.seen.snapshots:
             raise faults.drifted(there.seen.vm, "it has a snapshot that is not ours")
+        if there.seen.template:
+            raise faults.drifted(there.seen.vm, layers.TEMPLATE)
         if there.seen.power is not Power.OFF:
             self._check_started_by_us(there)
             there = self._machines.power_off(there)

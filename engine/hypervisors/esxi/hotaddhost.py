@@ -186,7 +186,10 @@ class HotaddHypervisor(OnHost):
 
     def _give(self, there: Standing, layer: LayerName, network: Network, *, armed: bool) -> Machine:
         """Set the cards of a VM that is off, and write down the step: one change."""
-        _, port = self._ground.port(self._ground.look(), network)
+        inventory = self._ground.look()
+        if network is not Network.PRODUCTION:
+            self._check_place(there.machine, inventory)
+        _, port = self._ground.port(inventory, network)
         state = State(uuid4().hex, layer, network, armed)
         connected = network is not Network.NONE
         return self._machines.until(
@@ -222,6 +225,8 @@ class HotaddHypervisor(OnHost):
             there = self._branches.look(vm)
             if there is None:
                 return
+            if there.seen.template:
+                raise faults.drifted(vm, layers.TEMPLATE)
             if there.seen.power is not Power.OFF:
                 self._check_started_by_us(there.machine)
                 there = standing(self._machines.power_off(there.machine))

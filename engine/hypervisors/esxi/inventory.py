@@ -133,7 +133,8 @@ class Inventory:
 
     Attributes:
         folder, pool: Where VMs are created.
-        hosts: That may run them; never empty.
+        hosts: That may run them, as far as this user may see; never empty.
+        members: Ids of all hosts, also of those that the role hides.
         datastores, networks: That these hosts have, those of the same datacenter at most: names
             are unique in a datacenter only.
     """
@@ -143,6 +144,7 @@ class Inventory:
     hosts: Sequence[Host]
     datastores: Sequence[Datastore]
     networks: Sequence[NetworkPlace]
+    members: frozenset[str] = frozenset()
 
     @property
     def reached(self) -> Sequence[Host]:
@@ -211,6 +213,7 @@ def look(session: Session, place: str) -> Inventory:
             for ref, seen in _near(found, vim.Datastore, centre, [one.datastores for one in hosts])
         ],
         networks=list(_networks(found, centre, [one.networks for one in hosts])),
+        members=frozenset(wanted),
     )
 
 

@@ -20,6 +20,7 @@ ENGINE, VM = "bootpoint.engine", "bootpoint.vm"
 SHAPE, STATE = "bootpoint.shape", "bootpoint.state"
 BOOT = "bootpoint.boot"
 """Number of the disk that the firmware tries first; absent: the first one."""
+TEMPLATE = "somebody made it a template"
 _SPACE = UUID("6f1a1e0a-5d0c-4c6f-9a53-5bb6c0e7a0c1")
 
 
@@ -89,6 +90,8 @@ class Seen:
         question: What it waits for an answer to, in the host's words.
         way: Its mark of a way home; see `homing.py`.
         boot: Number of the disk, as layers count, that its firmware tries first.
+        uuid: Of its BIOS, empty where it was not told. A copy has our marks and another one.
+        template: Somebody made it a template, which no host starts or changes.
     """
 
     name: str
@@ -106,6 +109,8 @@ class Seen:
     question: Asked | None = None
     way: str = ""
     boot: int = 0
+    uuid: str = ""
+    template: bool = False
 
     @property
     def asks(self) -> str:
@@ -115,8 +120,9 @@ class Seen:
         return f"it waits for an answer, see bootpoint answer {safe(self.vm)}: {self.question}"
 
     def is_of(self, engine: str, vm: str) -> bool:
-        """Tell whether this engine made it for this standby."""
-        return (self.engine, self.vm) == (engine, vm)
+        """Tell whether this engine made it for this standby, and nobody copied it since."""
+        is_copy = self.uuid and self.uuid.lower() != str(identity(engine, vm))
+        return (self.engine, self.vm) == (engine, vm) and not is_copy
 
     def outside(self) -> Sequence[Disk]:
         """Return the disks that do not lie in the VM's own folder."""
@@ -133,6 +139,7 @@ def drift(seen: Seen, folder: str) -> str:
     state = seen.state
     wrong = (
         (not seen.connected, "the host has lost it (disconnected, orphaned or inaccessible)"),
+        (seen.template, TEMPLATE),
         (bool(seen.asks), seen.asks),
         (seen.consolidate, "its disks need consolidation"),
         (seen.busy, "a task that is not ours works on it"),

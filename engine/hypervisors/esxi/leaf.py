@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from engine.hypervisors.esxi import faults, tree
 from engine.hypervisors.esxi.branches import Standing
+from engine.hypervisors.esxi.layers import TEMPLATE
 from engine.hypervisors.esxi.reverts import Reverts
 from engine.hypervisors.esxi.tree import MOST_POINTS, foreign
 from engine.model.errors import LayerError, Problem
@@ -60,6 +61,7 @@ def drift(
     seen, state = there.seen, there.seen.state
     wrong = (
         (not seen.connected, "the host has lost it (disconnected, orphaned or inaccessible)"),
+        (seen.template, TEMPLATE),
         (bool(seen.asks), seen.asks),
         (seen.power is not Power.OFF, "it runs"),
         (seen.busy, "a task that is not ours works on it"),

@@ -32,6 +32,9 @@ _PATHS = (
     "config.extraConfig",
     "config.hardware.device",
     "config.files.vmPathName",
+    "config.uuid",
+    "config.template",
+    "runtime.host",
     "runtime.powerState",
     "runtime.connectionState",
     "runtime.question",
@@ -53,6 +56,7 @@ class Machine:
         snapshot: `vim.vm.SnapshotInfo`, None without any.
         layout: `vim.vm.FileLayoutEx`, None where it was not told.
         own: Devices of the VM that this machine is; None where that is not known to be one.
+        host: What it is registered on, None where it was not told.
     """
 
     ref: Any
@@ -61,6 +65,7 @@ class Machine:
     snapshot: Any = None
     layout: Any = None
     own: Sequence[Any] | None = None
+    host: Any = None
 
     @property
     def homing(self) -> Homing | None:
@@ -246,6 +251,8 @@ def _machine(
             vm=extra.get(layers.VM, ""),
             shape=extra.get(layers.SHAPE, ""),
             boot=_number(extra.get(layers.BOOT, "")),
+            uuid=str(seen.get("config.uuid") or ""),
+            template=bool(seen.get("config.template")),
             state=layers.read_state(extra.get(layers.STATE, "")),
             power=_POWER[str(seen["runtime.powerState"])],
             connected=str(seen.get("runtime.connectionState")) == "connected",
@@ -261,6 +268,7 @@ def _machine(
         seen.get("snapshot"),
         seen.get("layoutEx"),
         own,
+        seen.get("runtime.host"),
     )
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from engine.hypervisors import rules
 from engine.hypervisors.esxi import faults, needs, preflight, questions
 from engine.hypervisors.esxi.console import Screens
+from engine.hypervisors.esxi.found import ref_id
 from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.homecoming import shut_down
@@ -25,6 +26,7 @@ from engine.hypervisors.esxi.signs import guest
 from engine.model.errors import Refused, WrongUse
 from engine.model.layers import LayerName
 from engine.model.machine import Asked, Network, Power, Signs, VMRef, VMSpec
+from engine.model.text import safe
 from engine.ports import Finding
 
 log = logging.getLogger(__name__)
@@ -156,6 +158,17 @@ class OnHost:
         state = self._check_started_by_us(there)
         if (state.layer, state.network) != (layer, network):
             raise rules.runs_already(there.seen.vm, state.layer)
+
+    def _check_place(self, there: Machine, inventory: Inventory) -> None:
+        """Raise Refused when the VM was moved to a host that its target's place has not.
+
+        Whether a port group is isolated was looked at on the hosts of the place alone.
+        """
+        if there.host is None or ref_id(there.host) in inventory.members:
+            return
+        name = safe(str(self._session.read(there.host, "name").get("name", "")))
+        why = f"it was moved to host {name}, which is not of the target's place"
+        raise faults.drifted(there.seen.vm, why)
 
     def _check_started_by_us(self, there: Machine) -> State:
         """Return the state of a VM that runs. Refused when it was not this engine's start."""
