@@ -326,3 +326,49 @@ def test_a_copy_of_our_vm_is_not_ours(kept: Stage, *, template: bool) -> None:
     kept.target.delete(VM)
     after = kept.other.read(kept.ref(), "config.extraConfig", "config.hardware.device")
     assert str(after) == str(before)
+
+
+# --- hosts and datastores that are not as they should be ---------------------------------------
+
+STATES = {
+    "esxi.host-away": ("runtime.connectionState", "notResponding"),
+    "esxi.maintenance": ("runtime.inMaintenanceMode", True),
+    "esxi.standby": ("runtime.powerState", "standBy"),
+}
+
+
+@pytest.mark.parametrize("key", list(STATES))
+def test_hosts_that_are_not_there_hinder_the_others_in_nothing(
+    large: Sim, xfs: Path, tmp_path: Path, key: str
+) -> None:
+    """One is a warning, in one line however many they are; all of them are an error."""
+    session, (path, value) = large.session(), STATES[key]
+    hosts = look(session, "DC0_C0").hosts
+    for host in hosts[:12]:
+        large.set(host.ref, path, value)
+    one = _found(session)[key]
+    assert one.gravity is Gravity.WARNING
+    assert one.text.endswith("and 4 more.")
+    for host in hosts[12:]:
+        large.set(host.ref, path, value)
+    assert _found(session)[key].gravity is Gravity.ERROR
+    assert look(session, "DC0_C0").reached
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key"),
+    [
+        ("summary.accessible", False, "esxi.datastore-away"),
+        ("summary.maintenanceMode", "inMaintenance", "esxi.datastore-maintenance"),
+        ("summary.maintenanceMode", "enteringMaintenance", "esxi.datastore-maintenance"),
+        ("summary.freeSpace", 1, "esxi.datastore-full"),
+    ],
+)
+def test_a_datastore_that_takes_no_vm_is_told(odd: Sim, path: str, value: Any, key: str) -> None:
+    """Before a VM is made there, not by a fault afterwards."""
+    session = odd.session()
+    found = look(session, "DC0_C0").datastore("LocalDS_0")
+    assert found is not None
+    assert key not in _found(session)
+    odd.set(found.ref, path, value)
+    assert _found(session)[key].remedy

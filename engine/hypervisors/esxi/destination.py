@@ -10,7 +10,7 @@ from engine.hypervisors.esxi.found import ref_id
 from engine.hypervisors.esxi.homing import needed
 from engine.hypervisors.esxi.inventory import Datastore, Inventory
 from engine.hypervisors.esxi.looking import Machine
-from engine.hypervisors.esxi.naming import is_named
+from engine.hypervisors.esxi.naming import is_named, listed
 from engine.hypervisors.esxi.preflight import missing
 from engine.hypervisors.esxi.privileges import COPYING, MOVING, On
 from engine.hypervisors.esxi.session import Session
@@ -37,8 +37,10 @@ def destination(
         if one.name != share and (mine is None or ref_id(one.ref) in mine.datastores)
     ]
     found = [one for one in reached if is_named(one.name, wanted)]
-    if len(found) != 1 or not found[0].accessible:
-        why = "is not accessible" if found else "is not among the datastores its host reaches"
+    if len(found) != 1 or not found[0].accessible or found[0].maintenance:
+        why = "is not among the datastores its host reaches"
+        if found:
+            why = "is in maintenance mode" if found[0].accessible else "is not accessible"
         if wanted == share:
             why = "is the appliance's own share"
         raise WrongUse(_no_place(session, there, wanted, why, reached))
@@ -92,7 +94,8 @@ def check_rights(session: Session, there: Machine, place: Datastore) -> None:
 def _no_place(
     session: Session, there: Machine, wanted: str, why: str, reached: Sequence[Datastore]
 ) -> Problem:
-    names = ", ".join(sorted({safe(one.name) for one in reached if one.accessible})) or "none"
+    fit = {(one.name,) for one in reached if one.accessible and not one.maintenance}
+    names = listed(sorted(fit))
     return Problem(
         "home.datastore",
         f"{safe(there.seen.vm)} cannot go to datastore {safe(wanted)} of target "

@@ -24,6 +24,7 @@ _STORE = (
     "name",
     "summary.type",
     "summary.accessible",
+    "summary.maintenanceMode",
     "summary.freeSpace",
     "summary.capacity",
     "info",
@@ -41,6 +42,7 @@ _HOST = (
     *_WANTED[vim.HostSystem],
     "runtime.connectionState",
     "runtime.inMaintenanceMode",
+    "runtime.powerState",
     "summary.managementServerIp",
     "datastore",
     "network",
@@ -67,6 +69,7 @@ class Host:
     """One ESXi host.
 
     Attributes:
+        sleeps: It is in standby, to save power; its vCenter wakes it when there is need.
         manager: Address of the vCenter that manages it, empty without one.
         networking, storing: The objects that change its networks and its datastores.
         groups, switches, kernel: Its port groups, standard switches and VMkernel ports.
@@ -87,11 +90,20 @@ class Host:
     proxies: tuple[Any, ...] = ()
     datastores: frozenset[str] = frozenset()
     networks: frozenset[str] = frozenset()
+    sleeps: bool = False
+
+    @property
+    def starts(self) -> bool:
+        """Tell whether a VM can be started on it now."""
+        return self.connected and not (self.maintenance or self.sleeps)
 
 
 @dataclass(frozen=True, slots=True)
 class Datastore:
-    """A datastore: bytes, and what it is mounted from where it is NFS (`host:/path`)."""
+    """A datastore: bytes, and what it is mounted from where it is NFS (`host:/path`).
+
+    In `maintenance`, or on the way there, it takes no new files.
+    """
 
     ref: Any
     name: str
@@ -100,6 +112,7 @@ class Datastore:
     free: int
     capacity: int
     mounted: str = ""
+    maintenance: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +162,7 @@ class Inventory:
     @property
     def reached(self) -> Sequence[Host]:
         """Return the hosts that can be changed now; all, where none can."""
-        return [one for one in self.hosts if one.connected] or self.hosts
+        return [one for one in self.hosts if one.connected and not one.sleeps] or self.hosts
 
     def datastore(self, name: str) -> Datastore | None:
         """Return a datastore by its name."""
@@ -269,6 +282,7 @@ def _host(ref: Any, seen: Told) -> Host:
         tuple(seen.get("config.network.proxySwitch") or ()),
         frozenset(ref_id(one) for one in seen.get("datastore") or ()),
         frozenset(ref_id(one) for one in seen.get("network") or ()),
+        str(seen.get("runtime.powerState")) == "standBy",
     )
 
 
@@ -282,6 +296,7 @@ def _datastore(ref: Any, seen: Told) -> Datastore:
         int(seen.get("summary.freeSpace") or 0),
         int(seen.get("summary.capacity") or 0),
         f"{nas.remoteHost}:{nas.remotePath}" if nas is not None else "",
+        str(seen.get("summary.maintenanceMode") or "normal") != "normal",
     )
 
 

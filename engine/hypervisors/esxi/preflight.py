@@ -11,7 +11,7 @@ from itertools import groupby
 from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.found import ref_id
 from engine.hypervisors.esxi.gate import SLOW_S
-from engine.hypervisors.esxi.inventory import Inventory, look
+from engine.hypervisors.esxi.inventory import Host, Inventory, look
 from engine.hypervisors.esxi.naming import listed, nearest, shown
 from engine.hypervisors.esxi.network import isolation, lacking
 from engine.hypervisors.esxi.privileges import On, Privilege, needed_for
@@ -150,22 +150,31 @@ def _licence(session: Session) -> Iterator[Finding]:
 
 
 def _hosts(session: Session, there: Inventory) -> Iterator[Finding]:
+    gravity = Gravity.WARNING if any(one.starts for one in there.hosts) else Gravity.ERROR
+    if away := [one for one in there.hosts if not one.connected]:
+        yield Finding(
+            gravity,
+            "esxi.host-away",
+            f"These hosts are not connected to their vCenter: {_called(away)}.",
+            "Connect them again.",
+        )
+    if kept := [one for one in there.hosts if one.maintenance]:
+        yield Finding(
+            gravity,
+            "esxi.maintenance",
+            f"These hosts are in maintenance mode, so no VM starts there: {_called(kept)}.",
+            "Take them out of maintenance mode.",
+        )
+    if asleep := [one for one in there.hosts if one.sleeps]:
+        yield Finding(
+            gravity,
+            "esxi.standby",
+            f"These hosts are in standby to save power, so no VM starts there: {_called(asleep)}.",
+            "Power them on before a failover; they get share and isolated network at a start "
+            "thereafter.",
+        )
     for host in there.hosts:
         name = safe(host.name)
-        if not host.connected:
-            yield Finding(
-                Gravity.ERROR,
-                "esxi.host-away",
-                f"Host {name} is not connected to its vCenter.",
-                "Connect it again.",
-            )
-        if host.maintenance:
-            yield Finding(
-                Gravity.ERROR,
-                "esxi.maintenance",
-                f"Host {name} is in maintenance mode, so no VM starts there.",
-                "Take it out of maintenance mode.",
-            )
         if host.manager and not session.is_vcenter:
             yield Finding(
                 Gravity.WARNING,
@@ -193,6 +202,10 @@ def _near(names: Sequence[str], wanted: str) -> str:
     return listed(nearest(ways, wanted) if wanted else ways)
 
 
+def _called(hosts: Sequence[Host]) -> str:
+    return listed([(one.name,) for one in hosts])
+
+
 def _home(there: Inventory, wishes: Wishes) -> Iterator[Finding]:
     name = home_datastore(there, wishes.datastore)
     if not name:
@@ -210,20 +223,30 @@ def _home(there: Inventory, wishes: Wishes) -> Iterator[Finding]:
     one = there.datastore(name)
     if one is None:
         return
-    for host in there.hosts:
-        if host.datastores and ref_id(one.ref) not in host.datastores:
-            yield Finding(
-                Gravity.WARNING,
-                "esxi.datastore-missing",
-                f"Host {safe(host.name)} has not datastore {safe(name)}, so no VM runs there.",
-                "Give every host of the cluster the datastore, or name one that all have.",
-            )
+    without = [
+        host for host in there.hosts if host.datastores and ref_id(one.ref) not in host.datastores
+    ]
+    if without:
+        yield Finding(
+            Gravity.WARNING,
+            "esxi.datastore-missing",
+            f"These hosts have not datastore {safe(name)}, so no VM runs there: "
+            f"{_called(without)}.",
+            "Give every host of the cluster the datastore, or name one that all have.",
+        )
     if not one.accessible:
         yield Finding(
             Gravity.ERROR,
             "esxi.datastore-away",
             f"Datastore {safe(name)} is not accessible.",
             "See on the host why, and bring it back.",
+        )
+    elif one.maintenance:
+        yield Finding(
+            Gravity.ERROR,
+            "esxi.datastore-maintenance",
+            f"Datastore {safe(name)} is in maintenance mode, so no VM is made there.",
+            "Take it out of maintenance mode, or name another one.",
         )
     elif one.free * _FREE_SHARE < one.capacity:
         yield Finding(
@@ -252,15 +275,20 @@ def _networks(session: Session, there: Inventory, wishes: Wishes) -> Iterator[Fi
             "Correct esxi.production (--production).",
         )
     else:
-        for host in lacking(session, there, wishes.production):
+        if without := lacking(session, there, wishes.production):
             yield Finding(
                 Gravity.WARNING,
                 "esxi.production-missing",
-                f"Host {safe(host.name)} has no port group {safe(wishes.production)}, as far as it "
-                "tells, so no VM starts on the production network there.",
-                "Make the port group on that host, or correct esxi.production.",
+                f"These hosts have no port group {safe(wishes.production)}, as far as they tell, "
+                f"so no VM starts on the production network there: {_called(without)}.",
+                "Make the port group on those hosts, or correct esxi.production.",
             )
-    for host, why in isolation(session, there, wishes.isolated):
+    yield from _isolated(session, there, wishes)
+
+
+def _isolated(session: Session, there: Inventory, wishes: Wishes) -> Iterator[Finding]:
+    told = isolation(session, there, wishes.isolated)
+    for host, why in told:
         if why:
             yield Finding(
                 Gravity.ERROR,
@@ -269,13 +297,13 @@ def _networks(session: Session, there: Inventory, wishes: Wishes) -> Iterator[Fi
                 f"{why}.",
                 "Choose another name as esxi.isolated, or take the uplink off its switch.",
             )
-        elif there.network(wishes.isolated) is None:
-            yield Finding(
-                Gravity.NOTE,
-                "esxi.isolated-missing",
-                f"Host {safe(host.name)} has no port group {safe(wishes.isolated)} yet; it is "
-                "made, on a switch without uplink, when the first VM starts.",
-            )
+    if there.network(wishes.isolated) is None and (lack := [host for host, why in told if not why]):
+        yield Finding(
+            Gravity.NOTE,
+            "esxi.isolated-missing",
+            f"These hosts have no port group {safe(wishes.isolated)} yet; it is made, on a switch "
+            f"without uplink, when the first VM starts: {_called(lack)}.",
+        )
 
 
 def _privileges(session: Session, there: Inventory, wishes: Wishes) -> Iterator[Finding]:
