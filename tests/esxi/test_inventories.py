@@ -76,8 +76,8 @@ def test_a_place_is_a_name_or_a_way(session: Session, place: str, pool: str, hos
 @pytest.mark.parametrize(
     ("place", "says"),
     [
-        ("", "there are 6: DC0_"),
-        ("dc0_c0", "is no pool, cluster or host.* there are: DC0_C0, "),
+        ("", "there are 6: DC0/DC0_"),
+        ("dc0_c0", "is no pool, cluster or host.* there are: DC0/DC0_C0, "),
         ("DC0/DC1_C0", "is no pool, cluster or host"),
         ("/", "is no pool, cluster or host"),
         ("Resources", "is the name of 6: .*more of the way"),

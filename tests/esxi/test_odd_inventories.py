@@ -13,10 +13,12 @@ import pytest
 from pyVmomi import vim
 
 from engine.daemon.clock import SystemClock
+from engine.hypervisors.esxi import inventory
 from engine.hypervisors.esxi.answers import Told
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.found import Found, chosen, computes, pools, ref_id
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.inventory import look
+from engine.hypervisors.esxi.naming import listed
 from engine.hypervisors.esxi.preflight import Wishes, findings
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
@@ -226,8 +228,26 @@ def test_pools_that_a_user_cannot_tell_apart_are_not_guessed(
         return (one for one in real(*asked, in_part=in_part) if ref_id(one[0]) not in hidden)
 
     monkeypatch.setattr(session, "collect", collect)
-    with pytest.raises(WrongUse, match=r"DC0_C0/web, DC0_C0/web.*cannot be told apart"):
+    with pytest.raises(WrongUse, match=r"DC0_C0/web, DC0/DC0_C0/web.*cannot be told apart"):
         look(session, "web")
+
+
+def test_what_is_listed_can_be_typed(odd: Sim) -> None:
+    """Each way that an answer names is taken for the one it names, whatever else ends like it."""
+    root = odd.foreigner().content.rootFolder
+    centre = root.CreateFolder("site %2f B").CreateFolder("inner").CreateDatacenter("DC0")
+    other = odd.foreigner()
+    folder = other.read(centre, "hostFolder")["hostFolder"].CreateFolder(" [labs] ")
+    for name in ("DC0_C0", "host-21"):
+        folder.CreateClusterEx(name, vim.cluster.ConfigSpecEx())
+    session = odd.session()
+    found = Found(session.read_many(inventory._WANTED))
+    for way, _, pool in (*computes(found), *pools(found)):
+        _, meant = chosen(session, listed([way]), found)
+        assert ref_id(meant) == ref_id(pool), way
+    assert look(session, "DC0/DC0_C0").hosts
+    with pytest.raises(WrongUse, match="the name of 2: DC0/DC0_C0, site %2f B/inner/DC0/"):
+        look(session, "DC0_C0")
 
 
 # --- what somebody did with our VM ------------------------------------------------------------

@@ -53,15 +53,15 @@ def ref_id(ref: Any) -> str:
 
 def chosen(session: Session, place: str, found: Found) -> tuple[Told, Any]:
     """Return the compute resource and the pool that a name means."""
-    computes, pools = _computes(found), _pools(found)
-    ways = [way for way, _, _ in computes]
-    if not place and len(computes) == 1:
-        return computes[0][1:]
+    wholes, parts = computes(found), pools(found)
+    ways = [way for way, _, _ in wholes]
+    if not place and len(wholes) == 1:
+        return wholes[0][1:]
     if not place:
-        told = f"must be named, for there are {len(computes)}: {listed(ways)}"
+        told = f"must be named, for there are {len(wholes)}: {listed(ways)}"
         raise no_place(session, place, told)
-    meant = set(fits([way for way, _, _ in (*computes, *pools)], place))
-    fitting = [one for one in (*computes, *pools) if one[0] in meant]
+    meant = set(fits([way for way, _, _ in (*wholes, *parts)], place))
+    fitting = [one for one in (*wholes, *parts) if one[0] in meant]
     if len(fitting) == 1:
         return fitting[0][1:]
     shown = listed([way for way, _, _ in fitting])
@@ -83,7 +83,7 @@ def chosen(session: Session, place: str, found: Found) -> tuple[Told, Any]:
 _Way = tuple[Names, Told, Any]
 
 
-def _computes(found: Found) -> Sequence[_Way]:
+def computes(found: Found) -> Sequence[_Way]:
     """Return the clusters and the hosts of their own: way, what it is, its whole pool."""
     return [
         (found.names(ref), seen, pool)
@@ -92,7 +92,7 @@ def _computes(found: Found) -> Sequence[_Way]:
     ]
 
 
-def _pools(found: Found) -> Sequence[_Way]:
+def pools(found: Found) -> Sequence[_Way]:
     """Return the resource pools and vApps: way, what it is a part of, the pool."""
     return [
         (_way_of_pool(found, pool, owner), known[1], pool)

@@ -323,7 +323,7 @@ def _opaque(summary: Any) -> tuple[str, str] | tuple[()]:
 
 
 def _which_network(name: str, ways: Sequence[Names]) -> Problem:
-    short = [("", *way[-2:]) for way in ways]
+    short = [way[-2:] for way in ways]
     told = listed(short if len(set(short)) == len(short) else ways)
     return Problem(
         "target.which-port-group",

@@ -18,6 +18,7 @@ Thing = TypeVar("Thing")
 _SHOWN = 8
 _CHARS = {"%2f": "/", "%5c": "\\", "%25": "%"}
 _ESCAPED = re.compile("%2f|%5c|%25", re.IGNORECASE)
+_ROOT = "Datacenters"
 _INNER = ("host", "Resources")
 """Folders and pools that every datacenter and cluster has; not shown, but understood."""
 
@@ -63,11 +64,12 @@ def closest(known: Iterable[Thing], wanted: str, name: Callable[[Thing], str]) -
 def fits(ways: Iterable[Names], wanted: str) -> Sequence[Names]:
     """Return the ways that a name, or some names with slashes between, may mean.
 
-    A whole way wins; then come those with the last name, and with names of the way in their order.
+    A whole way wins, also one that is written as it is listed. Then come those with the last name,
+    and those with names of the way in their order.
     """
     known = [way for way in ways if way]
     parts = tuple(part for part in wanted.split("/") if part)
-    whole = [way for way in known if _same(way, parts) or _same(way[1:], parts)]
+    whole = [way for way in known if any(_same(one, parts) for one in (way, way[1:], _short(way)))]
     if "/" in wanted and whole:
         return whole
     named = closest(known, wanted, lambda way: way[-1])
@@ -114,8 +116,11 @@ def shown(name: str) -> str:
 
 
 def _short(way: Names) -> Names:
-    """Return a way without what goes without saying, such as the root's folder."""
-    inner = [name for name in way[1:-1] if name not in _INNER]
+    """Return a way without what goes without saying, such as the root's folder.
+
+    A view of the inventory does not have its root, so a way mostly begins with what is in it.
+    """
+    inner = [name for name in way[:-1] if name not in (_ROOT, *_INNER)]
     return (*inner, way[-1])
 
 
