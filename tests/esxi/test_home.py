@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from engine.hypervisors.esxi import destination, faults
-from engine.hypervisors.esxi.found import ref_id
 from engine.hypervisors.esxi.home import Homeward
 from engine.hypervisors.esxi.homing import HOME, Homing, needed, read_homing
 from engine.model.errors import Cancelled, HypervisorError, Problem, Refused, WrongUse
