@@ -13,8 +13,9 @@ from pyVmomi import vim
 
 from engine.daemon.clock import SystemClock
 from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.found import ref_id
 from engine.hypervisors.esxi.ground import Ground
-from engine.hypervisors.esxi.inventory import look, ref_id
+from engine.hypervisors.esxi.inventory import look
 from engine.hypervisors.esxi.looking import Looking
 from engine.hypervisors.esxi.preflight import Wishes, findings
 from engine.hypervisors.esxi.session import Session
