@@ -30,7 +30,7 @@ from engine.model.images import ImageSet, RecoveryPoint, RootView
 from engine.model.planner import Limits
 from engine.model.retention import Retention
 from engine.model.standby import Standby
-from engine.ports import NEVER, Cancel, PointReader, Store
+from engine.ports import NEVER, Cancel, Hypervisor, PointReader, Store
 from engine.state.memory import MemoryState
 from tests.world import START, MemoryDisk, MemoryImages, data
 
@@ -103,20 +103,32 @@ class Running:
             for name in standbys
         }
         self.newest: dict[str, RecoveryPoint] = {}
+        self._reports = reports
         self.state, self.files = MemoryState(), Files(standbys)
         self.targets = {
-            name: Target(
-                name,
-                "simulated",
-                store,
-                lambda name=name, store=store: SimulatedHypervisor(name, store.chain),  # type: ignore[misc]  # defaults bind the loop's names
-                SimulatedConverter(),
-            )
+            name: Target(name, "simulated", store, self._opener(name, store), SimulatedConverter())
             for name, store in stores.items()
         }
-        settings = Settings("test", (), UTC, Retention(), limits, Shape())
-        self.engine = Engine(settings, self.state, SystemClock(), self, self.targets, self.files)
-        self.desk = Desk(self.engine, Reports(reports, self.engine.clock.now, lambda *_: None))
+        self._settings = Settings("test", (), UTC, Retention(), limits, Shape())
+        self.wire()
+
+    def _opener(self, name: str, store: Store) -> Callable[[], Hypervisor]:
+        vms = self._reports.with_name(f"vms-{name}")
+        return lambda: SimulatedHypervisor(name, store.chain, vms)
+
+    def wire(self) -> None:
+        """Make an engine that is not started, over the state that there is."""
+        clock, files = SystemClock(), self.files
+        self.engine = Engine(self._settings, self.state, clock, self, self.targets, files)
+        reports = Reports(self._reports, self.engine.clock.now, lambda *_: None)
+        self.desk = Desk(self.engine, reports)
+
+    def restart(self, meanwhile: Callable[[], object]) -> None:
+        """End the engine, do something, and start another one."""
+        self.engine.stop()
+        meanwhile()
+        self.wire()
+        self.engine.start(Folders())
 
     def open(
         self, point: RecoveryPoint, cancel: Cancel = NEVER

@@ -15,6 +15,7 @@ from engine.daemon.defining import Definitions
 from engine.daemon.engine import Engine
 from engine.daemon.pauses import let_wait
 from engine.daemon.reports import Reports
+from engine.daemon.resuming import was_cut
 from engine.daemon.service import Snapshot, Tried
 from engine.daemon.upkeep import Judge, upkeep_of_all
 from engine.model import planner
@@ -246,11 +247,12 @@ class Desk(Definitions):
         standby = self._standby(name)
         state = engine.state.read()
         chosen = self._choose(name, state.ready(name), point)
-        if name in state.runs:
+        run = state.runs.get(name)
+        if run is not None and not was_cut(state, run, chosen.id):
             raise Refused(
                 Problem(
                     "vm.running",
-                    f"{name} runs already, from boot point {state.runs[name].boot_point}.",
+                    f"{name} runs already, from boot point {run.boot_point}.",
                     "Nothing was changed.",
                     "Stop it first.",
                 )

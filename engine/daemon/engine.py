@@ -30,6 +30,7 @@ from engine.daemon.pacing import Pacing
 from engine.daemon.pauses import end_pauses
 from engine.daemon.performer import Performer
 from engine.daemon.picture import Picture
+from engine.daemon.resuming import go_on, take_up
 from engine.daemon.rooms import Rooms
 from engine.daemon.runner import Runner
 from engine.daemon.targets import Target
@@ -110,7 +111,9 @@ class Engine:
         for name, work in attendants(self, seen := Seen(self.clock)).items():
             self._thread(name, work)
         seen.wait()
-        self._take_up()
+        self.since, starts = self.clock.now(), take_up(self)
+        with self.lock:
+            self._unseen = {n for n, s in self.standbys.items() if s.target in self.targets}
         for root in {*self.settings.roots, *(s.images for s in self.standbys.values())}:
             watcher.add_root(root)
         for target in self.targets.values():
@@ -118,6 +121,7 @@ class Engine:
         self.rooms.look(self)
         self._thread("pulse", self._pulse)
         self._thread("loop", self._loop)
+        go_on(self, starts)
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """End jobs at their next step, threads and connections; VMs go on."""
@@ -225,20 +229,6 @@ class Engine:
             )
 
     # --- the loop ---------------------------------------------------------------------------
-
-    def _take_up(self) -> None:
-        """After a start: what was being worked on is FAILED(interrupted), and is planned again."""
-        self.since = now = self.clock.now()
-        with self.state.write() as tx:
-            state = tx.state()
-            for job in state.live_jobs():
-                reason = "The engine ended while this job ran."
-                tx.save_job(replace(job, status=JobStatus.FAILED, ended_at=now, reason=reason))
-            for point in planner.interrupted(state):
-                tx.save_boot_point(point)
-            tx.write_journal(now, Severity.INFO, "", "engine.started", "The engine started.")
-        with self.lock:
-            self._unseen = {n for n, s in self.standbys.items() if s.target in self.targets}
 
     def _look_at(self, target: Target) -> None:
         """Look at the layers on a target for the first time; who was looked at is worked on."""

@@ -56,7 +56,12 @@ def arm(point: BootPoint, spec: VMSpec, t: Tools) -> None:
 
 
 def refuse_started_by_hand(vm: VMRef, t: Tools) -> None:
-    """Raise Refused when somebody started the armed VM, after taking that up as a run."""
+    """Raise Refused when somebody started the armed VM, after taking that up as a run.
+
+    A run that is known is no such start, but one of ours that was cut short.
+    """
+    if t.standby.name in t.state.read().runs:
+        return
     layer = t.hypervisor().started_by_hand(vm)
     if layer is not None and (told := _take_up(layer, t)):
         raise Refused(told)

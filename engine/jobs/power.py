@@ -101,14 +101,49 @@ def scratch_of(point: BootPoint) -> LayerName:
 
 
 def start(point: BootPoint, spec: VMSpec, network: Network, t: Tools) -> None:
-    """Start a READY boot point on a fresh scratch layer.
+    """Start a READY boot point on a fresh scratch layer; one that was cut short is gone on with.
 
     Raises:
-        Refused: It is not READY, or another boot point of this standby runs.
+        Refused: It is not READY, another boot point of this standby runs, or a start that was cut
+            short left a VM that ran and is off.
         HypervisorError, LayerError, NoSpace: The VM does not run and the scratch layer is gone.
     """
     scratch = scratch_of(point)
-    _remember(point, scratch, t)
+    if not _runs(point, scratch, t):
+        _remember(point, scratch, t)
+        _bring_up(point, scratch, spec, network, t)
+    t.tell(
+        "vm.started",
+        f"{point.standby} runs from boot point {point.id} (data as of "
+        f"{point.taken_at:%Y-%m-%d %H:%M:%S} UTC) on a scratch layer, network {network}.",
+    )
+
+
+def _runs(point: BootPoint, scratch: LayerName, t: Tools) -> bool:
+    """Tell whether a start that ended with its engine had come as far as to start the VM."""
+    run = t.state.read().runs.get(point.standby)
+    if run is None or (run.boot_point, run.scratch) != (point.id, scratch):
+        return False
+    _step(t, "look")
+    if t.hypervisor().signs_of_life(VMRef(point.standby)).power is not Power.OFF:
+        return True
+    made = t.chain.layers().get(scratch)
+    disks = range(len(made.disk_sizes)) if made is not None else ()
+    if any(True for disk in disks for _ in t.chain.changed(scratch, disk)):
+        raise Refused(
+            Problem(
+                "vm.ran",
+                f"{point.standby} was started from {point.id}, wrote to its disks, and is off.",
+                "What it wrote is kept; nothing was started.",
+                f"To throw that away: bootpoint stop {point.standby}. Then start it again.",
+            )
+        )
+    return False
+
+
+def _bring_up(
+    point: BootPoint, scratch: LayerName, spec: VMSpec, network: Network, t: Tools
+) -> None:
     try:
         _step(t, "scratch")
         clear_scratch(t)
@@ -123,11 +158,6 @@ def start(point: BootPoint, spec: VMSpec, network: Network, t: Tools) -> None:
     except BaseException:
         _undo(point, t)
         raise
-    t.tell(
-        "vm.started",
-        f"{point.standby} runs from boot point {point.id} (data as of "
-        f"{point.taken_at:%Y-%m-%d %H:%M:%S} UTC) on a scratch layer, network {network}.",
-    )
 
 
 def stop(t: Tools) -> None:
@@ -168,11 +198,12 @@ def _remember(point: BootPoint, scratch: LayerName, t: Tools) -> None:
                     "Choose a boot point that is ready.",
                 )
             )
-        if point.standby in state.runs:
+        run = state.runs.get(point.standby)
+        if run is not None and (run.boot_point, run.scratch) != (point.id, scratch):
             raise Refused(
                 Problem(
                     "vm.running",
-                    f"{point.standby} runs already, from {state.runs[point.standby].boot_point}.",
+                    f"{point.standby} runs already, from {run.boot_point}.",
                     "Nothing was changed.",
                     "Stop it first.",
                 )
