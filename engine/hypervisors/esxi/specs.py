@@ -7,8 +7,9 @@ from typing import Any
 
 from pyVmomi import vim
 
+from engine.hypervisors.esxi import cards
 from engine.hypervisors.esxi.layers import BOOT, ENGINE, SHAPE, STATE, VM, Disk, identity, shape
-from engine.model.machine import CardModel, DiskBus, Firmware, Nic, VMSpec
+from engine.model.machine import DiskBus, Firmware, VMSpec
 
 CONTROLLER = 1000
 SERIAL = "serial.log"
@@ -42,7 +43,7 @@ def create_spec(spec: VMSpec, engine: str, home: str, network: Any) -> Any:
         deviceChange=[
             _added(_controller(spec.bus)),
             *(
-                _added(_card(number, nic, spec.card, network))
+                _added(cards.made(number, nic, spec.card, network))
                 for number, nic in enumerate(spec.nics)
             ),
         ],
@@ -79,41 +80,6 @@ def _controller(bus: DiskBus) -> Any:
     )
 
 
-def _card(number: int, nic: Nic, model: CardModel, network: Any) -> Any:
-    kind = (
-        vim.vm.device.VirtualE1000e if model is CardModel.E1000E else vim.vm.device.VirtualVmxnet3
-    )
-    return kind(
-        key=-(CONTROLLER + 100 + number),
-        addressType="manual" if nic.mac else "generated",
-        macAddress=nic.mac or None,
-        backing=backing(network),
-        connectable=plug(connected=False),
-    )
-
-
-def plug(*, connected: bool) -> Any:
-    """Return whether a card is connected when the VM starts."""
-    return vim.vm.device.VirtualDevice.ConnectInfo(
-        startConnected=connected, connected=False, allowGuestControl=False
-    )
-
-
-def backing(network: Any) -> Any:
-    """Return how a card hangs on a port group: of a standard or a distributed switch, or of none.
-
-    Source: `VirtualEthernetCard*BackingInfo` of VMware's vSphere API reference.
-    """
-    card = vim.vm.device.VirtualEthernetCard
-    if isinstance(network.ref, vim.dvs.DistributedVirtualPortgroup):
-        port = vim.dvs.PortConnection(portgroupKey=network.key, switchUuid=network.switch)
-        return card.DistributedVirtualPortBackingInfo(port=port)
-    if network.opaque:
-        kind, told = network.opaque
-        return card.OpaqueNetworkBackingInfo(opaqueNetworkType=kind, opaqueNetworkId=told)
-    return card.NetworkBackingInfo(deviceName=network.name, network=network.ref)
-
-
 def run_spec(
     devices: Sequence[Any],
     old: Sequence[Disk],
@@ -139,7 +105,7 @@ def run_spec(
     change = _exchange(devices, old, files)
     if files:
         change += _serial(devices, f"{files[0].rpartition('/')[0]}/{SERIAL}")
-    change += _cards_set(devices, network, connected=connected)
+    change += cards.all_set(devices, network, connected=connected)
     return vim.vm.ConfigSpec(deviceChange=change, extraConfig=options({STATE: state}))
 
 
@@ -311,18 +277,9 @@ def take_out_spec(devices: Sequence[Any]) -> Any:
 def cards_spec(devices: Sequence[Any], network: Any, state: str, *, connected: bool) -> Any:
     """Return the change that sets all cards of a VM and writes down the step."""
     return vim.vm.ConfigSpec(
-        deviceChange=_cards_set(devices, network, connected=connected),
+        deviceChange=cards.all_set(devices, network, connected=connected),
         extraConfig=options({STATE: state}),
     )
-
-
-def _cards_set(devices: Sequence[Any], network: Any, *, connected: bool) -> list[Any]:
-    change = []
-    for one in devices:
-        if isinstance(one, vim.vm.device.VirtualEthernetCard):
-            one.backing, one.connectable = backing(network), plug(connected=connected)
-            change.append(_Device(operation=_Device.Operation.edit, device=one))
-    return change
 
 
 def rehang_spec(devices: Sequence[Any], bus: DiskBus) -> Any:
@@ -354,7 +311,7 @@ def shape_spec(devices: Sequence[Any], spec: VMSpec, network: Any) -> Any:
     added, controller = _at_hand(devices, spec.bus)
     change += [*added, *_moved(devices, spec.bus, controller)]
     change += [
-        _added(_card(number, nic, spec.card, network)) for number, nic in enumerate(spec.nics)
+        _added(cards.made(number, nic, spec.card, network)) for number, nic in enumerate(spec.nics)
     ]
     disks = _disks(devices)
     first = [one.key for one in disks[spec.boot_disk : spec.boot_disk + 1]]
