@@ -41,7 +41,7 @@ def test_on_a_share_the_disk_to_start_is_the_first_one(one: Stage) -> None:
 def test_disks_with_snapshots_keep_their_order_and_the_firmware_is_told() -> None:
     """Branches know their disks by their order; a key names the one to start."""
     devices = [vim.vm.device.ParaVirtualSCSIController(key=1000), _disk(0), _disk(1)]
-    network = type("Network", (), {"ref": None, "name": "isolated"})()
+    network = type("Network", (), {"ref": None, "name": "isolated", "opaque": None})()
 
     told = shape_spec(devices, SECOND, network)
 
