@@ -424,11 +424,21 @@ def test_an_isolated_network_with_a_way_out_is_refused(stage: Stage) -> None:
 
 def test_another_share_under_our_name_is_refused(one: Stage) -> None:
     """A datastore of our name that shows another folder is no place for disks."""
-    (one.sim.folder / "elsewhere").mkdir()
-    (one.sim.folder / "bp-esx-01").unlink()
-    (one.sim.folder / "bp-esx-01").symlink_to(one.sim.folder / "elsewhere")
+    elsewhere = one.sim.folder / "elsewhere"
+    elsewhere.mkdir()
+    system = "configManager.datastoreSystem"
+    storing = one.other.read_all(vim.HostSystem, system)[0][1][system]
+    storing.CreateNasDatastore(
+        vim.host.NasVolume.Specification(
+            remoteHost="192.0.2.77",
+            remotePath=str(elsewhere),
+            localPath="bp-esx-01",
+            accessMode="readWrite",
+            type="NFS",
+        )
+    )
     one.target.create(SPEC)
-    with pytest.raises(HypervisorError):
+    with pytest.raises(HypervisorError, match=r"192\.0\.2\.77"):
         one.target.power_on(VM, one.boot_point(), Network.NONE)
     assert one.target.signs_of_life(VM).power is Power.OFF
 
