@@ -183,5 +183,5 @@ def _cannot(path: Path) -> Problem:
         "store.no-reflink",
         f"The file system of {safe(os.fspath(path))} cannot share bytes between files.",
         "Nothing was changed.",
-        "Use XFS or btrfs, or configure the store as auto or qcow2.",
+        "Use XFS or btrfs. For VMs on this machine the store may also be auto or qcow2.",
     )
