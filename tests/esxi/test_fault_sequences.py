@@ -13,7 +13,7 @@ import pytest
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import ref_id
 from engine.model.machine import Network, Power
 from tests.esxi.conftest import seeds
 from tests.vcsim.proxy import Code, Delay, Drop, Fault, Late, Says, Spoil, Step

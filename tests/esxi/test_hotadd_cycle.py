@@ -15,8 +15,8 @@ from pyVmomi import vim
 
 from engine.daemon.performer import Performer
 from engine.daemon.targets import Target
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.branches import tree_of
-from engine.hypervisors.esxi.found import ref_id
 from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
 from engine.hypervisors.esxi.hotaddlink import HotaddLink
 from engine.hypervisors.esxi.tasks import TaskWaiter

@@ -12,8 +12,7 @@ from pyVmomi import vim, vmodl
 from engine.daemon.clock import SystemClock
 from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi import inventory as module
-from engine.hypervisors.esxi.answers import Told
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import Told, ref_id
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.inventory import Inventory, look
 from engine.hypervisors.esxi.naming import fits, is_named, listed

@@ -14,8 +14,8 @@ from pyVmomi import vim
 
 from engine.daemon.clock import SystemClock
 from engine.hypervisors.esxi import inventory
-from engine.hypervisors.esxi.answers import Told
-from engine.hypervisors.esxi.found import Found, chosen, computes, pools, ref_id
+from engine.hypervisors.esxi.answers import Told, ref_id
+from engine.hypervisors.esxi.found import Found, chosen, computes, pools
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.inventory import look
 from engine.hypervisors.esxi.naming import listed

@@ -10,7 +10,7 @@ from pyVmomi import vim
 
 from engine.daemon.clock import SystemClock
 from engine.hypervisors.esxi import faults
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.session import Refusals, Session, clock_skew
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.local.secret import read_secret

@@ -12,7 +12,7 @@ import pytest
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults, questions
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.png import encode
 from engine.model.errors import Failure, HypervisorError, Refused
 from engine.model.layers import LayerName

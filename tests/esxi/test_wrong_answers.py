@@ -13,7 +13,7 @@ from pyVmomi import vim
 
 from engine.daemon.clock import SystemClock
 from engine.hypervisors.esxi import faults
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.inventory import look
 from engine.hypervisors.esxi.looking import Looking

@@ -9,7 +9,7 @@ from typing import Any
 
 from pyVmomi import vim
 
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import ref_id
 from engine.model.machine import Network, Power
 from tests.vcsim.simulator import Sim
 from tests.vcsim.stage import SPEC, VM, Stage, staged

@@ -22,6 +22,11 @@ from engine.hypervisors.esxi.patience import Measured
 _SEPARATOR: str = SoapAdapter.NS_SEP
 
 
+def ref_id(ref: Any) -> str:
+    """Return the id of a managed object, unique within its host or vCenter."""
+    return str(ref._moId)  # noqa: SLF001 - the library has no other name for it
+
+
 class Told(dict[str, Any]):
     """Properties of one object by path; those that are unset are missing.
 

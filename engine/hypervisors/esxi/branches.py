@@ -20,7 +20,7 @@ from uuid import UUID, uuid5
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import needs, preflight, specs
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.layers import SHAPE, STATE, VM, Seen, State, identity
 from engine.hypervisors.esxi.looking import Machine

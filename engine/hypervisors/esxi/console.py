@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.session import Session

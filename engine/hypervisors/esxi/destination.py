@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 
 from engine.hypervisors.esxi import faults
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.homing import needed
 from engine.hypervisors.esxi.inventory import Datastore, Inventory
 from engine.hypervisors.esxi.looking import Machine

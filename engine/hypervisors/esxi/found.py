@@ -7,7 +7,7 @@ from typing import Any
 
 from pyVmomi import vim
 
-from engine.hypervisors.esxi.answers import Told
+from engine.hypervisors.esxi.answers import Told, ref_id
 from engine.hypervisors.esxi.naming import Names, fits, is_named, listed, nearest
 from engine.hypervisors.esxi.session import Session
 from engine.model.errors import Problem, WrongUse
@@ -44,11 +44,6 @@ class Found:
     def names(self, ref: Any) -> Names:
         """Return the names on the way to an object, the outermost first."""
         return tuple(str(seen.get("name", "")) for _, seen in self.way(ref))[::-1]
-
-
-def ref_id(ref: Any) -> str:
-    """Return the id of a managed object, unique within its host or vCenter."""
-    return str(ref._moId)  # noqa: SLF001 - the library has no other name for it
 
 
 def chosen(session: Session, place: str, found: Found) -> tuple[Told, Any]:

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.inventory import Inventory, NetworkPlace, look
 from engine.hypervisors.esxi.needs import known, no_server, not_isolated
 from engine.hypervisors.esxi.network import isolation, make_isolated

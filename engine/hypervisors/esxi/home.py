@@ -21,7 +21,7 @@ from uuid import uuid4
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import answers, faults, specs
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.gate import pauses
 from engine.hypervisors.esxi.homing import Homing, datastore_of, is_at
 from engine.hypervisors.esxi.inventory import Datastore

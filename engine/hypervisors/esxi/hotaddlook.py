@@ -8,9 +8,9 @@ from typing import Any
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import layers
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.appliance import Appliance, free_units
 from engine.hypervisors.esxi.branches import tree_of
-from engine.hypervisors.esxi.found import ref_id
 from engine.hypervisors.esxi.inventory import Inventory
 from engine.hypervisors.esxi.preflight import Wishes, home_datastore, missing
 from engine.hypervisors.esxi.privileges import HOTADD, On

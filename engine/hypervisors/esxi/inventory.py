@@ -9,9 +9,9 @@ from typing import Any
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import answers
-from engine.hypervisors.esxi.answers import Told
+from engine.hypervisors.esxi.answers import Told, ref_id
 from engine.hypervisors.esxi.filters import each
-from engine.hypervisors.esxi.found import Found, chosen, no_place, ref_id
+from engine.hypervisors.esxi.found import Found, chosen, no_place
 from engine.hypervisors.esxi.naming import Names, closest, fits, listed, shown
 from engine.hypervisors.esxi.session import Session
 from engine.model.errors import Problem, WrongUse

@@ -15,8 +15,8 @@ from pyVmomi import vim, vmodl
 
 from engine.hypervisors import rules
 from engine.hypervisors.esxi import answers, faults, layers, questions
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.filters import asking
-from engine.hypervisors.esxi.found import ref_id
 from engine.hypervisors.esxi.homing import HOME, Homing, read_homing
 from engine.hypervisors.esxi.layers import Disk, Seen
 from engine.hypervisors.esxi.session import Session

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.hypervisors import rules
 from engine.hypervisors.esxi import faults, specs
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.gate import pauses
 from engine.hypervisors.esxi.homing import HOME, Homing, read_homing
 from engine.hypervisors.esxi.layers import Disk, Seen, State

@@ -15,7 +15,7 @@ from typing import Any
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults, needs
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.inventory import Host, Inventory, NetworkPlace
 from engine.hypervisors.esxi.naming import is_same
 from engine.hypervisors.esxi.session import Session

@@ -24,7 +24,7 @@ from uuid import NAMESPACE_URL, uuid5
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults, needs
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.inventory import (
     Datastore,
     Host,

@@ -11,8 +11,8 @@ from datetime import datetime
 
 from engine.hypervisors import rules
 from engine.hypervisors.esxi import faults, needs, preflight, questions
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.console import Screens
-from engine.hypervisors.esxi.found import ref_id
 from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.homecoming import shut_down

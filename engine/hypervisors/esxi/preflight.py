@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import groupby
 
 from engine.hypervisors.esxi import faults
-from engine.hypervisors.esxi.found import ref_id
+from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.gate import SLOW_S
 from engine.hypervisors.esxi.inventory import Host, Inventory, look
 from engine.hypervisors.esxi.naming import listed, nearest, shown

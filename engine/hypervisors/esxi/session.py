@@ -30,7 +30,7 @@ from pyVmomi import vim, vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from engine.hypervisors.esxi import answers, faults
-from engine.hypervisors.esxi.answers import Told
+from engine.hypervisors.esxi.answers import Told, ref_id
 from engine.hypervisors.esxi.filters import each
 from engine.hypervisors.esxi.patience import WHOLE, at_most
 from engine.hypervisors.esxi.trust import PinMismatch, Trust, trusting
@@ -277,8 +277,8 @@ class Session:
         if not things:
             return {}
         asked = each(things, paths, gone_is_missing=False)
-        found = {str(one._moId): seen for one, seen in self.collect(asked)}  # noqa: SLF001
-        if any(str(one._moId) not in found for one in things):  # noqa: SLF001
+        found = {ref_id(one): seen for one, seen in self.collect(asked)}
+        if any(ref_id(one) not in found for one in things):
             raise faults.ReplyLost(faults.left_out(self.account.target, paths[0]))
         return found
 
