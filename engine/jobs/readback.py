@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -24,9 +25,13 @@ from engine.ports import BlockDevice, Cancel
 
 DIGEST = 16
 BATCH = 32 << 20
-"""Bytes of one flush: little enough that it takes no second, enough that flushes are few."""
-_MOST = 4 * BATCH
-"""Bytes that writers may be ahead of the medium: the bound of the last flush."""
+"""Bytes of the first flush: little enough that it takes no second on a slow medium."""
+_MOST = 8 * BATCH
+"""Bytes of one flush at most."""
+_QUICK_S = 0.1
+"""A flush that takes no longer is followed by one of twice as many bytes: all else waits for it."""
+_AHEAD = 4
+"""Batches that writers may be ahead of the medium: the bound of the last flush."""
 AT_ONCE = 8
 """Pieces on their way at once: some are decoded or compared while others wait for the medium.
 
@@ -84,7 +89,7 @@ class ReadBack:
         self._device, self._cancel, self._buffers, self._again = device, cancel, buffers, again
         self._changed = threading.Condition()
         self._written: list[Piece] = []
-        self._bytes = 0
+        self._bytes, self._batch_bytes = 0, BATCH
         self._durable = deque[Piece]()
         self._failed: BaseException | None = None
         self._ending = False
@@ -114,7 +119,7 @@ class ReadBack:
             self._written.append(piece)
             self._bytes += piece.length
             self._changed.notify_all()
-            while self._bytes > _MOST and self._failed is None:
+            while self._bytes > _AHEAD * self._batch_bytes and self._failed is None:
                 self._changed.wait(_ASK_S)
                 self._cancel.check()
         if self._failed is not None:
@@ -163,8 +168,11 @@ class ReadBack:
         """Flush batch by batch. A failure is final: it is told to every writer."""
         try:
             while batch := self._batch():
+                began = time.monotonic()
                 self._device.flush()
                 self._device.evict()
+                is_quick = time.monotonic() - began <= _QUICK_S
+                self._batch_bytes = min(2 * self._batch_bytes, _MOST) if is_quick else BATCH
                 self._durable.extend(batch)
         except BaseException as error:  # noqa: BLE001 - raised again in a writer's thread
             with self._changed:
@@ -174,7 +182,7 @@ class ReadBack:
     def _batch(self) -> list[Piece]:
         """Wait for a batch and take it; empty at the end."""
         with self._changed:
-            while self._bytes < BATCH and not self._ending:
+            while self._bytes < self._batch_bytes and not self._ending:
                 self._changed.wait()
             if self._ending:
                 return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from engine.jobs.readback import AT_ONCE, BATCH, Buffers, ReadBack, digest_of
 from engine.model.errors import Cancelled, ImageCorrupt, LayerError, Problem
 from engine.model.extents import Kind, Piece
 from engine.ports import CancelFlag, NeverCancelled
+from tests.contract.doors import pause, until
 
 MIB = 1 << 20
 LIMIT_S = 20
@@ -209,6 +211,26 @@ def test_writers_wait_for_a_slow_medium_and_hear_a_cancel_meanwhile() -> None:
         release.set()
     assert not writer.is_alive()
     assert BATCH <= taken <= 6 * BATCH
+
+
+@pytest.mark.parametrize(("takes_s", "batches"), [(0.0, 2), (0.15, 1)], ids=["quick", "slow"])
+def test_flushes_are_rarer_where_they_are_quick(takes_s: float, batches: int) -> None:
+    """All else waits for a flush: a quick medium has twice as much before the next one."""
+    medium = Medium(4 * BATCH, flushing=lambda: pause(takes_s))
+    pieces = Images(medium.size).pieces()
+    with ReadBack(medium, NeverCancelled(), Buffers(), lambda _: None) as read_back:
+
+        def write(length: int) -> None:
+            for piece in itertools.islice(pieces, length // MIB):
+                read_back.written(piece)
+
+        write(BATCH)
+        until(lambda: ("evict", 0) in medium.events)
+        write(batches * BATCH - MIB)
+        pause(0.05)
+        assert medium.flushes == 1
+        write(MIB)
+        until(lambda: medium.flushes == 2)
 
 
 def test_pieces_are_decoded_while_others_wait_for_the_medium() -> None:
