@@ -406,3 +406,25 @@ def test_an_interrupted_run_leaves_nothing_attached_for_the_next_one(
     lab.restart()
     grow(lab.chain, "day2", "day1", {0: [(0, C)]})
     assert seen(lab.chain, "day2") == picture(MIB, (0, A), (9, C), (0, C))
+
+
+def test_reverts_cut_short_one_after_another_are_no_change_of_somebody_else(
+    lab: Lab, shadow: Shadow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first moved the disks, the second did nothing; the third try goes on from there."""
+    trunk_and_twig(lab)
+
+    def cut(*_: object) -> Standing:
+        raise KeyboardInterrupt
+
+    for step, layer, kind, parent in (
+        ("mark", "run1", LayerKind.SCRATCH, "boot1"),
+        ("revert", "day2", LayerKind.REPLICA, "day1"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(shadow, step, cut)
+            with pytest.raises(KeyboardInterrupt):
+                lab.chain.add(LayerName(layer), LayerName(parent), kind, [MIB])
+        lab.restart()
+    grow(lab.chain, "day2", "day1", {0: [(0, C)]})
+    assert seen(lab.chain, "day2") == picture(MIB, (0, A), (9, C), (0, C))
