@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from pyVmomi import vim
 
+from engine.hypervisors.esxi.answers import ref_id
+from engine.hypervisors.esxi.destination import destination
+from engine.model.errors import WrongUse
 from engine.model.machine import Power
 from engine.ports import NeverCancelled
 from tests.esxi.test_home import TWO
@@ -76,6 +79,33 @@ def test_a_vm_of_somebody_else_on_the_share_keeps_it(second: Stage) -> None:
     second.do(
         his.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[spec(operation="remove", device=mine)]))
     )
+
+
+def test_a_vm_that_was_moved_away_is_offered_what_its_host_has(
+    second: Stage, tmp_path: Path
+) -> None:
+    """Somebody moved it to another datacenter: the datastores are those that it can get to there.
+
+    By their names they may be those of the target's place as well, and are others.
+    """
+    told = ("name", "configManager.datastoreSystem", "datastore")
+    hosts = second.other.read_all(vim.HostSystem, *told)
+    host, seen = next((ref, one) for ref, one in hosts if one["name"] == "DC0_C0_H0")
+    (tmp_path / "far").mkdir()
+    far = seen[told[1]].CreateLocalDatastore("Far_0", str(tmp_path / "far"))
+    home = second.other.read(second.ref(), "runtime.host")["runtime.host"]
+    second.do(second.ref().RelocateVM_Task(vim.vm.RelocateSpec(host=host), None))
+    try:
+        with pytest.raises(WrongUse, match="not among") as refused:
+            second.target.bring_home(VM, "LocalDS_9", NEVER)
+        assert "Far_0, LocalDS_0, LocalDS_1" in refused.value.problem.remedy
+        there, inventory = second.target._machines.find(VM), second.target._ground.look()
+        assert there is not None
+        place = destination(second.target._session, there, inventory, "LocalDS_1", "bp-esx-01")
+        assert ref_id(place.ref) in {ref_id(one) for one in seen["datastore"]}
+    finally:  # vcsim never ends a change of a VM in another datacenter than its files
+        second.do(second.ref().RelocateVM_Task(vim.vm.RelocateSpec(host=home), None))
+        seen[told[1]].RemoveDatastore(far)
 
 
 def _add(spec: type, disk: object) -> object:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.homing import needed
-from engine.hypervisors.esxi.inventory import Datastore, Inventory
+from engine.hypervisors.esxi.inventory import Datastore, Inventory, datastores_of
 from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.naming import is_named, listed
 from engine.hypervisors.esxi.preflight import missing
@@ -21,21 +21,16 @@ from engine.model.text import safe
 def destination(
     session: Session, there: Machine, inventory: Inventory, wanted: str, share: str
 ) -> Datastore:
-    """Return the datastore of this name that the VM's host reaches.
+    """Return the datastore of this name that the VM's host reaches, wherever that is now.
 
     Args:
+        inventory: Of the target's place.
         share: Name of our own share, which is no home.
 
     Raises:
         WrongUse: There is none; the message names those there are.
     """
-    host = session.read(there.ref, "runtime.host").get("runtime.host")
-    mine = next((one for one in inventory.hosts if host and ref_id(one.ref) == ref_id(host)), None)
-    reached = [
-        one
-        for one in inventory.datastores
-        if one.name != share and (mine is None or ref_id(one.ref) in mine.datastores)
-    ]
+    reached = [one for one in _reached(session, there, inventory) if one.name != share]
     found = [one for one in reached if is_named(one.name, wanted)]
     if len(found) != 1 or not found[0].accessible or found[0].maintenance:
         why = "is not among the datastores its host reaches"
@@ -45,6 +40,22 @@ def destination(
             why = "is the appliance's own share"
         raise WrongUse(_no_place(session, there, wanted, why, reached))
     return found[0]
+
+
+def _reached(session: Session, there: Machine, inventory: Inventory) -> Sequence[Datastore]:
+    """Return the datastores of the host that a VM is on; somebody may have moved it away.
+
+    Of a host of the place that the role hides it is not known: all of the place then.
+    """
+    if there.host is None:
+        return inventory.datastores
+    known = {ref_id(one.ref): one.datastores for one in inventory.hosts}
+    at = ref_id(there.host)
+    if at in known:
+        return [one for one in inventory.datastores if ref_id(one.ref) in known[at]]
+    if at in inventory.members:
+        return inventory.datastores
+    return datastores_of(session, there.host)
 
 
 def check_room(session: Session, place: Datastore, allocated: int, vm: str) -> None:

@@ -235,12 +235,12 @@ def _is_whole(seen: Told) -> bool:
     return "runtime.connectionState" in seen or "runtime.connectionState" in seen.untold
 
 
-def mounts(session: Session, host: Host) -> Sequence[Any]:
+def mounts(session: Session, host: Any) -> Sequence[Any]:
     """Return the datastores that a host has now."""
-    return list(session.read(host.ref, "datastore").get("datastore") or ())
+    return list(session.read(host, "datastore").get("datastore") or ())
 
 
-def datastores_of(session: Session, host: Host) -> Sequence[Datastore]:
+def datastores_of(session: Session, host: Any) -> Sequence[Datastore]:
     """Return what a host has mounted now."""
     told = session.read_each(mounts(session, host), *_STORE)
     return [_datastore(ref, seen) for ref, seen in told]

@@ -184,7 +184,7 @@ def mount(session: Session, there: Inventory, name: str, server: str, share: str
             continue
 
         def is_mounted(host: Host = host) -> bool:
-            return _has(session, datastores_of(session, host), name, source)
+            return _has(session, datastores_of(session, host.ref), name, source)
 
         storing = needs.system(host.storing, host, session.account.target)
         faults.make_sure(is_mounted, partial(storing.CreateNasDatastore, spec))
@@ -210,7 +210,7 @@ def unmount(session: Session, there: Inventory, name: str, source: str) -> str:
                     return f"it is used by {', '.join(users)}"
 
             def is_off(host: Host = host, ref: Any = one.ref) -> bool:
-                return ref_id(ref) not in {ref_id(at) for at in mounts(session, host)}
+                return ref_id(ref) not in {ref_id(at) for at in mounts(session, host.ref)}
 
             try:
                 storing = needs.system(host.storing, host, session.account.target)
