@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyVmomi import vim
 
 from engine.hypervisors.esxi import destination, faults
 from engine.hypervisors.esxi.home import Homeward
@@ -377,6 +378,28 @@ def test_room_privileges_and_names_are_looked_at_first(
     writes = {"ReconfigVM_Task", "RelocateVM_Task", "CopyVirtualDisk_Task", "PowerOffVM_Task"}
     assert not set(at.sim.proxy.calls) & writes
     is_as_before(at)
+
+
+def test_a_datastore_is_known_by_its_whole_name(
+    host: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name may hold what ends a name in a path: it is one that the VM uses, or none is."""
+    store = next(
+        ref for ref, one in host.other.read_all(vim.Datastore, "name") if one["name"] == "LocalDS_0"
+    )
+    home = host.other.read(host.ref(), "config.files")["config.files"].vmPathName
+    monkeypatch.setattr(destination, "needed", lambda _held, _room: 1 << 60)
+    host.sim.set(host.ref(), "config.files.vmPathName", home.replace("LocalDS_0]", "gold] fast]"))
+    try:
+        with pytest.raises(HypervisorError, match="nobody can tell on which datastore"):
+            host.target.bring_home(VM, "", NEVER)
+        host.sim.set(store, "name", "gold] fast")
+        with pytest.raises(HypervisorError, match=r"^Datastore gold\] fast has .* free"):
+            host.target.bring_home(VM, "", NEVER)
+    finally:
+        host.sim.set(store, "name", "LocalDS_0")
+        host.sim.set(host.ref(), "config.files.vmPathName", home)
+    is_as_before(host)
 
 
 def test_a_vm_with_somebodys_snapshot_stays(at: Stage) -> None:

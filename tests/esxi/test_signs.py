@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,21 @@ def test_a_picture_on_a_datastore_with_brackets_is_found(one: Stage) -> None:
     assert there is not None
     there = replace(there, seen=replace(there.seen, home="[fast [1]] web01"))
     asked = "/folder/web01/web01-7.png?dcPath=ha-datacenter&dsName=fast+%5B1%5D"
+    one.sim.proxy.pictures[asked] = (200, PICTURE)
+    assert one.target._screens.picture(there) == PICTURE
+
+
+def test_a_picture_on_a_datastore_with_the_end_of_a_name_in_its_name_is_found(one: Stage) -> None:
+    """The whole name is asked for, as the VM's own datastores are called."""
+    _start(one)
+    _draws(one, "[fast] x] web01/web01-7.png")
+    used = one.other.read(one.ref(), "datastore")["datastore"]
+    renamed = partial(one.sim.set, used[0], "name", "fast] x")
+    one.sim.proxy.effects["CreateScreenshot_Task"] = renamed  # vcsim finds none renamed before
+    there = one.target._machines.find(VM)
+    assert there is not None
+    there = replace(there, seen=replace(there.seen, home="[fast] x] web01"))
+    asked = "/folder/web01/web01-7.png?dcPath=ha-datacenter&dsName=fast%5D+x"
     one.sim.proxy.pictures[asked] = (200, PICTURE)
     assert one.target._screens.picture(there) == PICTURE
 

@@ -21,6 +21,7 @@ from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.looking import Machine
+from engine.hypervisors.esxi.paths import datastore_of
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.png import MAGIC
@@ -34,7 +35,7 @@ _TASK_S = 60.0
 _FRESH_S = 5.0
 """A picture that cost a task and a file is shown for so long, however often it is asked for."""
 _NEST = 64
-_FILE = re.compile(r"\[(?P<store>.+?)\] (?P<path>(?P<folder>.+)/[^/]+\.png)", re.IGNORECASE)
+_PICTURE = re.compile(r"[^/]+\.png", re.IGNORECASE)
 
 
 class Screens:
@@ -82,12 +83,13 @@ class Screens:
         centre, way = self._centre(there.ref)
         task = there.ref.CreateScreenshot_Task()
         told = self._waiter.result(task, "CreateScreenshot_Task", deadline_s=_TASK_S)
-        found = _FILE.fullmatch(told) if isinstance(told, str) else None
-        if found is None or f"[{found['store']}] {found['folder']}" != there.seen.home:
+        folder, _, file = told.rpartition("/") if isinstance(told, str) else ("", "", "")
+        if not folder or folder != there.seen.home or not _PICTURE.fullmatch(file):
             raise HypervisorError(_elsewhere(there, str(told)))
         try:
-            query = urlencode({"dcPath": way, "dsName": found["store"]})
-            status, body = self._session.get(f"/folder/{quote(found['path'])}?{query}", _LARGEST)
+            store = datastore_of(self._session, there.ref, told)
+            path, query = told[len(store) + 3 :], urlencode({"dcPath": way, "dsName": store})
+            status, body = self._session.get(f"/folder/{quote(path)}?{query}", _LARGEST)
         finally:
             self._delete(told, centre)
         if status != 200 or not body.startswith(MAGIC):

@@ -23,10 +23,11 @@ from pyVmomi import vim
 from engine.hypervisors.esxi import answers, faults, specs
 from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.gate import pauses
-from engine.hypervisors.esxi.homing import Homing, datastore_of, is_at
+from engine.hypervisors.esxi.homing import Homing
 from engine.hypervisors.esxi.inventory import Datastore
 from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.machine import Machines
+from engine.hypervisors.esxi.paths import datastore_of
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.model.errors import Cancelled, Failure, HypervisorError, Problem
@@ -87,7 +88,7 @@ class Homeward:
         """
         if there.homing is not None and there.homing.done:
             return there, there.homing
-        on = [datastore_of(disk.path) for disk in there.seen.disks]
+        on = self._stores(there)
         if not on or share in on:
             return there, None
         if there.homing is None:
@@ -120,10 +121,14 @@ class Homeward:
             raise
         return self._arrive(there)
 
+    def _stores(self, there: Machine) -> list[str]:
+        """Return the datastores of a VM's disks, by name."""
+        return [datastore_of(self._session, there.ref, one.path) for one in there.seen.disks]
+
     def _folder(self, there: Machine, datastore: str) -> str:
         """Return where copies go: the VM's own folder, or one that carries its UUID's mark."""
         home = there.seen.home
-        if datastore_of(f"{home}/") == datastore:
+        if datastore_of(self._session, there.ref, f"{home}/") == datastore:
             return home
         return f"[{datastore}] bootpoint-{there.seen.vm}-{there.seen.engine[:8]}"
 
@@ -153,7 +158,7 @@ class Homeward:
         waits, left, was_lost = pauses(random.random), faults.TRIES, False
         last: faults.HostFailure | None = None
         step = f"move to {safe(trip.place.name)}"
-        while not is_at(there.seen.disks, trip.place.name):
+        while set(self._stores(there)) != {trip.place.name}:
             trip.cancel.check()
             task = self._unfinished(there.ref, "relocat")
             if task is None and was_lost:

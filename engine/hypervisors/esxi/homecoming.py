@@ -13,12 +13,13 @@ from engine.hypervisors.esxi.destination import check_rights, check_room, destin
 from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.home import Homeward, Trip
-from engine.hypervisors.esxi.homing import datastore_of, unmovable
+from engine.hypervisors.esxi.homing import unmovable
 from engine.hypervisors.esxi.inventory import Datastore
 from engine.hypervisors.esxi.layers import State
 from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.nfs import RunFolders
+from engine.hypervisors.esxi.paths import datastore_of
 from engine.hypervisors.esxi.session import Session
 from engine.model.machine import Home, Power
 from engine.model.text import safe
@@ -92,7 +93,7 @@ class Homecoming:
         return Home(way.datastore, was_there, stays)
 
     def _place(self, there: Machine, to: str) -> Datastore:
-        wanted = to or datastore_of(f"{there.seen.home}/")
+        wanted = to or datastore_of(self._session, there.ref, f"{there.seen.home}/")
         share = self._runs.datastore
         return destination(self._session, there, self._ground.look(), wanted, share)
 

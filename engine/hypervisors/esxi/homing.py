@@ -9,10 +9,9 @@ way and begins no second one.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from engine.hypervisors.esxi.layers import Disk, Seen
+from engine.hypervisors.esxi.layers import Seen
 
 HOME = "bootpoint.home"
 _GIB = 1 << 30
@@ -64,17 +63,6 @@ def read_homing(text: str) -> Homing | None:
         return None
     ok = all(words) and words[0].isalnum() and words[2].startswith(f"[{words[1]}]")
     return Homing(words[0], words[1], words[2], *flags) if ok else None
-
-
-def datastore_of(path: str) -> str:
-    """Return the datastore of a path such as `[datastore1] web/disk0.vmdk`; empty: of none."""
-    head, bracket, _ = path.partition("] ")
-    return head[1:] if bracket and head.startswith("[") else ""
-
-
-def is_at(disks: Sequence[Disk], datastore: str) -> bool:
-    """Tell whether a VM has disks, and all of them on this datastore."""
-    return bool(disks) and all(datastore_of(disk.path) == datastore for disk in disks)
 
 
 def needed(allocated: int, capacity: int) -> int:
