@@ -198,18 +198,43 @@ func use(vm *mo.VirtualMachine) {
 	}
 }
 
-// moved lets the files of a VM lie where RelocateVM_Task has said that they do.
+// moved lets the files of each VM that was relocated lie where RelocateVM_Task has said that they do.
 func moved(w http.ResponseWriter, r *http.Request) {
-	vm, ok := simulator.Map.Get(ref{Type: "VirtualMachine", Value: r.URL.Query().Get("vm")}).(*simulator.VirtualMachine)
-	if !ok || r.Method != http.MethodPost || len(vm.Datastore) != 1 {
-		http.Error(w, "expected POST with vm, which was relocated", http.StatusBadRequest)
+	if r.Method != http.MethodPost {
+		http.Error(w, "expected POST", http.StatusBadRequest)
 		return
 	}
-	var err error
-	simulator.Map.WithLock(vm, func() { err = carry(vm) })
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+	for _, vm := range vms() {
+		var err error
+		simulator.Map.WithLock(vm, func() {
+			if relocated(vm) {
+				err = carry(vm)
+			}
+		})
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
 	}
+}
+
+// relocated tells whether a VM is on one datastore and a disk of it says that it is on another.
+func relocated(vm *simulator.VirtualMachine) bool {
+	if len(vm.Datastore) != 1 {
+		return false
+	}
+	on := simulator.Map.Get(vm.Datastore[0]).(*simulator.Datastore).Name
+	for _, device := range vm.Config.Hardware.Device {
+		var at object.DatastorePath
+		disk, ok := device.(*types.VirtualDisk)
+		if !ok {
+			continue
+		}
+		backing := disk.Backing.(types.BaseVirtualDeviceFileBackingInfo)
+		if at.FromString(backing.GetVirtualDeviceFileBackingInfo().FileName) && at.Datastore != on {
+			return true
+		}
+	}
+	return false
 }
 
 func carry(vm *simulator.VirtualMachine) error {

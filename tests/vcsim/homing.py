@@ -29,8 +29,7 @@ def from_share(sim: Sim, xfs: Path, folder: Path, **changes: str) -> Iterator[St
         stage.target.create(SPEC)
         stage.target.power_on(VM, stage.boot_point(), Network.ISOLATED)
         sim.proxy.calls.clear()
-        vm = ref_id(stage.ref())
-        sim.proxy.effects["RelocateVM_Task"] = lambda vm=vm: sim.moved(vm)
+        sim.proxy.effects["RelocateVM_Task"] = sim.moved
         yield stage
         sim.proxy.forget()
         _clear(stage)

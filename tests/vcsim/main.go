@@ -5,7 +5,7 @@
 //
 //	POST /status?code=503     the next answer of /sdk has this HTTP code
 //	POST /idle?seconds=1      sessions begun from now on expire after so long without a call
-//	POST /moved?vm=vm-12      the files of a VM that was relocated go where it was told to (disks.go)
+//	POST /moved               the files of each VM that was relocated go where it was told to (disks.go)
 //	POST /set?kind=HostSystem&id=host-21&path=runtime.inMaintenanceMode    a property is what the
 //	                          body says in JSON, where the API has no way to make it so
 //

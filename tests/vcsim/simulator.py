@@ -111,9 +111,9 @@ class Sim:
         """Let sessions begun from now on expire after a second without a call."""
         self._order("idle?seconds=1")
 
-    def moved(self, vm: str) -> None:
-        """Let the files of a VM that was relocated, by its id, go where it was told to."""
-        self._order(f"moved?vm={vm}")
+    def moved(self) -> None:
+        """Let the files of each VM that was relocated go where it was told to."""
+        self._order("moved")
 
     def _order(self, what: str) -> None:
         request = urllib.request.Request(f"http://{self.control}/{what}", method="POST", data=b"")

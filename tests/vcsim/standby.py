@@ -26,17 +26,17 @@ def hypervisor(
     vcsim looks a mount's name up in its working directory, so a symbolic link stands for NFS.
     """
     run = store.path / ".run"
-    link = sim.folder / f"bp-{TARGET}"
-    if not link.is_symlink():
-        link.symlink_to(run)
     place = "DC0_C0" if "DC0" in _place(sim) else ""
     told = {"place": place, "production": "", "isolated": "bp-isolated", "server": "127.0.0.1"}
-    told |= changes
+    told |= {"target": TARGET} | changes
+    link = sim.folder / f"bp-{told['target']}"
+    if not link.is_symlink():
+        link.symlink_to(run)
     wishes = Wishes(
         told["place"], "LocalDS_0", told["production"], told["isolated"], told["server"], str(run)
     )
     opened = EsxiHypervisor(
-        sim.account(target=TARGET),
+        sim.account(target=told["target"]),
         wishes,
         Place(state, run),
         store.chain,
