@@ -50,6 +50,8 @@ def chosen(session: Session, place: str, found: Found) -> tuple[Told, Any]:
     """Return the compute resource and the pool that a name means."""
     wholes, parts = computes(found), pools(found)
     ways = [way for way, _, _ in wholes]
+    if not (wholes or parts):
+        raise no_place(session, place, "has no cluster and no host that this user may see")
     if not place and len(wholes) == 1:
         return wholes[0][1:]
     if not place:

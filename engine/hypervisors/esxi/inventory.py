@@ -164,6 +164,21 @@ class Inventory:
         """Return the hosts that can be changed now; all, where none can."""
         return [one for one in self.hosts if one.connected and not one.sleeps] or self.hosts
 
+    def host(self, datastore: str, number: int) -> Any:
+        """Return the host for a new VM; None where none starts any, so that the target says why.
+
+        A cluster without DRS chooses none by itself. Source: `Folder.CreateVM_Task` of VMware's
+        vSphere API reference, `host`.
+
+        Args:
+            datastore: Of the VM's own files, by its name.
+            number: The VM's own, which spreads VMs over the hosts that fit.
+        """
+        found = self.datastore(datastore)
+        ready = sorted((one for one in self.hosts if one.starts), key=lambda one: ref_id(one.ref))
+        near = [one for one in ready if found and ref_id(found.ref) in one.datastores] or ready
+        return near[number % len(near)].ref if near else None
+
     def datastore(self, name: str) -> Datastore | None:
         """Return a datastore by its name."""
         return next(iter(closest(self.datastores, name, lambda one: one.name)), None)

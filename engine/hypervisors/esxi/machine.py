@@ -16,7 +16,7 @@ from engine.hypervisors.esxi import faults, specs
 from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.gate import pauses
 from engine.hypervisors.esxi.homing import HOME, Homing, read_homing
-from engine.hypervisors.esxi.layers import Disk, Seen, State
+from engine.hypervisors.esxi.layers import Disk, Seen, State, identity
 from engine.hypervisors.esxi.looking import TASK_S, Looking, Machine
 from engine.hypervisors.esxi.questions import Asking
 from engine.hypervisors.esxi.session import Session
@@ -60,6 +60,7 @@ class Machines(Looking):
             Refused: The name belongs to a VM that is not ours.
         """
         wanted = specs.create_spec(spec, self._engine, home, network)
+        host = place.host(home, identity(self._engine, spec.name).int)
         waits = pauses(random.random)
         last: faults.HostFailure | None = None
         for _ in range(faults.TRIES):
@@ -70,7 +71,7 @@ class Machines(Looking):
                 there = self._made(spec.name, place.folder)
             try:
                 if there is None:
-                    task = place.folder.CreateVM_Task(wanted, place.pool, None)
+                    task = place.folder.CreateVM_Task(wanted, place.pool, host)
                     ref = self._waiter.result(task, "CreateVM_Task", deadline_s=TASK_S)
                     there = self.look(ref)
                 return there if last is None else self._alone(there, place.folder)
