@@ -93,6 +93,15 @@ def test_an_expired_session_costs_nothing(one: Stage, method: str) -> None:
     assert one.sim.proxy.left() == {}
 
 
+@pytest.mark.parametrize("name", ["HostCommunication", "TaskInProgress"])
+@pytest.mark.parametrize("method", WRITES)
+def test_a_host_that_cannot_now_costs_a_pause(one: Stage, method: str, name: str) -> None:
+    """Whichever change it refuses for a moment, nobody has to begin the step again."""
+    one.sim.proxy.plan(method, *[Fault(name)] * 2)
+    _whole_life(one)
+    assert one.sim.proxy.left() == {}
+
+
 @pytest.mark.parametrize(
     ("method", "step"),
     [

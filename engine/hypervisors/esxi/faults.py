@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 
@@ -312,24 +312,6 @@ def left_out(target: str, path: str) -> Problem:
         _AGAIN,
         {"target": target, "property": path},
     )
-
-
-def make_sure(is_done: Callable[[], bool], change: Callable[[], object]) -> None:
-    """Make a change until it is found done; each try looks first, so nothing is made twice.
-
-    Raises:
-        HostFailure: The change is refused, or has no effect three times.
-    """
-    last: HostFailure | None = None
-    for _ in range(TRIES):
-        if is_done():
-            return
-        try:
-            change()
-        except (AlreadyThere, ReplyLost) as failure:
-            last = failure
-    if not is_done() and last is not None:
-        raise last
 
 
 def no_effect(

@@ -8,6 +8,7 @@ A gate halves when the host shows trouble; one slot returns per ten quiet minute
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
 import time
 from collections import defaultdict
@@ -170,3 +171,41 @@ def pauses(jitter: Callable[[], float]) -> Iterator[float]:
     while True:
         yield pause * (0.5 + jitter())
         pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+
+def wait(seconds: float) -> None:
+    """Wait so many seconds."""
+    threading.Event().wait(seconds)
+
+
+def make_sure(
+    is_done: Callable[[], bool],
+    change: Callable[[], object],
+    busy: Callable[[float], object] = wait,
+) -> None:
+    """Make a change until it is found done; each try looks first, so nothing is made twice.
+
+    Args:
+        is_done: Looks.
+        change: Makes it, once.
+        busy: Waits some seconds, after a host said that it cannot now.
+
+    Raises:
+        HostFailure: The change is refused, or has no effect three times.
+    """
+    last: faults.HostFailure | None = None
+    waits = pauses(random.random)
+    for left in reversed(range(faults.TRIES)):
+        if is_done():
+            return
+        try:
+            change()
+        except (faults.AlreadyThere, faults.ReplyLost) as failure:
+            last = failure
+        except faults.HostBusy as failure:
+            if not left:
+                raise
+            last = failure
+            busy(next(waits))
+    if not is_done() and last is not None:
+        raise last

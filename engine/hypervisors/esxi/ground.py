@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from engine.hypervisors.esxi.answers import ref_id
+from engine.hypervisors.esxi.gate import wait
 from engine.hypervisors.esxi.inventory import Inventory, NetworkPlace, look
 from engine.hypervisors.esxi.needs import known, no_server, not_isolated
 from engine.hypervisors.esxi.network import isolation, make_isolated
@@ -24,12 +25,20 @@ log = logging.getLogger(__name__)
 class Ground:
     """What hosts are asked for once and then have. Thread-safe."""
 
-    def __init__(self, session: Session, wishes: Wishes, datastore: str) -> None:
+    def __init__(
+        self,
+        session: Session,
+        wishes: Wishes,
+        datastore: str,
+        busy: Callable[[float], object] = wait,
+    ) -> None:
         """Prepare nothing yet.
 
         Args:
             datastore: Under which name hosts mount the share.
+            busy: Waits some seconds, after a host said that it cannot now.
         """
+        self._busy = busy
         self._session, self._wishes, self._datastore = session, wishes, datastore
         self._lock, self._starting = threading.Lock(), 0
         self._spread_to: frozenset[str] = frozenset()
@@ -49,7 +58,9 @@ class Ground:
             raise WrongUse(no_server(self._session.account.target))
         inventory = self.look()
         with self._lock:
-            mount(self._session, inventory, self._datastore, wishes.server, wishes.share)
+            mount(
+                self._session, inventory, self._datastore, wishes.server, wishes.share, self._busy
+            )
         return inventory
 
     @contextlib.contextmanager
@@ -76,7 +87,7 @@ class Ground:
             if self._starting:
                 return "a VM is being started from it"
             source = f"{wishes.server}:{wishes.share}"
-            return unmount(self._session, self.look(), self._datastore, source)
+            return unmount(self._session, self.look(), self._datastore, source, self._busy)
 
     def isolated(self, inventory: Inventory) -> tuple[Inventory, NetworkPlace]:
         """Return the isolated port group, made where it is missing.
@@ -91,7 +102,7 @@ class Ground:
                     raise Refused(not_isolated(name, host.name, why))
             known_one = inventory.network(name)
             if known_one is None:
-                make_isolated(self._session, inventory.reached, name)
+                make_isolated(self._session, inventory.reached, name, self._busy)
                 inventory = look(self._session, self._wishes.place)
             elif known_one.standard:
                 self._spread(inventory, name)
@@ -103,7 +114,7 @@ class Ground:
         if not inventory.hosts[1:] or not hosts:  # one host alone has what is there
             return
         try:
-            make_isolated(self._session, hosts, name)
+            make_isolated(self._session, hosts, name, lambda _seconds: None)
         except HypervisorError as failure:
             log.warning("port group %s is not on every host: %s", safe(name), failure)
         self._spread_to |= {ref_id(one.ref) for one in hosts}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,7 +19,7 @@ from uuid import uuid4
 from engine.hypervisors import rules, serialfile
 from engine.hypervisors.esxi import faults, layers
 from engine.hypervisors.esxi.console import Screens
-from engine.hypervisors.esxi.gate import Gate
+from engine.hypervisors.esxi.gate import Gate, wait
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.home import Homeward
 from engine.hypervisors.esxi.homecoming import Homecoming
@@ -67,10 +66,6 @@ class Place:
     run: Path
 
 
-def _wait(seconds: float) -> None:
-    threading.Event().wait(seconds)
-
-
 class EsxiHypervisor(OnHost):
     """A host or a vCenter as a target. Thread-safe."""
 
@@ -83,7 +78,7 @@ class EsxiHypervisor(OnHost):
         now: Callable[[], datetime],
         *,
         timeout_s: float = CALL_S,
-        pause: Callable[[float], object] = _wait,
+        pause: Callable[[float], object] = wait,
     ) -> None:
         """Log in.
 
@@ -113,7 +108,7 @@ class EsxiHypervisor(OnHost):
         self._gate = Gate()
         self._session = Session(account, timeout_s=timeout_s)
         self._screens = Screens(self._session, self._gate)
-        self._ground = Ground(self._session, wishes, self._runs.datastore)
+        self._ground = Ground(self._session, wishes, self._runs.datastore, self._wait_for_host)
         waiter = TaskWaiter(self._session)
         self._machines = Machines(self._session, waiter, self._engine, self._wait_for_host)
         homeward = Homeward(self._session, waiter, self._machines, self._wait_for_host)

@@ -118,7 +118,7 @@ class HotaddLink:
 
     def _connect(self) -> Connected:
         session = Session(self.account, timeout_s=self._timeout_s)
-        ground = Ground(session, self.wishes, f"bp-{self.account.target}")
+        ground = Ground(session, self.wishes, f"bp-{self.account.target}", self.busy)
         machines = Machines(session, TaskWaiter(session), self.engine, self.busy)
         wishes = self.wishes
         branches = Branches(session, machines, ground, wishes, self.engine)

@@ -63,7 +63,7 @@ class Machines(Looking):
         host = place.host(home, identity(self._engine, spec.name).int)
         waits = pauses(random.random)
         last: faults.HostFailure | None = None
-        for _ in range(faults.TRIES):
+        for left in reversed(range(faults.TRIES)):
             there = self._made(spec.name, place.folder)
             if there is None and last is not None:
                 # The host may not even have begun with what it was told.
@@ -80,6 +80,10 @@ class Machines(Looking):
                 log.warning("looking for %s: %s", spec.name, failure)
                 last = failure
                 self.await_tasks(self._session.content.taskManager, "createvm")
+            except faults.HostBusy as failure:
+                if not left:
+                    raise
+                last = failure
         if (there := self._made(spec.name, place.folder)) is not None:
             return self._alone(there, place.folder)
         raise self._no_effect("CreateVM_Task", last)
@@ -201,8 +205,9 @@ class Machines(Looking):
                     specs.detach_spec(now.devices, _outside(now.seen), str(State()))
                 ),
             )
+        waits = pauses(random.random)
         last: faults.HostFailure | None = None
-        for _ in range(faults.TRIES):
+        for left in reversed(range(faults.TRIES)):
             try:
                 if _outside((there := self._again(vm)).seen) or not there.seen.home:
                     raise faults.drifted(vm.seen.vm, "it got a disk while it was being deleted")
@@ -214,6 +219,9 @@ class Machines(Looking):
             except faults.ReplyLost as failure:
                 last = failure
                 log.warning("looking for %s after a lost reply: %s", vm.seen.vm, failure)
+            except faults.HostBusy as failure:
+                last = failure
+                self._bear(failure, waits, is_last=not left)
         raise self._no_effect("Destroy_Task", last)
 
     def until(

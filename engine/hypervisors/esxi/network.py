@@ -16,6 +16,7 @@ from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults, needs
 from engine.hypervisors.esxi.answers import ref_id
+from engine.hypervisors.esxi.gate import make_sure, wait
 from engine.hypervisors.esxi.inventory import Host, Inventory, NetworkPlace
 from engine.hypervisors.esxi.naming import is_same
 from engine.hypervisors.esxi.session import Session
@@ -129,12 +130,19 @@ def _why_not(seen: _Shape, name: str) -> str:
     return ""
 
 
-def _make(session: Session, host: Host, name: str, is_done: _Is, change: Any) -> None:
+def _make(
+    session: Session,
+    host: Host,
+    name: str,
+    is_done: _Is,
+    change: Any,
+    busy: Callable[[float], object],
+) -> None:
     def is_so() -> bool:
         return is_done(_now(session, host), name)
 
     try:
-        faults.make_sure(is_so, change)
+        make_sure(is_so, change, busy)
     except faults.NeedsHuman as failure:
         raise faults.NeedsHuman(
             Problem(
@@ -149,8 +157,13 @@ def _make(session: Session, host: Host, name: str, is_done: _Is, change: Any) ->
         ) from failure
 
 
-def make_isolated(session: Session, hosts: Sequence[Host], name: str) -> None:
+def make_isolated(
+    session: Session, hosts: Sequence[Host], name: str, busy: Callable[[float], object] = wait
+) -> None:
     """Make the isolated port group on every host that lacks it; repeatable.
+
+    Args:
+        busy: Waits some seconds, after a host said that it cannot now.
 
     Raises:
         HostFailure: A host refuses.
@@ -166,9 +179,9 @@ def make_isolated(session: Session, hosts: Sequence[Host], name: str) -> None:
         switch = vim.host.VirtualSwitch.Specification(numPorts=128)
         networking = _networking(session, host)
         add_switch = partial(networking.AddVirtualSwitch, called, switch)
-        _make(session, host, name, _has_switch, add_switch)
+        _make(session, host, name, _has_switch, add_switch, busy)
         try:
-            _make(session, host, name, _has, partial(networking.AddPortGroup, group))
+            _make(session, host, name, _has, partial(networking.AddPortGroup, group), busy)
         except faults.AlreadyThere:
             # Taken by the same group of another host, as the vCenter tells it: what is there is
             # what was wanted, unless no host has it.

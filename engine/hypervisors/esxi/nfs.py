@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults, needs
 from engine.hypervisors.esxi.answers import ref_id
+from engine.hypervisors.esxi.gate import make_sure, wait
 from engine.hypervisors.esxi.inventory import (
     Datastore,
     Host,
@@ -166,10 +167,20 @@ class RunFolders:
             remove_tree(self._root / vm)
 
 
-def mount(session: Session, there: Inventory, name: str, server: str, share: str) -> None:
+def mount(
+    session: Session,
+    there: Inventory,
+    name: str,
+    server: str,
+    share: str,
+    busy: Callable[[float], object] = wait,
+) -> None:
     """Mount the share on every host under one name; repeatable, also after a lost reply.
 
     A host that is away from its vCenter gets it at the first start after it is back.
+
+    Args:
+        busy: Waits some seconds, after a host said that it cannot now.
 
     Raises:
         HypervisorError: A host refuses, or has another share under that name.
@@ -187,16 +198,23 @@ def mount(session: Session, there: Inventory, name: str, server: str, share: str
             return _has(session, datastores_of(session, host.ref), name, source)
 
         storing = needs.system(host.storing, host, session.account.target)
-        faults.make_sure(is_mounted, partial(storing.CreateNasDatastore, spec))
+        make_sure(is_mounted, partial(storing.CreateNasDatastore, spec), busy)
 
 
-def unmount(session: Session, there: Inventory, name: str, source: str) -> str:
+def unmount(
+    session: Session,
+    there: Inventory,
+    name: str,
+    source: str,
+    busy: Callable[[float], object] = wait,
+) -> str:
     """Take the share off every host that no VM uses it on; return why it stays, if it does.
 
     A host that keeps it does not hinder the others.
 
     Args:
         source: `server:share`; another share under that name is left alone.
+        busy: Waits some seconds, after a host said that it cannot now.
     """
     stays = ""
     for host in there.hosts:
@@ -214,7 +232,7 @@ def unmount(session: Session, there: Inventory, name: str, source: str) -> str:
 
             try:
                 storing = needs.system(host.storing, host, session.account.target)
-                faults.make_sure(is_off, partial(storing.RemoveDatastore, one.ref))
+                make_sure(is_off, partial(storing.RemoveDatastore, one.ref), busy)
             except faults.Gone:
                 continue
             except faults.HostFailure as failure:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -22,7 +21,7 @@ from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults, layers, preflight, specs
 from engine.hypervisors.esxi.console import Screens
-from engine.hypervisors.esxi.gate import Gate
+from engine.hypervisors.esxi.gate import Gate, wait
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.inventory import Inventory
 from engine.hypervisors.esxi.layers import State
@@ -77,7 +76,7 @@ class SelfTest:
         self._run, self._own = run, run.parent / f".{NAME}"
         self._ground = Ground(session, wishes, self._runs.datastore)
         self._waiter = TaskWaiter(session)
-        self._machines = Machines(session, self._waiter, engine, _wait)
+        self._machines = Machines(session, self._waiter, engine, wait)
         self._engine, self._now = engine, now
         self._vm: Machine | None = None
         self._there: Inventory | None = None
@@ -310,7 +309,7 @@ class SelfTest:
         while not (found := look()):
             if time.monotonic() > end:
                 raise Unlike(f"nothing was seen in {self._patience_s:.0f} s")
-            _wait(_STEP_S)
+            wait(_STEP_S)
         return found
 
     def _clear(self) -> None:
@@ -322,7 +321,3 @@ class SelfTest:
             self._machines.destroy(left)
         self._runs.forget(NAME)
         remove_tree(self._own)
-
-
-def _wait(seconds: float) -> None:
-    threading.Event().wait(seconds)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.gate import wait
 from engine.hypervisors.esxi.session import Session
 from engine.model.errors import Problem
 from engine.model.progress import Progress
@@ -30,10 +30,6 @@ def nothing() -> None:
     """Watch nothing."""
 
 
-def _wait(seconds: float) -> None:
-    threading.Event().wait(seconds)
-
-
 class TaskWaiter:
     """Follows one task at a time; any number of threads may use it."""
 
@@ -42,7 +38,7 @@ class TaskWaiter:
         session: Session,
         *,
         monotonic: Callable[[], float] = time.monotonic,
-        pause: Callable[[float], None] = _wait,
+        pause: Callable[[float], None] = wait,
     ) -> None:
         """Ask through this session.
 
