@@ -143,11 +143,16 @@ def _choices(into: type[Any], at: str) -> list[str]:
     """Return the values allowed at a path."""
     kind: Any = into
     for step in at.split("."):
-        kind = next(f.type for f in msgspec.structs.fields(kind) if f.encode_name == step)
+        table = next(one for one in (kind, *get_args(kind)) if _is_table(one))
+        kind = next(f.type for f in msgspec.structs.fields(table) if f.encode_name == step)
     for one in (kind, *get_args(kind)):
         if isinstance(one, type) and issubclass(one, Enum):
             return [str(value.value) for value in one]
     return [str(value) for value in get_args(kind)]
+
+
+def _is_table(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _refuse_unknown(raw: Mapping[str, Any], into: type[Any], file: Path, prefix: str) -> None:

@@ -103,6 +103,7 @@ def test_the_usual_places_are_the_users_own(monkeypatch: pytest.MonkeyPatch) -> 
         (ESXI.format("u", "file:/p", ""), "targets.e.uri", "''", "https://HOST/"),
         (ESXI.format("u", "hunter2", "uri='https://h/'"), "targets.e.esxi.password", "", "file:/"),
         (PINNED.format("AB"), "targets.e.esxi.pin", "'AB'", "64 small hexadecimal"),
+        (PINNED.format("ab" * 32) + "\ntransport='x'", "targets.e.esxi.transport", "'x'", "hotadd"),
         (HOTADD + "server='h'", "targets.e.esxi.server", "'h'", "no share is mounted"),
         (
             HOTADD + "[targets.e.store]\nkind='reflink'",
