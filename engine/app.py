@@ -6,8 +6,8 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,6 @@ from engine.api.exporting import Exporter
 from engine.api.server import Door
 from engine.config.alerts import AlertsConfig, smtp_port
 from engine.config.engine import EngineConfig, TargetConfig, limits, load_engine
-from engine.config.esxi import EsxiConfig
 from engine.config.standby import StandbyFolder
 from engine.config.targets import digest
 from engine.daemon.alerting import Alerting
@@ -36,20 +35,14 @@ from engine.daemon.rebuild import rebuild
 from engine.daemon.reports import Reports
 from engine.daemon.targets import Target
 from engine.daemon.targetstore import Opened, TargetStore
+from engine.esxi import RUN, esxi_account, esxi_adding, esxi_link, esxi_wishes, folder_of
 from engine.guests.convert import GuestConverter
 from engine.guests.simulated import SimulatedConverter
 from engine.guests.windows.drivers.shelf import DriverShelf
-from engine.hypervisors.esxi import hotaddlook, hotaddtest, preflight
 from engine.hypervisors.esxi.host import EsxiHypervisor, Place
 from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
-from engine.hypervisors.esxi.hotaddlink import HotaddLink, appliance
-from engine.hypervisors.esxi.hotaddtest import HotaddSelfTest
-from engine.hypervisors.esxi.preflight import Wishes
-from engine.hypervisors.esxi.selftest import SelfTest
-from engine.hypervisors.esxi.session import Account, Session
-from engine.hypervisors.esxi.trust import Trust
+from engine.hypervisors.esxi.hotaddlink import HotaddLink
 from engine.hypervisors.libvirt import LibvirtHypervisor
-from engine.hypervisors.owner import known_owner, owner
 from engine.hypervisors.simulated import SimulatedHypervisor
 from engine.images.bpi import BpiFormat
 from engine.images.watching.cell import Confined
@@ -57,13 +50,12 @@ from engine.images.watching.inbox import Inbox
 from engine.images.watching.patience import PatientSource
 from engine.images.watching.source import FolderSource
 from engine.jobs.power import Shape
-from engine.local.durable import file_lock, make_folder, move_folder, remove_tree, scratch_folder
+from engine.local.durable import file_lock, make_folder, move_folder, scratch_folder
 from engine.local.lasting import Lasting
-from engine.local.secret import read_secret
 from engine.model.alarms import Rules
 from engine.model.errors import Failure, Problem
 from engine.model.work import Severity
-from engine.ports import Beat, Converter, Finding, Hypervisor, Store, Way
+from engine.ports import Beat, Converter, Hypervisor, Store, Way
 from engine.state.copies import copies_in, copies_of, copy_state, is_due
 from engine.state.sqlite import SqliteState
 from engine.stores.probe import open_store
@@ -71,8 +63,6 @@ from engine.stores.probe import open_store
 log = logging.getLogger(__name__)
 
 _DATABASE = "state.db"
-RUN = ".run"
-"""Folder in an ESXi target's store that hosts mount; a point keeps it apart from standbys."""
 
 
 def run_engine(
@@ -136,7 +126,7 @@ def run_engine(
         alerting = Alerting(engine, *ways_out(told.alerts), rules_of(told))
         alerting.start()
         stack.callback(alerting.stop)
-        desk = Desk(engine, reports, shelf.sources, alerting)
+        desk = Desk(engine, reports, shelf.sources, alerting, esxi_adding(told.file))
         edits = HandEdits(engine.files, desk)
         housekeeping = Housekeeping(
             clock,
@@ -252,15 +242,10 @@ def _copy_daily(database: Path, now: datetime) -> None:
 def _links(told: EngineConfig) -> dict[str, HotaddLink]:
     """Return target -> its connection, of those whose layers are on the host."""
     return {
-        name: _link(told, one, one.esxi)
+        name: esxi_link(told, one, one.esxi)
         for name, one in told.targets.items()
         if one.esxi is not None and one.esxi.transport == "hotadd"
     }
-
-
-def _link(told: EngineConfig, one: TargetConfig, esxi: EsxiConfig) -> HotaddLink:
-    account, wishes = esxi_account(one.name, one.uri, esxi), esxi_wishes(one, esxi)
-    return HotaddLink(account, wishes, _folder_of(one, told), SystemClock().now)
 
 
 def _stores(told: EngineConfig, links: Mapping[str, HotaddLink]) -> dict[str, TargetStore]:
@@ -268,7 +253,7 @@ def _stores(told: EngineConfig, links: Mapping[str, HotaddLink]) -> dict[str, Ta
     found: dict[tuple[Path, str], TargetStore] = {}
     for one in told.targets.values():
         path, kind = one.store.path, one.store.kind
-        memory = _folder_of(one, told) / "store.json"
+        memory = folder_of(one, told) / "store.json"
         opener: Callable[[], Opened] = partial(open_store, path, kind, one.name, memory)
         if one.name in links:
             opener = partial(_on_the_host, opener, links[one.name])
@@ -280,11 +265,6 @@ def _on_the_host(papers: Callable[[], Opened], link: HotaddLink) -> Opened:
     return link.store(papers())
 
 
-def _folder_of(one: TargetConfig, told: EngineConfig) -> Path:
-    """Return where this engine keeps what it knows of a target."""
-    return told.state_dir / "targets" / one.name
-
-
 def _target(
     one: TargetConfig,
     store: TargetStore,
@@ -292,7 +272,7 @@ def _target(
     shelf: DriverShelf,
     link: HotaddLink | None,
 ) -> Target:
-    folder = _folder_of(one, told)
+    folder = folder_of(one, told)
     opener, to = partial(_hypervisor, one, store, folder, link), _converter(one, told, shelf)
     return Target(one.name, one.kind, store, opener, to, folder, digest(one))
 
@@ -331,70 +311,3 @@ def _hypervisor(
             SystemClock().now,
         )
     return LibvirtHypervisor(one.name, one.uri, folder, store.chain)
-
-
-def esxi_account(name: str, uri: str, told: EsxiConfig) -> Account:
-    """Return how to log in to an ESXi host or a vCenter."""
-    return Account(
-        name, uri, told.user, partial(read_secret, told.password), Trust(told.pin, told.authority)
-    )
-
-
-def esxi_findings(told: EngineConfig, one: TargetConfig, timeout_s: float) -> Sequence[Finding]:
-    """Log in to an ESXi target, and look at it; it may not be in the configuration yet.
-
-    Raises:
-        HypervisorError: The host cannot be reached, is not the trusted one, or refuses us.
-    """
-    if one.esxi is None:
-        raise AssertionError
-    wishes, now = esxi_wishes(one, one.esxi), SystemClock().now
-    session = Session(esxi_account(one.name, one.uri, one.esxi), timeout_s=timeout_s)
-    try:
-        if wishes.transport != "hotadd":
-            return preflight.findings(session, wishes, now)
-        known = known_owner(_folder_of(one, told))
-        own = partial(hotaddlook.findings, session, wishes, appliance(session, known), known)
-        return preflight.findings(session, wishes, now, own)
-    finally:
-        session.close()
-
-
-@contextmanager
-def esxi_selftest(told: EngineConfig, one: TargetConfig) -> Iterator[SelfTest | HotaddSelfTest]:
-    """Yield a self-test of an ESXi target, logged in until the block ends.
-
-    Raises:
-        HypervisorError: The host cannot be reached, is not the trusted one, or refuses us.
-    """
-    if one.esxi is None:
-        raise AssertionError
-    make_folder(one.store.path)
-    if one.esxi.transport == "hotadd":
-        link = _link(told, one, one.esxi)
-        papers = one.store.path / f".{hotaddtest.NAME}"
-        with closing(link.store(open_store(papers, "hotadd", one.name))) as store:
-            target = HotaddHypervisor(link, store.chain)
-            yield HotaddSelfTest(store, link, target)
-            target.close()
-        remove_tree(papers)
-        return
-    session = Session(esxi_account(one.name, one.uri, one.esxi))
-    try:
-        wishes, run = esxi_wishes(one, one.esxi), one.store.path / RUN
-        yield SelfTest(session, wishes, owner(_folder_of(one, told)), run, SystemClock().now)
-    finally:
-        session.close()
-
-
-def esxi_wishes(one: TargetConfig, told: EsxiConfig) -> Wishes:
-    """Return what a target shall be used for."""
-    return Wishes(
-        place=told.place,
-        datastore=told.datastore,
-        production=told.production,
-        isolated=told.isolated,
-        server=told.server,
-        share=told.share or str(one.store.path / RUN),
-        transport=told.transport,
-    )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.standby import dump_standby, parse_standby
+from engine.daemon.adding import Adding
 from engine.daemon.alerting import no_way
 from engine.daemon.defining import changes_refused, digest, exists, no_name
 from engine.daemon.reports import Reports
@@ -248,6 +249,7 @@ class ScriptedService:
         self.definition = ""
         self.lines: list[JournalLine] = []
         self.reports = Reports(Path("/nonexistent/reports"), lambda: NOW, self._told)
+        self.adding: Adding | None = None
         self._changed = threading.Condition()
         self._snapshot = snapshot or site()
         self._ended: dict[JobId, Job] = {}

@@ -158,6 +158,34 @@ class TargetAsk(Ask, kw_only=True):
     definition: Words = ""
 
 
+class NewTargetAsk(Ask, kw_only=True):
+    """Params of `target.contact`: a target as somebody words it; what is empty is left out.
+
+    `password`: a reference, never the password; `pin`: SHA-256 of the certificate.
+    """
+
+    name: Words
+    url: Words
+    user: Words
+    password: Words
+    pin: Words = ""
+    authority: Words = ""
+    transport: Words = ""
+    place: Words = ""
+    datastore: Words = ""
+    production: Words = ""
+    isolated: Words = ""
+    server: Words = ""
+    store: Words = ""
+
+
+class TargetAddAsk(NewTargetAsk, kw_only=True):
+    """Params of `target.add`; `anyway`: although something stands in the way."""
+
+    anyway: bool = False
+    key: Words = ""
+
+
 class AlertTestAsk(Ask, kw_only=True):
     """Params of `alert.test`; without a way all are tested."""
 

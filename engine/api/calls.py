@@ -14,14 +14,9 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from engine.api import asks, conversions, defining, keeping, problems, reports
+from engine.api import asks, conversions, defining, keeping, problems, reports, targeting
 from engine.api.alert_views import MetricsView, TriedView
-from engine.api.conversion_views import (
-    ConversionView,
-    DriverSourceView,
-    GuestView,
-    LedgerView,
-)
+from engine.api.conversion_views import ConversionView, DriverSourceView, GuestView, LedgerView
 from engine.api.definition_views import CheckView, DefinitionView, ReloadView
 from engine.api.fleet import outlooks
 from engine.api.guarding import GuardView, guard_view
@@ -34,14 +29,8 @@ from engine.api.plans import Actor, Plans, check_name, require
 from engine.api.present import job_view, journal_view, standby_view
 from engine.api.roles import Role
 from engine.api.serial import read_serial
-from engine.api.target_views import CheckedView, checked_view
-from engine.api.views import (
-    Done,
-    JobView,
-    JournalView,
-    Plan,
-    StandbyView,
-)
+from engine.api.target_views import AddedView, CheckedView, ContactView, checked_view
+from engine.api.views import Done, JobView, JournalView, Plan, StandbyView
 from engine.api.wishes import Wish, standby_of
 from engine.daemon.service import Service
 from engine.model.conversion import ConversionMode
@@ -252,6 +241,16 @@ class Calls:
         self.service.check_target(ask.target, ask.definition)
         return checked_view(ask.target, self.service.snapshot())
 
+    def contact_target(self, ask: asks.NewTargetAsk, _actor: Actor) -> ContactView:
+        """Show the certificate of a host that is no target yet."""
+        return targeting.contact(self.service, ask)
+
+    def add_target(self, ask: asks.TargetAddAsk, actor: Actor) -> AddedView:
+        """Log in to a host, look, and write its definition."""
+        return self.plans.answers.once(
+            actor.name, ask.key, lambda: targeting.add(self.service, ask, actor)
+        )
+
     def try_alerts(self, ask: asks.AlertTestAsk, _actor: Actor) -> list[TriedView]:
         """Send a test by one way out, or all."""
         return [
@@ -315,6 +314,8 @@ CALLS: Mapping[str, Call[Any]] = {
     "retention.set": Call(keeping.RetentionSetAsk, Role.ADMIN, Calls.set_retention),
     "guest.report": Call(reports.ReportAsk, Role.OPERATOR, Calls.report),
     "target.check": Call(asks.TargetAsk, Role.OPERATOR, Calls.check_target),
+    "target.contact": Call(asks.NewTargetAsk, Role.ADMIN, Calls.contact_target),
+    "target.add": Call(asks.TargetAddAsk, Role.ADMIN, Calls.add_target),
     "drivers": Call(asks.Ask, Role.VIEWER, Calls.drivers),
     "alert.test": Call(asks.AlertTestAsk, Role.OPERATOR, Calls.try_alerts),
     "metrics": Call(asks.Ask, Role.VIEWER, Calls.metrics),

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from engine.api.actions import ACTIONS, fingerprint
 from engine.api.problems import Denied, Moved
@@ -29,6 +30,7 @@ from engine.model.text import safe
 EXPIRES_S = 600.0
 PLANS_KEPT = 1000
 ANSWERS_KEPT = 1000
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +157,10 @@ class Answers:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._given: OrderedDict[tuple[str, str], Future[Done]] = OrderedDict()
+        self._given: OrderedDict[tuple[str, str], Future[Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def once(self, user: str, key: str, do: Callable[[], Done]) -> Done:
+    def once(self, user: str, key: str, do: Callable[[], T]) -> T:
         """Return the answer given to this user's key, doing it the first time.
 
         A second asker waits for the first one's answer. Failures are answers too. An empty key
@@ -175,10 +177,11 @@ class Answers:
                     self._given.popitem(last=False)
         if mine:
             _fill(future, do)
-        return future.result()
+        answer: T = future.result()
+        return answer
 
 
-def _fill(future: Future[Done], do: Callable[[], Done]) -> None:
+def _fill(future: Future[Any], do: Callable[[], object]) -> None:
     try:
         future.set_result(do())
     except Failure as failure:

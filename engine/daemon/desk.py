@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from engine.daemon import conversions, guarding, keeping
+from engine.daemon.adding import Adding
 from engine.daemon.alerting import Alerting
 from engine.daemon.attending import check
 from engine.daemon.consoles import Consoles
@@ -29,15 +30,7 @@ from engine.model.points import BootPoint, BootPointId, Stage
 from engine.model.retention import Retention
 from engine.model.text import safe
 from engine.model.upkeep import stuck
-from engine.model.work import (
-    LIVE,
-    Job,
-    JobId,
-    JobKind,
-    JournalLine,
-    WantedJob,
-    no_job,
-)
+from engine.model.work import LIVE, Job, JobId, JobKind, JournalLine, WantedJob, no_job
 from engine.ports import DriverSource
 
 STOP_WAIT_S = 30.0
@@ -52,6 +45,7 @@ class Desk(Definitions):
         reports: Reports,
         drivers: Callable[[], Sequence[DriverSource]] = tuple,
         alerting: Alerting | None = None,
+        adding: Adding | None = None,
     ) -> None:
         """Stand before a started engine.
 
@@ -60,11 +54,13 @@ class Desk(Definitions):
             reports: What guests said of themselves.
             drivers: Tells what is known of the registered ones.
             alerting: Its alerts; None: nobody is told anything.
+            adding: Adds targets to its configuration; None: there is none to add to.
         """
         super().__init__(engine)
         self._judge, self._drivers, self.reports = Judge(), drivers, reports
         self.site, self.epoch = engine.settings.site, uuid4().hex[:8]
         self.alerting = alerting or Alerting(engine, (), (), Rules())
+        self.adding = adding
         self.started_at: datetime = engine.clock.now()
         self._consoles = Consoles(engine)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from engine.daemon.adding import Adding
 from engine.daemon.reports import Reports
 from engine.model.conversion import Record
 from engine.model.errors import Problem
@@ -131,6 +132,7 @@ class Service(Protocol):
     epoch: str
     started_at: datetime
     reports: Reports
+    adding: Adding | None
 
     def snapshot(self) -> Snapshot:
         """Return the present picture."""

@@ -18,6 +18,7 @@ from engine.model.machine import Asked, Power, Signs
 from engine.model.work import Severity
 from tests.scripted import NOW, ScriptedService, site
 
+NEW = {"name": "esx-01", "url": "https://esx-01/", "user": "bp", "password": "file:/p"}
 PARAMS: dict[str, dict[str, object]] = {
     "standby.add": {"name": "new", "images": "/images/new"},
     "standby.put": {"name": "new", "text": 'images = "/images/new"'},
@@ -26,6 +27,8 @@ PARAMS: dict[str, dict[str, object]] = {
     "retention.set": {"machine": "erp", "settings": {"keep": 5}},
     "guest.report": {"machine": "erp", "report": "e30="},
     "target.check": {"target": "local"},
+    "target.contact": NEW,
+    "target.add": NEW,
     "alert.test": {},
     "alert.ack": {"alert": "rpo:erp"},
     "serial.type": {"machine": "erp", "data": "eA=="},

@@ -116,6 +116,8 @@ def test_a_person_compares_the_fingerprint(
     told = add()
     assert told.code == code, told
     assert sim.certificate.pin[:2].upper() + ":" in told.err
+    assert "issued to host by host\n" in told.err
+    assert "valid from 20" in told.err
     assert ("Login" in sim.proxy.calls) == (code == 0)
 
 

@@ -12,7 +12,8 @@ from pyVim.connect import SmartConnect
 
 from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.session import Account, Refusals, Session
-from engine.hypervisors.esxi.trust import Trust, fingerprint, normal_pin, shown_pin, trusting
+from engine.hypervisors.esxi.trust import Trust, normal_pin, shown_pin, trusting
+from engine.hypervisors.esxi.trust import certificate as certificate_of
 from tests.vcsim.recorder import Recorder, recording
 from tests.vcsim.simulator import PASSWORD, USER, Certificate, Sim, certificate
 
@@ -97,7 +98,7 @@ def test_every_connection_is_checked_not_only_the_first(sim: Sim, tmp_path: Path
 
 def test_first_contact_shows_the_fingerprint_and_sends_nothing(impostor: Recorder) -> None:
     """Asking for the certificate is a handshake, no more."""
-    assert len(fingerprint("127.0.0.2", impostor.port, 10)) == 64
+    assert certificate_of("127.0.0.2", impostor.port, 10).subject == "impostor"
     assert impostor.seen == b""
 
 

@@ -3,76 +3,56 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from engine.cli.context import Context
 from engine.cli.output import note
-from engine.model.errors import Failure, Problem, Refused, WrongUse
+from engine.model.errors import Problem, Refused
 from engine.model.text import safe
 
-CONTACT_S = 15.0
+if TYPE_CHECKING:
+    from engine.daemon.adding import Contact
 
 
-def given_pin(pin: str) -> str:
-    """Return a pin as it is configured. WrongUse when it is none."""
-    from engine.hypervisors.esxi.trust import normal_pin
-
-    try:
-        return normal_pin(pin)
-    except ValueError as error:
-        raise WrongUse(
-            Problem("use.wrong", f"--pin: {error}.", "", "See: bootpoint target add --help")
-        ) from None
-
-
-def first_contact(context: Context, name: str, url: str) -> str:
-    """Show the certificate's fingerprint, let a person compare it, and return it.
-
-    Nothing else is sent.
+def first_contact(context: Context, name: str, contact: Contact) -> str:
+    """Show the certificate that a host showed, let a person compare it, and return its pin.
 
     Raises:
         Refused: It was not confirmed, or there is no terminal to ask on.
-        Failure: The host shows none.
     """
-    from engine.hypervisors.esxi.faults import how
-    from engine.hypervisors.esxi.trust import fingerprint, shown_pin
-    from engine.model.addresses import host_and_port
+    from engine.hypervisors.esxi.trust import shown_pin
 
-    host, port = host_and_port(url)
-    try:
-        pin = fingerprint(host, port, CONTACT_S)
-    except OSError as error:
-        said = safe(str(error), 200) or type(error).__name__
-        what, remedy = how(error, said)
-        raise Failure(
-            Problem(
-                "target.away",
-                f"{safe(host)}, port {port}, {what}: {said}.",
-                "No target was added.",
-                remedy,
-                {"target": name, "error": type(error).__name__},
-            )
-        ) from error
-    shown = (
-        f"{safe(host)} shows a certificate with the SHA-256 fingerprint",
-        f"    {shown_pin(pin)}",
-        "Compare it with the host's own console, not with anything that came over this network.",
-    )
+    host, shown = safe(contact.host), contact.certificate
     if context.output.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused(
             Problem(
                 "target.first-contact",
-                f"The certificate of {safe(host)} is not known yet. Its SHA-256 is "
-                f"{shown_pin(pin)}.",
+                f"The certificate of {host} is not known yet. Its SHA-256 is "
+                f"{shown_pin(shown.sha256)}.",
                 "No target was added; nothing was sent to the host, no password either.",
                 "Compare it on the host's own console, then add: --pin SHA256",
-                {"target": name, "sha256": pin},
+                {"target": name, "sha256": shown.sha256},
             )
         )
-    note("\n".join(shown))
+    note(f"{host} shows a certificate with the SHA-256 fingerprint")
+    note(f"    {shown_pin(shown.sha256)}")
+    note(f"issued to {shown.subject or 'nobody named'} by {shown.issuer or 'nobody named'}")
+    if shown.begins is not None and shown.ends is not None:
+        note(f"valid from {_day(shown.begins)} to {_day(shown.ends)}")
+    note("Compare it with the host's own console, not with anything that came over this network.")
     sys.stderr.write("Type yes if they are the same: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip() != "yes":
         raise Refused(
-            Problem("target.not-trusted", "The certificate was not confirmed.", "Nothing was sent.")
+            Problem(
+                "target.not-trusted",
+                "The certificate was not confirmed.",
+                "No target was added; nothing was sent to the host, no password either.",
+            )
         )
-    return pin
+    return shown.sha256
+
+
+def _day(at: datetime) -> str:
+    return f"{at:%Y-%m-%d}"

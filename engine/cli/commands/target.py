@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.cli.commands.contact import CONTACT_S, first_contact, given_pin
+from engine.cli.commands.contact import first_contact
 from engine.cli.context import Context
 from engine.cli.output import Output
 from engine.model.errors import Failure, NotFound, Problem, Refused, StoreAway, WrongUse
@@ -41,86 +41,60 @@ def add(
     Where something stands in the way, nothing is written, 1 is returned, and `--anyway` helps: a
     wrong word would stay in the file otherwise.
     """
-    from engine.app import esxi_wishes
-    from engine.config.engine import load_engine
-    from engine.config.targets import write_target
-    from engine.local.secret import read_secret
+    from engine.daemon.adding import NewTarget
+    from engine.esxi import esxi_adding
 
     context.may_change("target add")
-    config = load_engine(context.config)
-    esxi: dict[str, Any] = {"user": user, "password": password}
-    esxi |= {key: value for key, value in more.items() if value}
-    told: dict[str, Any] = {"kind": "esxi", "uri": url, "esxi": esxi}
-    if store is not None:
-        told["store"] = {"path": str(store.absolute())}
     if pin and authority is not None:
-        raise _wrong("--pin and --authority are two ways to trust a host: give one of them.")
-    _as_given(config, name, told)
-    read_secret(password)  # before anybody compares a fingerprint for nothing
-    if authority is not None:
-        esxi["authority"] = str(authority.absolute())
-    else:
-        esxi["pin"] = given_pin(pin) if pin else first_contact(context, name, url)
-    chosen = _as_given(config, name, told)
+        happened = "--pin and --authority are two ways to trust a host: give one of them."
+        unchanged = "No target was added; the host was not asked."
+        raise WrongUse(
+            Problem("use.wrong", happened, unchanged, "See: bootpoint target add --help")
+        )
+    adding = esxi_adding(context.config)
+    new = NewTarget(
+        name,
+        url,
+        user,
+        password,
+        pin=pin or "",
+        authority=str(authority.absolute()) if authority is not None else "",
+        store=str(store.absolute()) if store is not None else "",
+        **{key: value for key, value in more.items() if value},
+    )
     try:
-        found = _preflight(config, chosen)
-    except Failure as failure:
-        problem = failure.problem
-        unchanged = f"No target was added. {problem.unchanged}".rstrip()
-        raise type(failure)(replace(problem, unchanged=unchanged)) from failure
-    refused = not anyway and _stands_in_the_way(found)
-    file = "" if refused else str(write_target(config, name, told))
-    _tell(context.output, found, name=name, file=file)
+        if not new.pin and not new.authority:
+            new = replace(new, pin=first_contact(context, name, adding.contact(new)))
+        added = adding.add(new, anyway=anyway)
+    except WrongUse as wrong:
+        raise _by_option(wrong) from None
+    _tell(context.output, added.found, name=name, file=added.file)
     if not context.output.as_json:
         context.output.say(
-            f"Target {name} was not added; nothing was written. Mend what is marked X, or say"
-            " --anyway to mend it later."
-            if refused
-            else f"Target {name} was added ({file}). A running engine knows it after its next"
+            f"Target {name} was added ({added.file}). A running engine knows it after its next"
             " start."
+            if added.file
+            else f"Target {name} was not added; nothing was written. Mend what is marked X, or say"
+            " --anyway to mend it later."
         )
-        if not refused and chosen.esxi is not None and chosen.store.kind == "reflink":
-            share = esxi_wishes(chosen, chosen.esxi).share
+        if added.share:
+            share = added.share
             context.output.say(f"Its hosts mount {share}: export that folder to them by NFSv3.")
-    return int(refused)
+    return int(not added.file)
 
 
-_OPTIONS: Mapping[str, str] = {
-    "uri": "--url",
-    "store.path": "--store",
-    "file name": "NAME",
-    **{
-        f"esxi.{one}": f"--{one}"
-        for one in (
-            *("user", "password", "pin", "authority", "transport"),
-            *("place", "datastore", "production", "isolated", "server"),
-        )
-    },
-}
-
-
-def _as_given(config: EngineConfig, name: str, told: Mapping[str, Any]) -> TargetConfig:
-    """Return what a definition would be. WrongUse names the option: there is no file yet."""
-    from engine.config.targets import check_target
-    from engine.model.addresses import meant
-
-    try:
-        return check_target(config, name, told)
-    except WrongUse as wrong:
-        facts = wrong.problem.facts
-        option = _OPTIONS.get(str(facts.get("key", "")))
-        if option is None:
-            raise
-        remedy = ""
-        if option == "--url" and (perhaps := meant(told["uri"])):
-            remedy = f"Perhaps: --url {safe(perhaps)}"
-        raise _wrong(f"{option}: found {facts['found']}, {facts['expected']}.", remedy) from None
-
-
-def _wrong(happened: str, remedy: str = "") -> WrongUse:
-    unchanged = "No target was added; the host was not asked."
-    remedy = remedy or "See: bootpoint target add --help"
-    return WrongUse(Problem("use.wrong", happened, unchanged, remedy))
+def _by_option(wrong: WrongUse) -> WrongUse:
+    """Return a wrong word as it was given: by its option. There is no file yet."""
+    problem = wrong.problem
+    if problem.key != "target.word":
+        return wrong
+    facts = problem.facts
+    option = "NAME" if facts["field"] == "name" else f"--{facts['field']}"
+    remedy = "See: bootpoint target add --help"
+    if facts["perhaps"]:
+        remedy = f"Perhaps: {option} {facts['perhaps']}"
+    happened = f"{option}: found {facts['found']}, {facts['expected']}."
+    return WrongUse(Problem("use.wrong", happened, problem.unchanged, remedy))
 
 
 def check(context: Context, *, name: str) -> int:
@@ -194,8 +168,8 @@ def _by_engine(context: Context, one: TargetConfig) -> Sequence[Finding]:
 def selftest(context: Context, *, name: str) -> int:
     """Try on a host what only a real one can show, and print a report; 1 when a check failed."""
     from engine import __version__
-    from engine.app import esxi_selftest
     from engine.config.engine import load_engine
+    from engine.esxi import esxi_selftest
     from engine.model.selftests import Outcome
 
     context.may_change("target selftest")
@@ -235,7 +209,8 @@ def selftest(context: Context, *, name: str) -> int:
 
 def _preflight(config: EngineConfig, one: TargetConfig) -> Sequence[Finding]:
     """Log in and look. Failure when that is not possible; then there is one reason, told so."""
-    from engine.app import esxi_findings
+    from engine.daemon.adding import CONTACT_S
+    from engine.esxi import esxi_findings
 
     return esxi_findings(config, one, CONTACT_S)
 

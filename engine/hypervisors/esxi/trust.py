@@ -17,6 +17,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.hypervisors.esxi.certificate import Certificate, read_certificate
 from engine.hypervisors.esxi.patience import PatientSocket
 from engine.local.tls import by_authority
 
@@ -105,8 +106,8 @@ def _pinned(pin: str) -> ssl.SSLContext:
     return context
 
 
-def fingerprint(host: str, port: int, timeout_s: float) -> str:
-    """Return the SHA-256 of the certificate that a host shows, as hex; nothing is sent to it.
+def certificate(host: str, port: int, timeout_s: float) -> Certificate:
+    """Return the certificate that a host shows; nothing is sent to it.
 
     For the first contact only: a person compares it with what the host's own console shows.
 
@@ -121,4 +122,4 @@ def fingerprint(host: str, port: int, timeout_s: float) -> str:
         socket.create_connection((host, port), timeout=timeout_s) as plain,
         context.wrap_socket(plain, server_hostname=host) as told,
     ):
-        return hashlib.sha256(told.getpeercert(binary_form=True) or b"").hexdigest()
+        return read_certificate(told.getpeercert(binary_form=True) or b"")
