@@ -24,6 +24,7 @@ from engine.model.machine import (
     Network,
     Nic,
     Power,
+    Signs,
     VMRef,
     VMSpec,
 )
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_MEMORY = 1 << 30
 DEFAULT_CPUS = 2
+_SETTLING_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def _runs(point: BootPoint, scratch: LayerName, t: Tools) -> bool:
     if run is None or (run.boot_point, run.scratch) != (point.id, scratch):
         return False
     _step(t, "look")
-    if t.hypervisor().signs_of_life(VMRef(point.standby)).power is not Power.OFF:
+    if _settled(VMRef(point.standby), t).power is not Power.OFF:
         return True
     made = t.chain.layers().get(scratch)
     disks = range(len(made.disk_sizes)) if made is not None else ()
@@ -139,6 +141,17 @@ def _runs(point: BootPoint, scratch: LayerName, t: Tools) -> bool:
             )
         )
     return False
+
+
+def _settled(vm: VMRef, t: Tools) -> Signs:
+    """Return signs of life after the target is done with a start that it was told before."""
+    signs = t.hypervisor().signs_of_life(vm)
+    for _ in range(_SETTLING_S):
+        if not signs.settles:
+            break
+        t.clock.sleep(1.0, t.cancel)
+        signs = t.hypervisor().signs_of_life(vm)
+    return signs
 
 
 def _bring_up(

@@ -162,6 +162,7 @@ class Signs:
         question: What the target waits for an answer to; None: nothing.
         home: Datastore of the target that it was brought to, all of it; empty: it was not.
         leaving: Datastore that it is on its way to; empty: it is on no way.
+        settles: It is off, and the target is at something with it, such as its start.
     """
 
     power: Power
@@ -171,6 +172,7 @@ class Signs:
     question: Asked | None = None
     home: str = ""
     leaving: str = ""
+    settles: bool = False
 
 
 @dataclass(frozen=True, slots=True)

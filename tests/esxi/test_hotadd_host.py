@@ -17,6 +17,7 @@ from engine.hypervisors.esxi.hotaddlink import HotaddLink
 from engine.hypervisors.esxi.hotaddstore import HotaddStore
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
+from engine.hypervisors.esxi.tree import Mark
 from engine.model.errors import HypervisorError, LayerError, Refused
 from engine.model.layers import LayerKind, LayerName
 from engine.model.machine import DiskBus, Firmware, Gravity, Network, Nic, Power, VMRef, VMSpec
@@ -25,7 +26,7 @@ from engine.stores.probe import open_store
 from tests.contract.disk_chains import MIB, grow
 from tests.esxi.conftest import MODELS
 from tests.vcsim.appliance import own_vm, wishes
-from tests.vcsim.proxy import Delay, Drop, Fault
+from tests.vcsim.proxy import Delay, Drop, Fault, Queued
 from tests.vcsim.simulator import Certificate, Sim, running
 
 VM = VMRef("web01")
@@ -342,3 +343,18 @@ def test_a_host_that_is_away_is_not_asked_again_and_again(place: Place, tmp_path
         store.chain("web01").add(LayerName("base"), None, LayerKind.REPLICA, [MIB])
     assert store.chain("web01").layers() == {}
     store.close()
+
+
+def test_what_a_killed_engine_asked_for_is_waited_for(place: Place) -> None:
+    """Its snapshot is still to be made: the layer is made anew, and the host has it once."""
+    place.boot_point(1)
+    chain, name = place.store.chain("web01"), LayerName("bp2-replica")
+    grow(chain, name, "bp1-replica", seal=False)
+    place.sim.proxy.plan("CreateSnapshot_Task", Queued(1))
+    there = place.link.connect().branches.look("web01")
+    assert there is not None
+    mark = Mark(place.link.engine, "web01", name, LayerKind.REPLICA, "x", "", place.link.now())
+    there.machine.ref.CreateSnapshot_Task(name, str(mark), False, False)
+    chain.drop(name)
+    grow(chain, name, "bp1-replica")
+    assert place.snapshots() == ["bp1-conversion", "bp1-replica", "bp2-replica"]

@@ -13,7 +13,7 @@ import pytest
 from pyVmomi import vim
 
 from tests.site import BOOTPOINT, MIB, Site, make_site, wait_for
-from tests.vcsim.proxy import Hang
+from tests.vcsim.proxy import Hang, Queued
 from tests.vcsim.simulator import PASSWORD, USER, Sim
 
 _TARGET = """
@@ -111,3 +111,24 @@ def test_a_start_is_gone_on_with(site: Site, sim: Sim, method: str, *, is_after:
         assert sim.proxy.count("PowerOnVM_Task") == 1 + asked_in_vain
         ask(site, "stop", "erp", "--yes-i-mean", "erp", "--wait")
         assert vms(sim) in ([], ["poweredOff"])
+
+
+@pytest.mark.parametrize("method", ["ReconfigVM_Task", "PowerOnVM_Task"])
+def test_a_start_that_its_host_is_still_at_is_waited_for(site: Site, sim: Sim, method: str) -> None:
+    """Killed while the host has the task queued: the next engine asks for nothing twice."""
+    engine = site.start()
+    try:
+        site.wait_ready(1)
+        wait_for(lambda: jobs(site, "arm") == ["done"], 60, site.log)
+        sim.proxy.calls.clear()
+        sim.proxy.plan(method, Queued(12))
+        ask(site, "start", "erp")
+        wait_for(lambda: sim.proxy.count(method), 60, site.log)
+    finally:
+        engine.kill()
+        engine.wait(10)
+    with site.engine():
+        wait_for(lambda: jobs(site, "start") == ["failed", "done"], 60, site.log)
+        assert vms(sim) == ["poweredOn"]
+        assert sim.proxy.count("PowerOnVM_Task") == 1
+        ask(site, "stop", "erp", "--yes-i-mean", "erp", "--wait")

@@ -15,8 +15,8 @@ import ssl
 import struct
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -140,6 +140,13 @@ class Late:
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """Begin a task of a VM that stays queued for some seconds before it does its work."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Says:
     """Answer with other bytes, as whatever stands in the host's place does.
 
@@ -178,7 +185,7 @@ class Spoil:
     name: str
 
 
-Step = Spoil | Says | Raw | Fault | Drop | Code | Delay | Hang | Trickle | Late
+Step = Queued | Spoil | Says | Raw | Fault | Drop | Code | Delay | Hang | Trickle | Late
 
 
 @dataclass
@@ -195,6 +202,7 @@ class Proxy:
         spoilt: Faults that tasks end with after their work, by the task's id.
         shot: Path of the file that a picture of a console is written to; the bytes come from
             `effects`.
+        queued: Tasks that have not begun yet, by their ids.
         scattered: Every VM needs consolidation until it is asked for; vcsim's never need any.
         effects: What else a method brings about, done once vcsim has answered it: it moves no
             disks.
@@ -212,6 +220,7 @@ class Proxy:
     spoilt: dict[bytes, str] = field(default_factory=dict)
     shot: str = ""
     shots: list[bytes] = field(default_factory=list)
+    queued: set[bytes] = field(default_factory=set)
     scattered: bool = False
     answers: list[str] = field(default_factory=list)
     effects: dict[str, Callable[[], object]] = field(default_factory=dict)
@@ -330,6 +339,14 @@ def _spoilt(answer: bytes, spoilt: Mapping[bytes, str]) -> bytes:
     return answer
 
 
+def _queued(answer: bytes, queued: Iterable[bytes]) -> bytes:
+    """Return an answer in which some tasks have not begun."""
+    for task in queued:
+        one = rb"(?s)<obj type=\"Task\">%s</obj>.*?</objects>" % re.escape(task)
+        answer = re.sub(one, lambda found: found[0].replace(b">success<", b">queued<"), answer)
+    return answer
+
+
 def _drawn(answer: bytes, proxy: Proxy) -> bytes:
     """Return an answer in which tasks that draw have the path of the picture as their result."""
     told = _RESULT.format(proxy.shot).encode()
@@ -385,7 +402,7 @@ class _Handler(BaseHTTPRequestHandler):
                 says = told[: len(told) // 2] if step.half else step.body
                 packing = {"Content-Encoding": "gzip"} if step.packed else {}
                 self._send(step.status, {"Content-Type": "text/xml", **packing}, says)
-            case Fault() | Drop() | Spoil() | Raw():
+            case Fault() | Drop() | Spoil() | Raw() | Queued():
                 self._fail(step, body)
             case Hang():
                 self.proxy._over.wait()
@@ -401,7 +418,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.proxy._over.wait(step.seconds if step else 0)
                 self._answer(method, body)
 
-    def _fail(self, step: Fault | Drop | Spoil | Raw, body: bytes) -> None:
+    def _fail(self, step: Fault | Drop | Spoil | Raw | Queued, body: bytes) -> None:
+        if isinstance(step, Queued):
+            self._queue(body, step.seconds)
+            return
         if isinstance(step, Raw):
             self._raw(step, body)
             return
@@ -421,7 +441,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.proxy._takes(method, body)
         if method == "RetrievePropertiesEx":
             status, headers, answer = self._pass_on(body)
-            self._send(status, headers, self._told(answer, body))
+            told = _queued(self._told(answer, body), list(self.proxy.queued))
+            self._send(status, headers, told)
         elif method == "CreateScreenshot_Task" and self.proxy.shot:
             self._send(*self._draw(body))
         elif method == "ConsolidateVMDisks_Task":
@@ -457,6 +478,26 @@ class _Handler(BaseHTTPRequestHandler):
             effect()
         return status, headers, answer.replace(b"ReconfigVM_Task", b"CreateScreenshot_Task")
 
+    def _queue(self, body: bytes, seconds: float) -> None:
+        """Begin a task that changes nothing, and let it do its work later."""
+        (method,) = _METHOD.findall(body)
+        (vm,) = _OF_VM.findall(body)[:1]
+        asked = re.compile(rb"(?s)<(?P<p>(?:\w+:)?)%b.*</(?P=p)%b>" % (method, method))
+        status, headers, told = self._send_on(asked.sub(_RECONFIGURE % vm, body))
+        tasks = set(_TASK.findall(told))
+        self.proxy.queued |= tasks
+
+        def late() -> None:
+            self.proxy._over.wait(seconds)
+            with closing(self._to_host()) as host:
+                host.request("POST", self.path, body, self._kept())
+                host.getresponse().read()
+            self.proxy.effects.get(method.decode(), lambda: None)()
+            self.proxy.queued -= tasks
+
+        threading.Thread(target=late, daemon=True).start()
+        self._send(status, headers, told.replace(b"ReconfigVM_Task", method))
+
     def _is_slow(self) -> bool:
         return bool(self.proxy.running) or (self.proxy.cancels and self.proxy.cancelled)
 
@@ -479,14 +520,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_on(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         if self._onward is None:
-            context = ssl._create_unverified_context()
-            self._onward = http.client.HTTPSConnection(self.upstream, context=context, timeout=60)
-        kept = ("Cookie", "SOAPAction", "Content-Type", "User-Agent", "Range")
-        headers = {name: self.headers[name] for name in kept if name in self.headers}
-        self._onward.request(self.command, self.path, body or None, headers)
+            self._onward = self._to_host()
+        self._onward.request(self.command, self.path, body or None, self._kept())
         answer = self._onward.getresponse()
         back = {n: v for n, v in answer.getheaders() if n in ("Content-Type", "Set-Cookie")}
         return answer.status, back, answer.read()
+
+    def _to_host(self) -> http.client.HTTPSConnection:
+        context = ssl._create_unverified_context()
+        return http.client.HTTPSConnection(self.upstream, context=context, timeout=60)
+
+    def _kept(self) -> dict[str, str]:
+        kept = ("Cookie", "SOAPAction", "Content-Type", "User-Agent", "Range")
+        return {name: self.headers[name] for name in kept if name in self.headers}
 
     def finish(self) -> None:
         """Let go of the connection to vcsim with the client's."""

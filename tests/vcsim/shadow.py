@@ -49,7 +49,7 @@ class Shadow:
 
     # --- the VMs -----------------------------------------------------------------------------
 
-    def look(self, vm: str) -> Standing | None:
+    def look(self, vm: str, *, settled: bool = False) -> Standing | None:  # noqa: ARG002 - Steps
         """Return a VM."""
         one = self.vms.get(vm)
         if one is None:

@@ -18,8 +18,8 @@ from engine.ports import BlockDevice, Cancel
 class Steps(Protocol):
     """What is done to standby VMs on the host; `Branches` does it."""
 
-    def look(self, vm: str) -> Standing | None:
-        """Return the VM of a standby."""
+    def look(self, vm: str, *, settled: bool = False) -> Standing | None:
+        """Return the VM of a standby; `settled`: after what its host was told before."""
 
     def frozen(self, there: Standing, snapshot: str) -> Sequence[Backing]:
         """Return the disks that a snapshot froze."""

@@ -91,9 +91,13 @@ class Branches:
 
     # --- looking ---------------------------------------------------------------------------
 
-    def look(self, vm: str) -> Standing | None:
-        """Return the VM of a standby; None without one. Refused when it is not ours."""
-        found = self._machines.find(vm)
+    def look(self, vm: str, *, settled: bool = False) -> Standing | None:
+        """Return the VM of a standby; None without one. Refused when it is not ours.
+
+        Args:
+            settled: After its host is done with what it was told before.
+        """
+        found = self._machines.settled(vm) if settled else self._machines.find(vm)
         return standing(found) if found is not None else None
 
     def frozen(self, there: Standing, snapshot: str) -> Sequence[Backing]:

@@ -138,7 +138,7 @@ class EsxiHypervisor(OnHost):
         """
         rules.check_name(spec.name)
         with self._gate.vm(spec.name):
-            there = self._machines.find(spec.name)
+            there = self._machines.settled(spec.name)
             if there is not None and there.seen.power is not Power.OFF:
                 return VMRef(spec.name)
             if there is not None and there.seen.shape != layers.shape(spec):
@@ -160,7 +160,7 @@ class EsxiHypervisor(OnHost):
                 such network.
         """
         with self._gate.vm(vm):
-            there = self._machines.find(vm)
+            there = self._machines.settled(vm)
             if there is None:
                 raise rules.unknown(vm)
             rules.check_scratch(self._chains(vm), layer)
@@ -181,7 +181,7 @@ class EsxiHypervisor(OnHost):
             Refused: It runs, or somebody else changed or started it.
         """
         with self._gate.vm(vm):
-            there = self._machines.find(vm)
+            there = self._machines.settled(vm)
             if there is None:
                 raise rules.unknown(vm)
             rules.check_scratch(self._chains(vm), layer)
@@ -264,7 +264,7 @@ class EsxiHypervisor(OnHost):
         rules.check_name(vm)
         with self._gate.vm(vm):
             for _ in range(_TWINS):  # a call that was lost may have been carried out late
-                if (there := self._machines.find(vm)) is None:
+                if (there := self._machines.settled(vm)) is None:
                     break
                 if there.homing is not None and not home:
                     raise rules.is_home(vm, there.homing.datastore)

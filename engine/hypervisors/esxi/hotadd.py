@@ -71,9 +71,9 @@ class HotaddChain:
 
     # --- looking ---------------------------------------------------------------------------
 
-    def _look(self) -> Standing | None:
+    def _look(self, *, settled: bool = False) -> Standing | None:
         self._grown = None
-        return self._steps.look(self._vm)
+        return self._steps.look(self._vm, settled=settled)
 
     def layers(self) -> Mapping[LayerName, Layer]:
         """Return the layers; sealed are those that have a snapshot and a manifest."""
@@ -81,10 +81,10 @@ class HotaddChain:
         there = self._look() if any(one.sealed for one in known.values()) else None
         return {name: leaf.as_found(one, there) for name, one in known.items()}
 
-    def _known(self, name: LayerName) -> tuple[Layer, Standing | None]:
+    def _known(self, name: LayerName, *, settled: bool = False) -> tuple[Layer, Standing | None]:
         """Return a layer and its VM. LayerError when there is no such layer."""
         self._papers.noted(name)  # refuses names that are none
-        found, there = self._papers.layers().get(name), self._look()
+        found, there = self._papers.layers().get(name), self._look(settled=settled)
         if found is None:
             raise refused("missing", f"There is no layer {name}.")
         return leaf.as_found(found, there), there
@@ -183,7 +183,11 @@ class HotaddChain:
     def _grown_or_known(self, layer: LayerName) -> tuple[Layer, Standing | None]:
         """Return a layer and its VM: what `add` found last, if nobody looked since."""
         grown, self._grown = self._grown, None
-        return grown if grown is not None and grown[0].name == layer else self._known(layer)
+        return (
+            grown
+            if grown is not None and grown[0].name == layer
+            else self._known(layer, settled=True)
+        )
 
     def _attach_leaf(
         self, there: Standing, layer: LayerName, disks: Sequence[Backing]
@@ -221,7 +225,7 @@ class HotaddChain:
             LayerError: It is not there, or a disk of it is being read or written.
         """
         with self._lock():
-            there = self._look()
+            there = self._look(settled=True)
             if there is None:
                 raise leaf.lost(self._vm)
             return self._rest(self._unchanged(there, merge=False))
@@ -250,7 +254,7 @@ class HotaddChain:
     ) -> Layer:
         """Let a leaf grow on the parent's snapshot; scratch that nobody ran from goes for it."""
         with self._lock():
-            there, known = self._look(), self._papers.layers()
+            there, known = self._look(settled=True), self._papers.layers()
             before = {one.name: leaf.as_found(one, there) for one in known.values()}
             above = before.get(parent) if parent is not None else None
             if above is not None and not above.sealed:
@@ -306,7 +310,7 @@ class HotaddChain:
     def seal(self, layer: LayerName, manifest: LayerManifest) -> None:
         """Write out, keep the papers, detach, make the snapshot: a lost reply makes no second."""
         with self._lock():
-            found, there = self._known(layer)
+            found, there = self._known(layer, settled=True)
             if found.sealed:
                 return
             if there is None:
@@ -333,12 +337,11 @@ class HotaddChain:
             if layer in known:
                 leaf.check_fold(known, layer)
                 cancel.check()
-                there = self._look()
+                there = self._look(settled=True)
                 snapshot = there.tree.layer(layer) if there is not None else None
                 if there is not None and snapshot is not None:
                     there = self._unchanged(there)
-                    tip = there.tree.trunk()[-1]
-                    there = self._rest(there)
+                    tip, there = there.tree.trunk()[-1], self._rest(there)
                     if there.tree.current == snapshot.id:
                         there = self._revert(there, tip.id, State())
                     self._steps.remove(there, snapshot.id)
@@ -350,7 +353,7 @@ class HotaddChain:
             known = self._papers.layers()
             found, there = known.get(layer), None
             if found is not None and not any(True for _ in children(known, layer)):
-                there = self._look()
+                there = self._look(settled=True)
             if found is not None and there is not None:
                 self._leave(found, there, alone=len(known) == 1)
             self._papers.drop(layer)
@@ -392,6 +395,6 @@ class HotaddChain:
     def set_aside(self, stamp: str) -> None:
         """Rename the VM, so that the standby's name is free and an operator may delete it."""
         with self._lock():
-            if (there := self._look()) is not None:
+            if (there := self._look(settled=True)) is not None:
                 self._steps.set_aside(self._rest(there), f"{self._vm}-{stamp}")
             self._reverts.forget()

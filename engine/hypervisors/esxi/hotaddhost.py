@@ -96,7 +96,7 @@ class HotaddHypervisor(OnHost):
         """
         rules.check_name(spec.name)
         with self._gate.vm(spec.name):
-            there = self._branches.look(spec.name)
+            there = self._branches.look(spec.name, settled=True)
             if there is None:
                 self._make(spec)  # its first layer makes it anew, with disks
             elif there.seen.power is Power.OFF and there.seen.shape != layers.shape(spec):
@@ -222,7 +222,7 @@ class HotaddHypervisor(OnHost):
         """
         rules.check_name(vm)
         with self._gate.vm(vm):
-            there = self._branches.look(vm)
+            there = self._branches.look(vm, settled=True)
             if there is None:
                 return
             if there.seen.template:
@@ -242,7 +242,7 @@ class HotaddHypervisor(OnHost):
 
     def _created(self, vm: VMRef) -> Standing:
         """Return the VM; HypervisorError when only its layers are there, and it has no shape."""
-        there = self._branches.look(vm)
+        there = self._branches.look(vm, settled=True)
         if there is None or (there.seen.power is Power.OFF and not there.seen.shape):
             raise rules.unknown(vm)
         return there

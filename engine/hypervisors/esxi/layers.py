@@ -119,6 +119,11 @@ class Seen:
             return ""
         return f"it waits for an answer, see bootpoint answer {safe(self.vm)}: {self.question}"
 
+    @property
+    def settles(self) -> bool:
+        """Tell that it is off, and a task of its host may still change that, or something else."""
+        return self.busy and self.power is Power.OFF and self.question is None
+
     def is_of(self, engine: str, vm: str) -> bool:
         """Tell whether this engine made it for this standby, and nobody copied it since."""
         is_copy = self.uuid and self.uuid.lower() != str(identity(engine, vm))

@@ -27,6 +27,8 @@ from engine.model.text import safe
 
 TASK_S = 300.0
 """Seconds that a short task of a host is waited for."""
+SETTLING_S = 60.0
+"""Seconds that what a VM's host was told before is waited for, such as by a killed engine."""
 _PATHS = (
     "name",
     "config.extraConfig",
@@ -109,6 +111,17 @@ class Looking:
         if found is not None:
             self._refs[vm] = found.ref
         return found
+
+    def settled(self, vm: str) -> Machine | None:
+        """Return a VM as `find` does, after its host is done with what it was told before.
+
+        An engine that was killed may have told it. A VM that runs, or asks, is not waited for.
+        """
+        there = self.find(vm)
+        if there is not None and there.seen.settles:
+            self.await_tasks(there.ref, deadline_s=SETTLING_S)
+            return self.find(vm)
+        return there
 
     def _where_it_was(self, vm: str) -> Machine | None:
         """Return the VM if it still is where it was found last, and says that it is ours."""
@@ -194,12 +207,13 @@ class Looking:
                 found.append(ref)
         return found
 
-    def await_tasks(self, holder: Any, kind: str = "") -> bool:
+    def await_tasks(self, holder: Any, kind: str = "", deadline_s: float = TASK_S) -> bool:
         """Wait for the host's unfinished tasks; tell whether there were any.
 
         Args:
             holder: Of `recentTask`: a VM, or the task manager.
             kind: What their names must end with, in small letters.
+            deadline_s: So long for each.
         """
         waited = False
         recent = self._session.read(holder, "recentTask").get("recentTask") or ()
@@ -208,7 +222,7 @@ class Looking:
             if str(seen.get("info.state")) in _UNFINISHED and named.endswith(kind):
                 with contextlib.suppress(HypervisorError):
                     waited = True
-                    self._waiter.result(task, named, deadline_s=TASK_S)
+                    self._waiter.result(task, named, deadline_s=deadline_s)
         return waited
 
 

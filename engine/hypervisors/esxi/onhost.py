@@ -82,7 +82,7 @@ class OnHost:
             Refused: Somebody else started it: that is his failover.
         """
         with self._gate.vm(vm):
-            there = self._machines.find(vm)
+            there = self._machines.settled(vm)
             if there is None or there.seen.power is Power.OFF:
                 return
             self._check_started_by_us(there)
@@ -113,6 +113,7 @@ class OnHost:
             there.seen.question,
             home=at if is_done else "",
             leaving="" if is_done else at,
+            settles=there.seen.settles,
         )
 
     def answer(self, vm: VMRef, mark: str, choice: int) -> Asked:
