@@ -20,8 +20,9 @@ from engine.hypervisors.esxi.tree import Mark, foreign
 from engine.model.errors import HypervisorError, LayerError
 from engine.model.layers import LayerKind, LayerName
 from tests.esxi.conftest import MODELS
+from tests.site import wait_for
 from tests.vcsim.appliance import ENGINE, appliance, branches
-from tests.vcsim.proxy import Drop, Fault
+from tests.vcsim.proxy import Drop, Fault, Late
 from tests.vcsim.simulator import Certificate, Sim, running
 
 MIB = 1 << 20
@@ -145,6 +146,19 @@ def test_a_host_that_takes_no_more_snapshots_says_so(host: Sim, steps: Branches)
     left = steps.look("web01")
     assert left is not None
     assert not left.tree.snapshots
+
+
+def test_a_snapshot_that_is_made_late_is_not_asked_for_again(host: Sim, steps: Branches) -> None:
+    """The host had not even begun with a call whose reply was lost: it is given some time."""
+    there, late = steps.make("web01", [MIB], State("op-base", "base")), host.proxy.late
+    steps._machines._busy = lambda _s: wait_for(
+        lambda: host.proxy.late > late, 20, lambda: "it is not carried out"
+    )
+    before = host.proxy.count("CreateSnapshot_Task")
+    host.proxy.plan("CreateSnapshot_Task", Late(0.3))
+    there = steps.snapshot(there, mark("base"))
+    assert len(there.tree.snapshots) == 1
+    assert host.proxy.count("CreateSnapshot_Task") == before + 1
 
 
 @pytest.fixture

@@ -274,6 +274,9 @@ class Machines(Looking):
                 last = failure
                 log.warning("looking at %s after a lost reply: %s", vm.seen.vm, failure)
                 self.await_tasks(holder if holder is not None else vm.ref)
+                if not is_done(vm := self._again(vm), done):
+                    # The host may not even have begun with what it was told.
+                    self._busy(next(waits))
             except (faults.HostBusy, faults.WrongState) as failure:
                 last = failure
                 self._bear(failure, waits, is_last=tried == faults.TRIES)
