@@ -8,17 +8,21 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.appliance import Appliance, own_uuids
 from engine.hypervisors.esxi.blockdevice import Devices
-from engine.hypervisors.esxi.branches import Branches, Standing
-from engine.hypervisors.esxi.layers import State
+from engine.hypervisors.esxi.branches import Branches, Standing, standing
+from engine.hypervisors.esxi.layers import Seen, State
+from engine.hypervisors.esxi.leaf import armed_note, grew
+from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.esxi.tree import Mark, foreign
 from engine.model.errors import HypervisorError, LayerError
 from engine.model.layers import LayerKind, LayerName
+from engine.model.machine import Power
 from tests.esxi.conftest import MODELS
 from tests.site import wait_for
 from tests.vcsim.appliance import ENGINE, appliance, branches
@@ -159,6 +163,27 @@ def test_a_snapshot_that_is_made_late_is_not_asked_for_again(host: Sim, steps: B
     there = steps.snapshot(there, mark("base"))
     assert len(there.tree.snapshots) == 1
     assert host.proxy.count("CreateSnapshot_Task") == before + 1
+
+
+def test_what_somebody_wrote_shows_after_a_retirement_as_well() -> None:
+    """What a removal frees is more than a VM wrote that was started by hand: its leaf tells."""
+
+    def told(trunk: int, leaf: int) -> Standing:
+        sizes = {1: 500, 2: trunk, 3: 500, 4: leaf}
+        info, layout = vim.vm.FileLayoutEx.FileInfo, vim.vm.FileLayoutEx.DiskLayout
+        unit = vim.vm.FileLayoutEx.DiskUnit
+        files = [
+            info(key=key, name=f"{key}.vmdk", type="diskExtent", size=size)
+            for key, size in sizes.items()
+        ]
+        chain = [unit(fileKey=[1, 2]), unit(fileKey=[3, 4])]
+        made = vim.vm.FileLayoutEx(file=files, disk=[layout(key=2000, chain=chain)])
+        seen = Seen("web01", ENGINE, "web01", "", State(), Power.OFF, connected=True, home="")
+        return standing(Machine(None, seen, [], layout=made))
+
+    note = armed_note(told(trunk=9000, leaf=100))
+    assert not grew(told(trunk=1000, leaf=100), note)
+    assert grew(told(trunk=1000, leaf=200), note)
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ class Standing:
 
     Attributes:
         disks: Of the VM as it is now, in order: the leaves.
-        used: Bytes of all its files; grows when somebody starts it.
+        used: Bytes of the files of its leaves; grows when somebody starts it, and in no other way.
     """
 
     machine: Machine
@@ -273,13 +273,16 @@ class Branches:
 
 def standing(machine: Machine) -> Standing:
     """Return what a reading of a VM means for its layers."""
-    files = getattr(machine.layout, "file", None) or ()
-    return Standing(
-        machine,
-        tree_of(machine.snapshot),
-        list(_backings(machine.devices)),
-        sum(int(one.size or 0) for one in files if str(one.type).startswith("disk")),
-    )
+    tree, disks = tree_of(machine.snapshot), list(_backings(machine.devices))
+    return Standing(machine, tree, disks, _leaf_bytes(machine.layout))
+
+
+def _leaf_bytes(layout: Any) -> int:
+    """Return the bytes of the last files in each disk's chain; of all disks where none is told."""
+    files = [one for one in getattr(layout, "file", None) or () if str(one.type).startswith("disk")]
+    chains = [one.chain for one in getattr(layout, "disk", None) or () if one.chain]
+    leaves = {key for chain in chains for key in chain[-1].fileKey or ()}
+    return sum(int(one.size or 0) for one in files if not leaves or one.key in leaves)
 
 
 def tree_of(info: Any) -> Tree:
