@@ -19,7 +19,7 @@ from uuid import UUID, uuid5
 
 from pyVmomi import vim
 
-from engine.hypervisors.esxi import needs, preflight, specs
+from engine.hypervisors.esxi import homestore, specs
 from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.layers import SHAPE, STATE, VM, Seen, State, identity
@@ -28,7 +28,7 @@ from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tree import Mark, Snapshot, Tree
-from engine.model.errors import HypervisorError, Problem, WrongUse
+from engine.model.errors import HypervisorError, Problem
 from engine.model.machine import Firmware, Power, VMSpec
 from engine.model.text import safe
 
@@ -118,9 +118,8 @@ class Branches:
             state: What its mark shall say.
         """
         inventory = self._ground.look()
-        home = preflight.home_datastore(inventory, self._wishes.datastore)
-        if not home:
-            raise WrongUse(needs.no_home(self._session.account.target))
+        target = self._session.account.target
+        home = homestore.fit(inventory, self._wishes.datastore, target).name
         inventory, network = self._ground.isolated(inventory)
         spec = VMSpec(vm, Firmware.BIOS, 1, 256 << 20, ())
         made = self._machines.create(spec, inventory, home, network)
@@ -241,10 +240,8 @@ class Branches:
     def free(self) -> tuple[int, int]:
         """Return the free and all bytes of the datastore that the VMs lie on."""
         inventory = self._ground.look()
-        home = preflight.home_datastore(inventory, self._wishes.datastore)
-        found = inventory.datastore(home) if home else None
-        if found is None:
-            raise WrongUse(needs.no_home(self._session.account.target))
+        target = self._session.account.target
+        found = homestore.meant(inventory, self._wishes.datastore, target)
         return found.free, found.capacity
 
     def _once(

@@ -32,14 +32,24 @@ def destination(
     """
     reached = [one for one in _reached(session, there, inventory) if one.name != share]
     found = [one for one in reached if is_named(one.name, wanted)]
-    if len(found) != 1 or not found[0].accessible or found[0].maintenance:
-        why = "is not among the datastores its host reaches"
-        if found:
-            why = "is in maintenance mode" if found[0].accessible else "is not accessible"
-        if wanted == share:
-            why = "is the appliance's own share"
+    why = _unfit(found[0]) if len(found) == 1 else "is not among the datastores its host reaches"
+    if wanted == share:
+        why = "is the appliance's own share"
+    elif not found and inventory.pod(wanted) is not None:
+        why = "is a datastore cluster (storage pod), and its disks go onto one datastore"
+    if why:
         raise WrongUse(_no_place(session, there, wanted, why, reached))
     return found[0]
+
+
+def _unfit(one: Datastore) -> str:
+    """Return why no disk goes onto a datastore now; empty: one may."""
+    wrong = (
+        (bool(one.kind), f"is {one.kind}"),
+        (not one.accessible, "is not accessible"),
+        (one.maintenance, "is in maintenance mode"),
+    )
+    return next((why for is_so, why in wrong if is_so), "")
 
 
 def _reached(session: Session, there: Machine, inventory: Inventory) -> Sequence[Datastore]:
@@ -105,7 +115,7 @@ def check_rights(session: Session, there: Machine, place: Datastore) -> None:
 def _no_place(
     session: Session, there: Machine, wanted: str, why: str, reached: Sequence[Datastore]
 ) -> Problem:
-    fit = {(one.name,) for one in reached if one.accessible and not one.maintenance}
+    fit = {(one.name,) for one in reached if not _unfit(one)}
     names = listed(sorted(fit))
     return Problem(
         "home.datastore",

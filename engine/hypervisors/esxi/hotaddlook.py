@@ -11,8 +11,9 @@ from engine.hypervisors.esxi import layers
 from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.appliance import Appliance, free_units
 from engine.hypervisors.esxi.branches import tree_of
+from engine.hypervisors.esxi.homestore import home_datastore
 from engine.hypervisors.esxi.inventory import Inventory
-from engine.hypervisors.esxi.preflight import Wishes, home_datastore, missing
+from engine.hypervisors.esxi.preflight import Wishes, missing
 from engine.hypervisors.esxi.privileges import HOTADD, On
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tree import LONGEST, MOST_POINTS, foreign
@@ -102,7 +103,7 @@ def _reach(
     session: Session, there: Inventory, wishes: Wishes, told: Mapping[str, Any]
 ) -> Iterator[Finding]:
     """Say whether the appliance's host has the datastore that the standby VMs lie on."""
-    home = there.datastore(home_datastore(there, wishes.datastore))
+    home = home_datastore(there, wishes.datastore)
     host = told.get("runtime.host")
     if home is None or host is None:
         return

@@ -38,6 +38,11 @@ _WANTED = {
     vim.Datastore: ("parent", *_STORE),
     vim.Network: ("name", "parent"),
 }
+_NO_FILES = {
+    "VFFS": "a cache of flash disks (VFFS), which holds no VM",
+    "PMEM": "persistent memory (PMEM), which holds only disks of that kind",
+}
+"""Types of datastores that take no VM's files; see `DatastoreSummary.type`."""
 _HOST = (
     *_WANTED[vim.HostSystem],
     "runtime.connectionState",
@@ -114,6 +119,19 @@ class Datastore:
     mounted: str = ""
     maintenance: bool = False
 
+    @property
+    def kind(self) -> str:
+        """Return what it is where its type holds no VM's files; empty for others."""
+        return _NO_FILES.get(self.type.upper(), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A datastore cluster: its name, and those of the datastores in it that the hosts have."""
+
+    name: str
+    datastores: Sequence[str]
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkPlace:
@@ -150,6 +168,7 @@ class Inventory:
         members: Ids of all hosts, also of those that the role hides.
         datastores, networks: That these hosts have, those of the same datacenter at most: names
             are unique in a datacenter only.
+        pods: Datastore clusters of the same datacenter.
     """
 
     folder: Any
@@ -158,6 +177,7 @@ class Inventory:
     datastores: Sequence[Datastore]
     networks: Sequence[NetworkPlace]
     members: frozenset[str] = frozenset()
+    pods: Sequence[Pod] = ()
 
     @property
     def reached(self) -> Sequence[Host]:
@@ -182,6 +202,10 @@ class Inventory:
     def datastore(self, name: str) -> Datastore | None:
         """Return a datastore by its name."""
         return next(iter(closest(self.datastores, name, lambda one: one.name)), None)
+
+    def pod(self, name: str) -> Pod | None:
+        """Return a datastore cluster by its name."""
+        return next(iter(closest(self.pods, name, lambda one: one.name)), None)
 
     def network(self, name: str) -> NetworkPlace | None:
         """Return a port group by its name, or by names on the way to it; hosts' own go before.
@@ -232,16 +256,15 @@ def look(session: Session, place: str) -> Inventory:
     folder = found.by_id[ref_id(centre)][1].get("vmFolder") if centre is not None else None
     if folder is None:
         raise no_place(session, place, "is in no datacenter that this user may see")
+    stores = _near(found, vim.Datastore, centre, [one.datastores for one in hosts])
     return Inventory(
         folder=folder,
         pool=pool,
         hosts=hosts,
-        datastores=[
-            _datastore(ref, seen)
-            for ref, seen in _near(found, vim.Datastore, centre, [one.datastores for one in hosts])
-        ],
+        datastores=[_datastore(ref, seen) for ref, seen in stores],
         networks=list(_networks(found, centre, [one.networks for one in hosts])),
         members=frozenset(wanted),
+        pods=[_pod(ref, seen, stores) for ref, seen in _near(found, vim.StoragePod, centre, [])],
     )
 
 
@@ -313,6 +336,15 @@ def _datastore(ref: Any, seen: Told) -> Datastore:
         f"{nas.remoteHost}:{nas.remotePath}" if nas is not None else "",
         str(seen.get("summary.maintenanceMode") or "normal") != "normal",
     )
+
+
+def _pod(ref: Any, seen: Told, stores: Sequence[tuple[Any, Told]]) -> Pod:
+    inside = [
+        str(one.get("name", ""))
+        for _, one in stores
+        if (at := one.get("parent")) is not None and ref_id(at) == ref_id(ref)
+    ]
+    return Pod(str(seen.get("name", "")), inside)
 
 
 def _networks(found: Found, centre: Any, had: Sequence[frozenset[str]]) -> Iterator[NetworkPlace]:

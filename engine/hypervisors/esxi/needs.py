@@ -59,13 +59,3 @@ def no_server(target: str) -> Problem:
         "No VM was started.",
         "Set esxi.server in its definition, and export the share to the hosts by NFSv3.",
     )
-
-
-def no_home(target: str) -> Problem:
-    """Return the words for a target without one datastore that is meant."""
-    return Problem(
-        "target.no-datastore",
-        f"On target {safe(target)} it is not clear where a VM's own files go.",
-        "No VM was made.",
-        "Name one of its datastores as esxi.datastore.",
-    )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from engine.hypervisors import rules
-from engine.hypervisors.esxi import faults, needs, preflight, questions
+from engine.hypervisors.esxi import faults, homestore, preflight, questions
 from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.console import Screens
 from engine.hypervisors.esxi.gate import Gate
@@ -23,7 +23,7 @@ from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Session, clock_skew
 from engine.hypervisors.esxi.signs import guest
-from engine.model.errors import Refused, WrongUse
+from engine.model.errors import Refused
 from engine.model.layers import LayerName
 from engine.model.machine import Asked, Network, Power, Signs, VMRef, VMSpec
 from engine.model.text import safe
@@ -65,11 +65,9 @@ class OnHost:
         self._session.close()
 
     def _make(self, spec: VMSpec) -> None:
-        """Make a VM, off and without disks. WrongUse: no datastore is told for its files."""
+        """Make a VM, off and without disks; see `homestore.fit` for what it refuses."""
         inventory = self._ground.look()
-        home = preflight.home_datastore(inventory, self._wishes.datastore)
-        if not home:
-            raise WrongUse(needs.no_home(self.name))
+        home = homestore.fit(inventory, self._wishes.datastore, self.name).name
         inventory, network = self._ground.isolated(inventory)
         self._machines.create(spec, inventory, home, network)
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from engine.hypervisors.esxi import faults
-from engine.hypervisors.esxi.answers import ref_id
+from engine.hypervisors.esxi import faults, homestore
 from engine.hypervisors.esxi.gate import SLOW_S
+from engine.hypervisors.esxi.homestore import near
 from engine.hypervisors.esxi.inventory import Host, Inventory, look
-from engine.hypervisors.esxi.naming import listed, nearest, shown
+from engine.hypervisors.esxi.naming import listed, shown
 from engine.hypervisors.esxi.network import isolation, lacking
 from engine.hypervisors.esxi.privileges import On, Privilege, needed_for
 from engine.hypervisors.esxi.session import Session, clock_skew
@@ -23,7 +23,6 @@ from engine.ports import Finding
 
 VERIFIED = "verified against vcsim, QEMU and NFS clients only"
 _SKEW_S = 60.0
-_FREE_SHARE = 10
 _VERSIONS = ((6, 7), (10, 0))
 _NFS_PORTS = (111, 2049, 20048)
 _PORT_S = 3.0
@@ -75,7 +74,7 @@ def findings(
         found.append(_as_finding(failure.problem))
     else:
         found += _hosts(session, there)
-        found += _home(there, wishes)
+        found += homestore.findings(there, wishes.datastore)
         found += _allowed(_networks(session, there, wishes))
         found += _allowed(_privileges(session, there, wishes))
         if wishes.transport == "nfs":
@@ -188,74 +187,8 @@ def _hosts(session: Session, there: Inventory) -> Iterator[Finding]:
 # --- what it shall be used for ----------------------------------------------------------------
 
 
-def home_datastore(there: Inventory, wanted: str) -> str:
-    """Return the datastore for VMs' own files: the wanted one, or the only one; else empty."""
-    if wanted:
-        return found.name if (found := there.datastore(wanted)) else ""
-    own = [one.name for one in there.datastores if not one.mounted]
-    return own[0] if len(own) == 1 else ""
-
-
-def _near(names: Sequence[str], wanted: str) -> str:
-    """Return some names for a sentence, those first that look like the wanted one."""
-    ways = sorted({(one,) for one in names})
-    return listed(nearest(ways, wanted) if wanted else ways)
-
-
 def _called(hosts: Sequence[Host]) -> str:
     return listed([(one.name,) for one in hosts])
-
-
-def _home(there: Inventory, wishes: Wishes) -> Iterator[Finding]:
-    name = home_datastore(there, wishes.datastore)
-    if not name:
-        names = _near([one.name for one in there.datastores], wishes.datastore)
-        what = "are several" if there.datastores else "is none that a host here has"
-        if wishes.datastore:
-            what = f"is no datastore {shown(wishes.datastore)} on the hosts of this place"
-        yield Finding(
-            Gravity.ERROR,
-            "esxi.datastore",
-            f"For the VMs' own files there {what}. Datastores: {names}.",
-            "Name one of them as esxi.datastore (--datastore).",
-        )
-        return
-    one = there.datastore(name)
-    if one is None:
-        return
-    without = [
-        host for host in there.hosts if host.datastores and ref_id(one.ref) not in host.datastores
-    ]
-    if without:
-        yield Finding(
-            Gravity.WARNING,
-            "esxi.datastore-missing",
-            f"These hosts have not datastore {safe(name)}, so no VM runs there: "
-            f"{_called(without)}.",
-            "Give every host of the cluster the datastore, or name one that all have.",
-        )
-    if not one.accessible:
-        yield Finding(
-            Gravity.ERROR,
-            "esxi.datastore-away",
-            f"Datastore {safe(name)} is not accessible.",
-            "See on the host why, and bring it back.",
-        )
-    elif one.maintenance:
-        yield Finding(
-            Gravity.ERROR,
-            "esxi.datastore-maintenance",
-            f"Datastore {safe(name)} is in maintenance mode, so no VM is made there.",
-            "Take it out of maintenance mode, or name another one.",
-        )
-    elif one.free * _FREE_SHARE < one.capacity:
-        yield Finding(
-            Gravity.WARNING,
-            "esxi.datastore-full",
-            f"Datastore {safe(name)} has {one.free >> 30} GiB free, less than a tenth; each "
-            "started VM needs as much as its memory for its swap file.",
-            "Free space there.",
-        )
 
 
 def _networks(session: Session, there: Inventory, wishes: Wishes) -> Iterator[Finding]:
@@ -267,7 +200,7 @@ def _networks(session: Session, there: Inventory, wishes: Wishes) -> Iterator[Fi
             "Name the port group of the real network as esxi.production before a failover.",
         )
     elif there.network(wishes.production) is None:
-        names = _near([one.name for one in there.networks], wishes.production)
+        names = near([one.name for one in there.networks], wishes.production)
         yield Finding(
             Gravity.ERROR,
             "esxi.production",
@@ -307,7 +240,7 @@ def _isolated(session: Session, there: Inventory, wishes: Wishes) -> Iterator[Fi
 
 
 def _privileges(session: Session, there: Inventory, wishes: Wishes) -> Iterator[Finding]:
-    home = there.datastore(home_datastore(there, wishes.datastore))
+    home = homestore.home_datastore(there, wishes.datastore)
     wanted = [there.network(name) for name in (wishes.production, wishes.isolated) if name]
     entities = {
         On.FOLDER: [there.folder],

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from pyVmomi import vim
 
-from engine.hypervisors.esxi import faults, layers, preflight, specs
+from engine.hypervisors.esxi import faults, homestore, layers, preflight, specs
 from engine.hypervisors.esxi.console import Screens
 from engine.hypervisors.esxi.gate import Gate, wait
 from engine.hypervisors.esxi.ground import Ground
@@ -173,7 +173,7 @@ class SelfTest:
 
     def _create(self) -> str:
         there = self._needs(self._there, "isolated")
-        home = preflight.home_datastore(there, self._wishes.datastore)
+        home = homestore.fit(there, self._wishes.datastore, self._session.account.target).name
         there, network = self._ground.isolated(there)
         made = self._machines.create(_SPEC, there, home, network)
         self._vm = made
