@@ -28,12 +28,14 @@ RECORD = "store.json"
 def probe(path: Path) -> str:
     """Return `reflink` when files in this folder can share their bytes, else `qcow2`.
 
+    It is tried with files that have no name, so that nobody sees them.
+
     Args:
         path: A folder that exists and may be written to.
     """
     with (
-        tempfile.NamedTemporaryFile(dir=path, prefix=".probe-") as source,
-        tempfile.NamedTemporaryFile(dir=path, prefix=".probe-") as target,
+        tempfile.TemporaryFile(dir=path, prefix=".probe-") as source,
+        tempfile.TemporaryFile(dir=path, prefix=".probe-") as target,
     ):
         source.write(bytes(range(256)) * 16)
         source.flush()
@@ -101,6 +103,24 @@ def open_store(path: Path, kind: str, name: str, memory: Path | None = None) -> 
     return store
 
 
+def hindrance(path: Path, kind: str) -> Problem | None:
+    """Return why a folder can be no store of a kind, as opening it would say; None: it can.
+
+    Nothing is made: where the folder is not there yet, the one is tried that it would be made in.
+
+    Args:
+        path: The folder.
+        kind: `reflink`, `qcow2` or `hotadd`.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
+    if (was := _recorded(path).kind) not in ("", kind):
+        return _other(path, was, kind)
+    there = next(one for one in (path, *path.parents) if one.is_dir())
+    return _cannot(there) if kind == "reflink" and probe(there) != kind else None
+
+
 def _disks(kind: str) -> DiskKind:
     if kind == "hotadd":
         return Outline(None)
@@ -150,7 +170,8 @@ def _other(path: Path, was: str, kind: str) -> Problem:
         "store.other-kind",
         f"The store {safe(os.fspath(path))} was made as {was}, not as {kind}.",
         "Nothing was changed.",
-        f"Configure it as {was} or auto, or name an empty folder.",
+        "Name an empty folder. For VMs on this machine it may also be configured as auto or "
+        f"{was}.",
     )
 
 

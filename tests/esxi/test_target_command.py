@@ -21,6 +21,7 @@ from engine.config.targets import digest
 from engine.model.errors import Problem
 from engine.model.machine import Gravity
 from engine.ports import Finding
+from engine.stores.probe import open_store
 from tests.scripted import ScriptedService, target_status
 from tests.unit.cli.program import Program, Ran
 from tests.vcsim.proxy import Fault
@@ -30,11 +31,11 @@ Add = Callable[..., Ran]
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """Return an engine's configuration with a target of its own."""
+def config(tmp_path: Path, xfs: Path) -> Path:
+    """Return an engine's configuration with a target of its own, on a disk that stores can use."""
     file = tmp_path / "etc" / "engine.toml"
     file.parent.mkdir()
-    file.write_text(f'state_dir = "{tmp_path}/state"\n[targets.demo]\nkind = "simulated"\n')
+    file.write_text(f'state_dir = "{xfs}/{tmp_path.name}"\n[targets.demo]\nkind = "simulated"\n')
     return file
 
 
@@ -93,6 +94,28 @@ def test_a_check_that_finds_an_error_has_its_exit_code(
     checked = bootpoint("target", "check", "esx-01", "--config", str(config))
     assert checked.code == 1
     assert "X There is no port group gone" in checked.out
+
+
+def test_a_store_that_can_be_none_is_told_where_no_engine_runs(
+    add: Add, sim: Sim, bootpoint: Program, config: Path, xfs: Path, tmp_path: Path
+) -> None:
+    """Before the engine's start fails by it, with what helps for this kind of target."""
+    for place in (tmp_path, Path("/dev/shm")):
+        refused = add("--pin", sim.certificate.pin, "--store", str(place / "new" / "store"))
+        assert refused.code == 1
+        assert f"X The file system of {place} cannot share bytes between files." in refused.out
+        assert "    Use XFS or btrfs." in refused.out
+        assert not (place / "new").exists()
+    assert add("--pin", sim.certificate.pin, "--store", str(tmp_path), "--anyway").code == 0
+    check = ("target", "check", "esx-01", "--config", str(config), "--json")
+    found = {item["key"]: item for item in bootpoint(*check).told["items"]}
+    assert found["store.no-reflink"]["gravity"] == "error"
+    (other := xfs / f"other-{tmp_path.name}").mkdir()
+    open_store(other, "qcow2", "other").close()
+    told = add("--pin", sim.certificate.pin, "--store", str(other), "--json", name="esx-02")
+    (wrong,) = [item for item in told.told["items"] if item["key"].startswith("store.")]
+    assert "was made as qcow2, not as reflink" in wrong["text"]
+    assert "Name an empty folder." in wrong["remedy"]
 
 
 def test_without_a_terminal_the_first_contact_needs_a_pin(add: Add, sim: Sim, config: Path) -> None:
@@ -267,14 +290,14 @@ def test_read_only_neither_adds_nor_tries(
 
 
 def test_where_the_boot_points_lie_is_chosen(
-    add: Add, sim: Sim, config: Path, tmp_path: Path
+    add: Add, sim: Sim, config: Path, tmp_path: Path, xfs: Path
 ) -> None:
     """The store of an ESXi target is what its hosts mount, so it is named as one adds it."""
-    told = add("--pin", sim.certificate.pin, "--store", str(tmp_path / "here"))
+    told = add("--pin", sim.certificate.pin, "--store", str(xfs / f"here-{tmp_path.name}"))
     assert told.code == 0
-    assert f"{tmp_path}/here/.run" in told.out
+    assert f"{xfs}/here-{tmp_path.name}/.run" in told.out
     one = load_engine(config).targets["esx-01"]
-    assert one.store.path == tmp_path / "here"
+    assert one.store.path == xfs / f"here-{tmp_path.name}"
 
 
 @pytest.mark.parametrize(

@@ -273,5 +273,5 @@ def _not_flat(vm: str, disk: DiskFile) -> Problem:
         "target.not-flat",
         f"A disk of {safe(vm)} is a {safe(disk.format)} file, and hosts read flat files only.",
         "No VM was started.",
-        "Use a store of kind reflink for this target.",
+        "Put this target's store into an empty folder on XFS or btrfs.",
     )

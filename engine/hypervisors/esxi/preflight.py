@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import groupby
 
 from engine.hypervisors.esxi import faults, homestore
+from engine.hypervisors.esxi.exports import exports, is_above
 from engine.hypervisors.esxi.gate import SLOW_S
 from engine.hypervisors.esxi.homestore import near
 from engine.hypervisors.esxi.inventory import Host, Inventory, look
@@ -292,15 +293,17 @@ def _nfs(there: Inventory, wishes: Wishes) -> Iterator[Finding]:
             "addresses.",
         )
         return
-    for port in _NFS_PORTS:
-        if not _answers(wishes.server, port):
-            yield Finding(
-                Gravity.WARNING,
-                f"esxi.port-{port}",
-                f"Port {port} of {safe(wishes.server)} does not answer, as seen from here.",
-                "Start the NFS server (rpcbind 111, nfs 2049, mountd 20048), and open the port "
-                "to the hosts.",
-            )
+    silent = [port for port in _NFS_PORTS if not _answers(wishes.server, port)]
+    for port in silent:
+        yield Finding(
+            Gravity.WARNING,
+            f"esxi.port-{port}",
+            f"Port {port} of {safe(wishes.server)} does not answer, as seen from here.",
+            "Start the NFS server (rpcbind 111, nfs 2049, mountd 20048), and open the port to the "
+            "hosts.",
+        )
+    if not {111, 20048} <= set(silent):
+        yield from _export(wishes)
     ours = f"{wishes.server}:{wishes.share}"
     for one in there.datastores:
         host, _, path = one.mounted.rpartition(":")
@@ -312,6 +315,40 @@ def _nfs(there: Inventory, wishes: Wishes) -> Iterator[Finding]:
                 "take two spellings of one server for two datastores.",
                 "Use the same spelling on all hosts, or unmount that datastore.",
             )
+
+
+def _export(wishes: Wishes) -> Iterator[Finding]:
+    """Say whether the server exports the share; it is asked as a client asks it."""
+    server, share = safe(wishes.server), safe(wishes.share)
+    fix = f"Export {share}, and nothing above it, by NFSv3 to the hosts' VMkernel addresses."
+    try:
+        there = exports(wishes.server, timeout_s=_PORT_S)
+    except OSError as error:
+        yield Finding(
+            Gravity.WARNING,
+            "esxi.exports-untold",
+            f"The NFS server {server} does not tell what it exports: {safe(str(error))}.",
+            "See that rpcbind and mountd run there.",
+        )
+        return
+    above = [one for one in there if is_above(one, wishes.share)]
+    if above and wishes.share not in there:
+        yield Finding(
+            Gravity.WARNING,
+            "esxi.exported-above",
+            f"The NFS server {server} exports {listed([(one,) for one in above])}, which holds "
+            f"more than {share}: hosts could change boot points.",
+            fix,
+        )
+    elif wishes.share not in there:
+        told = listed([(one,) for one in there])
+        yield Finding(
+            Gravity.WARNING,
+            "esxi.not-exported",
+            f"The NFS server {server} does not export {share}, as far as it tells. It exports: "
+            f"{told}.",
+            fix,
+        )
 
 
 def _answers(host: str, port: int) -> bool:
