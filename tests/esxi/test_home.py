@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -146,6 +147,46 @@ def test_a_cluster_has_no_share_left(made: Certificate, xfs: Path, tmp_path: Pat
             assert (came.datastore, came.stays) == ("LocalDS_0", "")
             assert not mounted(stage)
             is_home(stage)
+
+
+@pytest.mark.parametrize("foreign", ["", "notes.txt", ".hidden"])
+def test_the_folder_of_copies_goes_with_the_vm(host: Stage, foreign: str) -> None:
+    """Once it is empty; with something of somebody else in it, it stays as it is."""
+    host.target.bring_home(VM, "LocalDS_1", NEVER)
+    there = host.on("LocalDS_1")
+    (folder,) = there.glob("bootpoint-web01-*")
+    other = there / "bootpoint-web01-of-another"
+    other.mkdir()
+    if foreign:
+        (folder / foreign).write_text("his")
+    host.target.delete(VM, home=True)
+    assert [one.name for one in folder.parent.glob("bootpoint-*/*")] == [foreign] * bool(foreign)
+    assert (folder.exists(), other.exists()) == (bool(foreign), True)
+    for left in there.glob("bootpoint-*"):
+        shutil.rmtree(left)
+    host.target.create(SPEC)
+
+
+def test_a_folder_that_cannot_be_looked_into_stays(host: Stage) -> None:
+    """A role without Datastore.Browse there deletes the VM all the same."""
+    host.target.bring_home(VM, "LocalDS_1", NEVER)
+    (folder,) = host.on("LocalDS_1").glob("bootpoint-web01-*")
+    host.sim.proxy.plan("SearchDatastore_Task", Fault("NoPermission"))
+    host.target.delete(VM, home=True)
+    assert folder.exists()
+    assert host.own_vms() == 0
+    folder.rmdir()
+    host.target.create(SPEC)
+
+
+def test_a_way_that_is_given_up_leaves_no_folder(host: Stage) -> None:
+    """It was made for copies, and none is left."""
+    host.sim.proxy.plan("CopyVirtualDisk_Task", Fault("NoDiskSpace"))
+    with pytest.raises(faults.HostFailure, match="no room"):
+        host.target.bring_home(VM, "LocalDS_1", NEVER)
+    assert host.sim.proxy.count("MakeDirectory") == 1
+    assert not list(host.on("LocalDS_1").glob("bootpoint-*"))
+    is_as_before(host)
 
 
 CHANGES = {

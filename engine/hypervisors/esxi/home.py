@@ -29,6 +29,7 @@ from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.paths import datastore_of
 from engine.hypervisors.esxi.session import Session
+from engine.hypervisors.esxi.sweeping import own_folder, sweep
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.model.errors import Cancelled, Failure, HypervisorError, Problem
 from engine.model.machine import Power
@@ -130,7 +131,7 @@ class Homeward:
         home = there.seen.home
         if datastore_of(self._session, there.ref, f"{home}/") == datastore:
             return home
-        return f"[{datastore}] bootpoint-{there.seen.vm}-{there.seen.engine[:8]}"
+        return own_folder(there.seen.vm, there.seen.engine, datastore)
 
     def _arrive(self, there: Machine) -> Machine:
         """Take the serial port off the share, start what ran before, write down that it is done."""
@@ -333,9 +334,15 @@ class Homeward:
                     self._drop(way.copy(number))
                 except faults.HostFailure as failure:
                     log.warning("%s stays: %s", safe(way.copy(number)), failure)
+            self.sweep(there)
             if way.ran and there.seen.power is Power.OFF:
                 there = self._machines.power_on(there, unreported)
         return self._machines.mark(there, None)
+
+    def sweep(self, there: Machine) -> None:
+        """Take away the folder of a VM's copies that are gone; only a single host has one."""
+        if there.homing is not None and not self._session.is_vcenter:
+            sweep(self._session, self._waiter, there, there.homing)
 
     def _no_effect(self, doing: str, last: faults.HostFailure | None) -> faults.ReplyLost:
         target, remedy = (

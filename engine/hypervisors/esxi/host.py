@@ -111,9 +111,9 @@ class EsxiHypervisor(OnHost):
         self._ground = Ground(self._session, wishes, self._runs.datastore, self._wait_for_host)
         waiter = TaskWaiter(self._session)
         self._machines = Machines(self._session, waiter, self._engine, self._wait_for_host)
-        homeward = Homeward(self._session, waiter, self._machines, self._wait_for_host)
+        self._homeward = Homeward(self._session, waiter, self._machines, self._wait_for_host)
         self._homecoming = Homecoming(
-            self._session, self._machines, homeward, self._ground, self._runs, self._gate
+            self._session, self._machines, self._homeward, self._ground, self._runs, self._gate
         )
         homing = Homing.LIVE if self._session.is_vcenter else Homing.OFF
         self.capabilities = replace(self.capabilities, homing=homing)
@@ -280,6 +280,7 @@ class EsxiHypervisor(OnHost):
             self._check_started_by_us(there)
             there = self._machines.power_off(there)
         self._machines.destroy(there)
+        self._homeward.sweep(there)
 
     # --- what it says ----------------------------------------------------------------------
 
