@@ -20,6 +20,7 @@ from engine.hypervisors.esxi.looking import Looking
 from engine.hypervisors.esxi.preflight import Wishes, findings
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
+from engine.model.machine import Power
 from tests.vcsim.proxy import _ENVELOPE, Code, Fault, Raw, Says, Step
 from tests.vcsim.simulator import PASSWORD, Certificate, Sim, running
 from tests.vcsim.stage import SPEC, VM, Stage
@@ -178,6 +179,85 @@ def test_a_property_of_another_type_is_not_told(host: Sim, told: bytes) -> None:
     host.proxy.plan("RetrievePropertiesEx", *[_says(answer)] * 3)
     with pytest.raises(faults.ReplyLost):
         Looking(session, TaskWaiter(session), "engine").look(ref)
+
+
+_DISK = """<VirtualDevice xsi:type="VirtualDisk"><key>2000</key>
+<backing xsi:type="VirtualDiskFlatVer2BackingInfo"><fileName>[ds] web/disk0.vmdk</fileName>
+<diskMode>persistent</diskMode>%s</backing><capacityInKB>1024</capacityInKB></VirtualDevice>"""
+_SHARES = (_DISK % "").replace(
+    "</capacityInKB>", "</capacityInKB><shares><shares>1000</shares><level>%s</level></shares>"
+)
+ODD = {
+    "a value of tomorrow": _SHARES % "most",
+    "a value with a strange name": _SHARES % "values",
+    "an empty value": _SHARES % "",
+    "a field of tomorrow": _DISK % "<novelty>1</novelty>",
+    "a field with fields": _DISK
+    % "<novelty xsi:type='Novelty'><key>1</key><deep><er>x</er></deep></novelty>",
+    "a text for a value": _DISK % "<sharing>sharingWithAll</sharing>",
+    "an empty item": f"<VirtualDevice xsi:nil='true'><key>1</key></VirtualDevice>{_DISK % ''}",
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_nobody_needs_hinders_nothing(host: Sim, odd: str) -> None:
+    """A host that is newer than the library, or breaks its schema somewhere, can still be used."""
+    session = host.session()
+    (ref, _), *_ = session.read_all(vim.VirtualMachine, "name")
+    mark = "<OptionValue><key>bootpoint.vm</key><value xsi:type='xsd:%s'>%s</value></OptionValue>"
+    told = {
+        "name": "<val xsi:type='xsd:string'>web</val>",
+        "runtime.connectionState": "<val xsi:type='VirtualMachineConnectionState'>connected</val>",
+        "runtime.powerState": "<val xsi:type='VirtualMachinePowerState'>poweredOff</val>",
+        "config.hardware.device": f"<val xsi:type='ArrayOfVirtualDevice'>{ODD[odd]}</val>",
+        "config.extraConfig": "<val xsi:type='ArrayOfOptionValue'>"
+        f"{mark % ('string', 'web')}{(mark % ('long', '7')).replace('.vm', '.boot')}</val>",
+    }
+    props = "".join(f"<propSet><name>{k}</name>{val}</propSet>" for k, val in told.items())
+    body = f'<objects><obj type="VirtualMachine">{ref_id(ref)}</obj>{props}</objects>'
+    name = "RetrievePropertiesExResponse"
+    answer = f'<{name} xmlns="urn:vim25"><returnval>{body}</returnval></{name}>'
+    host.proxy.plan("RetrievePropertiesEx", *[_says(answer.encode())] * 3)
+    seen = Looking(session, TaskWaiter(session), "engine").look(ref).seen
+    assert (seen.vm, seen.boot, seen.power) == ("web", 7, Power.OFF)
+    assert [(disk.key, disk.path) for disk in seen.disks] == [(2000, "[ds] web/disk0.vmdk")]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "<VirtualDevice xsi:type='VirtualDiskOfTomorrow'><key>2000</key></VirtualDevice>",
+        "<VirtualDevice xsi:type='VirtualDisk'><key>x</key></VirtualDevice>",
+        _DISK % "<fileName><novelty>1</novelty></fileName>",
+    ],
+    ids=["a kind of tomorrow", "no key", "no path"],
+)
+def test_a_device_that_may_be_a_disk_is_not_passed_over(host: Sim, told: str) -> None:
+    """A VM would be deleted with a disk that nobody took out before."""
+    session = host.session()
+    (ref, _), *_ = session.read_all(vim.VirtualMachine, "name")
+    val = f"<name>config.hardware.device</name><val xsi:type='ArrayOfVirtualDevice'>{told}</val>"
+    name, obj = "RetrievePropertiesExResponse", f"<obj type='VirtualMachine'>{ref_id(ref)}</obj>"
+    body = f"<objects>{obj}<propSet>{val}</propSet></objects>"
+    answer = f'<{name} xmlns="urn:vim25"><returnval>{body}</returnval></{name}>'
+    host.proxy.plan("RetrievePropertiesEx", *[_says(answer.encode())] * 3)
+    with pytest.raises(faults.ReplyLost):
+        session.read(ref, "config.hardware.device")
+
+
+@pytest.mark.parametrize("field", ["objects", "obj", "propSet", "name", "val"])
+def test_what_properties_come_in_is_not_passed_over(host: Sim, field: str) -> None:
+    """A field of another name there would make what is set unset."""
+    session = host.session()
+    (ref, _), *_ = session.read_all(vim.VirtualMachine, "name")
+    name, obj = "RetrievePropertiesExResponse", f"<obj type='VirtualMachine'>{ref_id(ref)}</obj>"
+    val = "<name>name</name><val xsi:type='xsd:string'>web</val>"
+    body = f"<objects>{obj}<propSet>{val}</propSet></objects>"
+    body = body.replace(f"<{field}", "<odd").replace(f"</{field}>", "</odd>")
+    answer = f'<{name} xmlns="urn:vim25"><returnval>{body}</returnval></{name}>'
+    host.proxy.plan("RetrievePropertiesEx", *[_says(answer.encode())] * 3)
+    with pytest.raises(faults.ReplyLost):
+        session.read(ref, "name")
 
 
 def test_a_time_without_a_zone_is_utc(host: Sim, session: Session) -> None:

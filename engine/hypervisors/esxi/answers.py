@@ -17,6 +17,7 @@ from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 from pyVmomi.VmomiSupport import F_OPTIONAL
 
 from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.lenient import Lenient
 from engine.hypervisors.esxi.patience import Measured
 
 _SEPARATOR: str = SoapAdapter.NS_SEP
@@ -78,6 +79,11 @@ class Answers(SoapAdapter.SoapResponseDeserializer):  # type: ignore[misc]  # ha
     """Reads an answer, and sees that it is one."""
 
     _answered = False
+
+    def __init__(self, stub: Any) -> None:
+        """Read for a connection."""
+        super().__init__(stub)
+        self.deser = Lenient(stub)
 
     def Deserialize(  # noqa: N802 - the library's name
         self,
