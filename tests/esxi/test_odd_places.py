@@ -73,3 +73,10 @@ def test_a_vcenter_without_hosts_says_so(tmp_path: Path, made: Certificate) -> N
         ):
             with pytest.raises(WrongUse, match=says):
                 look(sim.session(), place)
+
+
+def test_a_cluster_may_be_called_as_its_pool_is(four: Stage) -> None:
+    """Each cluster has a pool of that name, which is the same place."""
+    (cluster, _), *_ = four.other.read_all(vim.ClusterComputeResource, "name")
+    four.sim.set(cluster, "name", "Resources")
+    assert len(look(four.sim.session(), "DC0/Resources").hosts) == 4

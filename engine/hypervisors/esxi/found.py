@@ -59,7 +59,7 @@ def chosen(session: Session, place: str, found: Found) -> tuple[Told, Any]:
         raise no_place(session, place, told)
     meant = set(fits([way for way, _, _ in (*wholes, *parts)], place))
     fitting = [one for one in (*wholes, *parts) if one[0] in meant]
-    if len(fitting) == 1:
+    if len({ref_id(pool) for _, _, pool in fitting}) == 1:  # a cluster, and its own whole pool
         return fitting[0][1:]
     shown = listed([way for way, _, _ in fitting])
     if fitting and len(meant) < len(fitting):
