@@ -129,6 +129,11 @@ class Seen:
         is_copy = self.uuid and self.uuid.lower() != str(identity(engine, vm))
         return (self.engine, self.vm) == (engine, vm) and not is_copy
 
+    @property
+    def is_lost(self) -> bool:
+        """Tell whether the host has lost it and tells no configuration: nobody sees whose it is."""
+        return not (self.connected or self.uuid or self.engine)
+
     def outside(self) -> Sequence[Disk]:
         """Return the disks that do not lie in the VM's own folder."""
         return [disk for disk in self.disks if not disk.path.startswith(f"{self.home}/")]

@@ -92,25 +92,16 @@ class Looking:
 
         Raises:
             Refused: What is there with its id has not our marks.
+            HostFailure: It is there, and the host has lost it.
         """
-        if (there := self._where_it_was(vm)) is not None:
-            return there
-        wanted = str(layers.identity(self._engine, vm))
-        search, found = self._session.content.searchIndex.FindByUuid, None
-        for left in reversed(range(faults.TRIES)):
-            if (ref := search(None, wanted, True, False)) is None:
-                return None
-            try:
-                found = self.look(ref)
-                break
-            except faults.Gone:  # believed only when it is not found any more either
-                if not left:
-                    raise
-        if found is not None and not found.seen.is_of(self._engine, vm):
-            raise rules.foreign(self._session.account.target, vm)
-        if found is not None:
-            self._refs[vm] = found.ref
-        return found
+        there = self._where_it_was(vm)
+        if there is None or there.seen.is_lost:
+            there = self._searched(vm) or there
+        if there is None:
+            return None
+        self._check_own(there, vm)
+        self._refs[vm] = there.ref
+        return there
 
     def settled(self, vm: str) -> Machine | None:
         """Return a VM as `find` does, after its host is done with what it was told before.
@@ -124,14 +115,36 @@ class Looking:
         return there
 
     def _where_it_was(self, vm: str) -> Machine | None:
-        """Return the VM if it still is where it was found last, and says that it is ours."""
+        """Return the VM if it still is where it was found last, and does not say it is another."""
         if (ref := self._refs.get(vm)) is not None:
             with contextlib.suppress(faults.Gone):
                 there = self.look(ref)
-                if there.seen.is_of(self._engine, vm):
+                if there.seen.is_of(self._engine, vm) or there.seen.is_lost:
                     return there
             self._refs.pop(vm, None)
         return None
+
+    def _searched(self, vm: str) -> Machine | None:
+        """Return the VM that has its id."""
+        wanted = str(layers.identity(self._engine, vm))
+        for left in reversed(range(faults.TRIES)):
+            ref = self._session.content.searchIndex.FindByUuid(None, wanted, True, False)
+            if ref is None:
+                return None
+            try:
+                return self.look(ref)
+            except faults.Gone:  # believed only when it is not found any more either
+                if not left:
+                    raise
+        return None
+
+    def _check_own(self, there: Machine, vm: str) -> None:
+        """Raise unless this engine made what is there for a standby."""
+        if there.seen.is_of(self._engine, vm):
+            return
+        if there.seen.is_lost:
+            raise faults.HostFailure(_lost(self._session.account.target, vm))
+        raise rules.foreign(self._session.account.target, vm)
 
     def look(self, ref: Any) -> Machine:
         """Read one VM. Gone when it is not there any more."""
@@ -310,6 +323,18 @@ def _disks(devices: Sequence[Any]) -> Sequence[Disk]:
         for one in devices
         if isinstance(one, vim.vm.device.VirtualDisk)
     ]
+
+
+def _lost(target: str, vm: str) -> Problem:
+    return Problem(
+        "vm.lost",
+        f"Target {safe(target)} has lost VM {safe(vm)}: it is disconnected, orphaned or "
+        "inaccessible, and does not tell its configuration. Nobody knows what it does.",
+        "Nothing was changed.",
+        "See in the host's own client why, and that the host reaches the datastore of the VM's own "
+        "files; then try again.",
+        {"vm": safe(vm), "target": target},
+    )
 
 
 def _left_out(target: str) -> Problem:

@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from engine.hypervisors import rules
 from engine.hypervisors.esxi import faults, specs
 from engine.hypervisors.esxi.answers import ref_id
 from engine.hypervisors.esxi.gate import pauses
@@ -97,11 +96,16 @@ class Machines(Looking):
         if (there := self.find(name)) is not None:
             return there
         for ref in self.named(name, folder):
-            there = self.marked(ref)
-            if there is None and self.await_tasks(self._session.content.taskManager, "createvm"):
-                there = self.marked(ref)  # while it is being made, it shows no marks
-            if there is None or not there.seen.is_of(self._engine, name):
-                raise rules.foreign(self._session.account.target, name)
+            if self.marked(ref) is None:
+                # While it is being made, it shows no marks.
+                self.await_tasks(self._session.content.taskManager, "createvm")
+            try:
+                there = self.look(ref)
+            except faults.Gone:  # believed only when it is not found any more either
+                if ref_id(ref) in map(ref_id, self.named(name, folder)):
+                    raise
+                continue
+            self._check_own(there, name)
             return there
         return None
 
@@ -277,6 +281,8 @@ class Machines(Looking):
                 if not is_done(vm := self._again(vm), done):
                     # The host may not even have begun with what it was told.
                     self._busy(next(waits))
+            except faults.Gone as failure:  # believed only when it is not found any more either
+                last = failure
             except (faults.HostBusy, faults.WrongState) as failure:
                 last = failure
                 self._bear(failure, waits, is_last=tried == faults.TRIES)
@@ -286,8 +292,18 @@ class Machines(Looking):
         return vm
 
     def _again(self, vm: Machine) -> Machine:
-        """Read a VM again. ReplyLost when its id is another VM's now: its vCenter was restored."""
-        now = self.look(vm.ref)
+        """Read a VM again, also where somebody registered it anew, under another id.
+
+        Raises:
+            Gone: It is not there any more.
+            ReplyLost: Its id is another VM's now: its vCenter was restored.
+        """
+        try:
+            now = self.look(vm.ref)
+        except faults.Gone:
+            if (found := self.find(vm.seen.vm)) is None:
+                raise
+            now = found
         if now.seen.engine and now.seen.engine == vm.seen.engine:
             return now
         raise faults.ReplyLost(_another(self._session.account.target, vm.seen.vm))
