@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,8 +15,9 @@ import pytest
 from pyVmomi import vim
 
 from engine.hypervisors.esxi.host import EsxiHypervisor
+from engine.model.errors import HypervisorError
 from engine.model.layers import LayerKind
-from engine.model.machine import Network, Power, VMRef
+from engine.model.machine import Gravity, Network, Power, VMRef
 from engine.ports import NeverCancelled
 from engine.stores.probe import open_store
 from tests.contract.disk_chains import MIB, grow
@@ -103,3 +105,25 @@ def test_each_brings_its_own_home(both: tuple[Sim, list[Appliance]], seed: int) 
     ] * 2
     left = [seen["name"] for _, seen in sim.foreigner().read_all(vim.Datastore, "name")]
     assert set(left) == {"LocalDS_0", "LocalDS_1"}
+
+
+def test_two_of_one_name_in_one_cluster_are_told_before_a_start(
+    made: Certificate, xfs: Path, tmp_path: Path
+) -> None:
+    """The share has the target's name, and hosts take each name once: the second one is told."""
+    with running(tmp_path, made, *TWO) as sim, contextlib.ExitStack() as stack:
+        each = []
+        for number in (1, 2):
+            store = open_store(xfs / f"{tmp_path.name}-{number}", "reflink", "esx-01")
+            stack.callback(store.close)
+            state, server = tmp_path / f"state-{number}", f"127.0.0.{number}"
+            target = hypervisor(sim, store, state, place="DC0_C0", server=server)
+            each.append(Appliance(target, store, VMRef(f"web-{number}")))
+        assert not [one for one in each[0].target.preflight() if one.key == "target.other-share"]
+        each[0].start()
+        assert not [one for one in each[0].target.preflight() if one.key == "target.other-share"]
+        (found,) = [one for one in each[1].target.preflight() if one.key == "target.other-share"]
+        assert found.gravity is Gravity.ERROR
+        assert "another name" in found.remedy
+        with pytest.raises(HypervisorError, match=re.escape(found.text)):
+            each[1].start()

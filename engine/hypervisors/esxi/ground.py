@@ -12,10 +12,10 @@ from engine.hypervisors.esxi.gate import wait
 from engine.hypervisors.esxi.inventory import Inventory, NetworkPlace, look
 from engine.hypervisors.esxi.needs import known, no_server, not_isolated
 from engine.hypervisors.esxi.network import isolation, make_isolated
-from engine.hypervisors.esxi.nfs import mount, unmount
+from engine.hypervisors.esxi.nfs import mount, taken, unmount
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.session import Session
-from engine.model.errors import HypervisorError, Refused, WrongUse
+from engine.model.errors import HypervisorError, Problem, Refused, WrongUse
 from engine.model.machine import Network
 from engine.model.text import safe
 
@@ -62,6 +62,12 @@ class Ground:
                 self._session, inventory, self._datastore, wishes.server, wishes.share, self._busy
             )
         return inventory
+
+    def taken(self, there: Inventory) -> Problem | None:
+        """Return what to say when hosts have another share under our name; None: none has."""
+        wishes = self._wishes
+        source = f"{wishes.server}:{wishes.share}"
+        return taken(self._session, there.datastores, self._datastore, source)
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -23,12 +23,13 @@ from engine.hypervisors.esxi.gate import Gate, wait
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.home import Homeward
 from engine.hypervisors.esxi.homecoming import Homecoming
+from engine.hypervisors.esxi.inventory import Inventory
 from engine.hypervisors.esxi.layers import State
 from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.nfs import RunFolders
 from engine.hypervisors.esxi.onhost import OnHost
-from engine.hypervisors.esxi.preflight import Wishes
+from engine.hypervisors.esxi.preflight import Wishes, as_finding
 from engine.hypervisors.esxi.session import CALL_S, Account, Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.owner import owner
@@ -46,7 +47,7 @@ from engine.model.machine import (
     VMSpec,
 )
 from engine.model.text import safe
-from engine.ports import Cancel, DiskChain, Report, unreported
+from engine.ports import Cancel, DiskChain, Finding, Report, unreported
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +124,12 @@ class EsxiHypervisor(OnHost):
     def chain(self, vm: VMRef) -> DiskChain:
         """Return the layer tree of the VM."""
         return self._chains(vm)
+
+    def _findings(self, there: Inventory | None) -> Iterator[Finding]:
+        """Yield what is to be said of the share."""
+        problem = self._ground.taken(there) if there is not None and self._wishes.server else None
+        if problem is not None:
+            yield as_finding(problem)
 
     # --- VMs -------------------------------------------------------------------------------
 

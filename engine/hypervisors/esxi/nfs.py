@@ -251,11 +251,17 @@ def _vms_on(session: Session, datastore: Any) -> Sequence[str]:
 
 def _has(session: Session, mine: Sequence[Datastore], name: str, source: str) -> bool:
     """Tell whether a host has the datastore. HypervisorError when it is another share's."""
-    found = [one for one in mine if one.name == name]
-    for one in found:
-        if one.mounted and one.mounted != source:
-            raise HypervisorError(_other_share(session, name, one.mounted, source))
-    return bool(found)
+    if problem := taken(session, mine, name, source):
+        raise HypervisorError(problem)
+    return any(one.name == name for one in mine)
+
+
+def taken(session: Session, there: Sequence[Datastore], name: str, source: str) -> Problem | None:
+    """Return what to say when a datastore of the share's name is another share; None: none is."""
+    for one in there:
+        if one.name == name and one.mounted and one.mounted != source:
+            return _other_share(session, name, one.mounted, source)
+    return None
 
 
 def _other_share(session: Session, name: str, mounted: str, source: str) -> Problem:
@@ -264,7 +270,8 @@ def _other_share(session: Session, name: str, mounted: str, source: str) -> Prob
         f"Datastore {safe(name)} on target {safe(session.account.target)} is {safe(mounted)}, "
         f"not {safe(source)}.",
         "Nothing was changed.",
-        "Unmount that datastore, or correct esxi.server and esxi.share.",
+        "Unmount that datastore, or correct esxi.server and esxi.share. Where it is another "
+        "appliance's, give this target another name: the share has it.",
     )
 
 

@@ -72,7 +72,7 @@ def findings(
     try:
         there = look(session, wishes.place)
     except Failure as failure:
-        found.append(_as_finding(failure.problem))
+        found.append(as_finding(failure.problem))
     else:
         found += _hosts(session, there)
         found += homestore.findings(there, wishes.datastore)
@@ -90,10 +90,11 @@ def _allowed(part: Iterator[Finding]) -> Iterator[Finding]:
     try:
         yield from part
     except (faults.NeedsHuman, WrongUse) as failure:
-        yield _as_finding(failure.problem)
+        yield as_finding(failure.problem)
 
 
-def _as_finding(problem: Problem) -> Finding:
+def as_finding(problem: Problem) -> Finding:
+    """Return an error that is found before it happens."""
     return Finding(Gravity.ERROR, problem.key, problem.happened, problem.remedy)
 
 
