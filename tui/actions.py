@@ -27,6 +27,7 @@ from tui.words import _
 if TYPE_CHECKING:
     from tui.core import Core
     from tui.reading import Reading
+    from tui.targeting import Targeting
     from tui.wizard import Wizard
 
 SURE = "yes"
@@ -58,6 +59,7 @@ class Actions:
         self._emergency = Emergency(console)
         self._reading: Reading | None = None
         self._wizard: Wizard | None = None
+        self._targeting: Targeting | None = None
         choosing = Choosing(console)
         answering = Answering(console, self._sure)
         self._verbs: dict[str, Callable[[], None]] = {
@@ -94,6 +96,7 @@ class Actions:
             "edit": lambda: self._define(lambda wizard: wizard.edit()),
             "text": lambda: self._define(lambda wizard: wizard.as_text()),
             "drop": lambda: self._define(lambda wizard: wizard.drop()),
+            "new_target": lambda: self._target(lambda targeting: targeting.open()),
             "redraw": self._redraw,
             "retry": self._retry,
             "help": lambda: console.go("help", console.spot.place),
@@ -112,6 +115,9 @@ class Actions:
             "review": self._emergency.choose,
             "answer": answering.choose,
             "new": lambda name: self._define(lambda wizard: wizard.begin(name)),
+            "target": lambda name: self._target(lambda targeting: targeting.fill(name)),
+            "trust": lambda name: self._target(lambda targeting: targeting.decide(name)),
+            "added": lambda _name: console.back(),
             "form": lambda name: self._define(lambda wizard: wizard.fill(name)),
             "refused": lambda _name: console.back(),
             "help": lambda _name: console.back(),
@@ -143,6 +149,14 @@ class Actions:
             self._wizard = Wizard(self._console, self._sure)
         verb(self._wizard)
 
+    def _target(self, verb: Callable[[Targeting], None]) -> None:
+        """Do something with a new target; what that needs is loaded at the first key for it."""
+        if self._targeting is None:
+            from tui.targeting import Targeting
+
+            self._targeting = Targeting(self._console, self._sure)
+        verb(self._targeting)
+
     def _about(self) -> str:
         return about(self._console.fleet, self._console.look())
 
@@ -169,7 +183,7 @@ class Actions:
     def _open(self) -> None:
         spot = self._console.spot
         opener = self._openers.get(spot.place)
-        if opener is not None and (spot.chosen or spot.place in ("refused", "help")):
+        if opener is not None and (spot.chosen or spot.place in ("refused", "help", "added")):
             opener(spot.chosen)
 
     def _open_point(self, name: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -36,11 +36,17 @@ class Refusal(Exception):
     """The engine said no, or cannot be asked; the parts and the key are those of its problem."""
 
     def __init__(
-        self, happened: str, unchanged: str = "", remedy: str = "", code: int = 0, key: str = ""
+        self,
+        happened: str,
+        unchanged: str = "",
+        remedy: str = "",
+        code: int = 0,
+        key: str = "",
+        facts: Mapping[str, str | int] | None = None,
     ) -> None:
-        """Keep the three parts."""
+        """Keep the three parts, the key and the facts."""
         super().__init__(happened)
-        self.key = key
+        self.key, self.facts = key, facts or {}
         self.happened, self.unchanged, self.remedy, self.code = happened, unchanged, remedy, code
 
     def __str__(self) -> str:
@@ -273,4 +279,4 @@ def _refusal(error: wire.WireError) -> Refusal:
     data = error.data
     if data is None or not data.happened:
         return Refusal(error.message, code=error.code)
-    return Refusal(data.happened, data.unchanged, data.remedy, error.code, data.key)
+    return Refusal(data.happened, data.unchanged, data.remedy, error.code, data.key, data.facts)

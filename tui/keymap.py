@@ -50,17 +50,18 @@ EVERYWHERE = frozenset(
     | REPORTS
     | RETENTION
     | {"help", "menu", "plan", "review", "new", "form", "refused", "answer"}
+    | {"target", "trust", "added"}
 )
 OPENING = frozenset(
     {"fleet", "machine", "jobs", "sets", "settings", "menu", "plan"}
-    | {"review", "new", "form", "refused", "answer", "help"}
+    | {"review", "new", "form", "refused", "answer", "help", "target", "trust", "added"}
 )
 OPENS = {"plan": N_("choose"), "review": N_("this one"), "new": N_("choose")}
-OPENS |= {"answer": N_("this one")}
+OPENS |= {"answer": N_("this one"), "trust": N_("this one"), "target": N_("change")}
 OPENS |= {"form": N_("change"), "settings": N_("change"), "menu": N_("do it")}
-OPENS |= dict.fromkeys(("refused", "help"), N_("back"))
+OPENS |= dict.fromkeys(("refused", "help", "added"), N_("back"))
 """What Enter does, where it does not open something."""
-CALM = EVERYWHERE - {"plan", "review", "form", "new", "refused", "answer"}
+CALM = EVERYWHERE - {"plan", "review", "form", "new", "refused", "answer", "target", "trust"}
 """Everywhere but where something is being decided."""
 
 When = Callable[[Fleet, Look], bool]
@@ -275,6 +276,17 @@ TABLE: tuple[Key, ...] = (
         places=frozenset({"fleet", "sets", "set"}),
         why_not=lambda _fleet, _look: "",
         command="bootpoint standby add NAME --images DIR",
+        rank=7,
+    ),
+    _asks(
+        "new_target",
+        "n",
+        "new target",
+        "add an ESXi host or vCenter (asks)",
+        places=frozenset({"targets"}),
+        role="admin",
+        why_not=lambda _fleet, _look: "",
+        command="bootpoint target add NAME --url URL --user USER --password REF",
         rank=7,
     ),
     _asks(

@@ -12,6 +12,7 @@ from tui.glyphs import ASCII, Glyphs
 
 if TYPE_CHECKING:  # the first screen shows none of these, so it does not wait for them
     from engine.api.changes import Words
+    from engine.api.contact_views import AddedView, ContactView
     from engine.api.definition_views import CheckView
     from engine.api.guest_views import PictureView, QuestionView
     from engine.api.keeping_views import RetentionView
@@ -25,6 +26,24 @@ class Form:
 
     draft: Draft
     review: CheckView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewTarget:
+    """A target on its way, by fields of `target add`.
+
+    Attributes:
+        words: What was filled in.
+        field, wrong: The field that the engine cannot take, and why; empty: none is known.
+        contact: Whose certificate is to be compared; None: the host was not asked.
+        added: What stands in the way, or what was found in an added one; None: not tried.
+    """
+
+    words: Mapping[str, str] = field(default_factory=dict)
+    field: str = ""
+    wrong: str = ""
+    contact: ContactView | None = None
+    added: AddedView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +116,8 @@ class Kept:
 
 
 Subject: TypeAlias = (
-    "Plan | Form | Serial | Menu | Parts | Report | Picture | Kept | QuestionView | None"
+    "Plan | Form | NewTarget | Serial | Menu | Parts | Report | Picture | Kept | QuestionView"
+    " | None"
 )
 
 

@@ -29,7 +29,7 @@ SILENT = MOVING | {"open", "command", "menu", "redraw"}
 """Keys without a word: numbers, or nothing, stand for them."""
 ANYWHERE = frozenset(
     {"fleet", "jobs", "journal", "targets", "sets", "settings", "alerts", "help", "quit", "back"}
-    | {"filter", "order", "turn", "worst", "retry", "new"}
+    | {"filter", "order", "turn", "worst", "retry", "new", "new_target"}
 )
 """Words that are about no row."""
 ROWED = frozenset({"fleet", "jobs", "machine"})

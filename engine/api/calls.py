@@ -16,6 +16,7 @@ import msgspec
 
 from engine.api import asks, conversions, defining, keeping, problems, reports, targeting
 from engine.api.alert_views import MetricsView, TriedView
+from engine.api.contact_views import AddedView, ContactView
 from engine.api.conversion_views import ConversionView, DriverSourceView, GuestView, LedgerView
 from engine.api.definition_views import CheckView, DefinitionView, ReloadView
 from engine.api.fleet import outlooks
@@ -29,7 +30,7 @@ from engine.api.plans import Actor, Plans, check_name, require
 from engine.api.present import job_view, journal_view, standby_view
 from engine.api.roles import Role
 from engine.api.serial import read_serial
-from engine.api.target_views import AddedView, CheckedView, ContactView, checked_view
+from engine.api.target_views import CheckedView, checked_view
 from engine.api.views import Done, JobView, JournalView, Plan, StandbyView
 from engine.api.wishes import Wish, standby_of
 from engine.daemon.service import Service

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from msgspec import field
 
+from engine.api.contact_views import AddedView, ContactView, FoundView
 from engine.api.present import target_view
-from engine.api.views import TargetView, View
+from engine.api.views import TargetView
 from engine.daemon.adding import Added, Contact
 from engine.daemon.service import Snapshot
 from engine.hypervisors.esxi.trust import shown_pin
@@ -18,46 +18,11 @@ from engine.ports import Finding
 _LONG = 1000
 
 
-class FoundView(View, kw_only=True):
-    """One finding; `id` is its stable key. `gravity`: error, warning, note."""
-
-    gravity: str
-    text: str
-    unchanged: str = ""
-    remedy: str = ""
-
-
 class CheckedView(TargetView, kw_only=True):
     """A target after a look. `trouble`: why it cannot be used, then `found` is older or empty."""
 
     trouble: FoundView | None = None
     found: list[FoundView] = field(default_factory=list)
-
-
-class ContactView(View, kw_only=True):
-    """Who answers where a target shall be; `sha256` as a host's own console shows it.
-
-    `subject`, `issuer`: empty where the certificate does not tell; `begins`, `ends` likewise.
-    """
-
-    host: str
-    port: int
-    sha256: str
-    subject: str = ""
-    issuer: str = ""
-    begins: datetime | None = None
-    ends: datetime | None = None
-
-
-class AddedView(View, kw_only=True):
-    """What came of adding a target; `file` is empty when something stands in the way.
-
-    `share`: the folder its hosts mount; empty with boot points on the host.
-    """
-
-    found: list[FoundView] = field(default_factory=list)
-    file: str = ""
-    share: str = ""
 
 
 def contact_view(name: str, contact: Contact) -> ContactView:

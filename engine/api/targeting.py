@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import fields
 
 from engine.api.asks import NewTargetAsk, TargetAddAsk
+from engine.api.contact_views import AddedView, ContactView
 from engine.api.plans import Actor
-from engine.api.target_views import AddedView, ContactView, added_view, contact_view
+from engine.api.target_views import added_view, contact_view
 from engine.daemon.adding import Adding, NewTarget
 from engine.daemon.service import Service
 from engine.model.errors import Problem, Refused

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from engine.api import roles
+from engine.config.engine import load_engine
+from engine.daemon.adding import Adding, Contact, NewTarget
+from engine.hypervisors.esxi.certificate import Certificate
+from engine.local.drafts import Draft, Drafts
 from engine.model.progress import Progress
 from engine.model.work import JobKind, JobStatus, Severity
 from tests.scripted import NOW, ScriptedService
-from tests.tui.bench import Bench
+from tests.tui.bench import Bench, Hand
 from tui import clock
 
 KEPT = Path(__file__).parent / "snapshots"
@@ -75,10 +79,47 @@ async def test_a_screen_looks_as_it_did(
         await hand.sees("CAN START NOW", "60%", "ds-02 is full.", "bp000004 is ready.")
         await hand.press(*keys)
         await hand.sees(seen)
-        svg = ""
-        while svg != (newest := hand.console.export_screenshot(title=name, simplify=True)):
-            svg = newest  # until what comes with a moment's delay, such as the journal, is there
-            await hand.pilot.pause(0.3)
+        await compare(hand, name)
+
+
+class Known(Adding):
+    """Adds nothing, and meets the same host each time."""
+
+    def contact(self, _new: NewTarget) -> Contact:
+        """Return a certificate that has expired."""
+        then = NOW - timedelta(days=30)
+        name = "esx-01.example, VMware, Inc."
+        shown = Certificate("5c" * 32, name, name, then - timedelta(days=1825), then)
+        return Contact("esx-01.example", 443, shown)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+async def test_a_new_target_looks_as_it_did(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    """The page with the fields, and the one with the certificate: nothing of it is cut."""
+    monkeypatch.setattr(clock, "now", lambda: datetime.fromtimestamp(NOW.timestamp(), UTC))
+    monkeypatch.setattr(roles, "user_name", lambda _uid: "ops1")
+    bench.start().adding = Known(load_engine, lambda *_: (), lambda _: "")
+    told = 'name = "esx-01"\nurl = "https://esx-01.example/"\nuser = "bootpoint"\n'
+    told += 'password = "file:/etc/bootpoint/esx-01.password"\n'
+    Drafts(bench.drafts / "targets").keep(Draft("new-target", told))
+    async with bench.open(size) as hand:
+        await hand.sees("CAN START NOW")
+        await hand.press("4", "n")
+        await hand.sees("NEW TARGET", "throw away what was filled in", "at most 48")
+        await compare(hand, f"target-{size[0]}")
+        await hand.press("end", "up", "enter")
+        await hand.sees("no password was sent yet", "IT HAS EXPIRED", "( ) Yes, the SHA-256")
+        await compare(hand, f"trust-{size[0]}")
+
+
+async def compare(hand: Hand, name: str) -> None:
+    """Compare the screen with the picture that was kept, or keep it."""
+    svg = ""
+    while svg != (newest := hand.console.export_screenshot(title=name, simplify=True)):
+        svg = newest  # until what comes with a moment's delay, such as the journal, is there
+        await hand.pilot.pause(0.3)
     file = KEPT / f"{name}.svg"
     if os.environ.get("BOOTPOINT_SNAPSHOTS") == "write":
         write(file, svg)

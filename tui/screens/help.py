@@ -38,6 +38,15 @@ PLACES = {
     "jobs": N_("The work of the engine. A bar grows with bytes; LEFT is an estimate."),
     "journal": N_("What has happened, the newest on top; the chosen entry in full below."),
     "targets": N_("Where standby VMs run, and where their disks lie."),
+    "target": N_(
+        "A new target: an ESXi host or vCenter. What is left empty is what there is one of. The "
+        "password is never typed here, only where it is. Esc keeps what was filled in."
+    ),
+    "trust": N_(
+        "Whose certificate the host shows. Compare its SHA-256 on the host's own console: whoever "
+        "is trusted here gets the password."
+    ),
+    "added": N_("What was found in the target that was added, and what is left to do."),
     "sets": N_(
         "Image files found in watched folders, put together to chains; below them files that "
         "cannot be used, with the reason."

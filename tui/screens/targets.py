@@ -63,7 +63,7 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
             look,
             _("No target is known: there is nowhere to run a VM."),
             _(
-                "This host needs no definition. An ESXi host or vCenter: {command}",
+                "This host needs no definition. An ESXi host or vCenter: n here, or {command}",
                 command="bootpoint target add NAME --url https://HOST/ --user USER --password "
                 "file:PATH",
             ),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from engine.api.changes import Kind, Words
+from engine.api.contact_views import AddedView, ContactView, FoundView
 from engine.api.definition import changed
 from engine.api.definition_views import CheckView, FactView, WrongView
 from engine.api.guest_views import PictureView, QuestionView
@@ -42,7 +43,8 @@ from engine.api.views import (
 from engine.local.drafts import Draft
 from tui.conditions import REPORTS
 from tui.feed import Down
-from tui.look import Form, Kept, Look, Menu, Parts, Picture, Report, Serial, Subject
+from tui.look import Form, Kept, Look, Menu, NewTarget, Parts, Picture, Report, Serial, Subject
+from tui.screens.target import FIELDS
 from tui.state import Fleet, Read, Told, Up, apply
 from tui.tones import STATES
 
@@ -376,6 +378,24 @@ def picture(name: str) -> Picture:
     return Picture(view, NOW)
 
 
+def contact(name: str) -> ContactView:
+    """Return whose certificate was shown; it has expired."""
+    pin = ":".join(["AB"] * 32)
+    then = NOW - timedelta(days=400)
+    return ContactView(
+        id=name, host=name, port=443, sha256=pin, subject=name, issuer=name, begins=then, ends=then
+    )
+
+
+def added(name: str) -> AddedView:
+    """Return what was found in a target that was added."""
+    found = [
+        FoundView(id="esxi.x", gravity=one, text=name, remedy=name)
+        for one in ("note", "warning", "error")
+    ]
+    return AddedView(id=name, found=found, file=name, share=name)
+
+
 def subjects(name: str) -> dict[str, Subject]:
     """Return what each place is about, for one name."""
     return {
@@ -387,6 +407,9 @@ def subjects(name: str) -> dict[str, Subject]:
         "menu": Menu((("start", "f", name, name), ("stop", "x", "stop", "stops"))),
         "refused": Parts(name, name, name),
         "answer": QuestionView(id="7", text=name, choices=[name, "I moved it"]),
+        "target": NewTarget({**dict.fromkeys(FIELDS, name)}, "name", name),
+        "trust": NewTarget({"name": name, "authority": name}, contact=contact(name)),
+        "added": NewTarget({"name": name}, added=added(name)),
         "retention": kept(name),
         "guest": report(name),
         "ledger": report(name),

@@ -1,0 +1,44 @@
+"""What a first contact with a host showed, and what came of adding it as a target."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import field
+
+from engine.api.views import View
+
+
+class FoundView(View, kw_only=True):
+    """One finding; `id` is its stable key. `gravity`: error, warning, note."""
+
+    gravity: str
+    text: str
+    unchanged: str = ""
+    remedy: str = ""
+
+
+class ContactView(View, kw_only=True):
+    """Who answers where a target shall be; `sha256` as a host's own console shows it.
+
+    `subject`, `issuer`: empty where the certificate does not tell; `begins`, `ends` likewise.
+    """
+
+    host: str
+    port: int
+    sha256: str
+    subject: str = ""
+    issuer: str = ""
+    begins: datetime | None = None
+    ends: datetime | None = None
+
+
+class AddedView(View, kw_only=True):
+    """What came of adding a target; `file` is empty when something stands in the way.
+
+    `share`: the folder its hosts mount; empty with boot points on the host.
+    """
+
+    found: list[FoundView] = field(default_factory=list)
+    file: str = ""
+    share: str = ""

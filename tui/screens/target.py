@@ -1,0 +1,183 @@
+"""A new ESXi target: what is filled in, whose certificate is compared, what was found. Pure.
+
+target ─► the host shows its certificate ─► trust ─► log in, look ─► added
+   ▲                                          │          │
+   └──────────── no, or Esc: kept ────────────┴──────────┘ something stands in the way
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.api.contact_views import AddedView, ContactView
+from tui.format import pad
+from tui.heard import heard
+from tui.look import Look, NewTarget
+from tui.rows import BLANK, Line, paragraph, prose, text
+from tui.screens import frame
+from tui.state import Fleet
+from tui.tones import Tone
+from tui.words import N_, _
+
+GO, CLEAR, NO, YES = "go", "clear", "no", "yes"
+TRANSPORTS = ("nfs", "hotadd")
+FIELDS: Mapping[str, str] = {
+    "name": N_("Small letters, digits and hyphens, at most 48."),
+    "url": N_("Address of the host or vCenter: https://HOST/ or https://HOST:PORT/"),
+    "user": N_("Who logs in; the role it needs is in docs/ESXI.md."),
+    "password": N_(
+        "Where the password is, never the password: file:/PATH, mode 0600, on the engine's "
+        "computer, or credential:NAME of its service."
+    ),
+    "transport": N_(
+        "Where boot points are: nfs, here, hosts mount them; hotadd, on the host's datastore, and "
+        "this program runs in a VM there. Enter takes the other one. Left out: nfs."
+    ),
+    "datastore": N_("For the VMs' own files; with hotadd for their disks too."),
+    "server": N_("This appliance's address as the hosts see it; only with nfs."),
+    "store": N_("Folder of the boot points, on XFS or btrfs; hosts mount .run in it."),
+    "place": N_("Resource pool, cluster or host of the VMs, or the way there: cluster/pool"),
+    "production": N_("Port group of the real network; left out: no VM gets onto one."),
+    "isolated": N_("Port group without an uplink. Left out: bootpoint-isolated."),
+    "authority": N_(
+        "PEM file of who signs the host's certificate. Left out: the certificate is pinned, after "
+        "you compare it."
+    ),
+}
+"""Field of `target add` -> what is said of it while the cursor is on it."""
+NEEDED = ("name", "url", "user", "password")
+AFTER = "systemctl restart bootpoint"
+_MARKS = {
+    "error": ("Error", Tone.BAD),
+    "warning": ("Warning", Tone.WARN),
+    "note": ("Note", Tone.PLAIN),
+}
+"""Gravity of a finding -> its label and its tone; what is worst stands first."""
+_WIDE, _NARROW = 48, 24
+"""Cells of 16 and of 8 bytes of a fingerprint, as a host's own console shows it."""
+
+
+def content(_fleet: Fleet, look: Look) -> frame.Content:
+    """Return the page with the fields."""
+    new = look.subject
+    if not isinstance(new, NewTarget):
+        return frame.Content(title=_("new target"), empty=[BLANK, text(_(" No draft."))])
+    chosen = look.chosen or "name"
+    title = _("NEW TARGET   nothing has changed yet")
+    tail = paragraph("Wrong", heard(new.wrong), look.usable, tone=Tone.BAD)
+    if chosen in FIELDS:
+        tail += prose(_(FIELDS[chosen]), look.usable)
+    return frame.Content(
+        title=_("targets") + " > " + _("new target"),
+        head=[text(f" {title}", Tone.STRONG)],
+        ids=[*FIELDS, GO, *([CLEAR] if any(new.words.values()) else [])],
+        row=lambda name: (_row(new, name),),
+        tail=tail,
+    )
+
+
+def _row(new: NewTarget, name: str) -> Line:
+    if name == GO:
+        return text("   > " + _("ask the host for its certificate"))
+    if name == CLEAR:
+        return text("   x " + _("throw away what was filled in"))
+    mark = ("X", Tone.BAD) if new.field == name else (" ", Tone.PLAIN)
+    value = new.words.get(name, "")
+    usual = _("(needed)") if name in NEEDED else _("(left out)")
+    told = (value, Tone.STRONG) if value else (usual, Tone.PLAIN)
+    return ((" ", Tone.PLAIN), mark, (f" {pad(name, 10)} ", Tone.PLAIN), told)
+
+
+def trust_content(_fleet: Fleet, look: Look) -> frame.Content:
+    """Return the page that asks; its first row, the default, changes nothing."""
+    new = look.subject
+    if not isinstance(new, NewTarget) or new.contact is None:
+        return frame.Content(title=_("new target"), empty=[BLANK, text(_(" No draft."))])
+    name = new.words.get("name", "")
+    if new.added is None:
+        title = _("ADD {name}   no password was sent yet", name=name)
+        yes = _("Yes, the SHA-256 is the same: log in, look, and add it")
+        if new.words.get("authority"):
+            yes = _("Yes, log in if that authority signed it, look, and add it")
+        told = _seen(new, new.contact, look)
+    else:
+        title = _("ADD {name}   NOT ADDED, nothing was written", name=name)
+        yes = _("Yes, add it all the same, to be mended later")
+        told = _found(new.added, look)
+    rows = {NO: _("No, back to what was filled in; it is kept."), YES: yes}
+    chosen = look.chosen or NO
+    return frame.Content(
+        title=_("targets") + " > " + _("new target"),
+        head=[text(f" {title}", Tone.STRONG), BLANK, *told, BLANK],
+        ids=list(rows),
+        row=lambda one: (text(f" ({'o' if one == chosen else ' '}) {rows[one]}"),),
+    )
+
+
+def _seen(new: NewTarget, seen: ContactView, look: Look) -> list[Line]:
+    """Return the certificate, what is compared first: a low screen cuts the rest."""
+    width, authority = look.usable, new.words.get("authority", "")
+    step = _WIDE if width > _WIDE + 14 else _NARROW
+    print_ = seen.sha256
+    lines = [print_[at : at + step] for at in range(0, len(print_), step)]
+    where = _("{host}, port {port}", host=seen.host, port=seen.port)
+    told = paragraph("Host", where, width)
+    told += paragraph("SHA-256", lines[0], width, tone=Tone.STRONG, named=True)
+    told += [((" " * 14, Tone.PLAIN), (line, Tone.STRONG)) for line in lines[1:]]
+    if authority:
+        by = _("whoever {file} says must have signed it; it is not pinned", file=authority)
+        told += paragraph("Trusted by", by, width)
+    else:
+        how = _(
+            "with what the host's own console shows, not with anything that came over this network."
+        )
+        told += paragraph("Compare", how, width, tone=Tone.WARN)
+    told += paragraph("Issued to", seen.subject or _("nobody named"), width)
+    told += paragraph("Issued by", seen.issuer or _("nobody named"), width)
+    return told + _valid(seen, look)
+
+
+def _valid(seen: ContactView, look: Look) -> list[Line]:
+    if seen.begins is None or seen.ends is None:
+        return paragraph("Valid", _("it does not say"), look.usable)
+    begins, ends = f"{seen.begins:%Y-%m-%d}", f"{seen.ends:%Y-%m-%d}"
+    told = _("{begins} to {ends}", begins=begins, ends=ends)
+    if seen.ends < look.now:
+        told += ": " + _("IT HAS EXPIRED. A pin holds all the same; a new one needs a new pin.")
+    elif seen.begins > look.now:
+        told += ": " + _("NOT YET. Look at the clocks of the host and of this computer.")
+    tone = Tone.PLAIN if seen.begins <= look.now <= seen.ends else Tone.WARN
+    return paragraph("Valid", told, look.usable, tone=tone)
+
+
+def _found(added: AddedView, look: Look) -> list[Line]:
+    """Return what was found, what is worst first."""
+    told: list[Line] = []
+    for gravity, (label, tone) in _MARKS.items():
+        for one in added.found:
+            if one.gravity == gravity:
+                said = f"{heard(one.text)} {heard(one.remedy)}".strip()
+                told += paragraph(label, said, look.usable, tone=tone)
+    return told
+
+
+def added_content(_fleet: Fleet, look: Look) -> frame.Content:
+    """Return what is left to do for a target that was added."""
+    new = look.subject
+    if not isinstance(new, NewTarget) or new.added is None:
+        return frame.Content(title=_("new target"), empty=[BLANK, text(_(" No draft."))])
+    width, added = look.usable, new.added
+    title = _("TARGET {name} WAS ADDED", name=new.words.get("name", ""))
+    told: list[Line] = [BLANK]
+    then = _("{command}: the engine knows it after that. Running VMs go on.", command=AFTER)
+    told += paragraph("What now", then, width, tone=Tone.STRONG)
+    told += paragraph("File", added.file, width)
+    if added.share:
+        mount = _(
+            "Its hosts mount {share}: export that folder to them by NFSv3.", share=added.share
+        )
+        told += paragraph("Then", mount, width)
+    found = _found(added, look) or paragraph("Found", _("nothing wrong"), width)
+    told += [BLANK, *found]
+    head = text(f" {title}", Tone.STRONG)
+    return frame.pages(told, title=_("targets") + " > " + _("new target"), head=[head])
