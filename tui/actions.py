@@ -118,6 +118,8 @@ class Actions:
             "target": lambda name: self._target(lambda targeting: targeting.fill(name)),
             "trust": lambda name: self._target(lambda targeting: targeting.decide(name)),
             "added": lambda _name: console.back(),
+            "targets": lambda name: console.go("one target", name),
+            "one target": lambda _name: console.back(),
             "form": lambda name: self._define(lambda wizard: wizard.fill(name)),
             "refused": lambda _name: console.back(),
             "help": lambda _name: console.back(),
@@ -183,7 +185,7 @@ class Actions:
     def _open(self) -> None:
         spot = self._console.spot
         opener = self._openers.get(spot.place)
-        if opener is not None and (spot.chosen or spot.place in ("refused", "help", "added")):
+        if opener is not None and (spot.chosen or keys.OPENS.get(spot.place) == "back"):
             opener(spot.chosen)
 
     def _open_point(self, name: str) -> None:

@@ -50,16 +50,16 @@ EVERYWHERE = frozenset(
     | REPORTS
     | RETENTION
     | {"help", "menu", "plan", "review", "new", "form", "refused", "answer"}
-    | {"target", "trust", "added"}
+    | {"target", "trust", "added", "one target"}
 )
 OPENING = frozenset(
-    {"fleet", "machine", "jobs", "sets", "settings", "menu", "plan"}
+    {"fleet", "machine", "jobs", "sets", "settings", "menu", "plan", "targets", "one target"}
     | {"review", "new", "form", "refused", "answer", "help", "target", "trust", "added"}
 )
 OPENS = {"plan": N_("choose"), "review": N_("this one"), "new": N_("choose")}
 OPENS |= {"answer": N_("this one"), "trust": N_("this one"), "target": N_("change")}
 OPENS |= {"form": N_("change"), "settings": N_("change"), "menu": N_("do it")}
-OPENS |= dict.fromkeys(("refused", "help", "added"), N_("back"))
+OPENS |= dict.fromkeys(("refused", "help", "added", "one target"), N_("back"))
 """What Enter does, where it does not open something."""
 CALM = EVERYWHERE - {"plan", "review", "form", "new", "refused", "answer", "target", "trust"}
 """Everywhere but where something is being decided."""

@@ -27,6 +27,7 @@ _WHERE = {
     "jobs": "jobs.content",
     "journal": "journal.content",
     "targets": "targets.content",
+    "one target": "targets.one_content",
     "target": "target.content",
     "trust": "target.trust_content",
     "added": "target.added_content",

@@ -21,7 +21,7 @@ from pathlib import PurePath
 from tui import keys
 from tui.format import duration, moment
 from tui.look import Look
-from tui.rows import BLANK, Line, Span, cells, fit, paragraph, prose, spread, text
+from tui.rows import BLANK, Line, Span, cells, clip, fit, paragraph, prose, spread, text
 from tui.state import Fleet, raised_alerts
 from tui.tones import Tone
 from tui.words import _, ngettext
@@ -119,7 +119,7 @@ def draw(content: Content, fleet: Fleet, look: Look) -> Drawing:
     room = look.height - len(above) - len(below) - len(columns) - 1
     wanted = len(content.ids) * content.tall or len(content.empty)
     least = min(wanted, max(LEAST_ROWS, content.tall))
-    tail = tail[: max(0, room - len(head) - least - 1)]
+    tail = clip(tail, max(0, room - len(head) - least - 1), width)
     head = head[: max(0, room - least - (len(tail) + 1 if tail else 0))]
     body_room = room - len(head) - (len(tail) + 1 if tail else 0)
     body, cursor, chosen, top, page = _body(content, look, max(1, body_room))

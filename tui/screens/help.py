@@ -38,6 +38,7 @@ PLACES = {
     "jobs": N_("The work of the engine. A bar grows with bytes; LEFT is an estimate."),
     "journal": N_("What has happened, the newest on top; the chosen entry in full below."),
     "targets": N_("Where standby VMs run, and where their disks lie."),
+    "one target": N_("All that is known of a target, and what was found wrong with it."),
     "target": N_(
         "A new target: an ESXi host or vCenter. What is left empty is what there is one of. The "
         "password is never typed here, only where it is. Esc keeps what was filled in."

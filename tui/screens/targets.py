@@ -9,7 +9,7 @@ from tui.format import moment, size
 from tui.heard import heard
 from tui.lists import Kind, Order, arrange, natural
 from tui.look import Look
-from tui.rows import Column, Line, Span, paragraph, table, text
+from tui.rows import BLANK, Column, Line, Span, paragraph, table, text
 from tui.screens import frame
 from tui.state import Fleet
 from tui.tones import Tone
@@ -76,6 +76,21 @@ def content(fleet: Fleet, look: Look) -> frame.Content:
 def lines(fleet: Fleet, look: Look) -> list[Line]:
     """Return the targets screen, line by line."""
     return list(frame.draw(content(fleet, look), fleet, look).lines)
+
+
+def one_content(fleet: Fleet, look: Look) -> frame.Content:
+    """Return all that is known of one target: the list has no room for what was found in it."""
+    title, one = _("targets") + f" > {look.arg}", fleet.targets.get(look.arg)
+    if one is None:
+        gone = _("There is no target {name} any more.", name=look.arg)
+        return frame.Content(title=title, empty=[BLANK, text(f" {gone}")])
+    on_it = sorted((m.id for m in fleet.machines.values() if m.target == one.id), key=natural)
+    told = [BLANK, *_about(look, one)]
+    told += [BLANK, *paragraph("Standbys", ", ".join(on_it) or _("none"), look.usable)]
+    state = heard(one.state) or "ok"
+    return frame.pages(
+        told, title=title, head=[text(f" {one.id}  {one.kind}  {state}", Tone.STRONG)]
+    )
 
 
 def _answer(fleet: Fleet) -> str:
