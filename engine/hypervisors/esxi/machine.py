@@ -281,10 +281,8 @@ class Machines(Looking):
                 if not is_done(vm := self._again(vm), done):
                     # The host may not even have begun with what it was told.
                     self._busy(next(waits))
-            except faults.Gone as failure:  # believed only when it is not found any more either
-                last = failure
-            except (faults.HostBusy, faults.WrongState) as failure:
-                last = failure
+            except (faults.Gone, faults.HostBusy, faults.WrongState) as failure:
+                last = failure  # that it is gone is believed when it is not found any more either
                 self._bear(failure, waits, is_last=tried == faults.TRIES)
             vm = self._again(vm)
             if isinstance(last, faults.WrongState) and not is_done(vm, done):
