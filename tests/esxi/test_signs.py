@@ -161,6 +161,25 @@ def test_a_picture_on_a_datastore_with_the_end_of_a_name_in_its_name_is_found(on
     assert one.target._screens.picture(there) == PICTURE
 
 
+def test_a_picture_whose_reply_was_lost_is_found_by_its_task(stage: Stage) -> None:
+    """It is shown, and its file is deleted; that of somebody else's task is left alone."""
+    _start(stage)
+    path = _draws(stage)
+    stage.sim.proxy.plan("CreateScreenshot_Task", Drop(after=True))
+    assert stage.target.screen(VM) == PICTURE
+    assert not path.exists()
+    assert stage.sim.proxy.count("CreateScreenshot_Task") == 1
+    stage.target._screens._drawn.clear()
+    stage.sim.proxy.plan("CreateScreenshot_Task", Drop())
+    with pytest.raises(HypervisorError, match="nor as a file"):
+        stage.target.screen(VM)
+    stage.sim.proxy.drawn_by = "somebody"
+    stage.sim.proxy.plan("CreateScreenshot_Task", Drop(after=True))
+    with pytest.raises(HypervisorError, match="nor as a file"):
+        stage.target.screen(VM)
+    assert path.exists()
+
+
 def test_a_picture_is_deleted_though_it_is_of_no_use(one: Stage) -> None:
     """Also when the datastore does not give it; a lost reply leaves none, nor a refused one ours.
 

@@ -200,6 +200,7 @@ class Proxy:
         asked: A question that every VM waits for an answer to; vcsim never asks.
         answers: Choices that were given.
         spoilt: Faults that tasks end with after their work, by the task's id.
+        drawn_by: Who began the tasks that draw, as they say themselves.
         shot: Path of the file that a picture of a console is written to; the bytes come from
             `effects`.
         queued: Tasks that have not begun yet, by their ids.
@@ -219,6 +220,7 @@ class Proxy:
     asked: str = ""
     spoilt: dict[bytes, str] = field(default_factory=dict)
     shot: str = ""
+    drawn_by: str = "operator"
     shots: list[bytes] = field(default_factory=list)
     queued: set[bytes] = field(default_factory=set)
     scattered: bool = False
@@ -256,7 +258,7 @@ class Proxy:
             self.shots.clear()
             self.answers.clear()
             self.cancels = self.cancelled = self.expired = False
-            self.asked = self.shot = ""
+            self.asked, self.shot, self.drawn_by = "", "", "operator"
 
     def spare(self) -> None:
         """Let what is still planned not come about."""
@@ -351,8 +353,16 @@ def _drawn(answer: bytes, proxy: Proxy) -> bytes:
     """Return an answer in which tasks that draw have the path of the picture as their result."""
     told = _RESULT.format(proxy.shot).encode()
     for task in proxy.shots:
+        one = re.compile(rb"(?s)<obj type=\"Task\">%s</obj>.*?</objects>" % re.escape(task))
+        answer = one.sub(lambda found: _as_drawing(found[0], proxy.drawn_by.encode()), answer)
         answer = answer.replace(b">%s</obj>" % task, b">%s</obj>%s" % (task, told))
     return answer
+
+
+def _as_drawing(told: bytes, user: bytes) -> bytes:
+    """Return what a task says of itself as one that draws, begun by somebody."""
+    told = re.sub(rb"VirtualMachine\.reconfig\w*", b"VirtualMachine.createScreenshot", told)
+    return re.sub(rb"(<userName[^>]*>)[^<]*", rb"\1" + user, told)
 
 
 def _scattered(answer: bytes, request: bytes) -> bytes:
@@ -431,7 +441,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status, headers, told)
             return
         if step.after:
-            self._pass_on(body)
+            draws = bool(self.proxy.shot) and b"CreateScreenshot_Task" in body
+            _ = self._draw(body) if draws else self._pass_on(body)
         if isinstance(step, Drop):
             self._cut()
         else:

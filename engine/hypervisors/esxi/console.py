@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -35,6 +36,7 @@ _TASK_S = 60.0
 _FRESH_S = 5.0
 """A picture that cost a task and a file is shown for so long, however often it is asked for."""
 _NEST = 64
+_SHOT = "CreateScreenshot_Task"
 _PICTURE = re.compile(r"[^/]+\.png", re.IGNORECASE)
 
 
@@ -81,8 +83,7 @@ class Screens:
 
     def _taken(self, there: Machine) -> bytes:
         centre, way = self._centre(there.ref)
-        task = there.ref.CreateScreenshot_Task()
-        told = self._waiter.result(task, "CreateScreenshot_Task", deadline_s=_TASK_S)
+        told = self._waiter.result(self._begun(there.ref), _SHOT, deadline_s=_TASK_S)
         folder, _, file = told.rpartition("/") if isinstance(told, str) else ("", "", "")
         if not folder or folder != there.seen.home or not _PICTURE.fullmatch(file):
             raise HypervisorError(_elsewhere(there, str(told)))
@@ -95,6 +96,37 @@ class Screens:
         if status != 200 or not body.startswith(MAGIC):
             raise HypervisorError(_unreadable(told, status))
         return body
+
+    def _begun(self, ref: Any) -> Any:
+        """Return a task that writes a picture; one whose reply was lost is found again.
+
+        The file that it writes would stay otherwise. It is ours if it is the only new one, and says
+        that our own user began it.
+        """
+        known = {ref_id(task) for task in self._drawing(ref)}
+        try:
+            return ref.CreateScreenshot_Task()
+        except faults.ReplyLost:
+            new = [task for task in self._drawing(ref) if ref_id(task) not in known]
+            if len(new) != 1:
+                raise
+            log.info("the task that draws is found again after a lost reply")
+            return new[0]
+
+    def _drawing(self, ref: Any) -> Sequence[Any]:
+        """Return the VM's recent tasks that draw its screen, begun by our user."""
+        recent = self._session.read(ref, "recentTask").get("recentTask") or ()
+        found = self._session.read_each(recent, "info.descriptionId", "info.reason")
+        drawing = [
+            (task, seen.get("info.reason"))
+            for task, seen in found
+            if "screenshot" in str(seen.get("info.descriptionId", "")).lower()
+        ]
+        if not drawing:
+            return ()
+        manager = self._session.content.sessionManager
+        user = self._session.need(manager, "currentSession")["currentSession"].userName
+        return [task for task, why in drawing if getattr(why, "userName", None) == user]
 
     def _centre(self, ref: Any) -> tuple[Any, str]:
         """Return the datacenter that a VM is in, and the way to it below the root."""
