@@ -15,10 +15,10 @@ import pytest
 from pyVmomi import vim
 
 from engine.hypervisors.esxi.host import EsxiHypervisor
-from engine.model.errors import HypervisorError
+from engine.model.errors import Cancelled, HypervisorError
 from engine.model.layers import LayerKind
 from engine.model.machine import Gravity, Network, Power, VMRef
-from engine.ports import NeverCancelled
+from engine.ports import CancelFlag, NeverCancelled
 from engine.stores.probe import open_store
 from tests.contract.disk_chains import MIB, grow
 from tests.esxi.test_home import TWO
@@ -127,3 +127,53 @@ def test_two_of_one_name_in_one_cluster_are_told_before_a_start(
         assert "another name" in found.remedy
         with pytest.raises(HypervisorError, match=re.escape(found.text)):
             each[1].start()
+
+
+@pytest.mark.parametrize("others", ["ends", "is cancelled"])
+def test_a_copy_of_another_appliance_is_not_taken_for_ours(
+    made: Certificate, xfs: Path, tmp_path: Path, others: str
+) -> None:
+    """A single host lost our call, and copies for the other one at that moment: each has its own.
+
+    Its copy was followed as ours, and ours was missing once all disks were to be re-pointed.
+    """
+    with running(tmp_path, made, "-esx") as sim, contextlib.ExitStack() as stack:
+        ours, other = (
+            stack.enter_context(_appliance(sim, xfs, tmp_path, number)) for number in (1, 2)
+        )
+        for one in (ours, other):
+            one.start()
+        homeward, flag = ours.target._homecoming._homeward, CancelFlag()
+        begun = homeward._begun
+
+        def meanwhile(known: set[str], seconds: float) -> list[Any]:
+            homeward._begun = begun  # type: ignore[method-assign]
+            other.target.bring_home(other.vm, "", NeverCancelled())
+            if others == "is cancelled":
+                flag.set()
+            return begun(known, seconds)
+
+        homeward._begun = meanwhile  # type: ignore[method-assign]
+        sim.proxy.plan("CopyVirtualDisk_Task", Drop())
+        if others == "ends":
+            ours.target.bring_home(ours.vm, "", flag)
+        else:
+            with pytest.raises(Cancelled):
+                ours.target.bring_home(ours.vm, "", flag)
+        assert sim.proxy.count("CancelTask") == 0
+        home = "LocalDS_0" if others == "ends" else ""
+        signs = [one.target.signs_of_life(one.vm) for one in (ours, other)]
+        assert [one.home for one in signs] == [home, "LocalDS_0"]
+        assert {one.power for one in signs} == {Power.ON}
+
+
+@contextlib.contextmanager
+def _appliance(sim: Sim, xfs: Path, folder: Path, number: int) -> Iterator[Appliance]:
+    name = f"esx-0{number}"
+    store = open_store(xfs / f"{folder.name}-{number}", "reflink", name)
+    server = f"127.0.0.{number}"
+    target = hypervisor(
+        sim, store, folder / f"state-{number}", pauses=[], server=server, target=name
+    )
+    yield Appliance(target, store, VMRef(f"web-{name}"))
+    store.close()

@@ -31,7 +31,7 @@ from engine.hypervisors.esxi.paths import datastore_of
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.sweeping import own_folder, sweep
 from engine.hypervisors.esxi.tasks import TaskWaiter
-from engine.model.errors import Cancelled, Failure, HypervisorError, Problem
+from engine.model.errors import Cancelled, Failure
 from engine.model.machine import Power
 from engine.model.progress import Progress
 from engine.model.text import safe
@@ -273,12 +273,15 @@ class Homeward:
                 task = manager.CopyVirtualDisk_Task(source, None, dest, None, thin, False)
             except faults.ReplyLost as failure:
                 log.warning("looking for a copy after a lost reply: %s", failure)
-                if (found := self._begun(known, next(waits))) is None:
-                    if not left:
-                        raise
-                    last = failure
-                    continue
-                task = found
+                last, begun, ended = failure, self._begun(known, next(waits)), list[bool]()
+                for task in begun:  # others may copy at that moment too
+                    ended.append(self._ends_well(task, trip))
+                if any(ended) and all(ended) and self._is_there(dest):
+                    return
+                if not left:
+                    raise
+                self._drop(dest)
+                continue
             except faults.HostBusy as failure:
                 if not left:
                     raise
@@ -289,19 +292,31 @@ class Homeward:
             return
         raise self._no_effect("CopyVirtualDisk_Task", last)
 
-    def _begun(self, known: set[str], seconds: float) -> Any:
-        """Return the copy that a lost call began; None when none shows up after a while.
-
-        Raises:
-            HypervisorError: There are several, so nobody knows which is ours.
-        """
+    def _begun(self, known: set[str], seconds: float) -> list[Any]:
+        """Return the copies that began since; the one of a lost call may be among them."""
         new = [task for task in self._copies() if ref_id(task) not in known]
         if not new:
             self._busy(seconds)
             new = [task for task in self._copies() if ref_id(task) not in known]
-        if len(new) > 1:
-            raise HypervisorError(_which(self._session.account.target))
-        return new[0] if new else None
+        return new
+
+    def _ends_well(self, task: Any, trip: Trip) -> bool:
+        """Await a copy that may be somebody else's, and is not cancelled; tell how it ended."""
+        doing = "CopyVirtualDisk_Task"
+        try:
+            self._waiter.result(task, doing, deadline_s=_LONGEST_S, cancel=trip.cancel)
+        except faults.HostFailure as failure:
+            log.warning("a copy of that moment failed: %s", failure)
+            return False
+        return True
+
+    def _is_there(self, path: str) -> bool:
+        """Tell whether a disk is there. HostBusy while somebody writes to it."""
+        try:
+            self._session.content.virtualDiskManager.QueryVirtualDiskUuid(path, None)
+        except faults.NoFile:
+            return False
+        return True
 
     def _copies(self) -> list[Any]:
         """Return the host's recent tasks that copy a disk."""
@@ -360,12 +375,3 @@ def _way(there: Machine) -> Homing:
 
 
 _WRITTEN = "somebody started it while its disks were copied"
-
-
-def _which(target: str) -> Problem:
-    return Problem(
-        "home.which-task",
-        f"Target {safe(target)} lost a reply, and began several copies at that moment.",
-        "The VM is where it was.",
-        "Wait for them to end, then bring it home again.",
-    )
