@@ -260,7 +260,7 @@ CHANGES: dict[str, tuple[Callable[[ShadowVM], None], str]] = {
         lambda one: _seen(one, question=Asked("7", "moved or copied?")),
         "it waits for an answer",
     ),
-    "task": (lambda one: _seen(one, busy=True), "a task that is not ours"),
+    "task": (lambda one: _seen(one, busy=True), "a task works on it"),
     "mark": (lambda one: _seen(one, state=None), "its mark was changed"),
     "lost": (lambda one: _seen(one, connected=False), "the host has lost it"),
     "disk": (

@@ -21,6 +21,7 @@ SHAPE, STATE = "bootpoint.shape", "bootpoint.state"
 BOOT = "bootpoint.boot"
 """Number of the disk that the firmware tries first; absent: the first one."""
 TEMPLATE = "somebody made it a template"
+BUSY = "a task works on it, which must end first, whoever began it"
 _SPACE = UUID("6f1a1e0a-5d0c-4c6f-9a53-5bb6c0e7a0c1")
 
 
@@ -152,7 +153,7 @@ def drift(seen: Seen, folder: str) -> str:
         (seen.template, TEMPLATE),
         (bool(seen.asks), seen.asks),
         (seen.consolidate, "its disks need consolidation"),
-        (seen.busy, "a task that is not ours works on it"),
+        (seen.busy, BUSY),
         (seen.snapshots, "it has a snapshot that is not ours"),
         (state is None, "its mark was changed"),
     )

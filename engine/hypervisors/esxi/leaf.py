@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from engine.hypervisors.esxi import faults, tree
 from engine.hypervisors.esxi.branches import Standing
-from engine.hypervisors.esxi.layers import TEMPLATE
+from engine.hypervisors.esxi.layers import BUSY, TEMPLATE
 from engine.hypervisors.esxi.reverts import Reverts
 from engine.hypervisors.esxi.tree import MOST_POINTS, foreign
 from engine.model.errors import LayerError, Problem
@@ -64,7 +64,7 @@ def drift(
         (seen.template, TEMPLATE),
         (bool(seen.asks), seen.asks),
         (seen.power is not Power.OFF, "it runs"),
-        (seen.busy, "a task that is not ours works on it"),
+        (seen.busy, BUSY),
         (state is None, "its mark was changed"),
         (bool(seen.outside()), "it has a disk outside of its own folder"),
     )
