@@ -30,7 +30,7 @@ STANDBY = (
                 kind="file",
             ),
             Option(("--machine",), "name or UUID, if the folder holds several", "TEXT"),
-            Option(("--target",), "where the VM is kept (default local)", "TARGET"),
+            Option(("--target",), "where the VM is kept (default local)", "TARGET", kind="target"),
             Option(("--trigger",), "immediate, daily@HH:MM, every:N or cron:EXPR", "WHEN"),
             Option(("--keep",), "boot points to keep (default 24)", "N", count),
             Option(

@@ -47,10 +47,22 @@ def _names(context: Context, told: Offer) -> list[str]:
         return [f"{key}=" for key in KEYS]
     if told.kind == "file":
         return []
+    found = _configured(context) if told.kind == "target" else []
     try:
         with context.client(timeout_s=ASK_S) as client:
-            return list(_asked(client, told))
+            found += _asked(client, told)
     except (Failure, OSError):
+        pass  # what is configured can be looked at without an engine
+    return list(dict.fromkeys(found))
+
+
+def _configured(context: Context) -> list[str]:
+    """Return the targets of the configuration: the engine knows a new one after its next start."""
+    from engine.config.engine import load_engine
+
+    try:
+        return sorted(load_engine(context.config).targets)
+    except Failure:
         return []
 
 

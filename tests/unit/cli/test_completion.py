@@ -57,6 +57,7 @@ def test_every_option_is_offered_where_it_may_stand() -> None:
         ("pin web bp000001 --note 'x' ", Offer()),
         ("job cancel ", Offer((), "job")),
         ("target check ", Offer((), "target")),
+        ("standby add erp --target ", Offer((), "target", "erp")),
         ("alert ack ", Offer((), "alert")),
         ("standby set erp ", Offer((), "key", "erp")),
         ("standby set erp keep=7 ", Offer((), "key", "erp")),
@@ -87,13 +88,23 @@ def test_names_come_from_the_engine(
         "show e": "erp\n",
         "pin erp bp00000": "bp000001\nbp000002\nbp000003\nbp000004\n",
         "pin nobody ": "",
-        "target check ": "nas\n",
+        "target check ": "local\nnas\n",
         "standby set erp kee": "keep=\n",
         "": None,
     }.items():
         told = bootpoint.real("complete", "line", *typed.split(" "))
         assert (told.returncode, told.stderr) == (0, "")
         assert expected is None or told.stdout == expected
+
+
+def test_a_target_is_offered_before_the_engine_knows_it(alone: Program, tmp_path: Path) -> None:
+    """One that was just added can be checked at once; a broken configuration is silent."""
+    file = tmp_path / "engine.toml"
+    file.write_text('[targets.lab]\nkind = "simulated"\n')
+    words = ("complete", "line", "--config", str(file), "target", "check", "")
+    assert alone.real(*words).stdout.split() == ["lab"]
+    file.write_text("[")
+    assert (alone.real(*words).stdout, alone.real(*words).returncode) == ("", 0)
 
 
 def test_bash_completes(bootpoint: Program, tmp_path: Path) -> None:
