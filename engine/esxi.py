@@ -22,8 +22,10 @@ from engine.hypervisors.esxi.trust import Trust
 from engine.hypervisors.owner import known_owner, owner
 from engine.local.durable import make_folder, remove_tree
 from engine.local.secret import read_secret
+from engine.model.machine import Gravity
+from engine.model.text import safe
 from engine.ports import Finding
-from engine.stores.probe import open_store
+from engine.stores.probe import hindrance, open_store
 
 RUN = ".run"
 """Folder in an ESXi target's store that hosts mount; a point keeps it apart from standbys."""
@@ -64,15 +66,31 @@ def esxi_account(name: str, uri: str, told: EsxiConfig) -> Account:
 
 
 def esxi_findings(told: EngineConfig, one: TargetConfig, timeout_s: float) -> Sequence[Finding]:
-    """Log in to an ESXi target, and look at it; it may not be in the configuration yet.
+    """Look at an ESXi target, logged in, and at its store; it need not be in the configuration yet.
 
     Raises:
         HypervisorError: The host cannot be reached, is not the trusted one, or refuses us.
     """
     if one.esxi is None:
         raise AssertionError
-    wishes, now = esxi_wishes(one, one.esxi), SystemClock().now
-    session = Session(esxi_account(one.name, one.uri, one.esxi), timeout_s=timeout_s)
+    return [*_of_store(one), *_of_host(told, one, one.esxi, timeout_s)]
+
+
+def _of_store(one: TargetConfig) -> Sequence[Finding]:
+    """Return what hinders the folder of a target's store, which no engine may have opened yet."""
+    try:
+        why = hindrance(one.store.path, one.store.kind)
+    except OSError as error:
+        text = f"Store {safe(str(one.store.path))} cannot be looked at: {error.strerror}."
+        return [Finding(Gravity.WARNING, "store.unseen", text, "Look as a user who may use it.")]
+    return [Finding(Gravity.ERROR, why.key, why.happened, why.remedy)] if why is not None else []
+
+
+def _of_host(
+    told: EngineConfig, one: TargetConfig, esxi: EsxiConfig, timeout_s: float
+) -> Sequence[Finding]:
+    wishes, now = esxi_wishes(one, esxi), SystemClock().now
+    session = Session(esxi_account(one.name, one.uri, esxi), timeout_s=timeout_s)
     try:
         if wishes.transport != "hotadd":
             return preflight.findings(session, wishes, now)

@@ -25,11 +25,11 @@ ADA = Actor("ada", Role.ADMIN)
 class Asking:
     """Asks the calls of an engine that has one configuration."""
 
-    def __init__(self, folder: Path, sim: Sim) -> None:
+    def __init__(self, folder: Path, state: Path, sim: Sim) -> None:
         service = ScriptedService(site(1))
         self.config = folder / "etc" / "engine.toml"
         self.config.parent.mkdir()
-        self.config.write_text(f'state_dir = "{folder}/state"\n')
+        self.config.write_text(f'state_dir = "{state}"\n')
         service.adding = esxi_adding(self.config)
         self.secret = folder / "password"
         self.secret.write_text(PASSWORD)
@@ -53,9 +53,9 @@ class Asking:
 
 
 @pytest.fixture
-def asking(tmp_path: Path, sim: Sim) -> Asking:
+def asking(tmp_path: Path, xfs: Path, sim: Sim) -> Asking:
     """Return an engine without targets of its own, asked by an admin."""
-    return Asking(tmp_path, sim)
+    return Asking(tmp_path, xfs / tmp_path.name, sim)
 
 
 def test_the_certificate_is_told_before_anything_is_sent(asking: Asking, sim: Sim) -> None:

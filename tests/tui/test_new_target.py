@@ -10,12 +10,13 @@ import pytest
 from engine.config.engine import load_engine
 from engine.esxi import esxi_adding
 from engine.hypervisors.esxi.trust import shown_pin
+from tests.contract.disk_chains import xfs
 from tests.esxi.conftest import made, sim
 from tests.tui.bench import Bench, Hand, until
 from tests.vcsim.recorder import recording
 from tests.vcsim.simulator import PASSWORD, USER, Sim, certificate
 
-__all__ = ["made", "sim"]
+__all__ = ["made", "sim", "xfs"]
 
 
 @pytest.fixture
@@ -28,9 +29,9 @@ def secret(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config(bench: Bench) -> Path:
-    """Return the configuration of an engine that adds targets to it."""
-    bench.config.write_text(f'state_dir = "{bench.config.parent}/state"\n')
+def config(bench: Bench, xfs: Path, tmp_path: Path) -> Path:
+    """Return the configuration of an engine that adds targets to it, on a disk for stores."""
+    bench.config.write_text(f'state_dir = "{xfs}/{tmp_path.name}"\n')
     service = bench.start()
     service.adding = esxi_adding(bench.config)
     return bench.config
@@ -40,7 +41,7 @@ async def begin(hand: Hand) -> None:
     """Open the page with the fields, and wait until it listens."""
     await hand.sees("CAN START NOW")
     await hand.press("4")
-    await hand.sees("TARGETS THAT ANSWER", "n new target")
+    await hand.sees("TARGETS THAT ANSWER")
     await hand.press("n")
     await hand.sees("NEW TARGET", "nothing has changed yet")
     await asyncio.sleep(0.35)
@@ -115,7 +116,7 @@ async def test_no_and_esc_send_nothing_and_keep_what_was_filled_in(
         await hand.press("enter")
         await hand.sees("No target was added. What you filled in is kept.")
         await hand.press("escape")
-        await hand.sees("TARGETS THAT ANSWER")
+        await hand.sees("TARGETS THAT ANSWER", "n new target")
     assert sim.proxy.calls == []
     async with bench.open() as hand:
         await begin(hand)

@@ -212,21 +212,7 @@ def _preflight(config: EngineConfig, one: TargetConfig) -> Sequence[Finding]:
     from engine.daemon.adding import CONTACT_S
     from engine.esxi import esxi_findings
 
-    return [*_store(one), *esxi_findings(config, one, CONTACT_S)]
-
-
-def _store(one: TargetConfig) -> Sequence[Finding]:
-    """Return what hinders the folder of a target's store, which no engine has opened."""
-    from engine.model.machine import Gravity
-    from engine.ports import Finding
-    from engine.stores.probe import hindrance
-
-    try:
-        why = hindrance(one.store.path, one.store.kind)
-    except OSError as error:
-        text = f"Store {safe(str(one.store.path))} cannot be looked at: {error.strerror}."
-        return [Finding(Gravity.WARNING, "store.unseen", text, "Look as a user who may use it.")]
-    return [Finding(Gravity.ERROR, why.key, why.happened, why.remedy)] if why is not None else []
+    return esxi_findings(config, one, CONTACT_S)
 
 
 # --- telling ----------------------------------------------------------------------------------
