@@ -65,7 +65,9 @@ def paragraph(
 
 
 def clip(lines: Sequence[Line], most: int, width: int) -> list[Line]:
-    """Return at most `most` lines; where some were cut the last one ends in `..`."""
+    """Return at most `most` lines; where any with words were cut the last one ends in `..`."""
+    while len(lines) > most and lines[-1] == BLANK:
+        lines = lines[:-1]
     if len(lines) <= most or not most:
         return list(lines[:most])
     kept = fit(lines[most - 1], width - 3)

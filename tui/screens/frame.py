@@ -120,7 +120,7 @@ def draw(content: Content, fleet: Fleet, look: Look) -> Drawing:
     wanted = len(content.ids) * content.tall or len(content.empty)
     least = min(wanted, max(LEAST_ROWS, content.tall))
     tail = clip(tail, max(0, room - len(head) - least - 1), width)
-    head = head[: max(0, room - least - (len(tail) + 1 if tail else 0))]
+    head = clip(head, max(0, room - least - (len(tail) + 1 if tail else 0)), width)
     body_room = room - len(head) - (len(tail) + 1 if tail else 0)
     body, cursor, chosen, top, page = _body(content, look, max(1, body_room))
     lines = [*above, *head, rule, *columns]

@@ -12,7 +12,7 @@ from tests.unit.tui.sample import fleet, look
 from tui import keys
 from tui.lists import Kind, Order, arrange, fits, following, found, natural
 from tui.places import CONTENT
-from tui.rows import text
+from tui.rows import BLANK, text
 from tui.screens import frame
 
 
@@ -113,6 +113,21 @@ def test_a_text_shows_the_lines_that_fit() -> None:
     assert kept == lines[1:2]
     assert "1 of 3 lines" in said[0][0][0]
     assert found(lines, look("ledger")) == (lines, [])
+
+
+@pytest.mark.parametrize(("blanks", "is_cut"), [(0, True), (40, False)])
+def test_what_does_not_fit_above_a_list_is_told(blanks: int, is_cut: bool) -> None:
+    """Words that are left out leave two dots; empty lines leave none."""
+    above = [text(f"line {number}") for number in range(10 if blanks else 40)]
+    above += [BLANK] * blanks
+    content = frame.Content(title="t", head=above, ids=["a"], row=lambda _: (text("a"),))
+    lines = [
+        "".join(part for part, _ in line)
+        for line in frame.draw(content, fleet(), look("fleet")).lines
+    ]
+    assert (
+        any(line.startswith("line ") and line.rstrip().endswith(" ..") for line in lines) == is_cut
+    )
 
 
 @given(st.lists(st.text(max_size=6)), st.text(max_size=8))
