@@ -42,6 +42,11 @@ dd of="$2" oflag=nocache conv=notrunc,fdatasync count=0 status=none
 cmp "$1" "$2"
 """
 """What a boot point promises of its bytes, with the peer's tools: compared on the medium."""
+_AT_LEAST = """
+dd if="$1" of="$2" bs=1M oflag=direct conv=fsync status=none
+dd if="$2" of=/dev/null bs=1M iflag=direct status=none
+"""
+"""What the medium takes for bytes that are read again, whoever moves them: nothing is compared."""
 
 Place = Callable[[Path], AbstractContextManager[Path]]
 
@@ -101,6 +106,7 @@ def _data(
         "cp to the export": ["cp", *copied[1:]],
         AIMED: ["sh", "-ec", _SURELY, *copied],
         "cp, fsync, read again": ["sh", "-ec", _CHECKED, *copied],
+        "dd, fsync, dd back, past the cache": ["sh", "-ec", _AT_LEAST, *copied],
     }
 
     def gone() -> None:
