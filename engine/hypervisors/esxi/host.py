@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from engine.hypervisors import rules, serialfile
 from engine.hypervisors.esxi import faults, layers
+from engine.hypervisors.esxi.calling import CALL_S
 from engine.hypervisors.esxi.console import Screens
 from engine.hypervisors.esxi.gate import Gate, wait
 from engine.hypervisors.esxi.ground import Ground
@@ -30,7 +31,7 @@ from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.nfs import RunFolders
 from engine.hypervisors.esxi.onhost import OnHost
 from engine.hypervisors.esxi.preflight import Wishes, as_finding
-from engine.hypervisors.esxi.session import CALL_S, Account, Session
+from engine.hypervisors.esxi.session import Account, Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.owner import owner
 from engine.local.durable import make_folder

@@ -19,6 +19,7 @@ from engine.hypervisors.esxi.appliance import Appliance, own_uuids
 from engine.hypervisors.esxi.attached import Plugs, Steps, Turns
 from engine.hypervisors.esxi.blockdevice import Devices
 from engine.hypervisors.esxi.branches import Branches
+from engine.hypervisors.esxi.calling import CALL_S
 from engine.hypervisors.esxi.gate import Gate, Patience
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.hotadd import HotaddChain
@@ -26,7 +27,7 @@ from engine.hypervisors.esxi.hotaddstore import HotaddStore
 from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.reverts import Reverts
-from engine.hypervisors.esxi.session import CALL_S, Account, Session
+from engine.hypervisors.esxi.session import Account, Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.owner import owner
 from engine.local.durable import make_folder

@@ -1,10 +1,5 @@
 """The connection to one host or vCenter: one API session, shared by all threads.
 
-caller ─► pyvmomi method ─► _Stub ─► pinned TLS, time-out ─► host
-                              │ session expired: log in once, ask once more
-                              │ connection lost: ask again if asking has no effect, else ReplyLost
-                              └ fault: raised in our words
-
 Properties are read by narrow paths in one call; the library's attribute reads (`vm.name`) ask for
 one property each, and some hosts drop the connection when one is unset.
 """
@@ -27,10 +22,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pyVmomi import vim, vmodl
-from pyVmomi.SoapAdapter import SoapStubAdapter
 
-from engine.hypervisors.esxi import answers, faults
+from engine.hypervisors.esxi import faults
 from engine.hypervisors.esxi.answers import Told, ref_id
+from engine.hypervisors.esxi.calling import CALL_S, Stub
 from engine.hypervisors.esxi.filters import each
 from engine.hypervisors.esxi.patience import WHOLE, at_most
 from engine.hypervisors.esxi.trust import PinMismatch, Trust, trusting
@@ -41,26 +36,10 @@ from engine.model.text import safe
 
 log = logging.getLogger(__name__)
 
-CALL_S = 60.0
-"""A call that brought no byte for so long is given up."""
 IDLE_S = 20.0
 """Connections idle for longer are not used again: hosts close them, and the next call is lost."""
-_TRIES = 3
 _PAGE = 200
 _NOT_FOUND = vmodl.fault.ManagedObjectNotFound
-_NEUTRAL = frozenset(
-    {
-        "RetrieveServiceContent",
-        "RetrievePropertiesEx",
-        "ContinueRetrievePropertiesEx",
-        "CurrentTime",
-        "FindByUuid",
-        "HasPrivilegeOnEntities",
-        "CreateContainerView",
-    }
-)
-"""Methods that may be called again after a lost reply: they change nothing that lasts."""
-_HARMLESS = _NEUTRAL | {"Login", "Logout"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,54 +97,6 @@ def _digest(password: str) -> bytes:
     return hashlib.blake2b(password.encode(), key=b"refused login").digest()
 
 
-class _Stub(SoapStubAdapter):  # type: ignore[misc]  # pyvmomi's class has no types
-    """Every call to the host goes through `InvokeMethod`."""
-
-    login: Callable[[int], None]
-    logins = 0
-    target = ""
-    whole_s = WHOLE * CALL_S
-
-    def InvokeMethod(  # noqa: N802 - the library's name
-        self,
-        mo: Any,
-        info: Any,
-        args: Any,
-        outerStub: Any = None,  # noqa: N803 - the library's
-    ) -> Any:
-        """Call; after an expired session log in once, after a lost reply ask again if harmless."""
-        name: str = info.wsdlName
-        logins = self.logins
-        tries = _TRIES if name in _NEUTRAL else 1
-        for attempt in range(1, tries + 1):
-            try:
-                return self._once(name, mo, info, args, outerStub)
-            except faults.LoggedOut:
-                if name in ("Login", "Logout"):
-                    raise
-                self.login(logins)
-                return self._once(name, mo, info, args, outerStub)
-            except faults.ReplyLost as failure:
-                slow = failure.problem.facts.get("error") in ("TimeoutError", "TooLong")
-                if attempt == tries or slow:
-                    raise
-                log.info("target %s: %s is asked again: %s", self.target, name, failure)
-        raise AssertionError  # the last attempt returns or raises
-
-    def _once(self, name: str, mo: Any, info: Any, *args: Any) -> Any:
-        try:
-            with at_most(self.whole_s), answers.to(name):
-                return answers.told(answers.whole(super().InvokeMethod(mo, info, *args), info))
-        except vmodl.MethodFault as fault:
-            raise faults.translate(fault, self.target, name) from None
-        except (OSError, HTTPException, PinMismatch) as error:
-            raise faults.lost(error, self.target, name, changes=name not in _HARMLESS) from error
-        except Exception as error:
-            # Whatever else the library's XML reader stumbles over came from the host.
-            log.debug("target %s: answer to %s", self.target, name, exc_info=True)
-            raise faults.lost(error, self.target, name, changes=name not in _HARMLESS) from error
-
-
 class Session:
     """A logged-in API session. Thread-safe."""
 
@@ -191,7 +122,7 @@ class Session:
             raise HypervisorError(_no_authority(account, error)) from error
         self._context, self._timeout_s, self._takes_password = context, timeout_s, True
         version = agreed(account.target, account.host, account.port, context, timeout_s)
-        self._stub = _Stub(
+        self._stub = Stub(
             host=account.host,
             port=account.port,
             path="/sdk",
