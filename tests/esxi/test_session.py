@@ -62,6 +62,30 @@ def test_a_list_longer_than_a_page_is_whole(sim: Sim, monkeypatch: pytest.Monkey
     assert sorted(names) == ["LocalDS_0", "LocalDS_1"]
 
 
+@pytest.mark.parametrize("fault", ["HostCommunication", "SystemError"])
+@pytest.mark.parametrize("ask", ["RetrievePropertiesEx", "FindByUuid"])
+def test_a_question_that_a_host_has_no_answer_to_now_is_asked_again(
+    sim: Sim, ask: str, fault: str
+) -> None:
+    """An operator's step does not end by it; what lasts is told, and a change is not repeated."""
+    session = sim.session()
+
+    def question() -> object:
+        if ask == "FindByUuid":
+            return session.content.searchIndex.FindByUuid(None, "no", True, False)
+        return session.read_all(vim.Datastore, "name")
+
+    sim.proxy.plan(ask, Fault(fault), Fault(fault))
+    question()
+    sim.proxy.plan(ask, *[Fault(fault)] * 3)
+    with pytest.raises(faults.HostFailure, match=f"refused {ask}"):
+        question()
+    sim.proxy.plan("MakeDirectory", Fault(fault))
+    with pytest.raises(faults.HostFailure):
+        _make_folder(session, "once")
+    assert sim.proxy.count("MakeDirectory") == 1
+
+
 def test_an_expired_session_is_renewed_once(sim: Sim) -> None:
     """The call that met the expiry is made again after one login."""
     session = sim.session()

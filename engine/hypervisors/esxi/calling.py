@@ -3,6 +3,7 @@
 caller ─► pyvmomi method ─► Stub ─► pinned TLS, time-out ─► host
                              │ session expired: log in once, ask once more
                              │ connection lost: ask again if asking has no effect, else ReplyLost
+                             │ the host cannot now: ask again after a pause, if that has no effect
                              └ fault: raised in our words
 """
 
@@ -17,6 +18,7 @@ from pyVmomi import vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from engine.hypervisors.esxi import answers, faults
+from engine.hypervisors.esxi.gate import wait
 from engine.hypervisors.esxi.patience import WHOLE, at_most
 from engine.hypervisors.esxi.trust import PinMismatch
 
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 CALL_S = 60.0
 """A call that brought no byte for so long is given up."""
 _TRIES = 3
+_PAUSE_S = 1.0
+"""Before a question is asked again to which the host has no answer now."""
 _NEUTRAL = frozenset(
     {
         "RetrieveServiceContent",
@@ -72,6 +76,11 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyvmomi's class has no typ
                 if attempt == tries or slow:
                     raise
                 log.info("target %s: %s is asked again: %s", self.target, name, failure)
+            except faults.HostFailure as failure:
+                if attempt == tries or not _is_passing(failure):
+                    raise
+                log.info("target %s: %s is asked again: %s", self.target, name, failure)
+                wait(_PAUSE_S)
         raise AssertionError  # the last attempt returns or raises
 
     def _once(self, name: str, mo: Any, info: Any, *args: Any) -> Any:
@@ -86,3 +95,10 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyvmomi's class has no typ
             # Whatever else the library's XML reader stumbles over came from the host.
             log.debug("target %s: answer to %s", self.target, name, exc_info=True)
             raise faults.lost(error, self.target, name, changes=name not in _HARMLESS) from error
+
+
+def _is_passing(failure: faults.HostFailure) -> bool:
+    """Tell whether a host may answer the same question a little later."""
+    return (
+        isinstance(failure, faults.HostBusy) or failure.problem.facts.get("fault") == "SystemError"
+    )
