@@ -67,7 +67,7 @@ def test_a_start_goes_on_with_the_same_vm(stage: Stage, method: str) -> None:
     assert stage.own_vms() == 0
 
 
-def _lose(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def _lose(stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str = VM) -> None:
     """Let the host have lost the VM: it tells neither configuration nor files of it."""
     session, me = stage.target._session, ref_id(stage.ref())
     real = session.collect
@@ -77,7 +77,7 @@ def _lose(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
             if isinstance(ref, vim.VirtualMachine) and ref_id(ref) == me:
                 for path in [one for one in told if one.startswith(("config", "layout"))]:
                     del told[path]
-                told["runtime.connectionState"] = "inaccessible"
+                told |= {"runtime.connectionState": "inaccessible", "name": name}
             yield ref, told
 
     monkeypatch.setattr(session, "collect", collect)
@@ -108,6 +108,30 @@ def test_a_vm_that_the_host_has_lost_is_neither_off_nor_foreign(
             with pytest.raises(faults.HostFailure, match="has lost VM web01"):
                 step()
     assert not any(call.endswith("_Task") for call in one.sim.proxy.calls[before:])
+    assert sorted((one.store.path / ".run").rglob("*")) == files
+    assert one.target.signs_of_life(VM).power is Power.ON
+
+
+@pytest.mark.parametrize("name", [VM, f"/vmfs/volumes/5f1/{VM}/{VM}.vmx"])
+def test_a_lost_vm_that_is_not_found_by_its_id_either_is_not_gone(
+    one: Stage, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """An engine that was started anew knows it by its name alone: a stop and a deletion wait."""
+    layer = one.boot_point()
+    one.target.create(SPEC)
+    one.target.power_on(VM, layer, Network.ISOLATED)
+    files = sorted((one.store.path / ".run").rglob("*"))
+    with monkeypatch.context() as lost:
+        _lose(one, lost, name)
+        lost.setattr(one.target._machines, "_searched", lambda _: None)
+        one.target._machines._refs.clear()
+        for step in (
+            lambda: one.target.signs_of_life(VM),
+            lambda: one.target.power_off(VM, grace=0),
+            lambda: one.target.delete(VM),
+        ):
+            with pytest.raises(faults.HostFailure, match="has lost VM web01"):
+                step()
     assert sorted((one.store.path / ".run").rglob("*")) == files
     assert one.target.signs_of_life(VM).power is Power.ON
 

@@ -273,6 +273,7 @@ class EsxiHypervisor(OnHost):
         with self._gate.vm(vm):
             for _ in range(_TWINS):  # a call that was lost may have been carried out late
                 if (there := self._machines.settled(vm)) is None:
+                    self._machines.check_not_lost(vm)
                     break
                 if there.homing is not None and not home:
                     raise rules.is_home(vm, there.homing.datastore)

@@ -224,6 +224,7 @@ class HotaddHypervisor(OnHost):
         with self._gate.vm(vm):
             there = self._branches.look(vm, settled=True)
             if there is None:
+                self._machines.check_not_lost(vm)
                 return
             if there.seen.template:
                 raise faults.drifted(vm, layers.TEMPLATE)

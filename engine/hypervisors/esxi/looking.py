@@ -46,6 +46,7 @@ _PATHS = (
 )
 _ALWAYS = ("name", "runtime.powerState", "runtime.connectionState")
 _OWN = ("config.hardware.device", "config.uuid")
+_LOST = frozenset({"inaccessible", "invalid", "orphaned"})
 _UNFINISHED = frozenset({"running", "queued"})
 _POWER = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.PAUSED}
 
@@ -137,6 +138,19 @@ class Looking:
                 if not left:
                     raise
         return None
+
+    def check_not_lost(self, vm: str) -> None:
+        """Raise where a VM that is not found by its id may be one that the host has lost.
+
+        A host may call such a VM by the path of its file, and know its id no more (unverified).
+        """
+        for _, seen in self._session.read_all(
+            vim.VirtualMachine, "name", "runtime.connectionState"
+        ):
+            name = str(seen.get("name", ""))
+            is_named = name == vm or name.endswith(f"/{vm}.vmx")
+            if is_named and str(seen.get("runtime.connectionState")) in _LOST:
+                raise faults.HostFailure(_lost(self._session.account.target, vm))
 
     def _check_own(self, there: Machine, vm: str) -> None:
         """Raise unless this engine made what is there for a standby."""

@@ -81,7 +81,10 @@ class OnHost:
         """
         with self._gate.vm(vm):
             there = self._machines.settled(vm)
-            if there is None or there.seen.power is Power.OFF:
+            if there is None:
+                self._machines.check_not_lost(vm)
+                return
+            if there.seen.power is Power.OFF:
                 return
             self._check_started_by_us(there)
             if grace > 0:
@@ -97,8 +100,9 @@ class OnHost:
         try:
             there = self._machines.find(vm)
         except Refused:
-            there = None
+            return Signs(Power.OFF)
         if there is None:
+            self._machines.check_not_lost(vm)
             return Signs(Power.OFF)
         agent, addresses = guest(self._session, there.ref)
         way, at = there.homing, there.homing.datastore if there.homing else ""
