@@ -131,7 +131,7 @@ def test_a_twin_that_is_seen_is_deleted_at_once(one: Stage) -> None:
     """The late call is carried out while the second one runs; one VM is left, and it starts."""
     layer = one.boot_point()
     one.sim.proxy.plan("CreateVM_Task", Drop(after=True))
-    one.sim.proxy.plan("FindByUuid", Fault("HostCommunication"))
+    one.sim.proxy.plan("FindByUuid", *[Fault("HostCommunication")] * 3)
     with pytest.raises(faults.HostFailure):
         one.target.create(SPEC)
     one.target.create(SPEC)

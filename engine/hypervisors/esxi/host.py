@@ -271,13 +271,15 @@ class EsxiHypervisor(OnHost):
         """
         rules.check_name(vm)
         with self._gate.vm(vm):
+            if (there := self._machines.settled(vm)) is None:
+                self._machines.check_not_lost(vm)
             for _ in range(_TWINS):  # a call that was lost may have been carried out late
-                if (there := self._machines.settled(vm)) is None:
-                    self._machines.check_not_lost(vm)
+                if there is None:
                     break
                 if there.homing is not None and not home:
                     raise rules.is_home(vm, there.homing.datastore)
                 self._destroy(there)
+                there = self._machines.settled(vm)
             self._runs.forget(vm)
 
     def _destroy(self, there: Machine) -> None:
