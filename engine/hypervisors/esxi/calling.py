@@ -59,7 +59,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyvmomi's class has no typ
         args: Any,
         outerStub: Any = None,  # noqa: N803 - the library's
     ) -> Any:
-        """Call; after an expired session log in once, after a lost reply ask again if harmless."""
+        """Call; after an expired session log in once; ask again what is harmless and may pass."""
         name: str = info.wsdlName
         logins = self.logins
         tries = _TRIES if name in _NEUTRAL else 1
@@ -71,16 +71,12 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyvmomi's class has no typ
                     raise
                 self.login(logins)
                 return self._once(name, mo, info, args, outerStub)
-            except faults.ReplyLost as failure:
-                slow = failure.problem.facts.get("error") in ("TimeoutError", "TooLong")
-                if attempt == tries or slow:
-                    raise
-                log.info("target %s: %s is asked again: %s", self.target, name, failure)
             except faults.HostFailure as failure:
                 if attempt == tries or not _is_passing(failure):
                     raise
                 log.info("target %s: %s is asked again: %s", self.target, name, failure)
-                wait(_PAUSE_S)
+                if not isinstance(failure, faults.ReplyLost):
+                    wait(_PAUSE_S)
         raise AssertionError  # the last attempt returns or raises
 
     def _once(self, name: str, mo: Any, info: Any, *args: Any) -> Any:
@@ -98,7 +94,8 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyvmomi's class has no typ
 
 
 def _is_passing(failure: faults.HostFailure) -> bool:
-    """Tell whether a host may answer the same question a little later."""
-    return (
-        isinstance(failure, faults.HostBusy) or failure.problem.facts.get("fault") == "SystemError"
-    )
+    """Tell whether a host may answer the same question now, or a little later."""
+    facts = failure.problem.facts
+    if isinstance(failure, faults.ReplyLost):
+        return facts.get("error") not in ("TimeoutError", "TooLong")
+    return isinstance(failure, faults.HostBusy) or facts.get("fault") == "SystemError"
