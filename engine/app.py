@@ -42,6 +42,7 @@ from engine.guests.windows.drivers.shelf import DriverShelf
 from engine.hypervisors.esxi.host import EsxiHypervisor, Place
 from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
 from engine.hypervisors.esxi.hotaddlink import HotaddLink
+from engine.hypervisors.esxi.lastlife import LastLife
 from engine.hypervisors.libvirt import LibvirtHypervisor
 from engine.hypervisors.simulated import SimulatedHypervisor
 from engine.images.bpi import BpiFormat
@@ -242,7 +243,7 @@ def _copy_daily(database: Path, now: datetime) -> None:
 def _links(told: EngineConfig) -> dict[str, HotaddLink]:
     """Return target -> its connection, of those whose layers are on the host."""
     return {
-        name: esxi_link(told, one, one.esxi)
+        name: esxi_link(told, one, one.esxi, LastLife(folder_of(one, told)))
         for name, one in told.targets.items()
         if one.esxi is not None and one.esxi.transport == "hotadd"
     }
@@ -273,7 +274,9 @@ def _target(
     link: HotaddLink | None,
 ) -> Target:
     folder = folder_of(one, told)
-    opener, to = partial(_hypervisor, one, store, folder, link), _converter(one, told, shelf)
+    life = LastLife(folder) if one.esxi is not None and link is None else None
+    opener = partial(_hypervisor, one, store, folder, link, life)
+    to = _converter(one, told, shelf)
     return Target(one.name, one.kind, store, opener, to, folder, digest(one))
 
 
@@ -294,7 +297,7 @@ def _log_to_stderr(level: str) -> None:
 
 
 def _hypervisor(
-    one: TargetConfig, store: Store, folder: Path, link: HotaddLink | None
+    one: TargetConfig, store: Store, folder: Path, link: HotaddLink | None, life: LastLife | None
 ) -> Hypervisor:
     if one.kind == "simulated":
         return SimulatedHypervisor(one.name, store.chain, folder)
@@ -309,5 +312,6 @@ def _hypervisor(
             Place(folder, one.store.path / RUN),
             store.chain,
             SystemClock().now,
+            life=life,
         )
     return LibvirtHypervisor(one.name, one.uri, folder, store.chain)

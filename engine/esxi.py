@@ -15,6 +15,7 @@ from engine.hypervisors.esxi import hotaddlook, hotaddtest, preflight
 from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
 from engine.hypervisors.esxi.hotaddlink import HotaddLink, appliance
 from engine.hypervisors.esxi.hotaddtest import HotaddSelfTest
+from engine.hypervisors.esxi.lastlife import LastLife
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.selftest import SelfTest
 from engine.hypervisors.esxi.session import Account, Session
@@ -47,10 +48,12 @@ def _share(one: TargetConfig) -> str:
     return esxi_wishes(one, one.esxi).share
 
 
-def esxi_link(told: EngineConfig, one: TargetConfig, esxi: EsxiConfig) -> HotaddLink:
+def esxi_link(
+    told: EngineConfig, one: TargetConfig, esxi: EsxiConfig, life: LastLife | None = None
+) -> HotaddLink:
     """Return a connection to a target whose layers are on the host; it is not opened yet."""
     account, wishes = esxi_account(one.name, one.uri, esxi), esxi_wishes(one, esxi)
-    return HotaddLink(account, wishes, folder_of(one, told), SystemClock().now)
+    return HotaddLink(account, wishes, folder_of(one, told), SystemClock().now, life=life)
 
 
 def folder_of(one: TargetConfig, told: EngineConfig) -> Path:

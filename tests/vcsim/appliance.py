@@ -37,7 +37,12 @@ def branches(session: Session, pauses: list[float] | None = None) -> Branches:
 
 def own_vm(sim: Sim) -> tuple[Any, UUID]:
     """Return the VM that stands for this machine: the one that every simulated host has."""
-    found = sim.foreigner().read_all(vim.VirtualMachine, "name", "config.uuid")
+    return own_of(sim.foreigner())
+
+
+def own_of(session: Session) -> tuple[Any, UUID]:
+    """Return the same, where somebody is logged in."""
+    found = session.read_all(vim.VirtualMachine, "name", "config.uuid")
     ref, told = min(found, key=lambda pair: "VM0" not in pair[1]["name"])
     return ref, UUID(told["config.uuid"])
 

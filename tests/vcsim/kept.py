@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from engine.hypervisors.esxi.branches import Backing, Branches, Standing, tree_o
 from engine.hypervisors.esxi.hotaddlink import HotaddLink
 from engine.hypervisors.esxi.hotaddstore import HotaddStore
 from engine.hypervisors.esxi.layers import VM
+from engine.hypervisors.esxi.session import Session
 from engine.stores.probe import open_store
 from tests.vcsim.appliance import own_vm, wishes
 from tests.vcsim.simulator import Sim
@@ -32,19 +34,19 @@ from tests.vcsim.simulator import Sim
 _LEAF = "leaf"
 
 
-class Kept(Devices):
-    """Disks with bytes; what is attached to the appliance is found here as a file."""
+class Bytes(Devices):
+    """This machine: what is attached to its VM is found here as a file."""
 
-    def __init__(self, sim: Sim, folder: Path) -> None:
-        """Follow a simulated host, with files in a folder of this test."""
+    def __init__(self, other: Session, own: Any, folder: Path) -> None:
+        """Know the files, which `Kept` makes.
+
+        Args:
+            other: Past the proxy.
+            own: The VM that this machine is.
+        """
         super().__init__(lambda _seconds: None, sys=folder / "no-sys")
-        self._sim, self._folder, self._other = sim, folder / "kept", sim.foreigner()
-        self._own, _ = own_vm(sim)
-        self._folder.mkdir()
+        self._folder, self._other, self._own = folder / "kept", other, own
         self._frozen = ""
-        for method in ("CreateSnapshot_Task", "RemoveSnapshot_Task", "Destroy_Task"):
-            sim.proxy.effects[method] = self.follow
-        sim.proxy.effects["RevertToSnapshot_Task"] = lambda: self.follow(reverted=True)
 
     def watch(self, branches: Branches) -> None:
         """Learn which snapshot's disks are asked for: on vcsim their paths are the leaf's."""
@@ -56,7 +58,46 @@ class Kept(Devices):
 
         branches.frozen = asked  # type: ignore[method-assign]  # this one alone
 
-    # --- the host --------------------------------------------------------------------------
+    def look(self, wanted: Wanted) -> tuple[Device | None, str]:
+        """Return a disk that the host has attached here, its name the file that has its bytes."""
+        told = self._other.read(self._own, "config.hardware.device")
+        for one in told["config.hardware.device"]:
+            if isinstance(one, vim.vm.device.VirtualDisk) and one.unitNumber == wanted.unit:
+                is_leaf = one.backing.diskMode == "independent_persistent"
+                name = f"{wanted.uuid}/{_LEAF if is_leaf else self._frozen}"
+                place = self._folder / name
+                place.parent.mkdir(exist_ok=True)
+                if place.is_file() or is_leaf:  # no file: attached by a process that was killed
+                    with place.open("ab") as file:
+                        file.truncate(wanted.size)
+                return Device(
+                    name, "", (0, 0, wanted.unit, 0), frozenset(), wanted.size, (0, 0)
+                ), ""
+        return None, "the host has attached none"
+
+    def forget(self, device: Device) -> None:
+        """Let go of nothing: it is a file."""
+
+    def path(self, device: Device) -> Path:
+        """Return the file."""
+        return self._folder / device.name
+
+    def open(self, device: Device, *, writable: bool) -> int:
+        """Open the file."""
+        return os.open(self.path(device), os.O_RDWR if writable else os.O_RDONLY)
+
+
+class Kept(Bytes):
+    """The host's side: bytes that follow what its tree shows. Thread-safe."""
+
+    def __init__(self, sim: Sim, folder: Path) -> None:
+        """Follow a simulated host, with files in a folder of this test."""
+        super().__init__(sim.foreigner(), own_vm(sim)[0], folder)
+        self._folder.mkdir()
+        self._following = threading.Lock()
+        for method in ("CreateSnapshot_Task", "RemoveSnapshot_Task", "Destroy_Task"):
+            sim.proxy.effects[method] = self.follow
+        sim.proxy.effects["RevertToSnapshot_Task"] = lambda: self.follow(reverted=True)
 
     def _standbys(self) -> Iterator[tuple[Any, Sequence[Any]]]:
         """Yield the snapshots and the disks of each standby VM."""
@@ -71,6 +112,10 @@ class Kept(Devices):
 
     def follow(self, *, reverted: bool = False) -> None:
         """Let the bytes be as the host's tree says."""
+        with self._following:
+            self._follow(reverted=reverted)
+
+    def _follow(self, *, reverted: bool) -> None:
         known = set()
         for info, disks in self._standbys():
             tree = tree_of(info)
@@ -101,36 +146,6 @@ class Kept(Devices):
                 at = Path(urlsplit(told["summary.url"]).path) / path
                 for one in (at, at.with_name(f"{at.stem}-flat.vmdk")):
                     one.touch()
-
-    # --- this machine ----------------------------------------------------------------------
-
-    def look(self, wanted: Wanted) -> tuple[Device | None, str]:
-        """Return a disk that the host has attached here, its name the file that has its bytes."""
-        told = self._other.read(self._own, "config.hardware.device")
-        for one in told["config.hardware.device"]:
-            if isinstance(one, vim.vm.device.VirtualDisk) and one.unitNumber == wanted.unit:
-                is_leaf = one.backing.diskMode == "independent_persistent"
-                name = f"{wanted.uuid}/{_LEAF if is_leaf else self._frozen}"
-                place = self._folder / name
-                place.parent.mkdir(exist_ok=True)
-                if place.exists() or is_leaf:
-                    with place.open("ab") as file:
-                        file.truncate(wanted.size)
-                return Device(
-                    name, "", (0, 0, wanted.unit, 0), frozenset(), wanted.size, (0, 0)
-                ), ""
-        return None, "the host has attached none"
-
-    def forget(self, device: Device) -> None:
-        """Let go of nothing: it is a file."""
-
-    def path(self, device: Device) -> Path:
-        """Return the file."""
-        return self._folder / device.name
-
-    def open(self, device: Device, *, writable: bool) -> int:
-        """Open the file."""
-        return os.open(self.path(device), os.O_RDWR if writable else os.O_RDONLY)
 
 
 def hotadd(

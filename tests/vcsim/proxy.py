@@ -122,7 +122,13 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Never answer, and never close the connection."""
+    """Never answer, and never close the connection.
+
+    Attributes:
+        after: Pass the call on before that, so many seconds later; None: never.
+    """
+
+    after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +217,7 @@ class Proxy:
         cancels: Tasks that are told to end do so, before they are done.
         cancelled: One was told to.
         untold: Faults that stand in the place of properties, by kind of object and path.
+        chooses: What befalls a call, by its method, before what is planned for that; None: nothing.
         expired: The session has expired: every call is refused until somebody has logged in.
     """
 
@@ -231,6 +238,7 @@ class Proxy:
     cancelled: bool = False
     expired: bool = False
     untold: dict[tuple[str, str], str] = field(default_factory=dict)
+    chooses: Callable[[str], Step | None] | None = None
     credentials: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     _plans: dict[str, deque[Step]] = field(default_factory=lambda: defaultdict(deque))
@@ -280,6 +288,8 @@ class Proxy:
             self.calls.append(method)
             if self.expired and method != "Login":
                 return Fault("NotAuthenticated")
+            if self.chooses is not None and (step := self.chooses(method)) is not None:
+                return step
             return self._plans[method].popleft() if self._plans[method] else None
 
     def _takes(self, method: str, body: bytes) -> None:
@@ -414,9 +424,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(step.status, {"Content-Type": "text/xml", **packing}, says)
             case Fault() | Drop() | Spoil() | Raw() | Queued():
                 self._fail(step, body)
-            case Hang():
-                self.proxy._over.wait()
-                self._cut()
+            case Hang(after):
+                self._hang(after, body)
             case Trickle(seconds):
                 self._trickle(seconds)
             case Late(seconds):
@@ -427,6 +436,14 @@ class _Handler(BaseHTTPRequestHandler):
             case Delay() | None:
                 self.proxy._over.wait(step.seconds if step else 0)
                 self._answer(method, body)
+
+    def _hang(self, after: float | None, body: bytes) -> None:
+        if after is not None:
+            self.proxy._over.wait(after)
+            self._pass_on(body)
+            self.proxy.late += 1
+        self.proxy._over.wait()
+        self._cut()
 
     def _fail(self, step: Fault | Drop | Spoil | Raw | Queued, body: bytes) -> None:
         if isinstance(step, Queued):

@@ -62,9 +62,18 @@ class Slots:
 class Gate:
     """The gates of one host. Thread-safe."""
 
-    def __init__(self, heavy: int = HEAVY, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Let `heavy` operations at once through."""
-        self._heavy = Slots(heavy, monotonic)
+    def __init__(
+        self,
+        heavy: int = HEAVY,
+        monotonic: Callable[[], float] = time.monotonic,
+        settle: Callable[[Cancel], object] = lambda _cancel: None,
+    ) -> None:
+        """Let `heavy` operations at once through.
+
+        Args:
+            settle: Waits, before a VM is changed, for what the host was told before this gate was.
+        """
+        self._heavy, self._settle, self._inside = Slots(heavy, monotonic), settle, 0
         self._datastores: dict[str, Slots] = defaultdict(lambda: Slots(1, monotonic))
         self._vms: dict[str, threading.RLock] = defaultdict(threading.RLock)
         self._turn = threading.Condition()
@@ -98,10 +107,21 @@ class Gate:
             lock = self._vms[name]
         while not lock.acquire(timeout=_STEP_S):
             cancel.check()
+        with self._turn:
+            self._inside += 1
         try:
+            self._settle(cancel)
             yield
         finally:
+            with self._turn:
+                self._inside -= 1
             lock.release()
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nobody changes a VM now."""
+        with self._turn:
+            return not self._inside
 
     def trouble(self) -> None:
         """Halve what may happen at once: the host timed out, or told of trouble."""

@@ -20,11 +20,12 @@ from engine.hypervisors import rules, serialfile
 from engine.hypervisors.esxi import faults, layers
 from engine.hypervisors.esxi.calling import CALL_S
 from engine.hypervisors.esxi.console import Screens
-from engine.hypervisors.esxi.gate import Gate, wait
+from engine.hypervisors.esxi.gate import wait
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.home import Homeward
 from engine.hypervisors.esxi.homecoming import Homecoming
 from engine.hypervisors.esxi.inventory import Inventory
+from engine.hypervisors.esxi.lastlife import LastLife, gate_of
 from engine.hypervisors.esxi.layers import State
 from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.machine import Machines
@@ -81,6 +82,7 @@ class EsxiHypervisor(OnHost):
         *,
         timeout_s: float = CALL_S,
         pause: Callable[[float], object] = wait,
+        life: LastLife | None = None,
     ) -> None:
         """Log in.
 
@@ -89,6 +91,7 @@ class EsxiHypervisor(OnHost):
             now: This machine's clock.
             timeout_s: Seconds without a byte after which a call is given up.
             pause: Waits so many seconds.
+            life: Begun by whoever is the only one to change VMs of this target.
 
         Raises:
             HypervisorError: The host cannot be reached, is not the trusted one, or refuses us.
@@ -107,7 +110,8 @@ class EsxiHypervisor(OnHost):
         make_folder(place.folder)
         self._engine = owner(place.folder)
         self._runs = RunFolders(place.run, f"bp-{account.target}")
-        self._gate = Gate()
+        self._life = life
+        self._gate = gate_of(life)
         self._session = Session(account, timeout_s=timeout_s)
         self._screens = Screens(self._session, self._gate)
         self._ground = Ground(self._session, wishes, self._runs.datastore, self._wait_for_host)

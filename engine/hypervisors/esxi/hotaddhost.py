@@ -63,7 +63,7 @@ class HotaddHypervisor(OnHost):
             cards=(CardModel.VMXNET3, CardModel.E1000E),
             arms=True,
         )
-        self._link, self._chains, self._gate = link, chains, link.gate
+        self._link, self._chains, self._gate, self._life = link, chains, link.gate, link.life
         self._wishes, self._now, self._pause = link.wishes, link.now, link.pause
         there = link.connect(at_once=True)
         self._session, self._machines, self._ground = there.session, there.machines, there.ground

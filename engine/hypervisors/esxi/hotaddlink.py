@@ -20,10 +20,11 @@ from engine.hypervisors.esxi.attached import Plugs, Steps, Turns
 from engine.hypervisors.esxi.blockdevice import Devices
 from engine.hypervisors.esxi.branches import Branches
 from engine.hypervisors.esxi.calling import CALL_S
-from engine.hypervisors.esxi.gate import Gate, Patience
+from engine.hypervisors.esxi.gate import Patience
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.hotadd import HotaddChain
 from engine.hypervisors.esxi.hotaddstore import HotaddStore
+from engine.hypervisors.esxi.lastlife import LastLife, gate_of
 from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.preflight import Wishes
 from engine.hypervisors.esxi.reverts import Reverts
@@ -73,6 +74,7 @@ class HotaddLink:
         pause: Callable[[float], object] = wait,
         uuids: Callable[[], Sequence[UUID]] = own_uuids,
         devices: Devices | None = None,
+        life: LastLife | None = None,
     ) -> None:
         """Connect to nothing yet.
 
@@ -83,11 +85,12 @@ class HotaddLink:
             pause: Waits so many seconds.
             uuids: What this machine's firmware says it is.
             devices: Finds attached disks.
+            life: Begun by whoever is the only one to change VMs of this target.
         """
         self.account, self.wishes, self.now, self.pause = account, wishes, now, pause
         make_folder(folder)
         self.engine = owner(folder)
-        self.gate = Gate()
+        self.life, self.gate = life, gate_of(life)
         self._timeout_s, self._uuids = timeout_s, uuids
         self._devices = devices or Devices(pause)
         self._lock = threading.Lock()

@@ -17,6 +17,7 @@ from engine.hypervisors.esxi.gate import Gate
 from engine.hypervisors.esxi.ground import Ground
 from engine.hypervisors.esxi.homecoming import shut_down
 from engine.hypervisors.esxi.inventory import Inventory
+from engine.hypervisors.esxi.lastlife import LastLife
 from engine.hypervisors.esxi.layers import State
 from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.machine import Machines
@@ -40,6 +41,7 @@ class OnHost:
     _machines: Machines
     _ground: Ground
     _gate: Gate
+    _life: LastLife | None
     _screens: Screens
     _wishes: Wishes
     _now: Callable[[], datetime]
@@ -61,7 +63,9 @@ class OnHost:
         self._gate.latency(took)
 
     def close(self) -> None:
-        """Log out; VMs go on."""
+        """Log out; VMs go on. Whoever comes next is told when a change may be under way."""
+        if self._life is not None and self._gate.is_idle:
+            self._life.end()
         self._session.close()
 
     def _make(self, spec: VMSpec) -> None:
