@@ -428,3 +428,52 @@ def test_reverts_cut_short_one_after_another_are_no_change_of_somebody_else(
         lab.restart()
     grow(lab.chain, "day2", "day1", {0: [(0, C)]})
     assert seen(lab.chain, "day2") == picture(MIB, (0, A), (9, C), (0, C))
+
+
+def test_a_late_revert_of_an_engine_that_was_killed_is_no_change_of_somebody_else(
+    lab: Lab, shadow: Shadow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next engine has done another step by then; what was written is made again."""
+    trunk_and_twig(lab)
+
+    def cut(*_: object) -> Standing:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shadow, "revert", cut)
+        with pytest.raises(KeyboardInterrupt):
+            lab.chain.add(LayerName("run1"), LayerName("boot1"), LayerKind.SCRATCH, [MIB])
+    lab.restart()
+    grow(lab.chain, "day2", "day1", {0: [(0, C)]}, seal=False)
+    _revert(lab, shadow, "boot1")
+    with pytest.raises(LayerError, match="no leaf of day2"):
+        lab.chain.seal(LayerName("day2"), manifest(lab.chain, "day2"))
+    grow(lab.chain, "day2", "day1", {0: [(0, C)]})
+    assert seen(lab.chain, "day2") == picture(MIB, (0, A), (9, C), (0, C))
+
+
+def test_bytes_that_a_revert_to_the_same_snapshot_dropped_are_not_sealed(
+    lab: Lab, shadow: Shadow
+) -> None:
+    """Nothing but the name of the leaf's file tells of it; nor does a note of them count then."""
+    trunk_and_twig(lab)
+    grow(lab.chain, "day2", "day1", {0: [(0, C)]}, seal=False)
+    lab.chain.note(LayerName("day2"), "disk 0 is done")
+    assert lab.chain.noted(LayerName("day2")) == "disk 0 is done"
+    _revert(lab, shadow, "day1")
+    assert lab.chain.noted(LayerName("day2")) == ""
+    with pytest.raises(LayerError, match="no leaf of day2"):
+        lab.chain.seal(LayerName("day2"), manifest(lab.chain, "day2"))
+    lab.restart()
+    assert lab.chain.noted(LayerName("day2")) == ""
+
+
+def _revert(lab: Lab, shadow: Shadow, name: str) -> None:
+    """Let the host revert the VM, whoever asked for it; the mark stays."""
+    assert isinstance(lab.chain, HotaddChain)
+    lab.chain.ready()  # attached no more: a host reverts no disk that is
+    one = vm(shadow)
+    (snapshot,) = (one.id for one in vm(shadow).snapshots.values() if one.name == name)
+    there = shadow.look("web01")
+    assert there is not None
+    shadow.revert(there, snapshot, one.seen.state or State())

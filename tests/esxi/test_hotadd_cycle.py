@@ -204,6 +204,43 @@ def test_an_id_that_another_vm_has_now_attaches_nothing_to_it(world: Counted) ->
     world.check()
 
 
+class _KilledError(BaseException):
+    """The end of an engine's process."""
+
+
+@pytest.mark.parametrize("kind", [JobKind.START, JobKind.ARM])
+def test_after_a_revert_that_was_cut_short_the_vm_has_what_was_converted(
+    world: Counted, monkeypatch: pytest.MonkeyPatch, kind: JobKind
+) -> None:
+    """Killed after the revert for the next boot point: the VM's mark still says it is armed."""
+    world.arrive_next()
+    world.work()
+    world.do(JobKind.ARM)
+    world.arrive_next()
+    branches = world.link.connect().branches
+
+    def killed(*_: object) -> None:
+        raise _KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(branches, "mark", killed)
+        with pytest.raises(_KilledError):
+            world.work()
+    world.restart()
+    first = min(world.state.read().ready("erp"), key=lambda one: one.sequence)
+    world.perform(WantedJob(kind, "erp", first.id, ""))
+    assert world.last_job() is JobStatus.DONE, world.told()
+    assert _lies_on(world) == first.boot
+
+
+def _lies_on(world: Counted) -> str:
+    """Return the snapshot that the VM's disks lie on."""
+    there = world.link.connect().branches.look("erp")
+    assert there is not None
+    assert there.tree.current is not None
+    return there.tree.snapshots[there.tree.current].name
+
+
 # --- whatever goes wrong ----------------------------------------------------------------------
 
 CHANGES = [

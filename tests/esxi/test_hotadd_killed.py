@@ -1,7 +1,7 @@
 """Engines killed (SIGKILL) anywhere in a whole cycle of `hotadd`; the last one ends as if none was.
 
-before   the call has no effect       queued   its task begins later
-after    it has, the answer has not   late     it has its effect later, with no task to be seen
+before   the call has no effect          queued   its task begins later
+after    it has, the answer has not      late     it has it once the next engine has begun
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ CHANGES = frozenset(
         *("PowerOnVM_Task", "PowerOffVM_Task"),
     }
 )
+LASTING = frozenset({"CreateVM_Task", "RemoveSnapshot_Task"})
+"""Those that the proxy cannot let wait as tasks: they are not a VM's."""
 CALLS = 64
 """Changing calls of an undisturbed cycle, about."""
 QUIET_S = 4.0
@@ -44,14 +46,6 @@ class Kill:
     kind: str
     seconds: float = 0.0
 
-    def step(self, method: str) -> Step:
-        """Return what befalls the call. Tasks of a host stay queued, and a VM's alone here."""
-        if self.kind == "before":
-            return Hang()
-        if self.kind == "queued" and method not in ("CreateVM_Task", "RemoveSnapshot_Task"):
-            return Queued(self.seconds)
-        return Hang(0.0 if self.kind == "after" else self.seconds)
-
 
 class Lives:
     """A simulated host, and engines that come and go."""
@@ -62,25 +56,23 @@ class Lives:
         self._kept = Kept(sim, folder)
         self.quiet_s = QUIET_S
         self.log: list[str] = []
+        self._next = threading.Event()
 
     def live(self, kill: Kill | None = None) -> Mapping[str, Any] | None:
         """Let an engine live until it is killed, or to its end; return what it tells then."""
         at, reached = 0, threading.Event()
+        begun, self._next = self._next, threading.Event()
 
         def chooses(method: str) -> Step | None:
             nonlocal at
+            begun.set()
             if kill is None or method not in CHANGES or reached.is_set():
                 return None
             at += 1
             if at <= kill.number:
                 return None
-            step = kill.step(method)
             self.log.append(f"{kill.kind} {kill.seconds:.1f} at call {at - 1}, {method}")
-            if kill.kind == "after":
-                threading.Timer(0.15, reached.set).start()
-            else:
-                reached.set()
-            return step
+            return self._last(kill, method, reached)
 
         proxy = self.sim.proxy
         proxy.chooses = chooses
@@ -102,6 +94,23 @@ class Lives:
             return None
         assert process.returncode == 0, f"{self.log}: {wrong[-3000:]}"
         return json.loads(told)
+
+    def _last(self, kill: Kill, method: str, reached: threading.Event) -> Step:
+        """Return what befalls the last call of a life, which ends once that is reached."""
+        after = self._next
+
+        def late() -> None:
+            after.wait(60)
+            self.sim.proxy.rest(kill.seconds)
+
+        if kill.kind == "after":
+            return Hang(lambda: threading.Timer(0.15, reached.set).start())
+        reached.set()
+        if kill.kind == "before":
+            return Hang()
+        if kill.kind == "queued" and method not in LASTING:
+            return Queued(kill.seconds)
+        return Hang(late)
 
     def end(self) -> Mapping[str, Any]:
         """Let an engine live to its end."""
@@ -131,7 +140,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, made: Certificate) -> 
 def _kills(seed: int) -> list[Kill]:
     rng = random.Random(seed)
     return [
-        Kill(rng.randrange(CALLS >> n), rng.choice(KINDS), rng.uniform(1.0, QUIET_S - 0.5))
+        Kill(rng.randrange(CALLS >> n), rng.choice(KINDS), rng.uniform(0.1, QUIET_S - 1))
         for n in range(rng.choice((1, 2, 2, 3)))
     ]
 

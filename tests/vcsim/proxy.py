@@ -125,10 +125,10 @@ class Hang:
     """Never answer, and never close the connection.
 
     Attributes:
-        after: Pass the call on before that, so many seconds later; None: never.
+        passes: Pass the call on all the same, once this has returned; None: never.
     """
 
-    after: float | None = None
+    passes: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +267,10 @@ class Proxy:
             self.answers.clear()
             self.cancels = self.cancelled = self.expired = False
             self.asked, self.shot, self.drawn_by = "", "", "operator"
+
+    def rest(self, seconds: float) -> None:
+        """Wait, at most until the proxy ends."""
+        self._over.wait(seconds)
 
     def spare(self) -> None:
         """Let what is still planned not come about."""
@@ -424,8 +428,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(step.status, {"Content-Type": "text/xml", **packing}, says)
             case Fault() | Drop() | Spoil() | Raw() | Queued():
                 self._fail(step, body)
-            case Hang(after):
-                self._hang(after, body)
+            case Hang(passes):
+                self._hang(passes, body)
             case Trickle(seconds):
                 self._trickle(seconds)
             case Late(seconds):
@@ -437,9 +441,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.proxy._over.wait(step.seconds if step else 0)
                 self._answer(method, body)
 
-    def _hang(self, after: float | None, body: bytes) -> None:
-        if after is not None:
-            self.proxy._over.wait(after)
+    def _hang(self, passes: Callable[[], object] | None, body: bytes) -> None:
+        if passes is not None:
+            passes()
             self._pass_on(body)
             self.proxy.late += 1
         self.proxy._over.wait()

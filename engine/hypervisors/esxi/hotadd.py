@@ -14,7 +14,6 @@ where each layer was written. One layer of a VM is attached at a time: all have 
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from uuid import uuid4
@@ -31,10 +30,7 @@ from engine.hypervisors.esxi.vmdk import whole_units
 from engine.model.errors import Failure, HypervisorError
 from engine.model.extents import Extent, Kind
 from engine.model.layers import Gain, Layer, LayerKind, LayerManifest, LayerName, children
-from engine.model.machine import Power
 from engine.ports import NEVER, BlockDevice, Cancel, Copied, DiskChain, DiskFile, unseen
-
-log = logging.getLogger(__name__)
 
 
 class HotaddChain:
@@ -67,6 +63,7 @@ class HotaddChain:
         self._now, self._turns, self._lock = now, turns, turns.vm
         self._attached: tuple[Layer, Sequence[Wanted]] | None = None
         self._grown: tuple[Layer, Standing] | None = None
+        self._written: tuple[LayerName, Sequence[str]] = LayerName(""), ()
         self._users = 0
 
     # --- looking ---------------------------------------------------------------------------
@@ -97,15 +94,18 @@ class HotaddChain:
         return self._papers.manifest(layer)
 
     def note(self, layer: LayerName, text: str) -> None:
-        """Keep a text beside an unsealed layer."""
-        self._papers.note(layer, text)
+        """Keep a text beside an unsealed layer, as long as it is the leaf it is now."""
+        self._papers.note(layer, leaf.on_files(text, self._files(layer)))
+
+    def _files(self, layer: LayerName) -> Sequence[str]:
+        """Return the files of a leaf that was attached last; empty when it was another one."""
+        return self._written[1] if self._written[0] == layer else ()
 
     def noted(self, layer: LayerName) -> str:
         """Return the text kept by `note`; empty when the leaf it tells of is gone."""
-        if not (text := self._papers.noted(layer)):
-            return ""
-        there = self._look()
-        return text if there is not None and leaf.holds(there, layer) else ""
+        text, found = self._papers.noted(layer), self._papers.layers().get(layer)
+        there = self._look() if text and found is not None else None
+        return leaf.told(text, there, found)
 
     def changed(self, layer: LayerName, disk: int) -> Iterator[Extent]:
         """Yield what the layer holds itself; all of scratch that a VM may have written to."""
@@ -113,11 +113,9 @@ class HotaddChain:
         found, there = self._known(layer)
         if found.parent is None:
             return (one for one in noted if one.kind is Kind.DATA)
-        if found.kind is not LayerKind.SCRATCH or there is None or not leaf.holds(there, layer):
-            return noted
-        if there.seen.power is Power.OFF and not leaf.grew(there, self._papers.noted(layer)):
-            return noted
-        return iter([Extent(0, found.disk_sizes[disk], Kind.DATA)])
+        if there is not None and leaf.ran(there, found, self._papers.noted(layer)):
+            return iter([Extent(0, found.disk_sizes[disk], Kind.DATA)])
+        return noted
 
     def gain(self, gone: Sequence[LayerName]) -> Gain:
         """Return about what comes back when layers go."""
@@ -149,8 +147,7 @@ class HotaddChain:
     def _take(self, layer: LayerName, disk: int, cancel: Cancel) -> AttachedDisk:
         with self._lock(cancel):
             found, wanted = self._attach(layer)
-            size = found.disk_sizes[disk]
-            device = self._devices.find(wanted[disk])
+            size, device = found.disk_sizes[disk], self._devices.find(wanted[disk])
             taken = AttachedDisk(self._devices, device, size, writable=not found.sealed)
             self._users += 1
             return taken
@@ -170,12 +167,12 @@ class HotaddChain:
             disks = self._steps.frozen(there, snapshot.id)
         else:
             there = self._unchanged(there)
-            leaf.check_holds(there, layer)
+            leaf.check_holds(there, found)
             disks = there.disks
         if [one.size for one in disks] != [whole_units(size) for size in found.disk_sizes]:
             raise leaf.resized(layer)
         if snapshot is None:
-            self._attached = found, self._attach_leaf(there, layer, disks)
+            self._attached = found, self._attach_leaf(there, found, disks)
         else:
             self._attached = found, self._plugs.attach(there, disks, writable=False)[1]
         return self._attached
@@ -183,14 +180,11 @@ class HotaddChain:
     def _grown_or_known(self, layer: LayerName) -> tuple[Layer, Standing | None]:
         """Return a layer and its VM: what `add` found last, if nobody looked since."""
         grown, self._grown = self._grown, None
-        return (
-            grown
-            if grown is not None and grown[0].name == layer
-            else self._known(layer, settled=True)
-        )
+        is_it = grown is not None and grown[0].name == layer
+        return grown if grown is not None and is_it else self._known(layer, settled=True)
 
     def _attach_leaf(
-        self, there: Standing, layer: LayerName, disks: Sequence[Backing]
+        self, there: Standing, layer: Layer, disks: Sequence[Backing]
     ) -> Sequence[Wanted]:
         """Attach a leaf, and see before its first byte that it still is this layer's."""
         try:
@@ -201,9 +195,8 @@ class HotaddChain:
             raise
         try:
             there = self._unchanged(there)
-            leaf.check_holds(there, layer)
-            if [one.path for one in there.disks] != [one.path for one in disks]:
-                raise leaf.lost(layer)
+            self._written = layer.name, leaf.paths(disks)
+            leaf.check_holds(there, layer, self._written[1])
         except Failure:
             self._rest(there)
             raise
@@ -217,8 +210,11 @@ class HotaddChain:
         self._attached = None
         return there
 
-    def ready(self) -> Standing:
+    def ready(self, layer: LayerName | None = None) -> Standing:
         """Return the VM, off, as the last step left it, with its disks for itself alone.
+
+        Args:
+            layer: They must hold this one, unsealed; None: whatever they hold.
 
         Raises:
             Refused: Somebody else changed or started it.
@@ -226,9 +222,13 @@ class HotaddChain:
         """
         with self._lock():
             there = self._look(settled=True)
-            if there is None:
-                raise leaf.lost(self._vm)
-            return self._rest(self._unchanged(there, merge=False))
+            found = self._papers.layers().get(layer) if layer is not None else None
+            if there is None or (layer is not None and found is None):
+                raise leaf.lost(layer or self._vm)
+            there = self._rest(self._unchanged(there, merge=False))
+            if found is not None:
+                leaf.check_holds(there, found)
+            return there
 
     def attached(self) -> str:
         """Return how the disks that are attached now are known, for a report."""
@@ -316,13 +316,13 @@ class HotaddChain:
             if there is None:
                 raise leaf.lost(layer)
             there = self._unchanged(there)
-            leaf.check_holds(there, layer)
+            leaf.check_holds(there, found, self._files(layer))
             if self._attached is not None and not self._users:
                 for one in self._attached[1]:
                     AttachedDisk(self._devices, self._devices.find(one), 0, writable=True).close()
             self._papers.seal(layer, manifest)
             there = self._unchanged(self._rest(there))
-            leaf.check_holds(there, layer)
+            leaf.check_holds(there, found, self._files(layer))
             state = there.seen.state or State()
             at, point = self._now(), manifest.recovery_point
             mark = Mark(self._engine, self._vm, layer, found.kind, state.operation, point, at)
@@ -361,7 +361,7 @@ class HotaddChain:
     def _leave(self, layer: Layer, there: Standing, *, alone: bool) -> None:
         """Remove from the host what a layer has there."""
         snapshot = there.tree.layer(layer.name)
-        if snapshot is None and not leaf.holds(there, layer.name):
+        if snapshot is None and not leaf.holds(there, layer):
             return
         there = self._unchanged(there)
         if snapshot is not None and there.tree.children(snapshot.id):

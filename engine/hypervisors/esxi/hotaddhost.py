@@ -177,8 +177,7 @@ class HotaddHypervisor(OnHost):
 
     def _unused(self, vm: VMRef, layer: LayerName) -> Standing:
         """Return the VM with its disks for itself, which hold this layer, not started meanwhile."""
-        there = self._own(vm).ready()
-        leaf.check_holds(there, layer)
+        there = self._own(vm).ready(layer)
         state = there.seen.state
         if state is not None and state.armed and self._is_touched(there, layer):
             raise faults.drifted(vm, "it was started by somebody else")

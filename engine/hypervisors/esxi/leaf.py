@@ -7,11 +7,11 @@ the host: the mark of the last step, in the VM's settings, says which layer it i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from engine.hypervisors.esxi import faults, tree
-from engine.hypervisors.esxi.branches import Standing
+from engine.hypervisors.esxi.branches import Backing, Standing
 from engine.hypervisors.esxi.layers import BUSY, TEMPLATE
 from engine.hypervisors.esxi.reverts import Reverts
 from engine.hypervisors.esxi.tree import MOST_POINTS, foreign
@@ -26,21 +26,57 @@ def refused(key: str, happened: str, remedy: str = "") -> LayerError:
     return LayerError(Problem(f"layer.{key}", happened, "Nothing was changed.", remedy))
 
 
-def holds(there: Standing, layer: LayerName) -> bool:
-    """Tell whether the VM's disks hold an unsealed layer now."""
+def holds(there: Standing, layer: Layer) -> bool:
+    """Tell whether the VM's disks hold an unsealed layer now, and lie on the one below it.
+
+    A revert that was cut short leaves the mark of a layer whose bytes are gone.
+    """
     state = there.seen.state
-    return state is not None and state.layer == layer and there.tree.layer(layer) is None
+    if state is None or state.layer != layer.name or there.tree.layer(layer.name) is not None:
+        return False
+    if layer.parent is None:
+        return there.tree.current is None
+    below = there.tree.layer(layer.parent)
+    return below is not None and there.tree.current == below.id
 
 
 def is_grown(there: Standing, layer: Layer) -> bool:
     """Tell whether the host has a layer, as its leaf or as a snapshot."""
-    return holds(there, layer.name) or there.tree.layer(layer.name) is not None
+    return holds(there, layer) or there.tree.layer(layer.name) is not None
 
 
-def check_holds(there: Standing, layer: LayerName) -> None:
-    """Refuse to go on with a leaf that is not there any more."""
-    if not holds(there, layer):
-        raise lost(layer)
+def check_holds(there: Standing, layer: Layer, files: Sequence[str] = ()) -> None:
+    """Refuse to go on with a leaf that is not there any more.
+
+    Args:
+        files: That its bytes were written to; a host that reverts gives the VM new ones.
+    """
+    if not holds(there, layer) or (files and list(files) != paths(there.disks)):
+        raise lost(layer.name)
+
+
+def paths(disks: Sequence[Backing]) -> list[str]:
+    """Return the files of disks, in their order."""
+    return [one.path for one in disks]
+
+
+def on_files(text: str, files: Sequence[str]) -> str:
+    """Return a note that counts only as long as the leaf is these files; none: as it is."""
+    if not files:
+        return text
+    return json.dumps({"files": list(files), "text": text})
+
+
+def told(note: str, there: Standing | None, layer: Layer | None) -> str:
+    """Return the text of a note; empty when the leaf that it was kept for is gone."""
+    if there is None or layer is None or not holds(there, layer):
+        return ""
+    try:
+        found = json.loads(note)
+        files, text = found["files"], str(found["text"])
+    except (ValueError, TypeError, KeyError):
+        return note
+    return text if files == paths(there.disks) else ""
 
 
 def as_found(layer: Layer, there: Standing | None) -> Layer:
@@ -108,7 +144,7 @@ def check_grow(
     on_leaf = before.get(LayerName(state.layer)) if state is not None else None
     if state is None or on_leaf is None or on_leaf.name == made.name:
         return
-    if not holds(there, on_leaf.name):
+    if not holds(there, on_leaf):
         return
     if on_leaf.kind is not LayerKind.SCRATCH:
         if made.kind is not LayerKind.SCRATCH:  # a start goes before what is being made
@@ -151,6 +187,13 @@ def grew(there: Standing, note: str) -> bool:
         return bool(there.used > int(json.loads(note)["used"]))
     except (ValueError, TypeError, KeyError):
         return False
+
+
+def ran(there: Standing, layer: Layer, note: str) -> bool:
+    """Tell whether a VM may have written to a leaf of kind scratch, of which no papers tell."""
+    if layer.kind is not LayerKind.SCRATCH or not holds(there, layer):
+        return False
+    return there.seen.power is not Power.OFF or grew(there, note)
 
 
 # --- the papers -------------------------------------------------------------------------------
