@@ -15,6 +15,7 @@ from engine.hypervisors.esxi.blockdevice import Devices
 from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
 from engine.hypervisors.esxi.hotaddlink import HotaddLink
 from engine.hypervisors.esxi.hotaddstore import HotaddStore
+from engine.hypervisors.esxi.layers import ENGINE
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.esxi.tree import Mark
@@ -24,9 +25,10 @@ from engine.model.machine import DiskBus, Firmware, Gravity, Network, Nic, Power
 from engine.ports import NeverCancelled
 from engine.stores.probe import open_store
 from tests.contract.disk_chains import MIB, grow
+from tests.contract.doors import until
 from tests.esxi.conftest import MODELS
 from tests.vcsim.appliance import own_vm, wishes
-from tests.vcsim.proxy import Delay, Drop, Fault, Queued
+from tests.vcsim.proxy import Delay, Drop, Fault, Late, Queued
 from tests.vcsim.simulator import Certificate, Sim, running
 
 VM = VMRef("web01")
@@ -68,6 +70,12 @@ class Place:
         """Return the names of the VM's snapshots."""
         there = self.link.connect().branches.look("web01")
         return sorted(one.name for one in there.tree.snapshots.values()) if there else []
+
+    def own_vms(self) -> list[str]:
+        """Return the names of the VMs that have this engine's mark."""
+        told = self.other.read_all(vim.VirtualMachine, "name", "config.extraConfig")
+        marked = [(seen["name"], seen.get("config.extraConfig") or ()) for _, seen in told]
+        return [name for name, extra in marked if any(one.key == ENGINE for one in extra)]
 
     def devices(self, kind: type) -> Sequence[Any]:
         """Return the VM's devices of a kind."""
@@ -358,3 +366,19 @@ def test_what_a_killed_engine_asked_for_is_waited_for(place: Place) -> None:
     chain.drop(name)
     grow(chain, name, "bp1-replica")
     assert place.snapshots() == ["bp1-conversion", "bp1-replica", "bp2-replica"]
+
+
+def test_a_twin_that_a_late_call_made_hides_no_layer_and_goes_with_the_vm(place: Place) -> None:
+    """A host finds either of two VMs by the id that both have."""
+    place.sim.proxy.plan("CreateVM_Task", Late(1.0))
+    place.boot_point()
+    until(lambda: place.sim.proxy.late == 1)
+    assert len(place.own_vms()) == 2
+    machines = place.link.connect().machines
+    for _ in range(8):
+        machines._refs.clear()
+        assert place.snapshots() == [BOOT, "bp1-replica"]
+    for layer in (BOOT, LayerName("bp1-replica")):
+        place.store.chain("web01").drop(layer)
+    place.target.delete(VM)
+    assert place.own_vms() == []

@@ -98,7 +98,7 @@ class Branches:
             settled: After its host is done with what it was told before.
         """
         found = self._machines.settled(vm) if settled else self._machines.find(vm)
-        return standing(found) if found is not None else None
+        return standing(self._machines.fuller(found)) if found is not None else None
 
     def frozen(self, there: Standing, snapshot: str) -> Sequence[Backing]:
         """Return the disk files that a snapshot froze, in order."""
@@ -220,7 +220,7 @@ class Branches:
 
     def discard(self, there: Standing) -> None:
         """Delete the VM with all its layers: only of a standby that has none, or gives them up."""
-        self._machines.destroy(there.machine)
+        self._machines.destroy(self._machines.alone(there.machine))
 
     def set_aside(self, there: Standing, name: str) -> None:
         """Give the VM another name and no mark of a standby, for an operator to delete."""

@@ -189,11 +189,18 @@ class HotaddSelfTest:
         return self._reads(_SEED, _BASE)
 
     def _trunk(self) -> str:
+        before = self._file()
         self._chain.add(_NEXT, _SEED, LayerKind.REPLICA, [_SIZE])
+        after = self._file()
         self._write(_NEXT, {20 * _MIB: b"next" * 1024})
         self._sealed(_NEXT, _SEED)
         self._reads(_SEED, _BASE)
-        return self._reads(_NEXT, {**_BASE, 20 * _MIB: b"next" * 1024})
+        said = self._reads(_NEXT, {**_BASE, 20 * _MIB: b"next" * 1024})
+        return f"{said}; the leaf was {before}, and is {after} after the revert"
+
+    def _file(self) -> str:
+        """Return the name of the leaf's file."""
+        return self._chain.ready().disks[0].path.rpartition("/")[2]
 
     def _retire(self) -> str:
         self._chain.drop(_TWIG)

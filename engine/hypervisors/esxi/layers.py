@@ -131,6 +131,11 @@ class Seen:
         return (self.engine, self.vm) == (engine, vm) and not is_copy
 
     @property
+    def is_bare(self) -> bool:
+        """Tell whether there is nothing in it that could be lost with it."""
+        return not (self.disks or self.snapshots)
+
+    @property
     def is_lost(self) -> bool:
         """Tell whether the host has lost it and tells no configuration: nobody sees whose it is."""
         return not (self.connected or self.uuid or self.engine)

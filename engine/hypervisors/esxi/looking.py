@@ -7,7 +7,7 @@ kept between two looks is only where a VM was found; what is there then says who
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +138,26 @@ class Looking:
                 if not left:
                     raise
         return None
+
+    def twins(self, there: Machine) -> Iterator[Machine]:
+        """Yield what else of this engine there is for a VM's standby.
+
+        A host that carries out a lost call late has two, and finds either by the id of both.
+        """
+        for ref, seen in self._session.read_all(vim.VirtualMachine, "name"):
+            is_named = str(seen.get("name", "")).startswith(there.seen.vm)
+            twin = self.marked(ref) if is_named and ref_id(ref) != ref_id(there.ref) else None
+            if twin is not None and twin.seen.is_of(self._engine, there.seen.vm):
+                yield twin
+
+    def fuller(self, there: Machine) -> Machine:
+        """Return a VM, or its twin where only that one has disks."""
+        if there.seen.is_bare and (
+            twin := next((one for one in self.twins(there) if not one.seen.is_bare), None)
+        ):
+            self._refs[there.seen.vm] = twin.ref
+            return twin
+        return there
 
     def check_not_lost(self, vm: str) -> None:
         """Raise where a VM that is not found by its id may be one that the host has lost.

@@ -73,7 +73,7 @@ class Machines(Looking):
                     task = place.folder.CreateVM_Task(wanted, place.pool, host)
                     ref = self._waiter.result(task, "CreateVM_Task", deadline_s=TASK_S)
                     there = self.look(ref)
-                return there if last is None else self._alone(there, place.folder)
+                return there if last is None else self.alone(there)
             except (faults.ReplyLost, faults.AlreadyThere) as failure:
                 # A taken name may be ours: the reply got lost while the host was still at it.
                 log.warning("looking for %s: %s", spec.name, failure)
@@ -84,7 +84,7 @@ class Machines(Looking):
                     raise
                 last = failure
         if (there := self._made(spec.name, place.folder)) is not None:
-            return self._alone(there, place.folder)
+            return self.alone(there)
         raise self._no_effect("CreateVM_Task", last)
 
     def _made(self, name: str, folder: Any) -> Machine | None:
@@ -109,13 +109,10 @@ class Machines(Looking):
             return there
         return None
 
-    def _alone(self, there: Machine, folder: Any) -> Machine:
+    def alone(self, there: Machine) -> Machine:
         """Return the VM, after its twins are gone: a host may carry out a lost call late."""
-        for ref in self.named(there.seen.vm, folder):
-            twin = self.marked(ref) if ref_id(ref) != ref_id(there.ref) else None
-            if twin is None or not twin.seen.is_of(self._engine, there.seen.vm):
-                continue
-            if twin.seen.power is Power.OFF and not (twin.seen.snapshots or twin.seen.disks):
+        for twin in self.twins(there):
+            if twin.seen.power is Power.OFF and twin.seen.is_bare:
                 log.warning("deleting a second %s, made by a lost call", safe(there.seen.vm))
                 self.destroy(twin)
         return there
