@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from pyVmomi import vim
 
-from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi import faults, specs
 from engine.hypervisors.esxi.answers import ref_id
+from engine.hypervisors.esxi.inventory import look
+from engine.hypervisors.esxi.needs import known
 from engine.model.machine import Network, Power
 from tests.esxi.conftest import seeds
 from tests.vcsim.proxy import Code, Delay, Drop, Fault, Late, Says, Spoil, Step
@@ -31,7 +33,7 @@ CALLS = [
     "PowerOffVM_Task",
     "Destroy_Task",
     "RetrievePropertiesEx",
-    "FindByUuid",
+    "FindAllByUuid",
     "CreateContainerView",
 ]
 READS = CALLS[-4:]
@@ -131,12 +133,31 @@ def test_a_twin_that_is_seen_is_deleted_at_once(one: Stage) -> None:
     """The late call is carried out while the second one runs; one VM is left, and it starts."""
     layer = one.boot_point()
     one.sim.proxy.plan("CreateVM_Task", Drop(after=True))
-    one.sim.proxy.plan("FindByUuid", *[Fault("HostCommunication")] * 3)
+    one.sim.proxy.plan("FindAllByUuid", *[Fault("HostCommunication")] * 3)
     with pytest.raises(faults.HostFailure):
         one.target.create(SPEC)
     one.target.create(SPEC)
     one.target.power_on(VM, layer, Network.NONE)
     assert (one.own_vms(), one.target.signs_of_life(VM).power) == (1, Power.ON)
+
+
+def test_an_engine_started_anew_takes_no_empty_twin_for_its_vm(one: Stage) -> None:
+    """A host that carries a lost call out late has two VMs of one id: the one that runs is ours."""
+    one.target.create(SPEC)
+    one.target.power_on(VM, one.boot_point(), Network.NONE)
+    make_twin(one)
+    for _ in range(6):
+        again = hypervisor(one.sim, one.store, one.folder / "state")
+        assert again.signs_of_life(VM).power is Power.ON
+
+
+def make_twin(one: Stage) -> None:
+    """Let the host make the VM once more, as a lost call told it to."""
+    there = look(one.other, "")
+    network = known(there, "VM Network", "esx-01")
+    spec = specs.create_spec(SPEC, one.target._engine, "LocalDS_0", network)
+    one.do(there.folder.CreateVM_Task(spec, there.pool, there.hosts[0].ref))
+    assert one.own_vms() == 2
 
 
 def _await(is_so: Callable[[], bool]) -> None:

@@ -252,7 +252,7 @@ CHANGES = [
     "PowerOnVM_Task",
     "PowerOffVM_Task",
 ]
-READS = ["RetrievePropertiesEx", "FindByUuid", "CreateContainerView"]
+READS = ["RetrievePropertiesEx", "FindAllByUuid", "CreateContainerView"]
 
 
 def _wrong(rng: random.Random, call: str) -> Step:

@@ -94,6 +94,7 @@ func control(address string) {
 		}
 	})
 	mux.HandleFunc("/moved", moved)
+	mux.HandleFunc("/searched", searched)
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		log.Fatal(err)

@@ -76,6 +76,8 @@ _ERROR = (
     b'<propSet><name>info.error</name><val xsi:type="LocalizedMethodFault">'
     b'<fault xsi:type="%s"/><localizedMessage>as planned</localizedMessage></val></propSet>'
 )
+_UUID = re.compile(rb"<uuid[^>]*>([^<]*)</uuid>")
+_FOUND = re.compile(rb"(?s)<returnval[^>]*>.*?</returnval>")
 _CHOICE = re.compile(rb"<answerChoice[^>]*>([^<]*)</answerChoice>")
 _QUESTION = (
     '<propSet><name>runtime.question</name><val xsi:type="VirtualMachineQuestionInfo"><id>7</id>'
@@ -201,6 +203,7 @@ class Proxy:
     Attributes:
         port: On 127.0.0.2.
         calls: Names of the methods called so far.
+        control: Address of vcsim's control port.
         late: How many calls were passed on late.
         pictures: What GET answers by path; vcsim draws no consoles.
         asked: A question that every VM waits for an answer to; vcsim never asks.
@@ -222,6 +225,7 @@ class Proxy:
     """
 
     port: int = 0
+    control: str = ""
     late: int = 0
     pictures: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     asked: str = ""
@@ -545,10 +549,22 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         found = _METHOD.search(body)
         method = found[1].decode() if found else ""
-        told = self._send_on(body)
+        told = self._find_all(body) if method == "FindAllByUuid" else self._send_on(body)
         if (effect := self.proxy.effects.get(method)) is not None:
             effect()
         return told
+
+    def _find_all(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        """Ask for one VM with a UUID, which vcsim knows, and tell all of them."""
+        status, headers, answer = self._send_on(body.replace(b"FindAllByUuid", b"FindByUuid"))
+        if _FOUND.search(answer):
+            (uuid,) = _UUID.findall(body)
+            with closing(http.client.HTTPConnection(self.proxy.control, timeout=10)) as control:
+                control.request("GET", f"/searched?uuid={uuid.decode()}")
+                ids = control.getresponse().read().decode().split()
+            refs = "".join(f'<returnval type="VirtualMachine">{one}</returnval>' for one in ids)
+            answer = _FOUND.sub(refs.encode(), answer)
+        return status, headers, answer.replace(b"FindByUuidResponse", b"FindAllByUuidResponse")
 
     def _send_on(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         if self._onward is None:

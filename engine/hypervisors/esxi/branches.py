@@ -98,7 +98,7 @@ class Branches:
             settled: After its host is done with what it was told before.
         """
         found = self._machines.settled(vm) if settled else self._machines.find(vm)
-        return standing(self._machines.fuller(found)) if found is not None else None
+        return standing(found) if found is not None else None
 
     def frozen(self, there: Standing, snapshot: str) -> Sequence[Backing]:
         """Return the disk files that a snapshot froze, in order."""

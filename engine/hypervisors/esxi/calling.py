@@ -36,6 +36,7 @@ _NEUTRAL = frozenset(
         "ContinueRetrievePropertiesEx",
         "CurrentTime",
         "FindByUuid",
+        "FindAllByUuid",
         "HasPrivilegeOnEntities",
         "CreateContainerView",
     }

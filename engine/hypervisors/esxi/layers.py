@@ -20,6 +20,8 @@ ENGINE, VM = "bootpoint.engine", "bootpoint.vm"
 SHAPE, STATE = "bootpoint.shape", "bootpoint.state"
 BOOT = "bootpoint.boot"
 """Number of the disk that the firmware tries first; absent: the first one."""
+TURN = "bootpoint.turn"
+"""How often a VM was made before on a host that is out; absent: never."""
 TEMPLATE = "somebody made it a template"
 BUSY = "a task works on it, which must end first, whoever began it"
 _SPACE = UUID("6f1a1e0a-5d0c-4c6f-9a53-5bb6c0e7a0c1")
@@ -93,6 +95,7 @@ class Seen:
         boot: Number of the disk, as layers count, that its firmware tries first.
         uuid: Of its BIOS, empty where it was not told. A copy has our marks and another one.
         template: Somebody made it a template, which no host starts or changes.
+        turn: How many VMs it stands in for; see `standins.py`.
     """
 
     name: str
@@ -112,6 +115,7 @@ class Seen:
     boot: int = 0
     uuid: str = ""
     template: bool = False
+    turn: int = 0
 
     @property
     def asks(self) -> str:
@@ -131,14 +135,15 @@ class Seen:
         return (self.engine, self.vm) == (engine, vm) and not is_copy
 
     @property
-    def is_bare(self) -> bool:
-        """Tell whether there is nothing in it that could be lost with it."""
-        return not (self.disks or self.snapshots)
-
-    @property
     def is_lost(self) -> bool:
         """Tell whether the host has lost it and tells no configuration: nobody sees whose it is."""
         return not (self.connected or self.uuid or self.engine)
+
+    @property
+    def is_new(self) -> bool:
+        """Tell that it is off, as it was made: it was never given a disk, or gave them back."""
+        is_as_made = self.power is Power.OFF and self.state == State()
+        return is_as_made and not (self.disks or self.snapshots or self.way)
 
     def outside(self) -> Sequence[Disk]:
         """Return the disks that do not lie in the VM's own folder."""

@@ -7,7 +7,7 @@ kept between two looks is only where a VM was found; what is there then says who
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,8 @@ class Looking:
         """Belong to an engine by its id."""
         self._session, self._waiter, self._engine = session, waiter, engine
         self._refs: dict[str, Any] = {}
+        self.twins: dict[str, list[Any]] = {}
+        """By standby: other VMs that had its VM's id when it was looked for last."""
         self.own: Any = None
         """The VM that this machine is, once that is known; it is read with each other one."""
         self.own_uuid = ""
@@ -96,7 +98,7 @@ class Looking:
             HostFailure: It is there, and the host has lost it.
         """
         there = self._where_it_was(vm)
-        if there is None or there.seen.is_lost:
+        if there is None or there.seen.is_lost or not there.seen.connected:
             there = self._searched(vm) or there
         if there is None:
             return None
@@ -126,38 +128,26 @@ class Looking:
         return None
 
     def _searched(self, vm: str) -> Machine | None:
-        """Return the VM that has its id."""
+        """Return the VM that has its id; of several the one that stands in for the others."""
         wanted = str(layers.identity(self._engine, vm))
         for left in reversed(range(faults.TRIES)):
-            ref = self._session.content.searchIndex.FindByUuid(None, wanted, True, False)
-            if ref is None:
+            index = self._session.content.searchIndex
+            refs = list(index.FindAllByUuid(None, wanted, True, False) or ())
+            if not refs:
                 return None
             try:
-                return self.look(ref)
+                found = max(map(self.look, refs), key=lambda one: self._rank(one, vm))
+                self.twins[vm] = [ref for ref in refs if ref_id(ref) != ref_id(found.ref)]
+                return found
             except faults.Gone:  # believed only when it is not found any more either
                 if not left:
                     raise
         return None
 
-    def twins(self, there: Machine) -> Iterator[Machine]:
-        """Yield what else of this engine there is for a VM's standby.
-
-        A host that carries out a lost call late has two, and finds either by the id of both.
-        """
-        for ref, seen in self._session.read_all(vim.VirtualMachine, "name"):
-            is_named = str(seen.get("name", "")).startswith(there.seen.vm)
-            twin = self.marked(ref) if is_named and ref_id(ref) != ref_id(there.ref) else None
-            if twin is not None and twin.seen.is_of(self._engine, there.seen.vm):
-                yield twin
-
-    def fuller(self, there: Machine) -> Machine:
-        """Return a VM, or its twin where only that one has disks."""
-        if there.seen.is_bare and (
-            twin := next((one for one in self.twins(there) if not one.seen.is_bare), None)
-        ):
-            self._refs[there.seen.vm] = twin.ref
-            return twin
-        return there
+    def _rank(self, there: Machine, vm: str) -> tuple[bool, int, bool, bool]:
+        """Compare VMs of one id; a host may have made one late, which was never given a disk."""
+        seen = there.seen
+        return seen.is_of(self._engine, vm), seen.turn, not seen.is_new, seen.connected
 
     def check_not_lost(self, vm: str) -> None:
         """Raise where a VM that is not found by its id may be one that the host has lost.
@@ -312,6 +302,7 @@ def _machine(
             vm=extra.get(layers.VM, ""),
             shape=extra.get(layers.SHAPE, ""),
             boot=_number(extra.get(layers.BOOT, "")),
+            turn=_number(extra.get(layers.TURN, "")),
             uuid=str(seen.get("config.uuid") or ""),
             template=bool(seen.get("config.template")),
             state=layers.read_state(extra.get(layers.STATE, "")),

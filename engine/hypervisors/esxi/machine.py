@@ -111,8 +111,12 @@ class Machines(Looking):
 
     def alone(self, there: Machine) -> Machine:
         """Return the VM, after its twins are gone: a host may carry out a lost call late."""
-        for twin in self.twins(there):
-            if twin.seen.power is Power.OFF and twin.seen.is_bare:
+        found = self._searched(there.seen.vm)
+        for ref in [*self.twins.get(there.seen.vm, ()), *([found.ref] if found else [])]:
+            twin = self.marked(ref) if ref_id(ref) != ref_id(there.ref) else None
+            if twin is None or twin.seen.turn != there.seen.turn:
+                continue
+            if twin.seen.is_of(self._engine, there.seen.vm) and twin.seen.is_new:
                 log.warning("deleting a second %s, made by a lost call", safe(there.seen.vm))
                 self.destroy(twin)
         return there
