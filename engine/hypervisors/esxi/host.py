@@ -33,6 +33,7 @@ from engine.hypervisors.esxi.nfs import RunFolders
 from engine.hypervisors.esxi.onhost import OnHost
 from engine.hypervisors.esxi.preflight import Wishes, as_finding
 from engine.hypervisors.esxi.session import Account, Session
+from engine.hypervisors.esxi.standins import StandIns
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.hypervisors.owner import owner
 from engine.local.durable import make_folder
@@ -121,6 +122,7 @@ class EsxiHypervisor(OnHost):
         self._homecoming = Homecoming(
             self._session, self._machines, self._homeward, self._ground, self._runs, self._gate
         )
+        self._standins = StandIns(self._session, self._machines, self._ground, self._runs)
         homing = Homing.LIVE if self._session.is_vcenter else Homing.OFF
         self.capabilities = replace(self.capabilities, homing=homing)
 
@@ -153,13 +155,17 @@ class EsxiHypervisor(OnHost):
             there = self._machines.settled(spec.name)
             if there is not None and there.seen.power is not Power.OFF:
                 return VMRef(spec.name)
-            if there is not None and there.seen.shape != layers.shape(spec):
+            turn = there.seen.turn if there is not None else 0
+            is_out = there is not None and self._standins.wanted(there)
+            if there is not None and is_out and not there.seen.connected:
+                self._standins.fence(there)
+                there, turn = None, turn + 1
+            elif there is not None and (is_out or there.seen.shape != layers.shape(spec)):
                 self._check_unchanged(there)
                 self._machines.destroy(there)
                 self._runs.forget(spec.name)
                 there = None
-            if there is None:
-                self._make(spec)
+            self._standins.sweep(there if there is not None else self._make(spec, turn))
         return VMRef(spec.name)
 
     def power_on(
@@ -181,6 +187,7 @@ class EsxiHypervisor(OnHost):
             if there.seen.power is not Power.OFF:
                 self._check_runs(there, layer, network)
                 return
+            self._standins.check(there)
             self._check_unchanged(there)
             self._start(there, layer, network, report)
 
@@ -239,6 +246,15 @@ class EsxiHypervisor(OnHost):
         self._runs.forget(vm, keep=state.operation)
         return there
 
+    def power_off(self, vm: VMRef, *, grace: float) -> None:
+        """Stop the VM; see `OnHost`. HypervisorError says what to do when its host is away."""
+        try:
+            super().power_off(vm, grace=grace)
+        except faults.HostBusy:
+            if (there := self._machines.find(vm)) is not None:
+                self._standins.check(there)
+            raise
+
     def _release(self, there: Machine) -> None:
         """Take the disks out; what hinders that hinders the next start, not this stop."""
         vm = there.seen.vm
@@ -278,7 +294,7 @@ class EsxiHypervisor(OnHost):
             if (there := self._machines.settled(vm)) is None:
                 self._machines.check_not_lost(vm)
             for _ in range(_TWINS):  # a call that was lost may have been carried out late
-                if there is None:
+                if there is None or self._standins.is_left(there):
                     break
                 if there.homing is not None and not home:
                     raise rules.is_home(vm, there.homing.datastore)

@@ -47,27 +47,28 @@ class Machines(Looking):
 
     # --- changing --------------------------------------------------------------------------
 
-    def create(self, spec: VMSpec, place: Any, home: str, network: Any) -> Machine:
+    def create(self, spec: VMSpec, place: Any, home: str, network: Any, turn: int = 0) -> Machine:
         """Make the VM, or return the one that is there; a lost reply makes no second one.
 
         Args:
             place: `Inventory`.
             home: Datastore for its own files.
             network: The isolated port group.
+            turn: How many VMs it stands in for; those are not taken for it.
 
         Raises:
             Refused: The name belongs to a VM that is not ours.
         """
-        wanted = specs.create_spec(spec, self._engine, home, network)
+        wanted = specs.create_spec(spec, self._engine, home, network, turn)
         host = place.host(home, identity(self._engine, spec.name).int)
         waits = pauses(random.random)
         last: faults.HostFailure | None = None
         for left in reversed(range(faults.TRIES)):
-            there = self._made(spec.name, place.folder)
+            there = self._made(spec.name, place.folder, turn)
             if there is None and last is not None:
                 # The host may not even have begun with what it was told.
                 self._busy(next(waits))
-                there = self._made(spec.name, place.folder)
+                there = self._made(spec.name, place.folder, turn)
             try:
                 if there is None:
                     task = place.folder.CreateVM_Task(wanted, place.pool, host)
@@ -83,26 +84,27 @@ class Machines(Looking):
                 if not left:
                     raise
                 last = failure
-        if (there := self._made(spec.name, place.folder)) is not None:
+        if (there := self._made(spec.name, place.folder, turn)) is not None:
             return self.alone(there)
         raise self._no_effect("CreateVM_Task", last)
 
-    def _made(self, name: str, folder: Any) -> Machine | None:
+    def _made(self, name: str, folder: Any, turn: int) -> Machine | None:
         """Return our VM of a name, also one that is found by its name only.
 
         Raises:
             Refused: A VM in this folder has the name and not our marks.
         """
-        if (there := self.find(name)) is not None:
+        if (there := self.find(name)) is not None and there.seen.turn >= turn:
             return there
-        for ref in self.named(name, folder):
+        shown = specs.shown_name(name, turn)
+        for ref in self.named(shown, folder):
             if self.marked(ref) is None:
                 # While it is being made, it shows no marks.
                 self.await_tasks(self._session.content.taskManager, "createvm")
             try:
                 there = self.look(ref)
             except faults.Gone:  # believed only when it is not found any more either
-                if ref_id(ref) in map(ref_id, self.named(name, folder)):
+                if ref_id(ref) in map(ref_id, self.named(shown, folder)):
                     raise
                 continue
             self._check_own(there, name)

@@ -68,12 +68,16 @@ class OnHost:
             self._life.end()
         self._session.close()
 
-    def _make(self, spec: VMSpec) -> None:
-        """Make a VM, off and without disks; see `homestore.fit` for what it refuses."""
+    def _make(self, spec: VMSpec, turn: int = 0) -> Machine:
+        """Make a VM, off and without disks; see `homestore.fit` for what it refuses.
+
+        Args:
+            turn: How many VMs it stands in for.
+        """
         inventory = self._ground.look()
         home = homestore.fit(inventory, self._wishes.datastore, self.name).name
         inventory, network = self._ground.isolated(inventory)
-        self._machines.create(spec, inventory, home, network)
+        return self._machines.create(spec, inventory, home, network, turn)
 
     def power_off(self, vm: VMRef, *, grace: float) -> None:
         """Ask the guest to shut down; after `grace` seconds cut the power; take its disks out.

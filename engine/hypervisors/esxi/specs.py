@@ -8,7 +8,17 @@ from typing import Any
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import cards
-from engine.hypervisors.esxi.layers import BOOT, ENGINE, SHAPE, STATE, VM, Disk, identity, shape
+from engine.hypervisors.esxi.layers import (
+    BOOT,
+    ENGINE,
+    SHAPE,
+    STATE,
+    TURN,
+    VM,
+    Disk,
+    identity,
+    shape,
+)
 from engine.model.machine import DiskBus, Firmware, VMSpec
 
 CONTROLLER = 1000
@@ -20,16 +30,22 @@ _UNITS = {True: tuple(range(30)), False: (*range(7), *range(8, 16))}
 _Device = vim.vm.device.VirtualDeviceSpec
 
 
-def create_spec(spec: VMSpec, engine: str, home: str, network: Any) -> Any:
+def shown_name(name: str, turn: int) -> str:
+    """Return what a VM is called on the host; two of one folder cannot be called the same."""
+    return f"{name} ({turn + 1})" if turn else name
+
+
+def create_spec(spec: VMSpec, engine: str, home: str, network: Any, turn: int = 0) -> Any:
     """Return the specification of a standby VM without disks, its cards not connected.
 
     Args:
         home: Datastore for its own files.
         network: The isolated port group's managed object.
+        turn: How many VMs it stands in for.
     """
     megabytes = -(-spec.memory // (_MEMORY_STEP << 20)) * _MEMORY_STEP
     return vim.vm.ConfigSpec(
-        name=spec.name,
+        name=shown_name(spec.name, turn),
         uuid=str(identity(engine, spec.name)),
         annotation=(
             f"Standby VM {spec.name}, kept by Bootpoint. Its disks and snapshots are its boot "
@@ -53,6 +69,7 @@ def create_spec(spec: VMSpec, engine: str, home: str, network: Any) -> Any:
                 VM: spec.name,
                 SHAPE: shape(spec),
                 BOOT: str(spec.boot_disk) if spec.boot_disk else "",
+                TURN: str(turn) if turn else "",
                 STATE: "",
                 "uuid.action": "keep",
                 "disk.EnableUUID": "TRUE",

@@ -73,6 +73,10 @@ _NFS: Mapping[int, tuple[str, str]] = {
         "Disks are copied thin, and a copy that is cancelled leaves nothing.",
         "on a single host: start one that does not matter, `bootpoint home NAME`, cancel it; again",
     ),
+    30: (
+        "A start works while the VM's own host is in maintenance mode, or away.",
+        "with a vCenter: put that host into maintenance, then pull its cable; start a VM each time",
+    ),
 }
 _HOTADD: Mapping[int, tuple[str, str]] = {
     25: (
