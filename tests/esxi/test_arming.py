@@ -179,7 +179,7 @@ def test_a_changed_vm_is_not_armed(one: Stage) -> None:
         one.target.arm(VM, layer)
     one.do(one.ref().RemoveAllSnapshots_Task())
     one.do(one.ref().PowerOnVM_Task(None))
-    with pytest.raises(Refused, match="runs already"):
+    with pytest.raises(Refused, match="started by somebody else"):
         one.target.arm(VM, layer)
 
 

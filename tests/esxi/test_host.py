@@ -119,6 +119,7 @@ def test_a_refusal_is_told_and_the_next_try_succeeds(one: Stage, method: str, st
     with pytest.raises(faults.HostFailure) as told:
         _start(one, layer)
     assert told.value.problem.remedy
+    assert told.value.problem.unchanged
     assert one.own_vms() <= 1
     _start(one, layer)
     assert one.target.signs_of_life(VM).power is Power.ON

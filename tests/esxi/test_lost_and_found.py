@@ -123,7 +123,7 @@ def test_a_lost_vm_that_is_not_found_by_its_id_either_is_not_gone(
     files = sorted((one.store.path / ".run").rglob("*"))
     with monkeypatch.context() as lost:
         _lose(one, lost, name)
-        lost.setattr(one.target._machines, "_searched", lambda _: None)
+        lost.setattr(one.target._machines, "searched", lambda _: None)
         one.target._machines._refs.clear()
         for step in (
             lambda: one.target.signs_of_life(VM),

@@ -13,7 +13,7 @@ from engine.hypervisors.esxi.answers import ref_id
 from engine.model.errors import HypervisorError, Refused
 from engine.model.machine import Network, Power
 from tests.esxi.test_fault_sequences import make_twin
-from tests.vcsim.proxy import Fault
+from tests.vcsim.proxy import Drop, Fault
 from tests.vcsim.simulator import Certificate, running
 from tests.vcsim.stage import SPEC, VM, Stage, staged
 from tests.vcsim.standby import hypervisor
@@ -192,6 +192,17 @@ def test_a_twin_that_a_lost_call_made_goes(one: Stage) -> None:
         ref for ref, seen in one.other.read_all(vim.VirtualMachine, "name") if seen["name"] == VM
     )
     assert len(one.target._machines.look(vm).seen.disks) == 2
+
+
+def test_a_twin_that_is_made_late_goes_with_the_next_step(one: Stage) -> None:
+    """The same in one life of the engine: a creation whose reply was lost is kept in mind."""
+    one.sim.proxy.plan("CreateVM_Task", Drop(after=True))
+    one.target.create(SPEC)
+    one.target.arm(VM, one.boot_point())
+    make_twin(one)
+    one.target.create(SPEC)
+    assert one.own_vms() == 1
+    assert len(one.target._machines.find(VM).seen.disks) == 2
 
 
 @pytest.mark.parametrize("state", [AWAY, MAINTENANCE, ASLEEP], ids=["away", "kept", "asleep"])

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from http.client import HTTPException
 
 from engine.hypervisors.esxi.trust import PinMismatch
@@ -72,7 +73,11 @@ _LICENCE = _Words(
     "Give the host a licence with write access to its API (a paid vSphere edition).",
     NeedsHuman,
 )
-_AGAIN = "It is tried again by itself, after a pause."
+_AGAIN = "Try again in a few minutes; what nobody asked for by hand is tried again by itself."
+_CUT_OFF = (
+    "See in the vCenter why it does not reach the host, and connect it again; what nobody asked "
+    "for by hand is tried again by itself."
+)
 _NAMED = "Look on the host at what has the name; rename it, or give ours another one."
 _CONFIG = "See the host's own task list for the device and the reason."
 _KNOWN: Mapping[str, _Words] = {
@@ -104,10 +109,10 @@ _KNOWN: Mapping[str, _Words] = {
         "target.busy", "somebody else changed it at the same moment", _AGAIN, HostBusy
     ),
     "HostCommunication": _Words(
-        "target.host-away", "vCenter does not reach the host", _AGAIN, HostBusy
+        "target.host-away", "vCenter does not reach the host", _CUT_OFF, HostBusy
     ),
     "HostNotConnected": _Words(
-        "target.host-away", "the host is not connected to vCenter", _AGAIN, HostBusy
+        "target.host-away", "the host is not connected to vCenter", _CUT_OFF, HostBusy
     ),
     "RequestCanceled": _Words("target.cancelled", "somebody cancelled the task", _AGAIN),
     "NoDiskSpace": _Words(
@@ -200,6 +205,17 @@ def translate(fault: Exception, target: str, doing: str) -> HostFailure:
     said = _said(fault)
     happened += f". It says: {said}." if said else f" ({names[0]})."
     return words.kind(Problem(words.key, happened, "", words.remedy, facts))
+
+
+@contextmanager
+def leaving(unchanged: str) -> Iterator[None]:
+    """Let a host's refusal tell what is as it was, which only the use-case knows."""
+    try:
+        yield
+    except HostFailure as failure:
+        if failure.problem.unchanged:
+            raise
+        raise type(failure)(replace(failure.problem, unchanged=unchanged)) from failure
 
 
 def _said(fault: Exception) -> str:

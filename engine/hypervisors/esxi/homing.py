@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from engine.hypervisors.esxi.layers import Seen
+from engine.hypervisors.esxi.layers import TEMPLATE, Seen
 
 HOME = "bootpoint.home"
 _GIB = 1 << 30
@@ -79,6 +79,7 @@ def unmovable(seen: Seen) -> str:
     """Return why a VM cannot be brought home now; empty if it can."""
     wrong = (
         (not seen.connected, "the host has lost it (disconnected, orphaned or inaccessible)"),
+        (seen.template, TEMPLATE),
         (bool(seen.asks), seen.asks),
         (seen.snapshots, "it has a snapshot that is not ours"),
         (seen.consolidate, "its disks need consolidation"),

@@ -151,7 +151,7 @@ class EsxiHypervisor(OnHost):
             HypervisorError: The host does not take it.
         """
         rules.check_name(spec.name)
-        with self._gate.vm(spec.name):
+        with self._gate.vm(spec.name), faults.leaving(_not_started(spec.name)):
             there = self._machines.settled(spec.name)
             if there is not None and there.seen.power is not Power.OFF:
                 return VMRef(spec.name)
@@ -177,7 +177,7 @@ class EsxiHypervisor(OnHost):
             Refused: It runs on another layer, somebody else changed or started it, or there is no
                 such network.
         """
-        with self._gate.vm(vm):
+        with self._gate.vm(vm), faults.leaving(_not_started(vm)):
             there = self._machines.settled(vm)
             if there is None:
                 raise rules.unknown(vm)
@@ -199,14 +199,15 @@ class EsxiHypervisor(OnHost):
         Raises:
             Refused: It runs, or somebody else changed or started it.
         """
-        with self._gate.vm(vm):
+        unarmed = f"{safe(vm)} is armed as before, or not at all; its boot points are as before."
+        with self._gate.vm(vm), faults.leaving(unarmed):
             there = self._machines.settled(vm)
             if there is None:
                 raise rules.unknown(vm)
             rules.check_scratch(self._chains(vm), layer)
-            state = there.seen.state
             if there.seen.power is not Power.OFF:
-                raise rules.runs_already(vm, state.layer if state else "")
+                raise rules.runs_already(vm, self._check_started_by_us(there).layer)
+            state = there.seen.state
             self._check_unchanged(there)
             files = self._chains(vm).disk_files(layer)
             is_done = state is not None and state.armed and bool(there.seen.disks)
@@ -249,7 +250,8 @@ class EsxiHypervisor(OnHost):
     def power_off(self, vm: VMRef, *, grace: float) -> None:
         """Stop the VM; see `OnHost`. HypervisorError says what to do when its host is away."""
         try:
-            super().power_off(vm, grace=grace)
+            with faults.leaving(f"{safe(vm)} was not stopped; what it wrote is kept."):
+                super().power_off(vm, grace=grace)
         except faults.HostBusy:
             if (there := self._machines.find(vm)) is not None:
                 self._standins.check(there)
@@ -272,7 +274,8 @@ class EsxiHypervisor(OnHost):
 
     def bring_home(self, vm: VMRef, to: str, cancel: Cancel, report: Report = unreported) -> Home:
         """Bring a started VM onto a datastore of its host; see `homecoming.py`."""
-        with self._gate.vm(vm):
+        kept = f"What {safe(vm)} wrote is whole, on the appliance's share or where it was brought."
+        with self._gate.vm(vm), faults.leaving(kept):
             there = self._machines.find(vm)
             if there is None:
                 raise rules.unknown(vm)
@@ -290,7 +293,8 @@ class EsxiHypervisor(OnHost):
             Refused: A VM of its id is not ours, or somebody else started it or made a snapshot.
         """
         rules.check_name(vm)
-        with self._gate.vm(vm):
+        kept = f"The VM of {safe(vm)} is not deleted; its boot points are as before."
+        with self._gate.vm(vm), faults.leaving(kept):
             if (there := self._machines.settled(vm)) is None:
                 self._machines.check_not_lost(vm)
             for _ in range(_TWINS):  # a call that was lost may have been carried out late
@@ -339,3 +343,7 @@ class EsxiHypervisor(OnHost):
             why = "it was started by somebody else"
         if why:
             raise faults.drifted(vm, why)
+
+
+def _not_started(vm: str) -> str:
+    return f"{safe(vm)} was not started; its boot points are as before."

@@ -99,7 +99,7 @@ class Looking:
         """
         there = self._where_it_was(vm)
         if there is None or there.seen.is_lost or not there.seen.connected:
-            there = self._searched(vm) or there
+            there = self.searched(vm) or there
         if there is None:
             return None
         self._check_own(there, vm)
@@ -127,7 +127,7 @@ class Looking:
             self._refs.pop(vm, None)
         return None
 
-    def _searched(self, vm: str) -> Machine | None:
+    def searched(self, vm: str) -> Machine | None:
         """Return the VM that has its id; of several the one that stands in for the others."""
         wanted = str(layers.identity(self._engine, vm))
         for left in reversed(range(faults.TRIES)):

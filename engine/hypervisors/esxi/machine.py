@@ -44,6 +44,8 @@ class Machines(Looking):
         """
         super().__init__(session, waiter, engine)
         self._busy = busy
+        self.doubted: set[str] = set()
+        """Standbys whose VM a lost call may make a second time, however late."""
 
     # --- changing --------------------------------------------------------------------------
 
@@ -78,11 +80,13 @@ class Machines(Looking):
             except (faults.ReplyLost, faults.AlreadyThere) as failure:
                 # A taken name may be ours: the reply got lost while the host was still at it.
                 log.warning("looking for %s: %s", spec.name, failure)
+                self.doubted.add(spec.name)
                 last = failure
                 self.await_tasks(self._session.content.taskManager, "createvm")
             except faults.HostBusy as failure:
                 if not left:
                     raise
+                self.doubted.add(spec.name)
                 last = failure
         if (there := self._made(spec.name, place.folder, turn)) is not None:
             return self.alone(there)
@@ -113,7 +117,7 @@ class Machines(Looking):
 
     def alone(self, there: Machine) -> Machine:
         """Return the VM, after its twins are gone: a host may carry out a lost call late."""
-        found = self._searched(there.seen.vm)
+        found = self.searched(there.seen.vm)
         for ref in [*self.twins.get(there.seen.vm, ()), *([found.ref] if found else [])]:
             twin = self.marked(ref) if ref_id(ref) != ref_id(there.ref) else None
             if twin is None or twin.seen.turn != there.seen.turn:

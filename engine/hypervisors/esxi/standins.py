@@ -111,6 +111,8 @@ class StandIns:
     def sweep(self, there: Machine) -> None:
         """Delete other VMs of this one's id: on hosts that are back, or made by a lost call."""
         vm, kept = there.seen.vm, list[object]()
+        if vm in self._machines.doubted:
+            self._machines.searched(vm)
         for ref in self._machines.twins.pop(vm, []):
             try:
                 if ref_id(ref) != ref_id(there.ref) and not self._is_gone(there, ref):
