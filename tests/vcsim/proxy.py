@@ -58,7 +58,7 @@ _OF_VM = re.compile(rb'type="VirtualMachine"[^>]*>([^<]*)<')
 _TASK = re.compile(rb'<returnval type="Task">([^<]*)</returnval>')
 _RESULT = '<propSet><name>info.result</name><val xsi:type="xsd:string">{}</val></propSet>'
 _SUCCESS = re.compile(rb"<val[^>]*>success</val></propSet>(.*?)</objects>")
-_KIND = re.compile(rb"<propSet><name>info\.descriptionId</name>.*?</propSet>")
+_KIND = re.compile(rb"(?s)<propSet><name>info\.(?:descriptionId|reason)</name>.*?</propSet>")
 _RUNNING = (
     b'<val xsi:type="TaskInfoState">running</val></propSet>'
     b'<propSet><name>info.progress</name><val xsi:type="xsd:int">%d</val></propSet>'
@@ -495,6 +495,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _told(self, answer: bytes, body: bytes) -> bytes:
         """Return what is read as it is to look."""
+        # vcsim names itself; a host names who began a task.
+        answer = answer.replace(
+            b">vcsim</userName>", b">%s</userName>" % self.proxy.drawn_by.encode()
+        )
         if b"info.state" in body and self._is_slow():
             return self._slowly(answer)
         if self.proxy.asked:

@@ -27,6 +27,7 @@ from engine.hypervisors.esxi.homing import Homing
 from engine.hypervisors.esxi.inventory import Datastore
 from engine.hypervisors.esxi.looking import Machine
 from engine.hypervisors.esxi.machine import Machines
+from engine.hypervisors.esxi.ownership import only_own
 from engine.hypervisors.esxi.paths import datastore_of
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.sweeping import own_folder, sweep
@@ -81,6 +82,7 @@ class Homeward:
             busy: Waits some seconds, after a host said that it cannot now.
         """
         self._session, self._waiter, self._machines, self._busy = session, waiter, machines, busy
+        self._followed: set[str] = set()
 
     def arrived(self, there: Machine, share: str) -> tuple[Machine, Homing | None]:
         """Return the way of a VM that is home, marked so; None for one with a disk on our share.
@@ -273,9 +275,8 @@ class Homeward:
                 task = manager.CopyVirtualDisk_Task(source, None, dest, None, thin, False)
             except faults.ReplyLost as failure:
                 log.warning("looking for a copy after a lost reply: %s", failure)
-                last, begun, ended = failure, self._begun(known, next(waits)), list[bool]()
-                for task in begun:  # others may copy at that moment too
-                    ended.append(self._ends_well(task, trip))
+                last, begun = failure, self._begun(known, next(waits))
+                ended = self._end_well(begun, trip)
                 if any(ended) and all(ended) and self._is_there(dest):
                     return
                 if not left:
@@ -288,7 +289,11 @@ class Homeward:
                 last = failure
                 self._busy(next(waits))
                 continue
-            self._follow(task, "CopyVirtualDisk_Task", trip, step, before, size)
+            self._followed.add(ref_id(task))
+            try:
+                self._follow(task, "CopyVirtualDisk_Task", trip, step, before, size)
+            finally:
+                self._followed.discard(ref_id(task))
             return
         raise self._no_effect("CopyVirtualDisk_Task", last)
 
@@ -299,6 +304,17 @@ class Homeward:
             self._busy(seconds)
             new = [task for task in self._copies() if ref_id(task) not in known]
         return new
+
+    def _end_well(self, begun: list[Any], trip: Trip) -> list[bool]:
+        """Await copies; cancelled, the only one that is ours is told to end."""
+        try:
+            return [self._ends_well(task, trip) for task in begun]  # others may copy then, too
+        except Cancelled:
+            with contextlib.suppress(faults.HostFailure):
+                if (own := only_own(self._session, begun, self._followed)) is not None:
+                    own.CancelTask()
+                    self._waiter.result(own, "CopyVirtualDisk_Task", deadline_s=_LONGEST_S)
+            raise
 
     def _ends_well(self, task: Any, trip: Trip) -> bool:
         """Await a copy that may be somebody else's, and is not cancelled; tell how it ended."""
