@@ -99,6 +99,8 @@ PUT_TOGETHER = (
     N_("Correct its settings, and try: bootpoint alert --test."),
     N_("1 start"),
     N_("about {time} to power on, about {later} to {sign}"),
+    N_("a cache of flash disks (VFFS), which holds no VM"),
+    N_("persistent memory (PMEM), which holds only disks of that kind"),
 )
 PERIODS = (N_("Hourly"), N_("Daily"), N_("Weekly"), N_("Monthly"), N_("Yearly"))
 """Labels that the engine makes of other words."""

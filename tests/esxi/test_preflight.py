@@ -16,6 +16,8 @@ from engine.hypervisors.esxi.network import isolation, make_isolated
 from engine.hypervisors.esxi.preflight import Wishes, findings
 from engine.hypervisors.esxi.privileges import NEEDED
 from engine.hypervisors.esxi.session import Session
+from engine.hypervisors.esxi.trust import Trust, certificate
+from engine.hypervisors.esxi.validity import validity
 from engine.model.errors import Refused, WrongUse
 from engine.model.machine import Gravity
 from engine.ports import Finding
@@ -97,6 +99,46 @@ def test_clocks_that_differ_are_told(sim: Sim) -> None:
     }
     assert "90 s ahead" in late["esxi.clock"].text
     assert "esxi.clock" not in _found(sim.session(), WISHES)
+
+
+@pytest.mark.parametrize(
+    ("days", "key", "says"),
+    [
+        (40, "esxi.certificate-expired", "it has expired"),
+        (10, "", ""),
+        (-1, "esxi.certificate-early", "not yet"),
+    ],
+)
+def test_a_pinned_certificate_is_told_by_its_dates(
+    sim: Sim, days: int, key: str, says: str
+) -> None:
+    """Each look warns of it, not the first contact alone; a valid one is not spoken of."""
+    moment = SystemClock().now() + timedelta(days=days)
+    shown = certificate(sim.account().host, sim.account().port, 5)
+    assert shown.begins is not None
+    assert shown.ends is not None
+    every = findings(sim.session(), WISHES, lambda: moment)
+    found = {one.key: one for one in every if one.key.startswith("esxi.certificate")}
+    assert list(found) == [key] * bool(key)
+    for one in found.values():
+        assert one.gravity is Gravity.WARNING
+        assert f"from {shown.begins:%Y-%m-%d} to {shown.ends:%Y-%m-%d}" in one.text
+        assert says in one.text
+        assert one.remedy
+
+
+def test_a_signed_certificate_is_told_before_it_ends(sim: Sim) -> None:
+    """Its end is the end of the target; one of somebody else than the pin says is not judged."""
+    now = SystemClock().now()
+    signed = replace(sim.account(), trust=Trust())
+    assert [one.key for one in validity(signed, now + timedelta(days=2))] == [
+        "esxi.certificate-ends"
+    ]
+    assert not list(validity(signed, now - timedelta(days=2)))
+    other = replace(sim.account(), trust=Trust("ab" * 32))
+    assert not list(validity(other, now + timedelta(days=90)))
+    away = replace(sim.account(), url="https://127.0.0.2:1/")
+    assert not list(validity(away, now + timedelta(days=90)))
 
 
 def test_the_free_licence_is_explained(sim: Sim, monkeypatch: pytest.MonkeyPatch) -> None:

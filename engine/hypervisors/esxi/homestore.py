@@ -104,11 +104,11 @@ def _unclear(there: Inventory, wanted: str) -> Finding:
 
 def _unfit(one: Datastore) -> Iterator[Finding]:
     """Say why a datastore takes no VM now."""
-    if one.kind:
+    if what := one.kind:
         yield Finding(
             Gravity.ERROR,
             "esxi.datastore-kind",
-            f"Datastore {safe(one.name)} is {one.kind}.",
+            f"Datastore {safe(one.name)} is {what}.",
             "Name another one as esxi.datastore (--datastore).",
         )
     elif not one.accessible:

@@ -17,6 +17,7 @@ from engine.hypervisors.esxi.naming import listed, shown
 from engine.hypervisors.esxi.network import isolation, lacking
 from engine.hypervisors.esxi.privileges import On, Privilege, needed_for
 from engine.hypervisors.esxi.session import Session, clock_skew
+from engine.hypervisors.esxi.validity import validity
 from engine.model.errors import Failure, Problem, WrongUse
 from engine.model.machine import Gravity
 from engine.model.text import safe
@@ -67,7 +68,8 @@ def findings(
     Raises:
         HostFailure: The host does not answer any more.
     """
-    found = [*_about(session), *_clock(session, now), *_allowed(_licence(session))]
+    found = [*_about(session), *_clock(session, now), *validity(session.account, now())]
+    found += _allowed(_licence(session))
     there: Inventory | None = None
     try:
         there = look(session, wishes.place)

@@ -6,10 +6,12 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from engine.api.changes import Kind, Words
+from engine.hypervisors.esxi import inventory
 from tests.unit.tui.sample import look
 from tui import heard, sayings, words
 from tui.rows import Line
@@ -127,6 +129,16 @@ def test_each_sentence_of_a_text_is_translated_though_another_is_not_known() -> 
     assert said == ("The file a. B of erp is new. エンジンが起動しました。 何も変更していません。")
     said = heard.heard("The watched folder /mnt/a. B is back. The engine started.")
     assert said == "監視フォルダー /mnt/a. B が復旧しました。 エンジンが起動しました。"
+
+
+@pytest.mark.parametrize("kind", ["VFFS", "PMEM"])
+def test_what_a_datastore_is_that_holds_no_vm_is_translated_too(kind: str) -> None:
+    """The finding is a sentence around a phrase; both are in the operator's language."""
+    phrase = inventory.Datastore.kind.fget(SimpleNamespace(type=kind))  # type: ignore[attr-defined]  # a property
+    said = heard.heard(f"Datastore fast is {phrase}.")
+    assert kind in said
+    assert said.startswith("データストア fast は ")
+    assert "which" not in said
 
 
 def test_a_ledger_is_told_in_the_operators_language_and_the_guests_lines_are_its_own() -> None:
