@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
@@ -20,9 +20,8 @@ from engine.alerts.webhook import Webhook
 from engine.api.exporting import Exporter
 from engine.api.server import Door
 from engine.config.alerts import AlertsConfig, smtp_port
-from engine.config.engine import EngineConfig, TargetConfig, limits, load_engine
+from engine.config.engine import EngineConfig, limits, load_engine
 from engine.config.standby import StandbyFolder
-from engine.config.targets import digest
 from engine.daemon.alerting import Alerting
 from engine.daemon.clock import SystemClock
 from engine.daemon.desk import Desk
@@ -33,18 +32,10 @@ from engine.daemon.housekeeping import Housekeeping
 from engine.daemon.nightly import NightlyLook
 from engine.daemon.rebuild import rebuild
 from engine.daemon.reports import Reports
+from engine.daemon.taking import Taking
 from engine.daemon.targets import Target
-from engine.daemon.targetstore import Opened, TargetStore
-from engine.esxi import RUN, esxi_account, esxi_adding, esxi_link, esxi_wishes, folder_of
-from engine.guests.convert import GuestConverter
-from engine.guests.simulated import SimulatedConverter
+from engine.esxi import esxi_adding
 from engine.guests.windows.drivers.shelf import DriverShelf
-from engine.hypervisors.esxi.host import EsxiHypervisor, Place
-from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
-from engine.hypervisors.esxi.hotaddlink import HotaddLink
-from engine.hypervisors.esxi.lastlife import LastLife
-from engine.hypervisors.libvirt import LibvirtHypervisor
-from engine.hypervisors.simulated import SimulatedHypervisor
 from engine.images.bpi import BpiFormat
 from engine.images.watching.cell import Confined
 from engine.images.watching.inbox import Inbox
@@ -56,10 +47,10 @@ from engine.local.lasting import Lasting
 from engine.model.alarms import Rules
 from engine.model.errors import Failure, Problem
 from engine.model.work import Severity
-from engine.ports import Beat, Converter, Hypervisor, Store, Way
+from engine.ports import Beat, Way
 from engine.state.copies import copies_in, copies_of, copy_state, is_due
 from engine.state.sqlite import SqliteState
-from engine.stores.probe import open_store
+from engine.targets import Targets
 
 log = logging.getLogger(__name__)
 
@@ -84,12 +75,8 @@ def run_engine(
         stack.callback(lasting.stop)
         clock = SystemClock()
         shelf = DriverShelf(told.drivers, told.state_dir / "conversion/drivers")
-        links = _links(told)
-        stores = _stores(told, links)
-        targets = {
-            name: _target(one, stores[name], told, shelf, links.get(name))
-            for name, one in told.targets.items()
-        }
+        maker = Targets(told, shelf)
+        targets = {name: maker.make(one) for name, one in told.targets.items()}
         state = _state(told, targets, clock, rebuild_state=rebuild_state)
         stack.callback(state.close)
         settings = Settings(
@@ -127,7 +114,8 @@ def run_engine(
         alerting = Alerting(engine, *ways_out(told.alerts), rules_of(told))
         alerting.start()
         stack.callback(alerting.stop)
-        desk = Desk(engine, reports, shelf.sources, alerting, esxi_adding(told.file))
+        taking = Taking(engine, told, partial(load_engine, told.file), maker.make)
+        desk = Desk(engine, reports, shelf.sources, alerting, esxi_adding(told.file), taking)
         edits = HandEdits(engine.files, desk)
         housekeeping = Housekeeping(
             clock,
@@ -240,78 +228,9 @@ def _copy_daily(database: Path, now: datetime) -> None:
         log.info("state copied to %s", copy_state(database, now.date()))
 
 
-def _links(told: EngineConfig) -> dict[str, HotaddLink]:
-    """Return target -> its connection, of those whose layers are on the host."""
-    return {
-        name: esxi_link(told, one, one.esxi, LastLife(folder_of(one, told)))
-        for name, one in told.targets.items()
-        if one.esxi is not None and one.esxi.transport == "hotadd"
-    }
-
-
-def _stores(told: EngineConfig, links: Mapping[str, HotaddLink]) -> dict[str, TargetStore]:
-    """Return target -> its store; targets that name the same folder have the same."""
-    found: dict[tuple[Path, str], TargetStore] = {}
-    for one in told.targets.values():
-        path, kind = one.store.path, one.store.kind
-        memory = folder_of(one, told) / "store.json"
-        opener: Callable[[], Opened] = partial(open_store, path, kind, one.name, memory)
-        if one.name in links:
-            opener = partial(_on_the_host, opener, links[one.name])
-        found.setdefault((path, kind), TargetStore(one.name, path, opener))
-    return {name: found[one.store.path, one.store.kind] for name, one in told.targets.items()}
-
-
-def _on_the_host(papers: Callable[[], Opened], link: HotaddLink) -> Opened:
-    return link.store(papers())
-
-
-def _target(
-    one: TargetConfig,
-    store: TargetStore,
-    told: EngineConfig,
-    shelf: DriverShelf,
-    link: HotaddLink | None,
-) -> Target:
-    folder = folder_of(one, told)
-    life = LastLife(folder) if one.esxi is not None and link is None else None
-    opener = partial(_hypervisor, one, store, folder, link, life)
-    to = _converter(one, told, shelf)
-    return Target(one.name, one.kind, store, opener, to, folder, digest(one))
-
-
-def _converter(one: TargetConfig, told: EngineConfig, shelf: DriverShelf) -> Converter:
-    if one.kind == "simulated":
-        return SimulatedConverter()
-    converter = GuestConverter(told.state_dir / "conversion", told.backend, shelf)
-    converter.clear()
-    return converter
-
-
 def _log_to_stderr(level: str) -> None:
     logging.basicConfig(
         stream=sys.stderr,
         level=level.upper(),
         format="%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s",
     )
-
-
-def _hypervisor(
-    one: TargetConfig, store: Store, folder: Path, link: HotaddLink | None, life: LastLife | None
-) -> Hypervisor:
-    if one.kind == "simulated":
-        return SimulatedHypervisor(one.name, store.chain, folder)
-    if link is not None:
-        return HotaddHypervisor(link, store.chain)
-    if one.esxi is not None:
-        store.check()  # what hosts mount lies in it
-        wishes = esxi_wishes(one, one.esxi)
-        return EsxiHypervisor(
-            esxi_account(one.name, one.uri, one.esxi),
-            wishes,
-            Place(folder, one.store.path / RUN),
-            store.chain,
-            SystemClock().now,
-            life=life,
-        )
-    return LibvirtHypervisor(one.name, one.uri, folder, store.chain)

@@ -23,6 +23,7 @@ from engine.daemon.alerting import no_way
 from engine.daemon.defining import changes_refused, digest, exists, no_name
 from engine.daemon.reports import Reports
 from engine.daemon.service import Reloaded, Snapshot, TargetStatus, Tried
+from engine.daemon.taking import Taking
 from engine.hypervisors import rules
 from engine.model.alarms import acknowledged
 from engine.model.conversion import Record
@@ -250,6 +251,7 @@ class ScriptedService:
         self.lines: list[JournalLine] = []
         self.reports = Reports(Path("/nonexistent/reports"), lambda: NOW, self._told)
         self.adding: Adding | None = None
+        self.taking: Taking | None = None
         self._changed = threading.Condition()
         self._snapshot = snapshot or site()
         self._ended: dict[JobId, Job] = {}

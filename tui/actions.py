@@ -27,6 +27,7 @@ from tui.words import _
 if TYPE_CHECKING:
     from tui.core import Core
     from tui.reading import Reading
+    from tui.removing import Removing
     from tui.targeting import Targeting
     from tui.wizard import Wizard
 
@@ -60,6 +61,7 @@ class Actions:
         self._reading: Reading | None = None
         self._wizard: Wizard | None = None
         self._targeting: Targeting | None = None
+        self._removing: Removing | None = None
         choosing = Choosing(console)
         answering = Answering(console, self._sure)
         self._verbs: dict[str, Callable[[], None]] = {
@@ -97,6 +99,7 @@ class Actions:
             "text": lambda: self._define(lambda wizard: wizard.as_text()),
             "drop": lambda: self._define(lambda wizard: wizard.drop()),
             "new_target": lambda: self._target(lambda targeting: targeting.open()),
+            "remove_target": lambda: self._remove(lambda removing: removing.open()),
             "redraw": self._redraw,
             "retry": self._retry,
             "help": lambda: console.go("help", console.spot.place),
@@ -118,6 +121,8 @@ class Actions:
             "target": lambda name: self._target(lambda targeting: targeting.fill(name)),
             "trust": lambda name: self._target(lambda targeting: targeting.decide(name)),
             "added": lambda _name: console.back(),
+            "removal": lambda name: self._remove(lambda removing: removing.decide(name)),
+            "removed": lambda _name: console.back(),
             "targets": lambda name: console.go("one target", name),
             "one target": lambda _name: console.back(),
             "form": lambda name: self._define(lambda wizard: wizard.fill(name)),
@@ -158,6 +163,14 @@ class Actions:
 
             self._targeting = Targeting(self._console, self._sure)
         verb(self._targeting)
+
+    def _remove(self, verb: Callable[[Removing], None]) -> None:
+        """Do something with a target that shall go; loaded at the first key for it."""
+        if self._removing is None:
+            from tui.removing import Removing
+
+            self._removing = Removing(self._console, self._sure)
+        verb(self._removing)
 
     def _about(self) -> str:
         return about(self._console.fleet, self._console.look())
@@ -292,8 +305,11 @@ class Actions:
             word = plan.machine if by_name and plan.machine else SURE
             self._sure(lambda: self._run(plan, ""), word)
 
-    def _sure(self, then: Callable[[], object], word: str = SURE) -> None:
-        """Let the operator type a word: no slip of a finger and no line noise spells it."""
+    def _sure(self, then: Callable[[], object], word: str = SURE, label: str = "") -> None:
+        """Let the operator type a word: no slip of a finger and no line noise spells it.
+
+        `label`: what asks for it; empty: as for `yes` or a machine's name.
+        """
 
         def done(text: str) -> None:
             typed = unicodedata.normalize("NFKC", text).strip()
@@ -302,8 +318,9 @@ class Actions:
             else:
                 self._console.note(_("That is not {word}. Nothing was changed.", word=word))
 
-        label = _("Type {word}, then Enter:", word=word)
-        if word != SURE:
+        if not label and word == SURE:
+            label = _("Type {word}, then Enter:", word=word)
+        elif not label:
             label = _("Type the machine's name, {word}, then Enter:", word=word)
         self._console.face.ask(Question(label, done=done))
 

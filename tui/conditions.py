@@ -136,6 +136,12 @@ def no_job(fleet: Fleet, look: Look) -> str:
     return ""
 
 
+def no_target(fleet: Fleet, look: Look) -> str:
+    """Say that no target is chosen."""
+    name = look.arg if look.place == "one target" else look.chosen
+    return "" if name in fleet.targets else _("Choose a target first.")
+
+
 def no_alert(fleet: Fleet, look: Look) -> str:
     """Say that no alert is chosen that somebody could look after."""
     found = fleet.alerts.get(look.chosen)

@@ -21,6 +21,7 @@ from tui.conditions import (
     no_point,
     no_row,
     no_start,
+    no_target,
     no_trunk,
     not_running,
     pinned,
@@ -50,18 +51,21 @@ EVERYWHERE = frozenset(
     | REPORTS
     | RETENTION
     | {"help", "menu", "plan", "review", "new", "form", "refused", "answer"}
-    | {"target", "trust", "added", "one target"}
+    | {"target", "trust", "added", "one target", "removal", "removed"}
 )
 OPENING = frozenset(
     {"fleet", "machine", "jobs", "sets", "settings", "menu", "plan", "targets", "one target"}
     | {"review", "new", "form", "refused", "answer", "help", "target", "trust", "added"}
+    | {"removal", "removed"}
 )
 OPENS = {"plan": N_("choose"), "review": N_("this one"), "new": N_("choose")}
 OPENS |= {"answer": N_("this one"), "trust": N_("this one"), "target": N_("change")}
+OPENS |= {"removal": N_("this one")}
 OPENS |= {"form": N_("change"), "settings": N_("change"), "menu": N_("do it")}
-OPENS |= dict.fromkeys(("refused", "help", "added", "one target"), N_("back"))
+OPENS |= dict.fromkeys(("refused", "help", "added", "removed", "one target"), N_("back"))
 """What Enter does, where it does not open something."""
 CALM = EVERYWHERE - {"plan", "review", "form", "new", "refused", "answer", "target", "trust"}
+CALM -= {"removal"}
 """Everywhere but where something is being decided."""
 
 When = Callable[[Fleet, Look], bool]
@@ -288,6 +292,18 @@ TABLE: tuple[Key, ...] = (
         why_not=lambda _fleet, _look: "",
         command="bootpoint target add NAME --url URL --user USER --password REF",
         rank=7,
+    ),
+    _asks(
+        "remove_target",
+        "x",
+        "remove",
+        "take an unused target out (asks)",
+        places=frozenset({"targets", "one target"}),
+        role="admin",
+        danger=True,
+        why_not=no_target,
+        command="bootpoint target remove NAME",
+        rank=8,
     ),
     _asks(
         "edit",

@@ -12,7 +12,7 @@ from tui.glyphs import ASCII, Glyphs
 
 if TYPE_CHECKING:  # the first screen shows none of these, so it does not wait for them
     from engine.api.changes import Words
-    from engine.api.contact_views import AddedView, ContactView
+    from engine.api.contact_views import AddedView, ContactView, RemovalView
     from engine.api.definition_views import CheckView
     from engine.api.guest_views import PictureView, QuestionView
     from engine.api.keeping_views import RetentionView
@@ -116,8 +116,8 @@ class Kept:
 
 
 Subject: TypeAlias = (
-    "Plan | Form | NewTarget | Serial | Menu | Parts | Report | Picture | Kept | QuestionView"
-    " | None"
+    "Plan | Form | NewTarget | RemovalView | Serial | Menu | Parts | Report | Picture | Kept"
+    " | QuestionView | None"
 )
 
 

@@ -31,6 +31,8 @@ _WHERE = {
     "target": "target.content",
     "trust": "target.trust_content",
     "added": "target.added_content",
+    "removal": "removal.content",
+    "removed": "removal.done_content",
     "alerts": "alerts.content",
     "sets": "sets.content",
     "set": "sets.set_content",

@@ -32,7 +32,7 @@ ANYWHERE = frozenset(
     | {"filter", "order", "turn", "worst", "retry", "new", "new_target"}
 )
 """Words that are about no row."""
-ROWED = frozenset({"fleet", "jobs", "machine"})
+ROWED = frozenset({"fleet", "jobs", "machine", "targets"})
 """Places whose words are about a row that must be named."""
 
 

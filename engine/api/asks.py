@@ -121,7 +121,7 @@ class StandbyPutAsk(StandbyCheckAsk, kw_only=True):
 
 
 class RemoveAsk(Ask, kw_only=True):
-    """Params of `standby.remove`; `confirm` is the name, typed."""
+    """Params of `standby.remove` and `target.remove`; `confirm` is the name, typed."""
 
     name: Name
     confirm: Words = ""
@@ -152,7 +152,10 @@ class RunAsk(Ask, kw_only=True):
 
 
 class TargetAsk(Ask, kw_only=True):
-    """Params of `target.check`; `definition` tells it from another one; empty: any will do."""
+    """Params of `target.check`, `target.take` and `target.removal`.
+
+    `definition`: tells it from another one; empty: any will do.
+    """
 
     target: Name
     definition: Words = ""

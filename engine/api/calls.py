@@ -16,7 +16,7 @@ import msgspec
 
 from engine.api import asks, conversions, defining, keeping, problems, reports, targeting
 from engine.api.alert_views import MetricsView, TriedView
-from engine.api.contact_views import AddedView, ContactView
+from engine.api.contact_views import AddedView, ContactView, RemovalView
 from engine.api.conversion_views import ConversionView, DriverSourceView, GuestView, LedgerView
 from engine.api.definition_views import CheckView, DefinitionView, ReloadView
 from engine.api.fleet import outlooks
@@ -28,17 +28,15 @@ from engine.api.metrics import CONTENT_TYPE, Meter
 from engine.api.picture import picture_view
 from engine.api.plans import Actor, Plans, check_name, require
 from engine.api.present import job_view, journal_view, standby_view
+from engine.api.requested import read_standby
 from engine.api.roles import Role
 from engine.api.serial import read_serial
 from engine.api.target_views import CheckedView, checked_view
 from engine.api.views import Done, JobView, JournalView, Plan, StandbyView
 from engine.api.wishes import Wish, standby_of
 from engine.daemon.service import Service
-from engine.model.conversion import ConversionMode
 from engine.model.errors import NotFound, Problem, WrongUse
-from engine.model.machine import Firmware
 from engine.model.pause import pause_end
-from engine.model.standby import Backlog, Standby, parse_trigger
 from engine.model.text import safe
 from engine.model.work import JobId, no_job
 
@@ -252,6 +250,20 @@ class Calls:
             actor.name, ask.key, lambda: targeting.add(self.service, ask, actor)
         )
 
+    def take_target(self, ask: asks.TargetAsk, actor: Actor) -> Done:
+        """Let the engine know a target that was configured since its start."""
+        return targeting.take(self.service, ask, actor)
+
+    def removal(self, ask: asks.TargetAsk, _actor: Actor) -> RemovalView:
+        """Return what removing a target means."""
+        return targeting.removal(self.service, ask)
+
+    def remove_target(self, ask: asks.RemoveAsk, actor: Actor) -> RemovalView:
+        """Remove a target from the configuration."""
+        return self.plans.answers.once(
+            actor.name, ask.key, lambda: targeting.remove(self.service, ask, actor)
+        )
+
     def try_alerts(self, ask: asks.AlertTestAsk, _actor: Actor) -> list[TriedView]:
         """Send a test by one way out, or all."""
         return [
@@ -317,6 +329,9 @@ CALLS: Mapping[str, Call[Any]] = {
     "target.check": Call(asks.TargetAsk, Role.OPERATOR, Calls.check_target),
     "target.contact": Call(asks.NewTargetAsk, Role.ADMIN, Calls.contact_target),
     "target.add": Call(asks.TargetAddAsk, Role.ADMIN, Calls.add_target),
+    "target.take": Call(asks.TargetAsk, Role.ADMIN, Calls.take_target),
+    "target.removal": Call(asks.TargetAsk, Role.ADMIN, Calls.removal),
+    "target.remove": Call(asks.RemoveAsk, Role.ADMIN, Calls.remove_target),
     "drivers": Call(asks.Ask, Role.VIEWER, Calls.drivers),
     "alert.test": Call(asks.AlertTestAsk, Role.OPERATOR, Calls.try_alerts),
     "metrics": Call(asks.Ask, Role.VIEWER, Calls.metrics),
@@ -336,56 +351,3 @@ def job_number(told: int | str) -> JobId:
         return JobId(int(told))
     except ValueError:
         raise NotFound(no_job(safe(str(told)))) from None
-
-
-def read_standby(ask: asks.StandbyAsk) -> Standby:
-    """Return a definition. WrongUse names the value and what is expected."""
-    try:
-        trigger = parse_trigger(ask.trigger)
-    except ValueError as error:
-        raise WrongUse(
-            Problem(
-                "standby.trigger",
-                f"The trigger {safe(ask.trigger)} cannot be read: {error}.",
-                "No standby was added.",
-            )
-        ) from None
-    if ask.conversion not in tuple(ConversionMode):
-        raise WrongUse(
-            Problem(
-                "standby.conversion",
-                f"The conversion {safe(ask.conversion)} is not known: expected auto or none.",
-                "No standby was added.",
-            )
-        )
-    if ask.backlog not in tuple(Backlog):
-        raise WrongUse(
-            Problem(
-                "standby.backlog",
-                f"The backlog {safe(ask.backlog)} is not known: expected every or newest.",
-                "No standby was added.",
-            )
-        )
-    if ask.firmware not in ("", *Firmware):
-        raise WrongUse(
-            Problem(
-                "standby.firmware",
-                f"The firmware {safe(ask.firmware)} is not known: expected bios or uefi.",
-                "No standby was added.",
-            )
-        )
-    return Standby(
-        name=ask.name,
-        images=ask.images,
-        machine=ask.machine,
-        target=ask.target,
-        trigger=trigger,
-        keep=ask.keep,
-        rpo_s=ask.rpo_s,
-        silence_s=ask.silence_s,
-        memory=ask.memory,
-        cpus=ask.cpus,
-        firmware=Firmware(ask.firmware) if ask.firmware else None,
-        conversion=ConversionMode(ask.conversion),
-        backlog=Backlog(ask.backlog),
-    )

@@ -1,4 +1,4 @@
-"""What a first contact with a host showed, and what came of adding it as a target."""
+"""What a first contact with a host showed, what came of adding it, and what a removal means."""
 
 from __future__ import annotations
 
@@ -36,9 +36,25 @@ class ContactView(View, kw_only=True):
 class AddedView(View, kw_only=True):
     """What came of adding a target; `file` is empty when something stands in the way.
 
-    `share`: the folder its hosts mount; empty with boot points on the host.
+    `share`: the folder its hosts mount; empty with boot points on the host. `known`: the running
+    engine has taken it up; `why` it has not, and knows it after its next start, in parts.
     """
 
     found: list[FoundView] = field(default_factory=list)
     file: str = ""
     share: str = ""
+    known: bool = False
+    why: FoundView | None = None
+
+
+class RemovalView(View, kw_only=True):
+    """What removing a target means, or what came of it.
+
+    `file`: of its own, `aside`: where that is afterwards; `store`: where its boot points are;
+    `stays`: what is not touched, sentences.
+    """
+
+    file: str
+    aside: str
+    store: str
+    stays: list[str] = field(default_factory=list)

@@ -47,9 +47,9 @@ WATCHED_S, LAST_S, IDLE_S = 5.0, 10.0, 60.0
 WAIT_S = 0.2
 START_S, STOP_S = 10.0, 10.0
 
-_LOGGED = {"run", "alert.ack", "alert.test", "target.contact", "target.add"} | {
-    f"standby.{verb}" for verb in ("add", "put", "reload", "remove")
-}
+_LOGGED = {"run", "alert.ack", "alert.test"}
+_LOGGED |= {f"standby.{verb}" for verb in ("add", "put", "reload", "remove")}
+_LOGGED |= {f"target.{verb}" for verb in ("contact", "add", "take", "remove")}
 
 T = TypeVar("T")
 

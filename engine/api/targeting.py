@@ -1,4 +1,4 @@
-"""Calls that add a target to the engine's configuration; the engine knows it after its next start.
+"""Calls that add a target to the engine's configuration or remove one; it is known at once.
 
 They are for admins: a definition names any file of this computer as a password, and any host to
 send it to.
@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from engine.api.asks import NewTargetAsk, TargetAddAsk
-from engine.api.contact_views import AddedView, ContactView
-from engine.api.plans import Actor
-from engine.api.target_views import added_view, contact_view
+from engine.api.asks import NewTargetAsk, RemoveAsk, TargetAddAsk, TargetAsk
+from engine.api.contact_views import AddedView, ContactView, RemovalView
+from engine.api.plans import Actor, check_name
+from engine.api.target_views import added_view, contact_view, removal_view
+from engine.api.views import Done
 from engine.daemon.adding import Adding, NewTarget
 from engine.daemon.service import Service
-from engine.model.errors import Problem, Refused
+from engine.daemon.taking import Taking
+from engine.model.errors import Failure, Problem, Refused
+from engine.model.text import safe
+
+_NO_CONFIGURATION = Problem(
+    "target.no-configuration",
+    "This engine has no configuration that a target could be added to or removed from.",
+    "No target was added or removed.",
+)
 
 
 def contact(service: Service, ask: NewTargetAsk) -> ContactView:
@@ -34,7 +43,32 @@ def add(service: Service, ask: TargetAddAsk, actor: Actor) -> AddedView:
                 "Compare its SHA-256 on the host's own console first.",
             )
         )
-    return added_view(ask.name, adding.add(new, anyway=ask.anyway, actor=actor.name))
+    added = adding.add(new, anyway=ask.anyway, actor=actor.name)
+    if not added.file:
+        return added_view(ask.name, added)
+    try:
+        _taking(service).take(ask.name, "", actor.name)
+    except Failure as failure:  # it is written all the same
+        return added_view(ask.name, added, why=failure.problem)
+    return added_view(ask.name, added, known=True)
+
+
+def take(service: Service, ask: TargetAsk, actor: Actor) -> Done:
+    """Let the engine know a target that was configured since its start."""
+    _taking(service).take(ask.target, ask.definition, actor.name)
+    return Done(text=f"The running engine knows target {safe(ask.target)}.")
+
+
+def removal(service: Service, ask: TargetAsk) -> RemovalView:
+    """Return what removing a target means."""
+    return removal_view(_taking(service).removal(ask.target))
+
+
+def remove(service: Service, ask: RemoveAsk, actor: Actor) -> RemovalView:
+    """Remove a target whose name was typed; return what was done, and what stays."""
+    taking = _taking(service)
+    check_name(ask.confirm, ask.name)
+    return removal_view(taking.remove(ask.name, actor.name))
 
 
 def _new(ask: NewTargetAsk) -> NewTarget:
@@ -43,11 +77,11 @@ def _new(ask: NewTargetAsk) -> NewTarget:
 
 def _adding(service: Service) -> Adding:
     if service.adding is None:
-        raise Refused(
-            Problem(
-                "target.no-configuration",
-                "This engine has no configuration that a target could be added to.",
-                "No target was added.",
-            )
-        )
+        raise Refused(_NO_CONFIGURATION)
     return service.adding
+
+
+def _taking(service: Service) -> Taking:
+    if service.taking is None:
+        raise Refused(_NO_CONFIGURATION)
+    return service.taking

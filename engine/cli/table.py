@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.cli.alerting import ALERTING
 from engine.cli.converting import CONVERTING
-from engine.cli.defining import STANDBY
+from engine.cli.defining import NAME_AGAIN, STANDBY
 from engine.cli.keeping import KEEPING
 from engine.cli.option import (
     DRY,
@@ -27,7 +27,7 @@ GROUPS = {
     "job": "Deal with one job.",
     "alert": "Test the ways by which alerts leave; look after an alert.",
     "standby": "Define standbys.",
-    "target": "Add and check the places where standby VMs run.",
+    "target": "Add, check and remove the places where standby VMs run.",
     "image": "Make and check image files.",
     "sample": "A small site to try everything with.",
 }
@@ -313,6 +313,21 @@ _TARGET = (
             "bootpoint target check local",
         ),
         (Option(("name",), "the target's name", "TARGET", kind="target"),),
+    ),
+    Command(
+        "target remove",
+        "Take a target without standbys out of the configuration; its store and host stay.",
+        "removing:remove",
+        (
+            "bootpoint target remove esx-01",
+            "bootpoint target remove esx-01 --dry-run",
+            "bootpoint target remove esx-01 --yes-i-mean esx-01 --json",
+        ),
+        (
+            Option(("name",), "the target's name", "TARGET", kind="target"),
+            Option(("--dry-run",), "only say what would go and what stays", flag=True),
+            NAME_AGAIN,
+        ),
     ),
     Command(
         "target selftest",

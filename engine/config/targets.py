@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ from typing import Any
 import tomli_w
 
 from engine.config.engine import TARGETS, EngineConfig, TargetConfig, places, read_target
-from engine.local.durable import durable_replace, make_folder, open_folder
+from engine.local.durable import durable_replace, make_folder, open_folder, publish
 from engine.model.errors import Failure, Problem, Refused
 from engine.model.text import safe
+
+ASIDE = ".removed"
+"""Behind the name of a file that was taken out of the folder: nobody reads it any more."""
 
 
 def targets_folder(config: EngineConfig) -> Path:
@@ -71,3 +74,74 @@ def write_target(config: EngineConfig, name: str, told: Mapping[str, Any]) -> Pa
             )
         ) from error
     return file
+
+
+def remove_target(file: Path) -> None:
+    """Move a target's own file aside, to `NAME.toml.removed`, durably; repeatable.
+
+    Raises:
+        Failure: It cannot be moved; it is as it was.
+    """
+    try:
+        with open_folder(file.parent.resolve()) as opened:
+            publish(opened, file.name, f"{file.name}{ASIDE}")
+    except FileNotFoundError:
+        return  # somebody took it away by hand
+    except OSError as error:
+        raise Failure(
+            Problem(
+                "config.write",
+                f"{safe(str(file), 200)} cannot be moved: {os.strerror(error.errno or 0)}.",
+                "No target was removed.",
+                "Check the folder and its disk.",
+            )
+        ) from error
+
+
+def lines_of(text: str, name: str) -> Sequence[tuple[int, int]]:
+    """Return the lines of engine.toml that define a target, first and last, counted from 1.
+
+    Nothing is returned where these lines alone could not be taken out: a target written in
+    another way than as tables of its own.
+    """
+    lines = text.splitlines()
+    found = list(_tables(lines, name))
+    taken = {at for first, last in found for at in range(first, last + 1)}
+    rest = "\n".join(line for at, line in enumerate(lines, 1) if at not in taken)
+    try:
+        before, after = tomllib.loads(text), tomllib.loads(rest)
+    except tomllib.TOMLDecodeError:
+        return []
+    before.get("targets", {}).pop(name, None)
+    if not before.get("targets", True):
+        del before["targets"]
+    if not after.get("targets", True):
+        del after["targets"]
+    return found if before == after else []
+
+
+def _tables(lines: Sequence[str], name: str) -> Iterator[tuple[int, int]]:
+    """Yield where the tables of a target begin and end, without remarks of what follows."""
+    first = last = 0
+    for at, line in enumerate(lines, 1):
+        if line.lstrip().startswith("["):
+            if first:
+                yield first, last
+            first = at if _header(line)[:2] == ("targets", name) else 0
+        if first and line.strip() and (at == first or not line.lstrip().startswith("#")):
+            last = at
+    if first:
+        yield first, last
+
+
+def _header(line: str) -> tuple[str, ...]:
+    """Return the keys that a table's header names; nothing where the line is none."""
+    try:
+        told: Any = tomllib.loads(line)
+    except tomllib.TOMLDecodeError:
+        return ()
+    keys: list[str] = []
+    while isinstance(told, dict) and len(told) == 1:
+        key, told = next(iter(told.items()))
+        keys.append(key)
+    return tuple(keys)

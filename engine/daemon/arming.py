@@ -98,9 +98,9 @@ def _arms(target: Target) -> bool:
     return opened is not None and target.away is None and opened.capabilities.arms
 
 
-def disarm(engine: Engine, standby: Standby) -> None:
+def disarm(engine: Engine, standby: Standby, target: Target | None) -> None:
     """Delete the armed VM of a standby that is gone; one that somebody started is left."""
-    target, vm = engine.targets.get(standby.target), VMRef(standby.name)
+    vm = VMRef(standby.name)
     opened = target.opened() if target is not None else None
     if opened is None or not opened.capabilities.arms:
         return

@@ -55,15 +55,29 @@ def attendants(engine: Engine, seen: Seen) -> Mapping[str, Callable[[], None]]:
     """Return the work of the threads that look after targets, by the thread's name."""
     work: dict[str, Callable[[], None]] = {}
     for name, target in engine.targets.items():
-        work[f"target-{name}"] = partial(attend, engine, target, seen.of(name))
-        work[f"answers-{name}"] = partial(ask, engine, target)
+        work |= attendants_of(engine, target, seen.of(name))
     return work
 
 
+def attendants_of(
+    engine: Engine, target: Target, seen: threading.Event
+) -> Mapping[str, Callable[[], None]]:
+    """Return the work of the threads that look after one target, by the thread's name."""
+    return {
+        f"target-{target.name}": partial(attend, engine, target, seen),
+        f"answers-{target.name}": partial(ask, engine, target),
+    }
+
+
+def is_ours(engine: Engine, target: Target) -> bool:
+    """Tell whether a target was not let go of meanwhile."""
+    return engine.targets.get(target.name) is target
+
+
 def attend(engine: Engine, target: Target, seen: threading.Event) -> None:
-    """Look at a target until the engine stops; `seen` is set after the first look at its store."""
+    """Look at a target until it is let go of; `seen` is set after the first look at its store."""
     first = True
-    while first or not engine.stopping.wait(EVERY_S):
+    while (first or not engine.stopping.wait(EVERY_S)) and is_ours(engine, target):
         try:
             look(engine, target, is_first=first, seen=seen)
             if target.away is None:
@@ -76,8 +90,8 @@ def attend(engine: Engine, target: Target, seen: threading.Event) -> None:
 
 
 def ask(engine: Engine, target: Target) -> None:
-    """Measure how quickly a target's hypervisor answers, until the engine stops."""
-    while not engine.stopping.wait(EVERY_S):
+    """Measure how quickly a target's hypervisor answers, until it is let go of."""
+    while not engine.stopping.wait(EVERY_S) and is_ours(engine, target):
         try:
             engine.latencies.measure_call(engine, target)
         except Exception:
@@ -91,6 +105,8 @@ def look(
     changed = target.find_store()
     if seen is not None:
         seen.set()
+    if not is_ours(engine, target):
+        return
     if changed:
         _tell(engine, target, is_first=is_first)
     if changed and target.away is None:
@@ -128,18 +144,12 @@ def check(engine: Engine, name: str, definition: str = "") -> None:
                 "target.not-running",
                 f"The running engine does not know target {safe(name)}.",
                 "",
-                f"Known: {known}. One that was configured later is known after its next start.",
+                f"Known: {known}. One that was written by hand since is known after the engine's "
+                "next start.",
             )
         )
     if definition and definition != target.definition:
-        raise Refused(
-            Problem(
-                "target.other-definition",
-                f"The running engine was started with another definition of target {safe(name)}.",
-                "It was not looked at.",
-                "Start the engine again, so that it takes up the present one.",
-            )
-        )
+        raise Refused(other_definition(name))
     look(engine, target)
     if target.away is None:
         target.look(engine.clock.now())
@@ -147,11 +157,22 @@ def check(engine: Engine, name: str, definition: str = "") -> None:
         engine.picture.touch()
 
 
+def other_definition(name: str) -> Problem:
+    """Return why a target is not looked at or taken up as it is configured now."""
+    return Problem(
+        "target.other-definition",
+        f"The running engine was started with another definition of target {safe(name)}.",
+        "It was not looked at.",
+        "Start the engine again, so that it takes up the present one.",
+    )
+
+
 def _open(engine: Engine, target: Target) -> None:
     try:
         target.hypervisor()
     except Failure as failure:
-        engine.tell(Severity.ERROR, "", failure.problem)
+        if is_ours(engine, target):
+            engine.tell(Severity.ERROR, "", failure.problem)
     engine.picture.touch()
 
 

@@ -6,7 +6,6 @@ text ─► parsed ─► judged against the site ─► written durably ─► 
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +35,6 @@ class Definitions:
     def __init__(self, engine: Engine) -> None:
         """Stand before a started engine."""
         self._engine = engine
-        self._defining = threading.Lock()
 
     def standby_file(self, name: str) -> str:
         """Return the path of a standby's configuration file."""
@@ -58,7 +56,7 @@ class Definitions:
     def define_standby(self, name: str, text: str, base: str, actor: str) -> str:
         """Validate a text, write it as the standby's file, take it up; return the file's path."""
         engine = self._engine
-        with self._defining:
+        with self._engine.defining:
             old = engine.standbys.get(name)
             if old is None and base:
                 self._standby(name)
@@ -85,7 +83,7 @@ class Definitions:
             Failure: The folder cannot be read.
         """
         engine = self._engine
-        with self._defining:
+        with self._engine.defining:
             added: list[str] = []
             changed: list[str] = []
             misfits: dict[str, Problem] = {}
@@ -155,7 +153,7 @@ class Definitions:
 
     def add_standby(self, standby: Standby, actor: str) -> str:
         """Validate, write `standbys.d/NAME.toml`, take it up; return the file's path."""
-        with self._defining:
+        with self._engine.defining:
             if not NAME.fullmatch(standby.name):
                 raise WrongUse(no_name(standby.name))
             if standby.name in self._engine.standbys:
@@ -168,7 +166,7 @@ class Definitions:
         return path
 
     def _change(self, name: str, change: Callable[[Standby], Standby]) -> None:
-        with self._defining:
+        with self._engine.defining:
             standby = change(self._standby(name))
             self._engine.files.write(standby)
             self._engine.take_standby(standby, name)

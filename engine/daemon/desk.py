@@ -18,6 +18,7 @@ from engine.daemon.pauses import let_wait
 from engine.daemon.reports import Reports
 from engine.daemon.resuming import was_cut
 from engine.daemon.service import Snapshot, Tried
+from engine.daemon.taking import Taking
 from engine.daemon.upkeep import Judge, upkeep_of_all
 from engine.model import planner
 from engine.model.alarms import Rules
@@ -46,6 +47,7 @@ class Desk(Definitions):
         drivers: Callable[[], Sequence[DriverSource]] = tuple,
         alerting: Alerting | None = None,
         adding: Adding | None = None,
+        taking: Taking | None = None,
     ) -> None:
         """Stand before a started engine.
 
@@ -54,13 +56,13 @@ class Desk(Definitions):
             reports: What guests said of themselves.
             drivers: Tells what is known of the registered ones.
             alerting: Its alerts; None: nobody is told anything.
-            adding: Adds targets to its configuration; None: there is none to add to.
+            adding, taking: Add targets to its configuration, and let it know; None: it has none.
         """
         super().__init__(engine)
         self._judge, self._drivers, self.reports = Judge(), drivers, reports
         self.site, self.epoch = engine.settings.site, uuid4().hex[:8]
         self.alerting = alerting or Alerting(engine, (), (), Rules())
-        self.adding = adding
+        self.adding, self.taking = adding, taking
         self.started_at: datetime = engine.clock.now()
         self._consoles = Consoles(engine)
 
@@ -157,12 +159,13 @@ class Desk(Definitions):
                     "Stop it first.",
                 )
             )
-        engine.target_of(standby).store.check()
-        engine.take_standby(None, name)
-        self._end_jobs(name, set(JobKind))
-        engine.files.remove(name)
-        stamp = engine.clock.now().strftime("%Y%m%dT%H%M%SZ")
-        engine.target_of(standby).store.set_aside(name, stamp)
+        with engine.defining:  # its target is not removed meanwhile
+            store = engine.target_of(standby).store
+            store.check()
+            engine.take_standby(None, name)
+            self._end_jobs(name, set(JobKind))
+            engine.files.remove(name)
+            store.set_aside(name, engine.clock.now().strftime("%Y%m%dT%H%M%SZ"))
         with engine.state.write() as tx:
             tx.forget_standby(name)
         self._tell(

@@ -55,6 +55,7 @@ log = logging.getLogger(__name__)
 TURN_S = 5.0
 PULSE_S = 1.0
 IDLE_TURNS = 3
+DISARM = "disarm-"
 LOOKED_S = 0.25
 """While layers are looked at for the first time, the loop turns so often because of that."""
 
@@ -85,14 +86,14 @@ class Engine:
         self.waiting: dict[str, list[str]] = {}
         self.slots: Mapping[str, Wait] = {}
         self.layers: dict[str, Mapping[LayerName, Layer]] = {}
-        self.lock = threading.RLock()
+        self.lock, self.defining = threading.RLock(), threading.Lock()
         self._intake = Intake(state)
         self._fresh_views = Views()
-        self._unseen: set[str] = set()
+        self.unseen: set[str] = set()
         self._wake = threading.Event()
         self.stopping = threading.Event()
         self._watcher: Watcher | None = None
-        self._threads: list[threading.Thread] = []
+        self.threads: list[threading.Thread] = []
         self._quiet_turns = 0
         self.turned = clock.monotonic()
         """When the loop last began to turn."""
@@ -109,18 +110,18 @@ class Engine:
         self._watcher = watcher
         self._load_standbys()
         for name, work in attendants(self, seen := Seen(self.clock)).items():
-            self._thread(name, work)
+            self.thread(name, work)
         seen.wait()
         self.since, starts = self.clock.now(), take_up(self)
         with self.lock:
-            self._unseen = {n for n, s in self.standbys.items() if s.target in self.targets}
+            self.unseen = {n for n, s in self.standbys.items() if s.target in self.targets}
         for root in {*self.settings.roots, *(s.images for s in self.standbys.values())}:
             watcher.add_root(root)
         for target in self.targets.values():
-            self._thread(f"layers-{target.name}", partial(self._look_at, target))
+            self.thread(f"layers-{target.name}", partial(self.look_at, target))
         self.rooms.look(self)
-        self._thread("pulse", self._pulse)
-        self._thread("loop", self._loop)
+        self.thread("pulse", self._pulse)
+        self.thread("loop", self._loop)
         go_on(self, starts)
 
     def stop(self, timeout_s: float = 10.0) -> None:
@@ -130,7 +131,7 @@ class Engine:
         if self._watcher is not None:
             self._watcher.stop()
         self.runner.stop(timeout_s)
-        for thread in self._threads:
+        for thread in self.threads:
             thread.join(timeout_s)
         for target in self.targets.values():
             target.close()
@@ -150,9 +151,10 @@ class Engine:
             standby.target in away for standby in self.standbys.values()
         )
 
-    def _thread(self, name: str, work: Callable[[], None]) -> None:
+    def thread(self, name: str, work: Callable[[], None]) -> None:
+        """Do something in a thread of its own, which is waited for at the end."""
         thread = threading.Thread(target=work, name=name, daemon=True)
-        self._threads.append(thread)
+        self.threads.append(thread)
         thread.start()
 
     def is_watching(self) -> bool:
@@ -197,12 +199,13 @@ class Engine:
         with self.lock:
             if standby is None:
                 self.memo.forget(name)
-                self._unseen.discard(name)
+                self.unseen.discard(name)
                 gone = self.standbys.pop(name, None)
                 self.sources.pop(name, None)
                 self.layers.pop(name, None)
                 if gone is not None:
-                    self._thread(f"disarm-{name}", partial(disarm, self, gone))
+                    target = self.targets.get(gone.target)
+                    self.thread(f"{DISARM}{name}", partial(disarm, self, gone, target))
                 used = {*self.settings.roots, *(s.images for s in self.standbys.values())}
                 if gone is not None and gone.images not in used and self._watcher is not None:
                     self._watcher.remove_root(gone.images)
@@ -230,7 +233,7 @@ class Engine:
 
     # --- the loop ---------------------------------------------------------------------------
 
-    def _look_at(self, target: Target) -> None:
+    def look_at(self, target: Target) -> None:
         """Look at the layers on a target for the first time; who was looked at is worked on."""
         mine = [s for s in list(self.standbys.values()) if s.target == target.name]
         told = None
@@ -242,7 +245,7 @@ class Engine:
             except Exception:
                 log.exception("layers of %s", standby.name)
             with self.lock:
-                self._unseen.discard(standby.name)
+                self.unseen.discard(standby.name)
             if told is None or self.clock.monotonic() - told > LOOKED_S:
                 told = self.clock.monotonic()
                 self.wake()
@@ -266,7 +269,7 @@ class Engine:
         busy |= self._plan_points()
         busy |= self._plan_jobs()
         live = bool(self.runner.running()) or any(self.state.read().live_jobs())
-        still = not (busy or live or self._unseen or self._fresh_views)
+        still = not (busy or live or self.unseen or self._fresh_views)
         quiet = still and self._watcher is not None and self._watcher.settled()
         self._quiet_turns = self._quiet_turns + 1 if quiet else 0
         if busy:
@@ -317,7 +320,7 @@ class Engine:
             watch_all(self, state)
             now, upkeep = self.clock.now(), upkeep_of_all(self, state)
             calendar, limits = self.settings.calendar, self.limits
-            seen = {n: s for n, s in self.standbys.items() if n not in self._unseen}
+            seen = {n: s for n, s in self.standbys.items() if n not in self.unseen}
             wishes = planner.wanted_jobs(seen, state, now, limits, upkeep, calendar, self.memo)
             free = limits_now(self)
             rooms, layers, memo = self.rooms.known, self.layers, self.memo

@@ -32,6 +32,10 @@ class Folds:
         self._memo = Memo()
         self.largest: dict[str, int] = {}
 
+    def forget(self, name: str) -> None:
+        """Know nothing of a target any more."""
+        self.largest.pop(name, None)
+
     def look(self, engine: Engine, target: Target) -> None:
         """Look again at the standbys of a target about which something changed."""
         if not _folds(target):

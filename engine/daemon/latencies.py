@@ -46,6 +46,12 @@ class Latencies:
         """Return what is known of a target."""
         return self._known.get((name, what), Latency())
 
+    def forget(self, name: str) -> None:
+        """Know nothing of a target any more."""
+        for what in Measure:
+            self._known.pop((name, what), None)
+            self._since.pop((name, what), None)
+
     def measure_write(self, engine: Engine, target: Target) -> None:
         """Let a target's store write a little, and remember how long that took."""
         self._measure(engine, target.name, Measure.WRITE, target.store.touch)
@@ -66,7 +72,7 @@ class Latencies:
             if engine.clock.monotonic() - began < HANGS_S:
                 return  # it did not take long to say no: that tells nothing of its pace
         finally:
-            del self._since[name, what]
+            self._since.pop((name, what), None)  # it may have been forgotten meanwhile
         self.take(engine, name, what, engine.clock.monotonic() - began)
 
     def take(self, engine: Engine, name: str, what: Measure, seconds: float) -> None:

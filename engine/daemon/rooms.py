@@ -41,7 +41,8 @@ class Rooms:
             return
         self._looked = now
         percent = engine.settings.limits.reserve_percent
-        found = {name: room_of(target, percent) for name, target in engine.targets.items()}
+        targets = engine.targets  # one that is let go of meanwhile is in it to the end
+        found = {name: room_of(target, percent) for name, target in targets.items()}
         folds = engine.folds.largest
         self.known = {
             name: replace(room, fold=folds.get(name, 0))
@@ -49,9 +50,14 @@ class Rooms:
             if room is not None
         }
         for name, room in self.known.items():
-            pace = engine.targets[name].remember(Seen(engine.clock.now(), room.free, room.total))
+            pace = targets[name].remember(Seen(engine.clock.now(), room.free, room.total))
             if pace is not None:
                 self.growing[name] = pace
+
+    def forget(self, name: str) -> None:
+        """Know nothing of a target any more."""
+        self.known = {one: room for one, room in self.known.items() if one != name}
+        self.growing.pop(name, None)
 
     def tell(self, engine: Engine, cramped: Mapping[str, str]) -> None:
         """Keep who has no room, and write into the journal what is new about it."""

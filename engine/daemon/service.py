@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from engine.daemon.adding import Adding
 from engine.daemon.reports import Reports
@@ -25,6 +25,9 @@ from engine.model.upkeep import Upkeep
 from engine.model.waits import Wait
 from engine.model.work import Job, JobId, JournalLine
 from engine.ports import DriverSource, Finding
+
+if TYPE_CHECKING:
+    from engine.daemon.taking import Taking
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ class Service(Protocol):
     started_at: datetime
     reports: Reports
     adding: Adding | None
+    taking: Taking | None
 
     def snapshot(self) -> Snapshot:
         """Return the present picture."""

@@ -51,6 +51,7 @@ class Target:
         self._opener = opener
         self._lock = threading.Lock()
         self._hypervisor: Hypervisor | None = None
+        self._left = False
         self._problem: Problem | None = None
         self._folder = folder
         self.findings: Sequence[Finding] = ()
@@ -101,6 +102,9 @@ class Target:
 
     def _open(self) -> None:
         self.tried = True
+        if self._left:
+            self._problem = Problem("target.closed", "It is not used any more.")
+            return
         try:
             self._hypervisor = self._opener()
             self.findings = self._hypervisor.preflight()
@@ -108,6 +112,11 @@ class Target:
         except Failure as failure:
             self._problem = failure.problem
             log.warning("target %s: %s", self.name, failure)
+
+    def forget(self) -> None:
+        """Drop what was found and measured last: another target may have the name next."""
+        if self._folder is not None:
+            forget(self._folder)
 
     def look(self, now: datetime) -> None:
         """Run the preflight again, opening the hypervisor when it is not; keep what is found."""
@@ -219,9 +228,21 @@ class Target:
         except (OSError, Failure):
             return None
 
+    def leave(self) -> None:
+        """Let go of the hypervisor for good: nobody opens it again."""
+        with self._lock:
+            self._left = True
+        self.close()
+
     def close(self) -> None:
-        """Let go of the hypervisor; its VMs go on."""
+        """Let go of the hypervisor; its VMs go on. Waits for a look that is going on."""
         with self._lock:
             if self._hypervisor is not None:
                 self._hypervisor.close()
                 self._hypervisor = None
+
+
+def forget(folder: Path) -> None:
+    """Drop what was kept of a target that is looked at anew; its id and its store's stay."""
+    for name in (_FILE, _ROOM):
+        (folder / name).unlink(missing_ok=True)

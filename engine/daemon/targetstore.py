@@ -16,6 +16,9 @@ from engine.ports import DiskChain, Store
 log = logging.getLogger(__name__)
 
 
+_LET_GO = Problem("store.closed", "The store is not used any more.")
+
+
 class Opened(Store, Protocol):
     """A store that is held by this process."""
 
@@ -36,6 +39,8 @@ class TargetStore:
         self._opener = opener
         self._opening = threading.Lock()
         self._store: Opened | None = None
+        self.is_left = False
+        """Set once it is let go of for good: no look opens it again."""
         self._problem = Problem("store.opening", f"The store {safe(str(path))} is being opened.")
 
     @property
@@ -51,6 +56,8 @@ class TargetStore:
             StoreAway: It cannot be used now, in the words of whatever is in the way.
         """
         with self._opening:
+            if self.is_left:
+                raise StoreAway(_LET_GO)
             try:
                 if self._store is not None:
                     self._store.check()
@@ -66,8 +73,13 @@ class TargetStore:
         if self._store is None:
             raise StoreAway(self._problem)
 
+    def close(self) -> None:
+        """Let another process have it; waits for a look at it that hangs."""
+        with self._opening:
+            self._let_go(_LET_GO)
+
     def _let_go(self, why: Problem) -> None:
-        log.warning("store %s: %s", self.name, why)
+        log.info("store %s: %s", self.name, why)
         store, self._store, self._problem = self._store, None, why
         if store is not None:
             store.close()

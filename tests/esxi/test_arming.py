@@ -186,17 +186,17 @@ def test_a_changed_vm_is_not_armed(one: Stage) -> None:
 def test_the_vm_of_a_standby_that_is_gone_is_deleted_but_not_a_running_one(one: Stage) -> None:
     """What somebody started by hand is his."""
     layer = one.boot_point()
-    target = SimpleNamespace(opened=lambda: one.target)
-    engine: Any = SimpleNamespace(targets={"esx-01": target})
+    target: Any = SimpleNamespace(opened=lambda: one.target)
+    engine: Any = SimpleNamespace()
     standby = Standby("web01", "/images", target="esx-01")
     one.target.create(SPEC)
     one.target.arm(VM, layer)
     one.do(one.ref().PowerOnVM_Task(None))
     assert one.target.started_by_hand(VM) == layer
-    disarm(engine, standby)
+    disarm(engine, standby, target)
     assert one.own_vms() == 1
     one.do(one.ref().PowerOffVM_Task())
-    disarm(engine, standby)
+    disarm(engine, standby, target)
     assert one.own_vms() == 0
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
-from engine import app
 from engine.config.engine import load_engine
+from engine.daemon.targetstore import TargetStore
 from engine.guests.windows.drivers.shelf import DriverShelf
 from engine.hypervisors.esxi import faults
 from engine.jobs.power import Shape, vm_spec
-from engine.model.errors import HypervisorError, Problem, Refused, WrongUse
+from engine.model.errors import HypervisorError, Refused, WrongUse
 from engine.model.layers import LayerName
 from engine.model.machine import (
     CardModel,
@@ -28,6 +28,7 @@ from engine.model.machine import (
     VMSpec,
 )
 from engine.model.standby import Standby
+from engine.targets import Targets
 from tests.contract.disk_chains import MIB, grow, seen
 from tests.vcsim.proxy import Code, Drop, Fault, Step
 from tests.vcsim.simulator import PASSWORD, USER, Sim
@@ -489,11 +490,10 @@ def test_the_engine_opens_such_a_target_by_its_configuration(
         """
     )
     told = load_engine(file)
-    store = app._stores(told, {})["esx-01"]
     shelf = DriverShelf((), tmp_path / "drivers")
-    target = app._target(told.targets["esx-01"], store, told, shelf, None)
+    target = Targets(told, shelf).make(told.targets["esx-01"])
     try:
-        store.check()
+        target.store.check()
         opened = target.hypervisor()
         assert opened.create(SPEC) == VM
         status = target.status()
@@ -501,4 +501,5 @@ def test_the_engine_opens_such_a_target_by_its_configuration(
         assert "esxi.version" in {one.key for one in status.findings}
     finally:
         target.close()
-        store._let_go(Problem("test.over", "The test is over."))
+        assert isinstance(target.store, TargetStore)
+        target.store.close()

@@ -48,6 +48,10 @@ PLACES = {
         "is trusted here gets the password."
     ),
     "added": N_("What was found in the target that was added, and what is left to do."),
+    "removal": N_(
+        "What goes and what stays when a target is removed. The first row changes nothing."
+    ),
+    "removed": N_("What stays of a target that was removed, and where."),
     "sets": N_(
         "Image files found in watched folders, put together to chains; below them files that "
         "cannot be used, with the reason."

@@ -161,6 +161,18 @@ def _found(added: AddedView, look: Look) -> list[Line]:
     return told
 
 
+def _after(added: AddedView, width: int) -> list[Line]:
+    """Return whether the engine knows the target, and what to do where it does not."""
+    if added.known:
+        then = _("The engine has taken it up and looks at it: Esc, then Enter on it in the list.")
+        return paragraph("What now", then, width, tone=Tone.STRONG)
+    then = _("{command}: the engine knows it after that. Running VMs go on.", command=AFTER)
+    told = paragraph("What now", then, width, tone=Tone.STRONG)
+    if added.why is not None:
+        told += paragraph("Not yet", heard(added.why.text), width, tone=Tone.WARN)
+    return told
+
+
 def added_content(_fleet: Fleet, look: Look) -> frame.Content:
     """Return what is left to do for a target that was added."""
     new = look.subject
@@ -169,8 +181,7 @@ def added_content(_fleet: Fleet, look: Look) -> frame.Content:
     width, added = look.usable, new.added
     title = _("TARGET {name} WAS ADDED", name=new.words.get("name", ""))
     told: list[Line] = [BLANK]
-    then = _("{command}: the engine knows it after that. Running VMs go on.", command=AFTER)
-    told += paragraph("What now", then, width, tone=Tone.STRONG)
+    told += _after(added, width)
     told += paragraph("File", added.file, width)
     if added.share:
         mount = _(

@@ -57,7 +57,7 @@ def _names(context: Context, told: Offer) -> list[str]:
 
 
 def _configured(context: Context) -> list[str]:
-    """Return the targets of the configuration: the engine knows a new one after its next start."""
+    """Return the targets of the configuration: they can be looked at where no engine runs."""
     from engine.config.engine import load_engine
 
     try:

@@ -1,4 +1,4 @@
-"""Commands that add and check targets."""
+"""Commands that add, check and try targets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engine.cli.commands.contact import first_contact
+from engine.cli.commands.removing import let_know
 from engine.cli.context import Context
 from engine.cli.output import Output
 from engine.model.errors import Failure, NotFound, Problem, Refused, StoreAway, WrongUse
@@ -68,11 +69,11 @@ def add(
         added = adding.add(new, anyway=anyway)
     except WrongUse as wrong:
         raise _by_option(wrong) from None
-    _tell(context.output, added.found, name=name, file=added.file)
+    known, how = _let_know(context, name) if added.file else (False, "")
+    _tell(context.output, added.found, name=name, file=added.file, known=known)
     if not context.output.as_json:
         context.output.say(
-            f"Target {name} was added ({added.file}). A running engine knows it after its next"
-            " start."
+            f"Target {name} was added ({added.file}). {how}"
             if added.file
             else f"Target {name} was not added; nothing was written. Mend what is marked X, or say"
             " --anyway to mend it later."
@@ -81,6 +82,13 @@ def add(
             share = added.share
             context.output.say(f"Its hosts mount {share}: export that folder to them by NFSv3.")
     return int(not added.file)
+
+
+def _let_know(context: Context, name: str) -> tuple[bool, str]:
+    from engine.config.engine import load_engine
+    from engine.config.targets import digest
+
+    return let_know(context, name, digest(load_engine(context.config).targets[name]))
 
 
 def _by_option(wrong: WrongUse) -> WrongUse:
@@ -218,7 +226,7 @@ def _preflight(config: EngineConfig, one: TargetConfig) -> Sequence[Finding]:
 # --- telling ----------------------------------------------------------------------------------
 
 
-def _tell(output: Output, found: Sequence[Finding], **facts: str) -> None:
+def _tell(output: Output, found: Sequence[Finding], **facts: str | bool) -> None:
     if output.as_json:
         items = [
             {"gravity": one.gravity.value, "key": one.key, "text": one.text, "remedy": one.remedy}

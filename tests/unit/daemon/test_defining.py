@@ -47,6 +47,7 @@ def loop(tmp_path: Path) -> Any:
         state=MemoryState(),
         files=StandbyFolder(tmp_path / "standbys.d"),
         picture=SimpleNamespace(touch=lambda: None),
+        defining=threading.Lock(),
         text=f'images = "{tmp_path / "images"}"\n# by hand\n',
     )
 

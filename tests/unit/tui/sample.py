@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from engine.api.changes import Kind, Words
-from engine.api.contact_views import AddedView, ContactView, FoundView
+from engine.api.contact_views import AddedView, ContactView, FoundView, RemovalView
 from engine.api.definition import changed
 from engine.api.definition_views import CheckView, FactView, WrongView
 from engine.api.guest_views import PictureView, QuestionView
@@ -396,6 +396,11 @@ def added(name: str) -> AddedView:
     return AddedView(id=name, found=found, file=name, share=name)
 
 
+def leaving(name: str) -> RemovalView:
+    """Return what removing a target means."""
+    return RemovalView(id=name, file=name, aside=name, store=name, stays=[name, name])
+
+
 def subjects(name: str) -> dict[str, Subject]:
     """Return what each place is about, for one name."""
     return {
@@ -410,6 +415,8 @@ def subjects(name: str) -> dict[str, Subject]:
         "target": NewTarget({**dict.fromkeys(FIELDS, name)}, "name", name),
         "trust": NewTarget({"name": name, "authority": name}, contact=contact(name)),
         "added": NewTarget({"name": name}, added=added(name)),
+        "removal": leaving(name),
+        "removed": leaving(name),
         "retention": kept(name),
         "guest": report(name),
         "ledger": report(name),
