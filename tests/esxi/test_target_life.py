@@ -12,7 +12,7 @@ from engine.api.views import Done
 from engine.model.errors import NotFound, Refused
 from tests.contract.doors import until
 from tests.esxi.living import Site, site
-from tests.vcsim.simulator import Sim
+from tests.vcsim.simulator import USER, Sim
 
 __all__ = ["site"]
 
@@ -111,3 +111,21 @@ def test_a_definition_that_changed_waits_for_the_next_start(site: Site, sim: Sim
     site.file.unlink()
     site.run("target", "remove", "esx-01", "--yes-i-mean", "esx-01")
     assert "esx-01" not in site.targets()
+
+
+def test_one_with_boot_points_on_the_host_comes_and_goes_too(site: Site, sim: Sim) -> None:
+    """Its papers' folder is let go of with the session, so that it can be added again."""
+    site.start()
+    words = ["target", "add", "esx-01", "--url", sim.proxy.url, "--user", USER, "--anyway"]
+    words += ["--password", f"file:{site.secret}", "--pin", sim.certificate.pin]
+    words += ["--datastore", "LocalDS_0", "--transport", "hotadd"]
+    for _ in range(2):
+        assert "The running engine has taken it up." in site.run(*words)
+        site.waits(lambda there: there["esx-01"].state == "ready")
+        assert site.targets()["esx-01"].store == "hotadd"
+        sim.proxy.calls.clear()
+        told = site.run("target", "remove", "esx-01", "--yes-i-mean", "esx-01")
+        assert "datastore bp-" not in told
+        assert "Logout" in sim.proxy.calls
+        assert set(site.targets()) == {"demo"}
+    assert "Traceback" not in site.log()
