@@ -133,17 +133,21 @@ class Console(App[int], inherit_bindings=False):
         """Let the operator type a line; Esc and Enter give the keys back to the board."""
 
         def done(text: str) -> None:
-            self.board.focus()
+            self._to_board()
             question.done(text)
             self.paint()
 
         def left() -> None:
-            self.board.focus()
+            self._to_board()
             if question.left is not None:
                 question.left()
             self.paint()
 
         self.prompt.ask(replace(question, done=done, left=left))
+
+    def _to_board(self) -> None:
+        """Give the keys back: at once, as `focus` waits, and keys come meanwhile."""
+        self.screen.set_focus(self.board)
 
     def edit(self, page: Page) -> None:
         """Let the operator edit a text over the whole screen."""
@@ -151,7 +155,7 @@ class Console(App[int], inherit_bindings=False):
         def closed(then: Callable[[str], object]) -> Callable[[str], None]:
             def close(text: str) -> None:
                 self._edits = False
-                self.board.focus()
+                self._to_board()
                 then(text)
                 self.paint()
 
@@ -172,15 +176,21 @@ class Console(App[int], inherit_bindings=False):
     # --- keys -------------------------------------------------------------------------------
 
     async def on_event(self, event: events.Event) -> None:
-        """Take keys for the guest while typing; drop those that come while the console closes."""
+        """Take each key to where it belongs when it comes; drop those while the console closes.
+
+        A slow line delivers many at once. Textual would hand all of them to the widget that has the
+        focus then, though the first of them moves it.
+        """
         if not isinstance(event, events.Key):
             await super().on_event(event)
         elif self.core.typing:
             self._key(event)
-        elif event.is_forwarded and event.is_printable and self.prompt.is_open:
-            self.prompt.type(event.character or "")  # the line keeps what reaches it first
-        elif self.screen_stack:  # else Textual has no screen for it any more
+        elif not self.screen_stack:
+            return  # Textual has no screen for it any more
+        elif event.is_forwarded or self._edits:
             await super().on_event(event)
+        elif not (self.prompt.is_open and self.prompt.take(event)):
+            await self._check_bindings(event.key)
 
     def _key(self, event: events.Key) -> None:
         """Send a key to the guest, or end that."""

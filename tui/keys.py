@@ -67,6 +67,8 @@ def too_low(key: Key, fleet: Fleet, look: Look) -> str:
         return ""
     if look.read_only:
         return _("This console was opened read-only: it only looks.")
+    if fleet.hello is None:
+        return _("The engine has not said yet what you may do. Try again in a moment.")
     return _(
         "You are {role}; this is for members of the group bootpoint-{needed}s.",
         role=fleet.role,

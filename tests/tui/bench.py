@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC
 from pathlib import Path
 
+from textual.events import Key
 from textual.pilot import Pilot
 
 from engine.api.server import Door
@@ -78,6 +79,11 @@ class Hand:
         await self.pilot.press(*names)
         await self.pilot.pause()
         return self.text
+
+    def burst(self, *names: str) -> None:
+        """Let keys come at once, as a slow line delivers them; nobody waits for any."""
+        for name in names:
+            self.console.post_message(Key(name, name if len(name) == 1 else None))
 
     async def type(self, text: str) -> None:
         """Type a text, sign by sign."""

@@ -201,3 +201,14 @@ async def test_it_is_for_admins_only(bench: Bench, config: Path) -> None:
         await hand.press("n")
         await until(lambda: "it only looks" in hand.text, lambda: hand.text)
         assert "NEW TARGET" not in hand.text
+
+
+@pytest.mark.usefixtures("config")
+async def test_keys_that_come_at_once_go_where_they_belong(bench: Bench) -> None:
+    """A slow line delivers a burst: lines that open and close in it take theirs, the page its."""
+    async with bench.open() as hand:
+        await begin(hand)
+        hand.burst("enter", *"esx-0x", "backspace", "1", "enter", "down", "enter", *"https://q/")
+        hand.burst("enter", "down", "enter", *"xops", "home", "delete", "enter", "down")
+        await hand.sees("name       esx-01", "url        https://q/", "user       ops")
+        assert hand.console.core.spot.chosen == "password"

@@ -80,9 +80,24 @@ class Prompt(Horizontal):
         """Draw with these signs from now on."""
         self._glyphs = self.query_one(_Typed).glyphs = glyphs
 
-    def type(self, sign: str) -> None:
-        """Take a sign that was on its way to the board when the line opened: typed ahead."""
-        self.query_one(Input).insert_text_at_cursor(sign)
+    def take(self, event: Key) -> bool:
+        """Take a key at once, as it comes; tell whether it is none that moves or deletes."""
+        line = self.query_one(Input)
+        if event.key == "enter":
+            if (question := self.close()) is not None:
+                question.done(line.value.strip())
+        elif event.key == "escape":
+            question = self.close()
+            if question is not None and question.left is not None:
+                question.left()
+        elif event.key == "tab":  # as the right arrow: what is offered is taken, the keys stay
+            line.cursor_position = len(line.value)
+            line.action_cursor_right()
+        elif event.is_printable and event.character:
+            line.replace(event.character, *sorted(line.selection))
+        else:
+            return False
+        return True
 
     def close(self) -> Question | None:
         """Hide the line; return what was asked."""
@@ -97,25 +112,3 @@ class Prompt(Horizontal):
         event.stop()
         if self._question is not None and self._question.typing is not None:
             self._question.typing(event.value)
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Give the answer."""
-        event.stop()
-        question = self.close()
-        if question is not None:
-            question.done(event.value.strip())
-
-    def key_tab(self, event: Key) -> None:
-        """Take what is offered, as the right arrow does; the keys stay in the line."""
-        event.stop()
-        event.prevent_default()
-        line = self.query_one(Input)
-        line.cursor_position = len(line.value)
-        line.action_cursor_right()
-
-    def key_escape(self, event: Key) -> None:
-        """Leave without an answer; the page below stays, so it must not hear of the key."""
-        event.stop()
-        question = self.close()
-        if question is not None and question.left is not None:
-            question.left()
