@@ -113,6 +113,27 @@ def test_a_start_is_gone_on_with(site: Site, sim: Sim, method: str, *, is_after:
         assert vms(sim) in ([], ["poweredOff"])
 
 
+def test_the_next_engine_knows_whether_the_last_one_was_killed(site: Site, sim: Sim) -> None:
+    """Then it lets the host settle before it changes a VM; after a goodbye it does not wait."""
+    sign = site.folder / "state/targets/esx-01/in-use"
+    with site.engine():
+        site.wait_ready(1)
+        wait_for(lambda: jobs(site, "arm") == ["done"], 60, site.log)
+        assert sign.exists()
+    assert not sign.exists()
+    assert "did not say goodbye" not in site.log()
+    engine = site.start()
+    wait_for(sign.exists, 60, site.log)
+    engine.kill()
+    engine.wait(10)
+    with site.engine():
+        assert "no VM is changed for 5 s" in site.log()
+        ask(site, "start", "erp")
+        wait_for(lambda: jobs(site, "start") == ["done"], 60, site.log)
+        ask(site, "stop", "erp", "--yes-i-mean", "erp", "--wait")
+    assert not sign.exists()
+
+
 @pytest.mark.parametrize("method", ["ReconfigVM_Task", "PowerOnVM_Task"])
 def test_a_start_that_its_host_is_still_at_is_waited_for(site: Site, sim: Sim, method: str) -> None:
     """Killed while the host has the task queued: the next engine asks for nothing twice."""

@@ -49,6 +49,9 @@ class LastLife:
         self._file, self._monotonic, self._pause = folder / _NAME, monotonic, pause
         self.was_killed = self._file.exists()
         self._until = monotonic() + quiet_s if self.was_killed else 0.0
+        if self.was_killed:
+            told = "%s: the last engine did not say goodbye; no VM is changed for %.0f s"
+            log.info(told, folder.name, quiet_s)
         try:
             make_folder(folder)
             with open_folder(folder) as at:
