@@ -22,7 +22,7 @@ def copying(sim: Sim, xfs: Path, tmp_path: Path) -> Iterator[tuple[Stage, Cancel
         flag = CancelFlag()
 
         def copies(sim: Sim = sim, flag: CancelFlag = flag) -> None:
-            sim.proxy.running += [10] * 40
+            sim.proxy.running += [10] * 12
             flag.set()
 
         sim.proxy.plan("CopyVirtualDisk_Task", Drop(after=True))
