@@ -6,7 +6,6 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -134,8 +133,8 @@ def test_each_sentence_of_a_text_is_translated_though_another_is_not_known() -> 
 @pytest.mark.parametrize("kind", ["VFFS", "PMEM"])
 def test_what_a_datastore_is_that_holds_no_vm_is_translated_too(kind: str) -> None:
     """The finding is a sentence around a phrase; both are in the operator's language."""
-    phrase = inventory.Datastore.kind.fget(SimpleNamespace(type=kind))  # type: ignore[attr-defined]  # a property
-    said = heard.heard(f"Datastore fast is {phrase}.")
+    store = inventory.Datastore(None, "fast", kind, accessible=True, free=0, capacity=0)
+    said = heard.heard(f"Datastore fast is {store.kind}.")
     assert kind in said
     assert said.startswith("データストア fast は ")
     assert "which" not in said
