@@ -21,8 +21,8 @@ from engine.model.standby import Standby
 from engine.model.work import JobKind, JobStatus, WantedJob
 from engine.state.memory import MemoryState
 from tests.contract.disk_chains import MIB, seen
-from tests.vcsim.proxy import Drop
 from tests.vcsim.stage import SPEC, VM, Stage
+from tests.vcsim.steps import Drop
 from tests.world import MemoryDisk, MemoryImages, World, data
 
 WRITES = ("CreateVM_Task", "ReconfigVM_Task", "PowerOnVM_Task", "Destroy_Task")

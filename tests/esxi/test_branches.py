@@ -26,8 +26,8 @@ from engine.model.machine import Power
 from tests.esxi.conftest import MODELS
 from tests.site import wait_for
 from tests.vcsim.appliance import ENGINE, appliance, branches
-from tests.vcsim.proxy import Drop, Fault, Late
 from tests.vcsim.simulator import Certificate, Sim, running
+from tests.vcsim.steps import Drop, Fault, Late
 
 MIB = 1 << 20
 AT = datetime(2026, 3, 1, tzinfo=UTC)

@@ -18,10 +18,10 @@ from engine.hypervisors.esxi.inventory import look
 from engine.hypervisors.esxi.needs import known
 from engine.model.machine import Network, Power
 from tests.esxi.conftest import seeds
-from tests.vcsim.proxy import Code, Delay, Drop, Fault, Late, Says, Spoil, Step
 from tests.vcsim.simulator import PASSWORD, Sim
 from tests.vcsim.stage import SPEC, VM, Stage, staged
 from tests.vcsim.standby import hypervisor
+from tests.vcsim.steps import Code, Delay, Drop, Fault, Late, Says, Spoil, Step
 
 CALLS = [
     "AddVirtualSwitch",

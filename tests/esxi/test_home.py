@@ -29,9 +29,9 @@ from tests.vcsim.homing import (
     mounted,
     stores,
 )
-from tests.vcsim.proxy import Code, Delay, Drop, Fault, Late, Step
 from tests.vcsim.simulator import Certificate, Sim, running
 from tests.vcsim.stage import SPEC, VM, Stage
+from tests.vcsim.steps import Code, Delay, Drop, Fault, Late, Step
 
 NEVER = NeverCancelled()
 GIB = 1 << 30

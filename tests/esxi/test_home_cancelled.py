@@ -10,9 +10,9 @@ import pytest
 from engine.model.errors import Cancelled
 from engine.ports import CancelFlag
 from tests.vcsim.homing import disks, from_share, is_as_before
-from tests.vcsim.proxy import Drop
 from tests.vcsim.simulator import Sim
 from tests.vcsim.stage import VM, Stage
+from tests.vcsim.steps import Drop
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from engine.model.machine import Power
 from engine.ports import NeverCancelled
 from tests.esxi.test_home import TWO
 from tests.vcsim.homing import from_share, is_home, mounted
-from tests.vcsim.proxy import Fault
 from tests.vcsim.simulator import Certificate, Sim, running
 from tests.vcsim.stage import VM, Stage
+from tests.vcsim.steps import Fault
 
 NEVER = NeverCancelled()
 

@@ -16,9 +16,9 @@ import pytest
 from engine.model.machine import Power
 from tests.esxi.test_home import hosts
 from tests.vcsim.homing import from_share, is_home, mounted
-from tests.vcsim.proxy import Delay, Hang
 from tests.vcsim.simulator import TOP, Sim
 from tests.vcsim.stage import VM, Stage
+from tests.vcsim.steps import Delay, Hang
 
 __all__ = ["hosts"]
 

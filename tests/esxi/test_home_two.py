@@ -22,10 +22,10 @@ from engine.ports import CancelFlag, NeverCancelled
 from engine.stores.probe import open_store
 from tests.contract.disk_chains import MIB, grow
 from tests.esxi.test_home import TWO
-from tests.vcsim.proxy import Delay, Drop
 from tests.vcsim.simulator import Certificate, Sim, running
 from tests.vcsim.stage import SPEC
 from tests.vcsim.standby import hypervisor
+from tests.vcsim.steps import Delay, Drop
 
 PLACES = {
     "one cluster": ({"place": "DC1_C0"}, {"place": "DC1_C0", "target": "esx-02"}),

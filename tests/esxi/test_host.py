@@ -30,10 +30,10 @@ from engine.model.machine import (
 from engine.model.standby import Standby
 from engine.targets import Targets
 from tests.contract.disk_chains import MIB, grow, seen
-from tests.vcsim.proxy import Code, Drop, Fault, Step
 from tests.vcsim.simulator import PASSWORD, USER, Sim
 from tests.vcsim.stage import SPEC, VM, Stage
 from tests.vcsim.standby import hypervisor
+from tests.vcsim.steps import Code, Drop, Fault, Step
 
 SCRATCH = LayerName("bp000001-scratch")
 WRITES = [

@@ -31,8 +31,8 @@ from engine.state.memory import MemoryState
 from tests.esxi.conftest import seeds
 from tests.site import wait_for
 from tests.vcsim.kept import hotadd
-from tests.vcsim.proxy import Code, Delay, Drop, Fault, Says, Spoil, Step
 from tests.vcsim.simulator import Sim
+from tests.vcsim.steps import Code, Delay, Drop, Fault, Says, Spoil, Step
 from tests.world import MemoryDisk, MemoryImages, World, data
 
 SIZE = 200_000

@@ -28,8 +28,8 @@ from tests.contract.disk_chains import MIB, grow
 from tests.contract.doors import until
 from tests.esxi.conftest import MODELS
 from tests.vcsim.appliance import own_vm, wishes
-from tests.vcsim.proxy import Delay, Drop, Fault, Late, Queued
 from tests.vcsim.simulator import Certificate, Sim, running
+from tests.vcsim.steps import Delay, Drop, Fault, Late, Queued
 
 VM = VMRef("web01")
 SPEC = VMSpec("web01", Firmware.UEFI, 2, 64 * MIB, (Nic("eth0", "00:50:56:11:22:33"),))

@@ -21,8 +21,8 @@ import pytest
 
 from tests.esxi.conftest import MODELS, seeds
 from tests.vcsim.kept import Kept
-from tests.vcsim.proxy import Hang, Queued, Step
 from tests.vcsim.simulator import TOP, Certificate, Sim, running
+from tests.vcsim.steps import Hang, Queued, Step
 
 CHANGES = frozenset(
     {

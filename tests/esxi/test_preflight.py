@@ -21,8 +21,8 @@ from engine.hypervisors.esxi.validity import validity
 from engine.model.errors import Refused, WrongUse
 from engine.model.machine import Gravity
 from engine.ports import Finding
-from tests.vcsim.proxy import Drop, Fault
 from tests.vcsim.simulator import Sim
+from tests.vcsim.steps import Drop, Fault
 
 WISHES = Wishes("", "LocalDS_0", "VM Network", "bp-isolated", "127.0.0.1", "/srv/bp/.run")
 READS = {

@@ -13,9 +13,9 @@ from engine.hypervisors.esxi.unverified import TRIED, by_hand
 from engine.hypervisors.owner import owner
 from engine.model.selftests import Check, Outcome, redacted
 from tests.unit.cli.program import Program
-from tests.vcsim.proxy import Fault
 from tests.vcsim.simulator import PASSWORD, USER, Sim
 from tests.vcsim.stage import Stage
+from tests.vcsim.steps import Fault
 
 ON_VCSIM = {"lock", "serial", "screen"}
 """What the simulator cannot show: it starts nothing, prints nothing and draws nothing."""

@@ -15,8 +15,8 @@ from engine.hypervisors.esxi.session import Refusals, Session, clock_skew
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.local.secret import read_secret
 from engine.model.errors import WrongUse
-from tests.vcsim.proxy import Code, Delay, Drop, Fault, Hang, Trickle
 from tests.vcsim.simulator import Sim
+from tests.vcsim.steps import Code, Delay, Drop, Fault, Hang, Trickle
 
 
 def _make_folder(session: Session, name: str) -> None:

@@ -19,9 +19,9 @@ from engine.model.errors import Failure, HypervisorError, Refused
 from engine.model.layers import LayerName
 from engine.model.machine import Network, Power
 from engine.model.progress import Progress
-from tests.vcsim.proxy import Delay, Drop, Fault
 from tests.vcsim.stage import SPEC, VM, Stage
 from tests.vcsim.standby import hypervisor
+from tests.vcsim.steps import Delay, Drop, Fault
 
 PICTURE = encode(2, 1, b"\0\0\0\xff\xff\xff")
 

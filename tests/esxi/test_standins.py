@@ -13,10 +13,10 @@ from engine.hypervisors.esxi.answers import ref_id
 from engine.model.errors import HypervisorError, Refused
 from engine.model.machine import Network, Power
 from tests.esxi.test_fault_sequences import make_twin
-from tests.vcsim.proxy import Drop, Fault
 from tests.vcsim.simulator import Certificate, running
 from tests.vcsim.stage import SPEC, VM, Stage, staged
 from tests.vcsim.standby import hypervisor
+from tests.vcsim.steps import Drop, Fault
 
 AWAY = ("runtime.connectionState", "notResponding")
 MAINTENANCE = ("runtime.inMaintenanceMode", True)

@@ -13,8 +13,8 @@ import pytest
 from pyVmomi import vim
 
 from tests.site import BOOTPOINT, MIB, Site, make_site, wait_for
-from tests.vcsim.proxy import Hang, Queued
 from tests.vcsim.simulator import PASSWORD, USER, Sim
+from tests.vcsim.steps import Hang, Queued
 
 _TARGET = """
 [targets.esx-01]

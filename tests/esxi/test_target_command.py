@@ -24,8 +24,8 @@ from engine.ports import Finding
 from engine.stores.probe import open_store
 from tests.scripted import ScriptedService, target_status
 from tests.unit.cli.program import Program, Ran
-from tests.vcsim.proxy import Fault
 from tests.vcsim.simulator import PASSWORD, USER, Sim
+from tests.vcsim.steps import Fault
 
 Add = Callable[..., Ran]
 

@@ -21,9 +21,10 @@ from engine.hypervisors.esxi.preflight import Wishes, findings
 from engine.hypervisors.esxi.session import Session
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.model.machine import Power
-from tests.vcsim.proxy import _ENVELOPE, Code, Fault, Raw, Says, Step
+from tests.vcsim.looks import ENVELOPE
 from tests.vcsim.simulator import PASSWORD, Certificate, Sim, running
 from tests.vcsim.stage import SPEC, VM, Stage
+from tests.vcsim.steps import Code, Fault, Raw, Says, Step
 
 WISHES = Wishes("", "LocalDS_0", "VM Network", "bp-isolated", "127.0.0.1", "/srv/bp/.run")
 OTHER = b'<OtherResponse xmlns="urn:vim25"><returnval>x</returnval></OtherResponse>'
@@ -55,7 +56,7 @@ WRONG: dict[str, Step] = {
 
 def _says(body: bytes, status: int = 200) -> Step:
     """Answer with a body in SOAP's envelope."""
-    return Says(_ENVELOPE.format(body.decode()).encode(), status)
+    return Says(ENVELOPE.format(body.decode()).encode(), status)
 
 
 @pytest.fixture(scope="module")

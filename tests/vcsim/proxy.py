@@ -15,31 +15,30 @@ import ssl
 import struct
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+from tests.vcsim import looks
+from tests.vcsim.steps import (
+    Code,
+    Delay,
+    Drop,
+    Fault,
+    Hang,
+    Late,
+    Queued,
+    Raw,
+    Says,
+    Spoil,
+    Step,
+    Trickle,
+)
+
 _METHOD = re.compile(rb"<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)")
-_ENVELOPE = (
-    '<?xml version="1.0" encoding="UTF-8"?>'
-    '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"'
-    ' xmlns:xsd="http://www.w3.org/2001/XMLSchema"'
-    ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body>{}'
-    "</soapenv:Body></soapenv:Envelope>"
-)
-_FAULT = (
-    "<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>{text}</faultstring>"
-    '<detail><{name}Fault xmlns="urn:vim25" xsi:type="{name}">{inner}</{name}Fault></detail>'
-    "</soapenv:Fault>"
-)
-_INNER = {
-    "NoPermission": '<object type="Folder">group-v3</object><privilegeId>{privilege}</privilegeId>',
-    "NotAuthenticated": (
-        '<object type="Folder">group-v3</object><privilegeId>System.View</privilegeId>'
-    ),
-}
 # vcsim answers these with an empty body, which no client can read.
 _INSTEAD = {
     "RefreshDatastore": '<RefreshDatastoreResponse xmlns="urn:vim25"/>',
@@ -56,144 +55,9 @@ _RECONFIGURE = (
 )
 _OF_VM = re.compile(rb'type="VirtualMachine"[^>]*>([^<]*)<')
 _TASK = re.compile(rb'<returnval type="Task">([^<]*)</returnval>')
-_RESULT = '<propSet><name>info.result</name><val xsi:type="xsd:string">{}</val></propSet>'
-_SUCCESS = re.compile(rb"<val[^>]*>success</val></propSet>(.*?)</objects>")
-_KIND = re.compile(rb"(?s)<propSet><name>info\.(?:descriptionId|reason)</name>.*?</propSet>")
-_RUNNING = (
-    b'<val xsi:type="TaskInfoState">running</val></propSet>'
-    b'<propSet><name>info.progress</name><val xsi:type="xsd:int">%d</val></propSet>'
-)
-_CANCELLED = (
-    b'<val xsi:type="TaskInfoState">error</val></propSet><propSet><name>info.error</name>'
-    b'<val xsi:type="LocalizedMethodFault"><fault xsi:type="RequestCanceled"/>'
-    b"<localizedMessage>Canceled by a user.</localizedMessage></val></propSet>"
-)
-_GAP = (
-    '<missingSet><path>{0}</path><fault><fault xsi:type="{1}"/>'
-    "<localizedMessage>as planned</localizedMessage></fault></missingSet>"
-)
-_ERROR = (
-    b'<propSet><name>info.error</name><val xsi:type="LocalizedMethodFault">'
-    b'<fault xsi:type="%s"/><localizedMessage>as planned</localizedMessage></val></propSet>'
-)
 _UUID = re.compile(rb"<uuid[^>]*>([^<]*)</uuid>")
 _FOUND = re.compile(rb"(?s)<returnval[^>]*>.*?</returnval>")
 _CHOICE = re.compile(rb"<answerChoice[^>]*>([^<]*)</answerChoice>")
-_QUESTION = (
-    '<propSet><name>runtime.question</name><val xsi:type="VirtualMachineQuestionInfo"><id>7</id>'
-    '<text>{id}: {text}</text><choice><choiceInfo xsi:type="ElementDescription">'
-    "<label>button.cancel</label><summary>Cancel</summary><key>0</key></choiceInfo>"
-    '<choiceInfo xsi:type="ElementDescription"><label>button.uuid.movedTheVM</label>'
-    "<summary>I moved it</summary><key>1</key></choiceInfo>"
-    '<choiceInfo xsi:type="ElementDescription"><label>button.uuid.copiedTheVM</label>'
-    "<summary>I copied it</summary><key>2</key></choiceInfo></choice>"
-    "<message><id>{id}</id><text>{text}</text></message></val></propSet>"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Answer with a fault, in place of the call or, `after` it, in place of the answer."""
-
-    name: str
-    text: str = "as planned"
-    privilege: str = "VirtualMachine.Inventory.Create"
-    after: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Close the connection before the call is passed on, or `after` its effect."""
-
-    after: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """Answer with an HTTP code and nothing else."""
-
-    status: int
-
-
-@dataclass(frozen=True, slots=True)
-class Delay:
-    """Pass the call on after some seconds."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Hang:
-    """Never answer, and never close the connection.
-
-    Attributes:
-        passes: Pass the call on all the same, once this has returned; None: never.
-    """
-
-    passes: Callable[[], object] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Trickle:
-    """Answer byte by byte, each after some seconds, for ever."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Late:
-    """Close the connection at once, and pass the call on only some seconds later."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """Begin a task of a VM that stays queued for some seconds before it does its work."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Says:
-    """Answer with other bytes, as whatever stands in the host's place does.
-
-    Attributes:
-        half: Answer with the first half of what the host says, after the effect.
-        packed: The bytes are called gzip.
-    """
-
-    body: bytes = b""
-    status: int = 200
-    after: bool = False
-    half: bool = False
-    packed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """Send these very bytes, head and all, and close the connection.
-
-    Attributes:
-        host: What the host says is put in their place of `%b`, after the effect.
-        reset: The connection is reset, not closed in order.
-        stays: It is left open, and nothing more comes.
-    """
-
-    data: bytes
-    host: bool = False
-    reset: bool = False
-    stays: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Spoil:
-    """Let the task do its work, and end with a fault all the same."""
-
-    name: str
-
-
-Step = Queued | Spoil | Says | Raw | Fault | Drop | Code | Delay | Hang | Trickle | Late
 
 
 @dataclass
@@ -248,6 +112,8 @@ class Proxy:
     _plans: dict[str, deque[Step]] = field(default_factory=lambda: defaultdict(deque))
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)
+    _tls: ssl.SSLContext = field(default_factory=lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    _renewed: int = 0
 
     @property
     def url(self) -> str:
@@ -271,6 +137,11 @@ class Proxy:
             self.answers.clear()
             self.cancels = self.cancelled = self.expired = False
             self.asked, self.shot, self.drawn_by = "", "", "operator"
+
+    def certify(self, cert: Path, key: Path) -> None:
+        """Show a certificate from now on; who is connected is so no more, as its host restarts."""
+        self._tls.load_cert_chain(cert, key)
+        self._renewed += 1
 
     def rest(self, seconds: float) -> None:
         """Wait, at most until the proxy ends."""
@@ -312,97 +183,17 @@ class Proxy:
             self.cancelled = True
 
 
-def _fault(step: Fault) -> bytes:
-    inner = _INNER.get(step.name, "").format(privilege=step.privilege)
-    return _ENVELOPE.format(_FAULT.format(name=step.name, text=step.text, inner=inner)).encode()
-
-
-def _waiting(answer: bytes, asked: str, request: bytes) -> bytes:
-    """Return an answer as of a host on which a VM's start waits for a person."""
-    if b"info.state" in request:
-        answer = answer.replace(b">success<", b">running<")
-    answer = answer.replace(b">poweredOn<", b">poweredOff<")
-    if b"runtime.question" not in request:
-        return answer
-    told = _QUESTION.format(id=asked, text="this VM may have been moved or copied").encode()
-    return re.sub(rb'(<obj type="VirtualMachine">[^<]*</obj>)', rb"\1" + told, answer)
-
-
-def _untold(answer: bytes, untold: Mapping[tuple[str, str], str]) -> bytes:
-    """Return an answer as of a host that fails to tell some properties."""
-
-    def gap(found: re.Match[bytes]) -> bytes:
-        one = found[0]
-        for (kind, path), fault in untold.items():
-            if b'<obj type="%s"' % kind.encode() in one:
-                name = re.escape(path.encode())
-                one = re.sub(rb"(?s)<propSet><name>%s</name>.*?</propSet>" % name, b"", one)
-                one = one.replace(b"</objects>", _GAP.format(path, fault).encode() + b"</objects>")
-        return one
-
-    return re.sub(rb"(?s)<objects>.*?</objects>", gap, answer)
-
-
-def _spoilt(answer: bytes, spoilt: Mapping[bytes, str]) -> bytes:
-    """Return an answer in which some tasks have failed after their work."""
-    for task, fault in spoilt.items():
-        one = re.compile(rb"(?s)(<obj type=\"Task\">%s</obj>.*?)</objects>" % re.escape(task))
-
-        def failed(found: re.Match[bytes], fault: str = fault) -> bytes:
-            told = found[1].replace(b">success<", b">error<")
-            told = re.sub(rb"(?s)<propSet><name>info.result</name>.*?</propSet>", b"", told)
-            if b"<name>info.error<" not in told and b">error<" in told:
-                told += _ERROR % fault.encode()
-            return told + b"</objects>"
-
-        answer = one.sub(failed, answer)
-    return answer
-
-
-def _queued(answer: bytes, queued: Iterable[bytes]) -> bytes:
-    """Return an answer in which some tasks have not begun."""
-    for task in queued:
-        one = rb"(?s)<obj type=\"Task\">%s</obj>.*?</objects>" % re.escape(task)
-        answer = re.sub(one, lambda found: found[0].replace(b">success<", b">queued<"), answer)
-    return answer
-
-
-def _drawn(answer: bytes, proxy: Proxy) -> bytes:
-    """Return an answer in which tasks that draw have the path of the picture as their result."""
-    told = _RESULT.format(proxy.shot).encode()
-    for task in proxy.shots:
-        one = re.compile(rb"(?s)<obj type=\"Task\">%s</obj>.*?</objects>" % re.escape(task))
-        answer = one.sub(lambda found: _as_drawing(found[0], proxy.drawn_by.encode()), answer)
-        answer = answer.replace(b">%s</obj>" % task, b">%s</obj>%s" % (task, told))
-    return answer
-
-
-def _as_drawing(told: bytes, user: bytes) -> bytes:
-    """Return what a task says of itself as one that draws, begun by somebody."""
-    told = re.sub(rb"VirtualMachine\.reconfig\w*", b"VirtualMachine.createScreenshot", told)
-    return re.sub(rb"(<userName[^>]*>)[^<]*", rb"\1" + user, told)
-
-
-def _scattered(answer: bytes, request: bytes) -> bytes:
-    """Return an answer as of a host on which a removal left something over."""
-    if b"runtime.consolidationNeeded" not in request:
-        return answer
-    told = b'<propSet><name>runtime.consolidationNeeded</name><val xsi:type="xsd:boolean">%s</val>'
-    if told % b"false" in answer:
-        return answer.replace(told % b"false", told % b"true")
-    return re.sub(
-        rb'(<obj type="VirtualMachine">[^<]*</obj>)',
-        rb"\1" + told % b"true" + b"</propSet>",
-        answer,
-    )
-
-
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else each answer waits 40 ms for the client's delayed ACK
     _onward: http.client.HTTPSConnection | None = None
     proxy: Proxy
     upstream: str
+
+    def setup(self) -> None:
+        """Remember which certificate was shown."""
+        super().setup()
+        self._shown = self.proxy._renewed
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
         """Log nothing: request lines tell nothing, and bodies hold passwords."""
@@ -419,6 +210,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Pass a SOAP call on, or fail it as planned."""
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        if self._shown != self.proxy._renewed:
+            self._cut()
+        else:
+            self._meet(body)
+
+    def _meet(self, body: bytes) -> None:
         found = _METHOD.search(body)
         method = found[1].decode() if found else "unknown"
         step = self.proxy._next(method)
@@ -471,13 +268,13 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(step, Drop):
             self._cut()
         else:
-            self._send(500, {"Content-Type": "text/xml"}, _fault(step))
+            self._send(500, {"Content-Type": "text/xml"}, looks.fault(step))
 
     def _answer(self, method: str, body: bytes) -> None:
         self.proxy._takes(method, body)
         if method == "RetrievePropertiesEx":
             status, headers, answer = self._pass_on(body)
-            told = _queued(self._told(answer, body), list(self.proxy.queued))
+            told = looks.queued(self._told(answer, body), list(self.proxy.queued))
             self._send(status, headers, told)
         elif method == "CreateScreenshot_Task" and self.proxy.shot:
             self._send(*self._draw(body))
@@ -488,7 +285,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, headers, answer = self._pass_on(body.replace(ours, theirs))
             self._send(status, headers, answer.replace(theirs, ours))
         elif method in _INSTEAD:
-            answer = _ENVELOPE.format(_INSTEAD[method]).encode()
+            answer = looks.ENVELOPE.format(_INSTEAD[method]).encode()
             self._send(200, {"Content-Type": "text/xml"}, answer)
         else:
             self._send(*self._pass_on(body))
@@ -502,12 +299,14 @@ class _Handler(BaseHTTPRequestHandler):
         if b"info.state" in body and self._is_slow():
             return self._slowly(answer)
         if self.proxy.asked:
-            return _waiting(answer, self.proxy.asked, body)
+            return looks.waiting(answer, self.proxy.asked, body)
         if self.proxy.untold:
-            return _untold(answer, self.proxy.untold)
+            return looks.untold(answer, self.proxy.untold)
         if self.proxy.scattered:
-            return _scattered(answer, body)
-        return _spoilt(_drawn(answer, self.proxy), self.proxy.spoilt)
+            return looks.scattered(answer, body)
+        proxy = self.proxy
+        drawn = looks.drawn(answer, proxy.shots, proxy.shot, proxy.drawn_by)
+        return looks.spoilt(drawn, proxy.spoilt)
 
     def _draw(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         """Begin a task that ends with the path of a picture."""
@@ -543,12 +342,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _slowly(self, answer: bytes) -> bytes:
         """Return what a task says of itself that is not done yet, or was ended."""
-        if not _SUCCESS.search(answer):
+        if not looks.is_done(answer):
             return answer
-        told = _RUNNING % self.proxy.running.pop(0) if self.proxy.running else _CANCELLED
-        return _SUCCESS.sub(
-            lambda found: told + b"".join(_KIND.findall(found[1])) + b"</objects>", answer
-        )
+        return looks.undone(answer, self.proxy.running.pop(0) if self.proxy.running else None)
 
     def _pass_on(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         found = _METHOD.search(body)
@@ -640,16 +436,15 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def running(upstream: str, cert: str, key: str) -> Iterator[Proxy]:
+def running(upstream: str, cert: Path, key: Path) -> Iterator[Proxy]:
     """Yield a proxy in front of vcsim at `host:port`; it ends with the block."""
     proxy = Proxy()
     handler = type("Handler", (_Handler,), {"proxy": proxy, "upstream": upstream})
     server = _Server(("127.0.0.2", 0), handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
+    proxy.certify(cert, key)
     # The handshake belongs into the connection's own thread, so that a client that never finishes
     # it stops nobody else.
-    server.socket = context.wrap_socket(
+    server.socket = proxy._tls.wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False
     )
     proxy.port = server.server_address[1]

@@ -149,7 +149,7 @@ def running(folder: Path, made: Certificate, *options: str) -> Iterator[Sim]:
     try:
         control = process.stdout.readline().split()[1]
         direct = process.stdout.readline().split()[1]
-        with proxy.running(direct, str(made.cert), str(made.key)) as before:
+        with proxy.running(direct, made.cert, made.key) as before:
             before.control = control
             sim = Sim(direct, control, folder, before, made)
             try:
