@@ -49,11 +49,16 @@ def _share(one: TargetConfig) -> str:
 
 
 def esxi_link(
-    told: EngineConfig, one: TargetConfig, esxi: EsxiConfig, life: LastLife | None = None
+    told: EngineConfig,
+    one: TargetConfig,
+    esxi: EsxiConfig,
+    account: Account | None = None,
+    life: LastLife | None = None,
 ) -> HotaddLink:
     """Return a connection to a target whose layers are on the host; it is not opened yet."""
-    account, wishes = esxi_account(one.name, one.uri, esxi), esxi_wishes(one, esxi)
-    return HotaddLink(account, wishes, folder_of(one, told), SystemClock().now, life=life)
+    account = account or esxi_account(one.name, one.uri, esxi)
+    wishes, folder = esxi_wishes(one, esxi), folder_of(one, told)
+    return HotaddLink(account, wishes, folder, SystemClock().now, life=life)
 
 
 def folder_of(one: TargetConfig, told: EngineConfig) -> Path:

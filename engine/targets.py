@@ -19,6 +19,7 @@ from engine.hypervisors.esxi.host import EsxiHypervisor, Place
 from engine.hypervisors.esxi.hotaddhost import HotaddHypervisor
 from engine.hypervisors.esxi.hotaddlink import HotaddLink
 from engine.hypervisors.esxi.lastlife import LastLife
+from engine.hypervisors.esxi.session import Account
 from engine.hypervisors.libvirt import LibvirtHypervisor
 from engine.hypervisors.simulated import SimulatedHypervisor
 from engine.ports import Converter, Hypervisor, Store
@@ -35,15 +36,24 @@ class Targets:
 
     def make(self, one: TargetConfig) -> Target:
         """Return a target as it is configured."""
-        folder, link, life = folder_of(one, self._told), None, None
-        if one.esxi is not None:
-            life = LastLife(folder)
-            if one.esxi.transport == "hotadd":
-                link = esxi_link(self._told, one, one.esxi, life)
+        folder, to = folder_of(one, self._told), self._to(one)
+        if one.esxi is None:
+            store = self._store(one, None)
+            own = partial(_at_home, one, store, folder)
+            return Target(one.name, one.kind, store, own, to, folder, digest(one))
+        life, account = LastLife(folder), esxi_account(one.name, one.uri, one.esxi)
+        link = None
+        if one.esxi.transport == "hotadd":
+            link = esxi_link(self._told, one, one.esxi, account, life)
         store = self._store(one, link)
-        opener = partial(_hypervisor, one, store, folder, link, life)
-        to = SimulatedConverter() if one.kind == "simulated" else self._converter
-        return Target(one.name, one.kind, store, opener, to, folder, digest(one))
+        opener: Callable[[], Hypervisor] = partial(_esxi, one, account, store, folder, life)
+        if link is not None:
+            opener = partial(HotaddHypervisor, link, store.chain)
+        trust = partial(setattr, account.trust, "pin") if account.trust.pin else None
+        return Target(one.name, one.kind, store, opener, to, folder, digest(one), trust)
+
+    def _to(self, one: TargetConfig) -> Converter:
+        return SimulatedConverter() if one.kind == "simulated" else self._converter
 
     def _store(self, one: TargetConfig, link: HotaddLink | None) -> TargetStore:
         path, kind = one.store.path, one.store.kind
@@ -69,22 +79,17 @@ def _on_the_host(papers: Callable[[], Opened], link: HotaddLink) -> Opened:
     return link.store(papers())
 
 
-def _hypervisor(
-    one: TargetConfig, store: Store, folder: Path, link: HotaddLink | None, life: LastLife | None
-) -> Hypervisor:
+def _at_home(one: TargetConfig, store: Store, folder: Path) -> Hypervisor:
     if one.kind == "simulated":
         return SimulatedHypervisor(one.name, store.chain, folder)
-    if link is not None:
-        return HotaddHypervisor(link, store.chain)
-    if one.esxi is not None:
-        store.check()  # what hosts mount lies in it
-        wishes = esxi_wishes(one, one.esxi)
-        return EsxiHypervisor(
-            esxi_account(one.name, one.uri, one.esxi),
-            wishes,
-            Place(folder, one.store.path / RUN),
-            store.chain,
-            SystemClock().now,
-            life=life,
-        )
     return LibvirtHypervisor(one.name, one.uri, folder, store.chain)
+
+
+def _esxi(
+    one: TargetConfig, account: Account, store: Store, folder: Path, life: LastLife
+) -> Hypervisor:
+    if one.esxi is None:
+        raise AssertionError
+    store.check()  # what hosts mount lies in it
+    wishes, place = esxi_wishes(one, one.esxi), Place(folder, one.store.path / RUN)
+    return EsxiHypervisor(account, wishes, place, store.chain, SystemClock().now, life=life)

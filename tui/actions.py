@@ -13,7 +13,7 @@ from tui.alerts import Alerts
 from tui.answering import Answering
 from tui.choosing import Choosing
 from tui.commands import Commands
-from tui.conditions import about, point_of
+from tui.conditions import about, point_of, target_of
 from tui.emergency import Emergency
 from tui.feed import Refusal
 from tui.guest import Guest
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tui.reading import Reading
     from tui.removing import Removing
     from tui.targeting import Targeting
+    from tui.trusting import Trusting
     from tui.wizard import Wizard
 
 SURE = "yes"
@@ -62,6 +63,7 @@ class Actions:
         self._wizard: Wizard | None = None
         self._targeting: Targeting | None = None
         self._removing: Removing | None = None
+        self._trusting: Trusting | None = None
         choosing = Choosing(console)
         answering = Answering(console, self._sure)
         self._verbs: dict[str, Callable[[], None]] = {
@@ -99,7 +101,8 @@ class Actions:
             "text": lambda: self._define(lambda wizard: wizard.as_text()),
             "drop": lambda: self._define(lambda wizard: wizard.drop()),
             "new_target": lambda: self._target(lambda targeting: targeting.open()),
-            "remove_target": lambda: self._remove(lambda removing: removing.open()),
+            "remove_target": lambda: self._remove(lambda one: one.open(target_of(console.look()))),
+            "trust_target": lambda: self._trust(lambda one: one.open(target_of(console.look()))),
             "redraw": self._redraw,
             "retry": self._retry,
             "help": lambda: console.go("help", console.spot.place),
@@ -123,6 +126,7 @@ class Actions:
             "added": lambda _name: console.back(),
             "removal": lambda name: self._remove(lambda removing: removing.decide(name)),
             "removed": lambda _name: console.back(),
+            "certificate": lambda name: self._trust(lambda trusting: trusting.decide(name)),
             "targets": lambda name: console.go("one target", name),
             "one target": lambda _name: console.back(),
             "form": lambda name: self._define(lambda wizard: wizard.fill(name)),
@@ -171,6 +175,14 @@ class Actions:
 
             self._removing = Removing(self._console, self._sure)
         verb(self._removing)
+
+    def _trust(self, verb: Callable[[Trusting], None]) -> None:
+        """Do something with a new certificate; loaded at the first key for it."""
+        if self._trusting is None:
+            from tui.trusting import Trusting
+
+            self._trusting = Trusting(self._console, self._sure)
+        verb(self._trusting)
 
     def _about(self) -> str:
         return about(self._console.fleet, self._console.look())

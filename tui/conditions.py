@@ -136,10 +136,22 @@ def no_job(fleet: Fleet, look: Look) -> str:
     return ""
 
 
+def target_of(look: Look) -> str:
+    """Return the name of the target under the cursor, or of the page."""
+    return look.arg if look.place == "one target" else look.chosen
+
+
 def no_target(fleet: Fleet, look: Look) -> str:
     """Say that no target is chosen."""
-    name = look.arg if look.place == "one target" else look.chosen
-    return "" if name in fleet.targets else _("Choose a target first.")
+    return "" if target_of(look) in fleet.targets else _("Choose a target first.")
+
+
+def no_certificate(fleet: Fleet, look: Look) -> str:
+    """Say that no target is chosen that shows a certificate."""
+    one = fleet.targets.get(target_of(look))
+    if one is not None and one.kind != "esxi":
+        return _("Only an ESXi host or vCenter shows a certificate.")
+    return no_target(fleet, look)
 
 
 def no_alert(fleet: Fleet, look: Look) -> str:

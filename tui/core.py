@@ -33,7 +33,7 @@ from tui.terminal import Kind
 DEAF_S = 0.3
 """A page that decides something ignores keys this long: they were meant for the page before."""
 JOURNAL_PAGE = 200
-DECIDING = ("plan", "review", "form", "answer", "target", "trust", "removal")
+DECIDING = ("plan", "review", "form", "answer", "target", "trust", "removal", "certificate")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from tui.conditions import (
     held,
     is_started,
     no_alert,
+    no_certificate,
     no_job,
     no_ledger,
     no_machine,
@@ -51,21 +52,21 @@ EVERYWHERE = frozenset(
     | REPORTS
     | RETENTION
     | {"help", "menu", "plan", "review", "new", "form", "refused", "answer"}
-    | {"target", "trust", "added", "one target", "removal", "removed"}
+    | {"target", "trust", "added", "one target", "removal", "removed", "certificate"}
 )
 OPENING = frozenset(
     {"fleet", "machine", "jobs", "sets", "settings", "menu", "plan", "targets", "one target"}
     | {"review", "new", "form", "refused", "answer", "help", "target", "trust", "added"}
-    | {"removal", "removed"}
+    | {"removal", "removed", "certificate"}
 )
 OPENS = {"plan": N_("choose"), "review": N_("this one"), "new": N_("choose")}
 OPENS |= {"answer": N_("this one"), "trust": N_("this one"), "target": N_("change")}
-OPENS |= {"removal": N_("this one")}
+OPENS |= {"removal": N_("this one"), "certificate": N_("this one")}
 OPENS |= {"form": N_("change"), "settings": N_("change"), "menu": N_("do it")}
 OPENS |= dict.fromkeys(("refused", "help", "added", "removed", "one target"), N_("back"))
 """What Enter does, where it does not open something."""
 CALM = EVERYWHERE - {"plan", "review", "form", "new", "refused", "answer", "target", "trust"}
-CALM -= {"removal"}
+CALM -= {"removal", "certificate"}
 """Everywhere but where something is being decided."""
 
 When = Callable[[Fleet, Look], bool]
@@ -304,6 +305,17 @@ TABLE: tuple[Key, ...] = (
         why_not=no_target,
         command="bootpoint target remove NAME",
         rank=8,
+    ),
+    _asks(
+        "trust_target",
+        "p",
+        "certificate",
+        "compare and pin a host's new one (asks)",
+        places=frozenset({"targets", "one target"}),
+        role="admin",
+        why_not=no_certificate,
+        command="bootpoint target trust NAME",
+        rank=9,
     ),
     _asks(
         "edit",

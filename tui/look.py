@@ -116,8 +116,8 @@ class Kept:
 
 
 Subject: TypeAlias = (
-    "Plan | Form | NewTarget | RemovalView | Serial | Menu | Parts | Report | Picture | Kept"
-    " | QuestionView | None"
+    "Plan | Form | NewTarget | ContactView | RemovalView | Serial | Menu | Parts | Report | Picture"
+    " | Kept | QuestionView | None"
 )
 
 

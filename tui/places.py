@@ -33,6 +33,7 @@ _WHERE = {
     "added": "target.added_content",
     "removal": "removal.content",
     "removed": "removal.done_content",
+    "certificate": "certificate.content",
     "alerts": "alerts.content",
     "sets": "sets.content",
     "set": "sets.set_content",

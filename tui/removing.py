@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from engine.api.contact_views import RemovalView
+from tui.errand import Errands
 from tui.feed import Refusal
 from tui.screens import removal
 from tui.words import _
@@ -24,28 +25,15 @@ class Removing:
     def __init__(self, console: Core, sure: Sure) -> None:
         """Serve this console; `sure` lets the operator type a word, asked for by a label."""
         self._console, self._sure = console, sure
-        self._busy = False
+        self._errands = Errands(console)
 
-    def open(self) -> None:
-        """Ask the engine what removing the target under the cursor, or of the page, means."""
-        spot = self._console.spot
-        name = spot.arg if spot.place == "one target" else spot.chosen
-        if not self._busy:
-            self._busy = True
-            self._console.spawn(self._show(name))
+    def open(self, name: str) -> None:
+        """Ask the engine what removing a target means."""
+        self._errands.ask("target.removal", {"target": name}, RemovalView, self._show)
 
-    async def _show(self, name: str) -> None:
-        console, spot = self._console, self._console.spot
-        try:
-            going = await console.feed.call("target.removal", {"target": name}, RemovalView)
-        except Refusal as refusal:
-            if console.spot is spot:
-                console.actions.refused(refusal)
-            return
-        finally:
-            self._busy = False
-        if console.spot is spot:  # else the operator has left meanwhile
-            console.go(PLACE, name, subject=going, token=uuid4().hex, chosen=removal.NO)
+    def _show(self, going: RemovalView, is_here: bool) -> None:
+        if is_here:
+            self._console.go(PLACE, going.id, subject=going, token=uuid4().hex, chosen=removal.NO)
 
     def decide(self, row: str) -> None:
         """Leave it, or remove it once its name was typed."""
@@ -53,26 +41,21 @@ class Removing:
         if row != removal.YES:
             self._console.back()
             self._console.note(_("Nothing was changed."))
-        elif isinstance(going, RemovalView) and not self._busy:
+        elif isinstance(going, RemovalView) and not self._errands.busy:
             label = _("Type the target's name, {word}, then Enter:", word=going.id)
-            self._sure(lambda: self._begin(going), going.id, label)
+            self._sure(lambda: self._remove(going), going.id, label)
 
-    def _begin(self, going: RemovalView) -> None:
-        self._busy = True
-        self._console.spawn(self._remove(going, self._console.spot.token))
+    def _remove(self, going: RemovalView) -> None:
+        self._console.note(_("Asked the engine .."))
+        params = {"name": going.id, "confirm": going.id, "key": self._console.spot.token}
+        self._errands.ask(
+            "target.remove", params, RemovalView, self._removed, refused=self._refused
+        )
 
-    async def _remove(self, going: RemovalView, token: str) -> None:
-        console, spot = self._console, self._console.spot
-        console.note(_("Asked the engine .."))
-        params = {"name": going.id, "confirm": going.id, "key": token}
-        try:
-            done = await console.feed.call("target.remove", params, RemovalView)
-        except Refusal as refusal:
-            if console.spot is spot:
-                console.back()
-                console.actions.refused(refusal)
-            return
-        finally:
-            self._busy = False
-        console.switch("targets")
-        console.go(DONE, going.id, subject=done)
+    def _removed(self, done: RemovalView, _is_here: bool) -> None:
+        self._console.switch("targets")
+        self._console.go(DONE, done.id, subject=done)
+
+    def _refused(self, refusal: Refusal) -> None:
+        self._console.back()
+        self._console.actions.refused(refusal)

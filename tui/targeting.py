@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ import tomli_w
 from engine.api.contact_views import AddedView, ContactView
 from engine.local.drafts import Draft, Drafts
 from engine.local.secret import is_reference
+from tui.errand import Errands
 from tui.feed import Refusal
 from tui.look import NewTarget
 from tui.question import Question
@@ -42,7 +44,7 @@ class Targeting:
         folder = console.setup.drafts
         self._drafts = Drafts(folder / "targets") if folder is not None else None
         self._words: Mapping[str, str] = self._kept()
-        self._busy = False
+        self._errands = Errands(console)
 
     # --- what was filled in -----------------------------------------------------------------
 
@@ -78,11 +80,10 @@ class Targeting:
     def fill(self, row: str) -> None:
         """Answer the row of the page that was chosen."""
         new = self._console.spot.subject
-        if not isinstance(new, NewTarget) or self._busy:
+        if not isinstance(new, NewTarget) or self._errands.busy:
             return
         if row == GO:
-            self._busy = True
-            self._console.spawn(self._contact(new))
+            self._contact(new)
         elif row == CLEAR:
             self._sure(lambda: self._set({}))
         elif row == "transport":
@@ -118,20 +119,16 @@ class Targeting:
 
     # --- asking the engine ------------------------------------------------------------------
 
-    async def _contact(self, new: NewTarget) -> None:
-        console, spot = self._console, self._console.spot
-        console.note(_("Asking the host for its certificate .."))
-        try:
-            seen = await console.feed.call("target.contact", dict(_asked(new)), ContactView)
-        except Refusal as refusal:
-            if console.spot is spot:
-                self._refused(new, refusal)
-            return
-        finally:
-            self._busy = False
-        if console.spot is spot:  # else the operator has left meanwhile
-            asked = replace(new, field="", wrong="", contact=seen)
-            console.go(ASKS, subject=asked, token=uuid4().hex, chosen=target.NO)
+    def _contact(self, new: NewTarget) -> None:
+        self._console.note(_("Asking the host for its certificate .."))
+
+        def seen(told: ContactView, is_here: bool) -> None:
+            if is_here:
+                asked = replace(new, field="", wrong="", contact=told)
+                self._console.go(ASKS, subject=asked, token=uuid4().hex, chosen=target.NO)
+
+        refused = partial(self._refused, new)
+        self._errands.ask("target.contact", _asked(new), ContactView, seen, refused=refused)
 
     def _refused(self, new: NewTarget, refusal: Refusal) -> None:
         """Mark the field that is wrong, or tell the refusal on a page of its own."""
@@ -152,36 +149,33 @@ class Targeting:
         if row != YES:
             self._console.back()
             self._console.note(_("No target was added. What you filled in is kept."))
-        elif isinstance(new, NewTarget) and not self._busy:
-            self._sure(lambda: self._begin(new))
+        elif isinstance(new, NewTarget) and not self._errands.busy:
+            self._sure(lambda: self._add(new))
 
-    def _begin(self, new: NewTarget) -> None:
-        self._busy = True
-        self._console.spawn(self._add(new, self._console.spot.token))
-
-    async def _add(self, new: NewTarget, token: str) -> None:
-        console, spot = self._console, self._console.spot
-        console.note(_("Logging in and looking; a slow host takes a minute .."))
+    def _add(self, new: NewTarget) -> None:
+        spot = self._console.spot
+        self._console.note(_("Logging in and looking; a slow host takes a minute .."))
         anyway = new.added is not None
         trust = "" if new.words.get("authority") or new.contact is None else new.contact.sha256
-        params = {**_asked(new), "pin": trust, "anyway": anyway, "key": f"{token}-{anyway}"}
-        try:
-            added = await console.feed.call("target.add", params, AddedView, LOOK_S)
-        except Refusal as refusal:
-            if console.spot is spot:
-                console.back()
-                console.actions.refused(refusal)
-            return
-        finally:
-            self._busy = False
-        told = replace(new, added=added)
-        if added.file:
-            self._keep({})
-            console.switch("targets")
-            console.go(DONE, subject=told)
-        elif console.spot is spot:
-            spot.subject, spot.chosen = told, target.NO
-            console.note("")
+        params = {**_asked(new), "pin": trust, "anyway": anyway, "key": f"{spot.token}-{anyway}"}
+
+        def done(added: AddedView, is_here: bool) -> None:
+            told = replace(new, added=added)
+            if added.file:
+                self._keep({})
+                self._console.switch("targets")
+                self._console.go(DONE, subject=told)
+            elif is_here:
+                spot.subject, spot.chosen = told, target.NO
+                self._console.note("")
+
+        self._errands.ask(
+            "target.add", params, AddedView, done, refused=self._not_added, timeout_s=LOOK_S
+        )
+
+    def _not_added(self, refusal: Refusal) -> None:
+        self._console.back()
+        self._console.actions.refused(refusal)
 
 
 def _asked(new: NewTarget) -> Mapping[str, str]:

@@ -152,7 +152,7 @@ class RunAsk(Ask, kw_only=True):
 
 
 class TargetAsk(Ask, kw_only=True):
-    """Params of `target.check`, `target.take` and `target.removal`.
+    """Params of `target.check`, `target.take`, `target.meet` and `target.removal`.
 
     `definition`: tells it from another one; empty: any will do.
     """
@@ -186,6 +186,14 @@ class TargetAddAsk(NewTargetAsk, kw_only=True):
     """Params of `target.add`; `anyway`: although something stands in the way."""
 
     anyway: bool = False
+    key: Words = ""
+
+
+class TrustAsk(Ask, kw_only=True):
+    """Params of `target.trust`; `pin`: SHA-256 of the certificate that was compared."""
+
+    target: Name
+    pin: Words
     key: Words = ""
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from engine.api import asks, conversions, defining, keeping, problems, reports, targeting
 from engine.api.alert_views import MetricsView, TriedView
-from engine.api.contact_views import AddedView, ContactView, RemovalView
+from engine.api.contact_views import AddedView, CheckedView, ContactView, RemovalView
 from engine.api.conversion_views import ConversionView, DriverSourceView, GuestView, LedgerView
 from engine.api.definition_views import CheckView, DefinitionView, ReloadView
 from engine.api.fleet import outlooks
@@ -31,7 +31,7 @@ from engine.api.present import job_view, journal_view, standby_view
 from engine.api.requested import read_standby
 from engine.api.roles import Role
 from engine.api.serial import read_serial
-from engine.api.target_views import CheckedView, checked_view
+from engine.api.target_views import checked_view
 from engine.api.views import Done, JobView, JournalView, Plan, StandbyView
 from engine.api.wishes import Wish, standby_of
 from engine.daemon.service import Service
@@ -254,6 +254,16 @@ class Calls:
         """Let the engine know a target that was configured since its start."""
         return targeting.take(self.service, ask, actor)
 
+    def meet_target(self, ask: asks.TargetAsk, _actor: Actor) -> ContactView:
+        """Show which certificate a known host shows, and which is pinned."""
+        return targeting.meet(self.service, ask)
+
+    def trust_target(self, ask: asks.TrustAsk, actor: Actor) -> AddedView:
+        """Pin the new certificate of a known host."""
+        return self.plans.answers.once(
+            actor.name, ask.key, lambda: targeting.trust(self.service, ask, actor)
+        )
+
     def removal(self, ask: asks.TargetAsk, _actor: Actor) -> RemovalView:
         """Return what removing a target means."""
         return targeting.removal(self.service, ask)
@@ -330,6 +340,8 @@ CALLS: Mapping[str, Call[Any]] = {
     "target.contact": Call(asks.NewTargetAsk, Role.ADMIN, Calls.contact_target),
     "target.add": Call(asks.TargetAddAsk, Role.ADMIN, Calls.add_target),
     "target.take": Call(asks.TargetAsk, Role.ADMIN, Calls.take_target),
+    "target.meet": Call(asks.TargetAsk, Role.ADMIN, Calls.meet_target),
+    "target.trust": Call(asks.TrustAsk, Role.ADMIN, Calls.trust_target),
     "target.removal": Call(asks.TargetAsk, Role.ADMIN, Calls.removal),
     "target.remove": Call(asks.RemoveAsk, Role.ADMIN, Calls.remove_target),
     "drivers": Call(asks.Ask, Role.VIEWER, Calls.drivers),

@@ -1,4 +1,4 @@
-"""What a first contact with a host showed, what came of adding it, and what a removal means."""
+"""What hosts show, and what came of looking at a target, adding, trusting or removing it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec import field
 
-from engine.api.views import View
+from engine.api.views import TargetView, View
 
 
 class FoundView(View, kw_only=True):
@@ -18,10 +18,18 @@ class FoundView(View, kw_only=True):
     remedy: str = ""
 
 
+class CheckedView(TargetView, kw_only=True):
+    """A target after a look. `trouble`: why it cannot be used, then `found` is older or empty."""
+
+    trouble: FoundView | None = None
+    found: list[FoundView] = field(default_factory=list)
+
+
 class ContactView(View, kw_only=True):
-    """Who answers where a target shall be; `sha256` as a host's own console shows it.
+    """Who answers where a target is, or shall be; `sha256` as a host's own console shows it.
 
     `subject`, `issuer`: empty where the certificate does not tell; `begins`, `ends` likewise.
+    `pinned`: what a known target goes by now; empty for a new one.
     """
 
     host: str
@@ -31,10 +39,13 @@ class ContactView(View, kw_only=True):
     issuer: str = ""
     begins: datetime | None = None
     ends: datetime | None = None
+    pinned: str = ""
 
 
 class AddedView(View, kw_only=True):
-    """What came of adding a target; `file` is empty when something stands in the way.
+    """What came of adding a target, or of pinning the new certificate of one.
+
+    `file` is empty when something stands in the way.
 
     `share`: the folder its hosts mount; empty with boot points on the host. `known`: the running
     engine has taken it up; `why` it has not, and knows it after its next start, in parts.

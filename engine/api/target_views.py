@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import field
-
-from engine.api.contact_views import AddedView, ContactView, FoundView, RemovalView
+from engine.api.contact_views import AddedView, CheckedView, ContactView, FoundView, RemovalView
 from engine.api.present import target_view
 from engine.api.views import TargetView
 from engine.daemon.adding import Added, Contact
@@ -20,15 +18,8 @@ from engine.ports import Finding
 _LONG = 1000
 
 
-class CheckedView(TargetView, kw_only=True):
-    """A target after a look. `trouble`: why it cannot be used, then `found` is older or empty."""
-
-    trouble: FoundView | None = None
-    found: list[FoundView] = field(default_factory=list)
-
-
-def contact_view(name: str, contact: Contact) -> ContactView:
-    """Return the view of a first contact."""
+def contact_view(name: str, contact: Contact, pin: str = "") -> ContactView:
+    """Return the view of a first contact, or of a known host with the pin of its definition."""
     shown = contact.certificate
     return ContactView(
         id=safe(name, 100),
@@ -39,6 +30,7 @@ def contact_view(name: str, contact: Contact) -> ContactView:
         issuer=shown.issuer,
         begins=shown.begins,
         ends=shown.ends,
+        pinned=shown_pin(pin),
     )
 
 

@@ -1,4 +1,4 @@
-"""Calls that add a target to the engine's configuration or remove one; it is known at once.
+"""Calls that add a target, pin its new certificate or remove it; the engine knows it at once.
 
 They are for admins: a definition names any file of this computer as a password, and any host to
 send it to.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from engine.api.asks import NewTargetAsk, RemoveAsk, TargetAddAsk, TargetAsk
+from engine.api.asks import NewTargetAsk, RemoveAsk, TargetAddAsk, TargetAsk, TrustAsk
 from engine.api.contact_views import AddedView, ContactView, RemovalView
 from engine.api.plans import Actor, check_name
 from engine.api.target_views import added_view, contact_view, removal_view
 from engine.api.views import Done
-from engine.daemon.adding import Adding, NewTarget
+from engine.daemon.adding import Added, Adding, NewTarget
 from engine.daemon.service import Service
 from engine.daemon.taking import Taking
 from engine.model.errors import Failure, Problem, Refused
@@ -21,8 +21,8 @@ from engine.model.text import safe
 
 _NO_CONFIGURATION = Problem(
     "target.no-configuration",
-    "This engine has no configuration that a target could be added to or removed from.",
-    "No target was added or removed.",
+    "This engine has no configuration of targets that could be changed.",
+    "Nothing was changed.",
 )
 
 
@@ -46,17 +46,25 @@ def add(service: Service, ask: TargetAddAsk, actor: Actor) -> AddedView:
     added = adding.add(new, anyway=ask.anyway, actor=actor.name)
     if not added.file:
         return added_view(ask.name, added)
-    try:
-        _taking(service).take(ask.name, "", actor.name)
-    except Failure as failure:  # it is written all the same
-        return added_view(ask.name, added, why=failure.problem)
-    return added_view(ask.name, added, known=True)
+    return _taken(service, ask.name, added, actor)
 
 
 def take(service: Service, ask: TargetAsk, actor: Actor) -> Done:
     """Let the engine know a target that was configured since its start."""
     _taking(service).take(ask.target, ask.definition, actor.name)
     return Done(text=f"The running engine knows target {safe(ask.target)}.")
+
+
+def meet(service: Service, ask: TargetAsk) -> ContactView:
+    """Return which certificate a known host shows, and which is pinned; nothing is sent to it."""
+    met = _taking(service).meet(ask.target)
+    return contact_view(ask.target, met.contact, met.pin)
+
+
+def trust(service: Service, ask: TrustAsk, actor: Actor) -> AddedView:
+    """Pin the new certificate of a known host, which was compared; the engine goes by it."""
+    pinned = Added((), _taking(service).trust(ask.target, ask.pin, actor.name))
+    return _taken(service, ask.target, pinned, actor)
 
 
 def removal(service: Service, ask: TargetAsk) -> RemovalView:
@@ -69,6 +77,15 @@ def remove(service: Service, ask: RemoveAsk, actor: Actor) -> RemovalView:
     taking = _taking(service)
     check_name(ask.confirm, ask.name)
     return removal_view(taking.remove(ask.name, actor.name))
+
+
+def _taken(service: Service, name: str, written: Added, actor: Actor) -> AddedView:
+    """Let the engine know what was written; it is written all the same where that fails."""
+    try:
+        _taking(service).take(name, "", actor.name)
+    except Failure as failure:
+        return added_view(name, written, why=failure.problem)
+    return added_view(name, written, known=True)
 
 
 def _new(ask: NewTargetAsk) -> NewTarget:

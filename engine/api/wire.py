@@ -33,6 +33,13 @@ Methods and their params (all objects) and results:
     retention.set    {machine, settings, confirm}          Done
     guest.report     {machine, point?, report}             GuestView
     target.check     {target, definition?}                 CheckedView
+    target.contact   {name, url, user, password, ..}       ContactView
+    target.add       {.., pin, anyway?, key?}              AddedView
+    target.take      {target, definition?}                 Done
+    target.meet      {target}                              ContactView
+    target.trust     {target, pin, key?}                   AddedView
+    target.removal   {target}                              RemovalView
+    target.remove    {name, confirm, key?}                 RemovalView
     drivers          {}                                    [DriverSourceView]
 
 `changes` is a notification with a Picture. `plan` knows the actions start, stop, build, convert,

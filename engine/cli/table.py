@@ -315,6 +315,20 @@ _TARGET = (
         (Option(("name",), "the target's name", "TARGET", kind="target"),),
     ),
     Command(
+        "target trust",
+        "Pin a host's new certificate, after comparing it; the running engine goes by it at once.",
+        "trusting:trust",
+        (
+            "bootpoint target trust esx-01",
+            "bootpoint target trust esx-01 --pin 2F:6A:...",
+            "bootpoint target trust esx-01 --pin 2f6a... --json",
+        ),
+        (
+            Option(("name",), "the target's name", "TARGET", kind="target"),
+            Option(("--pin",), "SHA-256 of the certificate, compared before", "SHA256"),
+        ),
+    ),
+    Command(
         "target remove",
         "Take a target without standbys out of the configuration; its store and host stay.",
         "removing:remove",

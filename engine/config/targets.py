@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -74,6 +75,62 @@ def write_target(config: EngineConfig, name: str, told: Mapping[str, Any]) -> Pa
             )
         ) from error
     return file
+
+
+def write_pin(file: Path, before: str, pin: str) -> None:
+    """Change the pin in a target's own file, durably, and nothing else in it.
+
+    Args:
+        file: The target's own.
+        before, pin: SHA-256 that is there, and that shall be, 64 hex digits.
+
+    Raises:
+        Refused: It is not written as a line that can be changed so; the file is as it was.
+        Failure: It cannot be read or written; it is as it was.
+    """
+    try:
+        there = file.resolve()
+        text = there.read_text(encoding="utf-8")
+        changed = _changed(text, before, pin)
+        if changed is None:
+            raise Refused(_by_hand(file, pin))
+        with open_folder(there.parent) as opened:
+            durable_replace(opened, there.name, changed.encode())
+    except (OSError, UnicodeDecodeError) as error:
+        why = os.strerror(error.errno or 0) if isinstance(error, OSError) else "it is no text"
+        happened = f"{safe(str(file), 200)} cannot be changed: {why}."
+        unchanged, remedy = "It is as it was.", "Check the folder and its disk."
+        raise Failure(Problem("config.write", happened, unchanged, remedy)) from error
+
+
+def _changed(text: str, before: str, pin: str) -> str | None:
+    """Return a file with another pin where it tells its own, not in a remark; None: nowhere."""
+    if (wanted := _with_pin(text, pin)) is None:
+        return None
+    for found in re.finditer(rf"""pin["']?\s*=\s*["']({before})""", text):
+        changed = text[: found.start(1)] + pin + text[found.end(1) :]
+        if _with_pin(changed, "") == wanted:
+            return changed
+    return None
+
+
+def _with_pin(text: str, pin: str) -> object:
+    """Return what a file says, with another pin unless that is empty; None where it is none."""
+    try:
+        told = tomllib.loads(text)
+        told["esxi"]["pin"] = pin or told["esxi"]["pin"]
+    except (tomllib.TOMLDecodeError, KeyError, TypeError):
+        return None
+    return told
+
+
+def _by_hand(file: Path, pin: str) -> Problem:
+    return Problem(
+        "config.pin",
+        f"In {safe(str(file), 200)} no line could be told that says the pin and nothing else.",
+        "It is as it was.",
+        f'Write into it by hand: pin = "{pin}". Then say the same again.',
+    )
 
 
 def remove_target(file: Path) -> None:

@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 
 CONTACT_S = 15.0
 _UNASKED = "No target was added; the host was not asked."
+_COMPARE = (
+    "Compare the fingerprint that was met with the host's own console. If it is the same, give "
+    "that one as the pin. If not, somebody stands between."
+)
 _FIELDS: Mapping[str, str] = {"uri": "url", "store.path": "store", "file name": "name"}
 
 
@@ -117,16 +121,7 @@ class Adding:
             Failure: The host shows no certificate.
         """
         self._checked(self._config(), new)
-        host, port = host_and_port(new.url)
-        try:
-            return Contact(host, port, certificate(host, port, CONTACT_S))
-        except OSError as error:
-            said = safe(str(error), 200) or type(error).__name__
-            what, remedy = how(error, said)
-            facts = {"target": new.name, "error": type(error).__name__}
-            happened = f"{safe(host)}, port {port}, {what}: {said}."
-            problem = Problem("target.away", happened, "No target was added.", remedy, facts)
-            raise Failure(problem) from error
+        return ask(new.name, *host_and_port(new.url), "No target was added.")
 
     def add(self, new: NewTarget, *, anyway: bool = False, actor: str = "") -> Added:
         """Log in, look, and write its file unless something stands in the way.
@@ -148,7 +143,10 @@ class Adding:
         except Failure as failure:
             problem = failure.problem
             unchanged = f"No target was added. {problem.unchanged}".rstrip()
-            raise type(failure)(replace(problem, unchanged=unchanged)) from failure
+            is_other = problem.key == "target.certificate-changed"
+            remedy = _COMPARE if is_other else problem.remedy
+            told = replace(problem, unchanged=unchanged, remedy=remedy)
+            raise type(failure)(told) from failure
         if not anyway and any(one.gravity is Gravity.ERROR for one in found):
             return Added(found)
         file = write_target(config, new.name, replace(new, pin=pin_of(new)).told())
@@ -176,6 +174,26 @@ class Adding:
             raise _wrong(field, found, expected, perhaps) from None
         read_secret(new.password)  # before anybody compares a fingerprint for nothing
         return chosen
+
+
+def ask(target: str, host: str, port: int, unchanged: str) -> Contact:
+    """Ask a host for its certificate; nothing else is sent to it.
+
+    Args:
+        target: The target's name, and `unchanged` what is as it was, for the message.
+        host, port: Where it is.
+
+    Raises:
+        Failure: It shows none.
+    """
+    try:
+        return Contact(host, port, certificate(host, port, CONTACT_S))
+    except OSError as error:
+        said = safe(str(error), 200) or type(error).__name__
+        what, remedy = how(error, said)
+        facts = {"target": target, "error": type(error).__name__}
+        happened = f"{safe(host)}, port {port}, {what}: {said}."
+        raise Failure(Problem("target.away", happened, unchanged, remedy, facts)) from error
 
 
 def pin_of(new: NewTarget) -> str:

@@ -4,7 +4,8 @@
     file aside   ─► forgotten at once ─► logged out and closed in the background
 
 So a host that cannot be reached, or a file system that hangs, keeps no target from coming or going.
-What changed in a known target's definition waits for the engine's next start: jobs work by it.
+A pin that changed counts from the next connection on; what else changed in a known target's
+definition waits for the engine's next start: jobs work by it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from engine.daemon.engine import DISARM, Engine
 from engine.daemon.removing import Removal, removal, remove
 from engine.daemon.targets import Target
 from engine.daemon.targetstore import TargetStore
+from engine.daemon.trusting import Met, meet, trust
 from engine.model.errors import NotFound, Problem, Refused
 from engine.model.text import safe
 from engine.model.work import Severity
@@ -56,7 +58,9 @@ class Taking:
         self._known: Mapping[str, TargetConfig] = dict(told.targets)
 
     def take(self, name: str, definition: str, actor: str) -> None:
-        """Take up a target that was configured since; nothing happens where it is known.
+        """Take up a target that was configured since, or a new pin of a known one.
+
+        Nothing happens where it is known as it is configured.
 
         Args:
             name: The target.
@@ -75,13 +79,33 @@ class Taking:
             if one is None or definition not in ("", digest(one)):
                 raise NotFound(_not_ours(name, told))
             if (known := engine.targets.get(name)) is not None:
-                if known.definition != digest(one):
+                if known.definition == digest(one):
+                    return
+                if (pin := _new_pin(self._known.get(name), one)) is None:
                     raise Refused(other_definition(name))
+                known.trust(pin, digest(one))
+                self._known = {**self._known, name: one}
+                text = f"{actor} trusts the new certificate of target {name}: SHA-256 {pin}."
+                self._tell("target.trusted", text)
                 return
             if told.state_dir != self._told.state_dir:
                 raise Refused(_moved(told))
             begin(engine, self._make(one), self._limits({**self._known, name: one}))
         self._tell("target.added", f"{actor} added target {name}; it is looked at now.")
+
+    def meet(self, name: str) -> Met:
+        """Ask a target's host for its certificate. Raises as `engine.daemon.trusting.meet`."""
+        return meet(self._config(), name)
+
+    def trust(self, name: str, pin: str, actor: str) -> str:
+        """Pin a certificate that was compared; return the file. Known targets go by it at once.
+
+        Raises:
+            WrongUse, NotFound, Refused, Failure: As for `engine.daemon.trusting.trust`.
+        """
+        met = trust(self._config(), name, pin)
+        log.info("target=%s pinned=%s by=%s", name, met.contact.certificate.sha256, actor)
+        return str(met.one.file)
 
     def removal(self, name: str) -> Removal:
         """Return what removing a target means.
@@ -125,6 +149,16 @@ class Taking:
         log.info("%s", text)
         self._engine.tell(Severity.INFO, "", Problem(key, text))
         self._engine.picture.touch()
+
+
+def _new_pin(before: TargetConfig | None, now: TargetConfig) -> str | None:
+    """Return the pin that a definition has now; None where anything else differs."""
+    if before is None or before.esxi is None or now.esxi is None:
+        return None
+    if not (before.esxi.pin and now.esxi.pin):
+        return None
+    is_all = replace(before, esxi=replace(before.esxi, pin=now.esxi.pin), file=now.file) == now
+    return now.esxi.pin if is_all else None
 
 
 def begin(engine: Engine, target: Target, settle: Callable[[], None]) -> None:

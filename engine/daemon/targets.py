@@ -38,17 +38,19 @@ class Target:
         converter: Converter,
         folder: Path | None = None,
         definition: str = "",
+        trust: Callable[[str], None] | None = None,
     ) -> None:
         """Know everything, open nothing.
 
         Args:
             folder: Keeps what was found last; None: it is forgotten with this object.
             definition: Tells its definition from another one.
+            trust: Makes another pin count for each new connection; None: nothing is pinned.
         """
         self.definition = definition
         self.converter = converter
         self.name, self.kind, self.store = name, kind, store
-        self._opener = opener
+        self._opener, self._trust = opener, trust
         self._lock = threading.Lock()
         self._hypervisor: Hypervisor | None = None
         self._left = False
@@ -112,6 +114,13 @@ class Target:
         except Failure as failure:
             self._problem = failure.problem
             log.warning("target %s: %s", self.name, failure)
+
+    def trust(self, pin: str, definition: str) -> None:
+        """Go by another pin from the next connection on; its definition is another one by that."""
+        if self._trust is None:
+            raise AssertionError
+        self._trust(pin)
+        self.definition = definition
 
     def forget(self) -> None:
         """Drop what was found and measured last: another target may have the name next."""

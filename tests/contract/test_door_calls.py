@@ -30,6 +30,8 @@ PARAMS: dict[str, dict[str, object]] = {
     "target.contact": NEW,
     "target.add": NEW,
     "target.take": {"target": "esx-01"},
+    "target.meet": {"target": "esx-01"},
+    "target.trust": {"target": "esx-01", "pin": "ab" * 32},
     "target.removal": {"target": "esx-01"},
     "target.remove": {"name": "esx-01"},
     "alert.test": {},

@@ -51,6 +51,10 @@ PLACES = {
     "removal": N_(
         "What goes and what stays when a target is removed. The first row changes nothing."
     ),
+    "certificate": N_(
+        "The certificate that a target's host shows, and the pinned one. Compare it on the host's "
+        "own console. The first row changes nothing."
+    ),
     "removed": N_("What stays of a target that was removed, and where."),
     "sets": N_(
         "Image files found in watched folders, put together to chains; below them files that "

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.api.contact_views import AddedView, ContactView
+from engine.api.contact_views import AddedView
 from tui.format import pad
 from tui.heard import heard
 from tui.look import Look, NewTarget
 from tui.rows import BLANK, Line, paragraph, prose, text
-from tui.screens import frame
+from tui.screens import certificate, frame
 from tui.state import Fleet
 from tui.tones import Tone
 from tui.words import N_, _
@@ -53,8 +53,6 @@ _MARKS = {
     "note": ("Note", Tone.PLAIN),
 }
 """Gravity of a finding -> its label and its tone; what is worst stands first."""
-_WIDE, _NARROW = 48, 24
-"""Cells of 16 and of 8 bytes of a fingerprint, as a host's own console shows it."""
 
 
 def content(_fleet: Fleet, look: Look) -> frame.Content:
@@ -99,7 +97,7 @@ def trust_content(_fleet: Fleet, look: Look) -> frame.Content:
         yes = _("Yes, the SHA-256 is the same: log in, look, and add it")
         if new.words.get("authority"):
             yes = _("Yes, log in if that authority signed it, look, and add it")
-        told = _seen(new, new.contact, look)
+        told = certificate.lines(new.contact, look, new.words.get("authority", ""))
     else:
         title = _("ADD {name}   NOT ADDED, nothing was written", name=name)
         yes = _("Yes, add it all the same, to be mended later")
@@ -112,42 +110,6 @@ def trust_content(_fleet: Fleet, look: Look) -> frame.Content:
         ids=list(rows),
         row=lambda one: (text(f" ({'o' if one == chosen else ' '}) {rows[one]}"),),
     )
-
-
-def _seen(new: NewTarget, seen: ContactView, look: Look) -> list[Line]:
-    """Return the certificate, what is compared first: a low screen cuts the rest."""
-    width, authority = look.usable, new.words.get("authority", "")
-    step = _WIDE if width > _WIDE + 14 else _NARROW
-    print_ = seen.sha256
-    lines = [print_[at : at + step] for at in range(0, len(print_), step)]
-    where = _("{host}, port {port}", host=seen.host, port=seen.port)
-    told = paragraph("Host", where, width)
-    told += paragraph("SHA-256", lines[0], width, tone=Tone.STRONG, named=True)
-    told += [((" " * 14, Tone.PLAIN), (line, Tone.STRONG)) for line in lines[1:]]
-    if authority:
-        by = _("whoever {file} says must have signed it; it is not pinned", file=authority)
-        told += paragraph("Trusted by", by, width)
-    else:
-        how = _(
-            "with what the host's own console shows, not with anything that came over this network."
-        )
-        told += paragraph("Compare", how, width, tone=Tone.WARN)
-    told += paragraph("Issued to", seen.subject or _("nobody named"), width)
-    told += paragraph("Issued by", seen.issuer or _("nobody named"), width)
-    return told + _valid(seen, look)
-
-
-def _valid(seen: ContactView, look: Look) -> list[Line]:
-    if seen.begins is None or seen.ends is None:
-        return paragraph("Valid", _("it does not say"), look.usable)
-    begins, ends = f"{seen.begins:%Y-%m-%d}", f"{seen.ends:%Y-%m-%d}"
-    told = _("{begins} to {ends}", begins=begins, ends=ends)
-    if seen.ends < look.now:
-        told += ": " + _("IT HAS EXPIRED. A pin holds all the same; a new one needs a new pin.")
-    elif seen.begins > look.now:
-        told += ": " + _("NOT YET. Look at the clocks of the host and of this computer.")
-    tone = Tone.PLAIN if seen.begins <= look.now <= seen.ends else Tone.WARN
-    return paragraph("Valid", told, look.usable, tone=tone)
 
 
 def _found(added: AddedView, look: Look) -> list[Line]:

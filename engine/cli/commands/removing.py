@@ -9,7 +9,7 @@ from engine.api.errors import EngineAway
 from engine.api.views import Done
 from engine.cli.context import Context, wish_key
 from engine.cli.output import note
-from engine.model.errors import Failure, Problem
+from engine.model.errors import Failure
 from engine.model.text import safe
 
 if TYPE_CHECKING:
@@ -101,9 +101,11 @@ def let_know(context: Context, name: str, definition: str) -> tuple[bool, str]:
     except EngineAway:
         return False, "No engine answers here; it knows the target when it starts."
     except Failure as failure:
-        return False, f"The running engine knows it after its next start: {_why(failure.problem)}"
+        return False, untold(failure.problem.happened, failure.problem.remedy)
     return True, "The running engine has taken it up."
 
 
-def _why(problem: Problem) -> str:
-    return safe(f"{problem.happened} {problem.remedy}".strip(), 600)
+def untold(happened: str, remedy: str) -> str:
+    """Return that the running engine does not go by what was written, and why."""
+    why = safe(f"{happened} {remedy}".strip(), 600)
+    return f"The running engine knows it after its next start: {why}"

@@ -42,6 +42,7 @@ def add(
     Where something stands in the way, nothing is written, 1 is returned, and `--anyway` helps: a
     wrong word would stay in the file otherwise.
     """
+    from engine.api.target_views import contact_view
     from engine.daemon.adding import NewTarget
     from engine.esxi import esxi_adding
 
@@ -65,7 +66,8 @@ def add(
     )
     try:
         if not new.pin and not new.authority:
-            new = replace(new, pin=first_contact(context, name, adding.contact(new)))
+            seen = contact_view(name, adding.contact(new))
+            new = replace(new, pin=first_contact(context, name, seen, "No target was added."))
         added = adding.add(new, anyway=anyway)
     except WrongUse as wrong:
         raise _by_option(wrong) from None
@@ -156,7 +158,7 @@ def _by_engine(context: Context, one: TargetConfig) -> Sequence[Finding]:
         StoreAway: Its store is not there, so an ESXi host was not looked at.
         Failure: The host cannot be used; told as where this program looks itself.
     """
-    from engine.api.target_views import CheckedView
+    from engine.api.contact_views import CheckedView
     from engine.config.targets import digest
     from engine.model.machine import Gravity
     from engine.ports import Finding

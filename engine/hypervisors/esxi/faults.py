@@ -296,7 +296,8 @@ def _other_certificate(error: PinMismatch, target: str) -> Problem:
         f"expected SHA-256 {error.expected}, met {error.seen}.",
         "Nothing was sent to it, no password either.",
         "If the host's certificate was renewed, compare the new fingerprint on the host's own "
-        "console, then pin it. If not, somebody stands between.",
+        f"console, then pin it: bootpoint target trust {safe(target)}. If not, somebody stands "
+        "between.",
         {"target": target, "expected": error.expected, "seen": error.seen},
     )
 

@@ -33,12 +33,13 @@ class PinMismatch(Exception):
         self.expected, self.seen = expected, seen
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Trust:
     """How a host proves who it is: by `pin`, or, where that is empty, by an authority.
 
     Attributes:
-        pin: SHA-256 of the certificate, 64 hex digits.
+        pin: SHA-256 of the certificate, 64 hex digits. Once a person has compared a new one, that
+            is put here: each connection goes by what stands here when it is made.
         authority: PEM file of a certificate authority; None: the system's own.
     """
 
@@ -70,19 +71,21 @@ def trusting(trust: Trust) -> ssl.SSLContext:
         OSError: The authority's file cannot be read.
     """
     if trust.pin:
-        return _pinned(normal_pin(trust.pin))
+        normal_pin(trust.pin)  # what is none is told now, not by a handshake
+        return _pinned(trust)
     context = by_authority(trust.authority)
     context.sslsocket_class = PatientSocket
     return context
 
 
-def _pinned(pin: str) -> ssl.SSLContext:
+def _pinned(trust: Trust) -> ssl.SSLContext:
     class PinnedSocket(PatientSocket):
         """A socket whose handshake ends with the pin's check."""
 
         def do_handshake(self, block: bool = False) -> None:
             """Shake hands, then compare; on another certificate nothing more is sent."""
             super().do_handshake(block)
+            pin = normal_pin(trust.pin)
             seen = hashlib.sha256(self.getpeercert(binary_form=True) or b"").hexdigest()
             if not hmac.compare_digest(seen, pin):
                 self.close()

@@ -14,6 +14,7 @@ from engine.hypervisors.esxi.certificate import Certificate
 from engine.hypervisors.esxi.session import Account
 from engine.hypervisors.esxi.trust import certificate, normal_pin
 from engine.model.machine import Gravity
+from engine.model.text import safe
 from engine.ports import Finding
 
 AHEAD = timedelta(days=30)
@@ -35,12 +36,12 @@ def validity(account: Account, now: datetime) -> Iterator[Finding]:
         return  # whoever asks is connected already, and tells by what it was lost
     pin = account.trust.pin
     if pin and normal_pin(pin) == shown.sha256:
-        yield from _pinned(shown, now)
+        yield from _pinned(account.target, shown, now)
     elif not pin:
         yield from _signed(shown, now)
 
 
-def _pinned(shown: Certificate, now: datetime) -> Iterator[Finding]:
+def _pinned(target: str, shown: Certificate, now: datetime) -> Iterator[Finding]:
     if shown.begins is None or shown.ends is None:
         return
     begins, ends = f"{shown.begins:%Y-%m-%d}", f"{shown.ends:%Y-%m-%d}"
@@ -50,9 +51,8 @@ def _pinned(shown: Certificate, now: datetime) -> Iterator[Finding]:
             "esxi.certificate-expired",
             f"The host's certificate was valid from {begins} to {ends}: it has expired. Its pin "
             "holds all the same, but other programs refuse it.",
-            "Give the host a new certificate, compare its SHA-256 with the host's own console, and "
-            "write it as esxi.pin into the target's definition; the engine knows it after its next "
-            "start.",
+            "Give the host a new certificate, then compare and pin it: "
+            f"bootpoint target trust {safe(target)}",
         )
     elif now < shown.begins:
         yield Finding(

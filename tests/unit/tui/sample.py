@@ -417,6 +417,7 @@ def subjects(name: str) -> dict[str, Subject]:
         "added": NewTarget({"name": name}, added=added(name)),
         "removal": leaving(name),
         "removed": leaving(name),
+        "certificate": contact(name),
         "retention": kept(name),
         "guest": report(name),
         "ledger": report(name),
