@@ -31,7 +31,7 @@ from engine.model.standby import Standby
 from engine.targets import Targets
 from tests.contract.disk_chains import MIB, grow, seen
 from tests.vcsim.simulator import PASSWORD, USER, Sim
-from tests.vcsim.stage import SPEC, VM, Stage
+from tests.vcsim.stage import SPEC, VM, Stage, staged
 from tests.vcsim.standby import hypervisor
 from tests.vcsim.steps import Code, Drop, Fault, Step
 
@@ -75,6 +75,20 @@ def _start(stage: Stage, layer: LayerName) -> None:
 def test_a_vm_lives_and_leaves_nothing(stage: Stage) -> None:
     """After its deletion the host and the store are as before, and nobody's VM was touched."""
     _whole_life(stage)
+
+
+def test_one_that_knows_fewer_calls_will_do(each: Sim, xfs: Path, tmp_path: Path) -> None:
+    """Such as vcsim as it is: of several VMs with one id it finds one, so all are read."""
+    each.is_plain = True
+    for stage in staged(each, xfs, tmp_path):
+        _whole_life(stage)
+        stage.target.create(SPEC)
+        stage.target.close()
+        again = hypervisor(each, stage.store, tmp_path / "state", production="VM Network")
+        again.create(SPEC)
+        assert stage.own_vms() == 1
+        again.delete(VM)
+    assert each.proxy.calls == []
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -73,6 +73,7 @@ class Sim:
     Attributes:
         direct: Address without the proxy, for whoever plays the foreigner.
         folder: Its working directory: relative paths of NFS mounts begin here.
+        is_plain: Nobody goes through the proxy, which knows some calls that vcsim does not.
     """
 
     direct: str
@@ -81,13 +82,14 @@ class Sim:
     proxy: proxy.Proxy
     certificate: Certificate
     opened: list[Session] = field(default_factory=list)
+    is_plain: bool = False
 
     def account(
         self, *, target: str = "esx-01", past_proxy: bool = False, **changes: str
     ) -> Account:
         """Return how to log in."""
         pin, password = changes.get("pin", self.certificate.pin), changes.get("password", PASSWORD)
-        url = f"https://{self.direct}/" if past_proxy else self.proxy.url
+        url = f"https://{self.direct}/" if past_proxy or self.is_plain else self.proxy.url
         return Account(target, url, changes.get("user", USER), lambda: password, Trust(pin))
 
     def session(self, *, timeout_s: float = 20, **changes: str) -> Session:

@@ -53,6 +53,10 @@ class NoFile(HostFailure):
     """A file that the call was about is not there."""
 
 
+class NoMethod(HostFailure):
+    """The API has no such call: each host has it, what stands for one may not."""
+
+
 class LoggedOut(HostFailure):
     """The session has expired; nothing was done."""
 
@@ -160,6 +164,12 @@ _KNOWN: Mapping[str, _Words] = {
     "InvalidDeviceSpec": _Words("target.device", "it does not take a device of the VM", _CONFIG),
     "NotSupported": _Words("target.unsupported", "it cannot do that", _CONFIG),
     "VmConfigFault": _Words("target.vm-config", "it does not take the VM's configuration", _CONFIG),
+    "MethodNotFound": _Words(
+        "target.no-method",
+        "its API has no such call",
+        "See that ESXi or vCenter answers there, 6.7 or newer, and nothing in its place.",
+        NoMethod,
+    ),
     "PlatformConfigFault": _Words(
         "target.config",
         "it failed while changing its own configuration",

@@ -131,8 +131,7 @@ class Looking:
         """Return the VM that has its id; of several the one that stands in for the others."""
         wanted = str(layers.identity(self._engine, vm))
         for left in reversed(range(faults.TRIES)):
-            index = self._session.content.searchIndex
-            refs = list(index.FindAllByUuid(None, wanted, True, False) or ())
+            refs = self._identified(wanted)
             if not refs:
                 return None
             try:
@@ -143,6 +142,15 @@ class Looking:
                 if not left:
                     raise
         return None
+
+    def _identified(self, wanted: str) -> Sequence[Any]:
+        """Return all VMs that have a UUID of the BIOS."""
+        try:
+            index = self._session.content.searchIndex
+            return list(index.FindAllByUuid(None, wanted, True, False) or ())
+        except faults.NoMethod:  # vcsim finds one of them only
+            every = self._session.read_all(vim.VirtualMachine, "config.uuid")
+            return [ref for ref, seen in every if seen.get("config.uuid") == wanted]
 
     def _rank(self, there: Machine, vm: str) -> tuple[bool, int, bool, bool]:
         """Compare VMs of one id; a host may have made one late, which was never given a disk."""
