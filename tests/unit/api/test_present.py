@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -212,11 +213,13 @@ def steps(presenter: Presenter, service: ScriptedService) -> int:
         calls += event == "call"
 
     before = sys.getprofile()
+    gc.disable()  # what other tests left behind is cleared away by calls too
     sys.setprofile(count)
     try:
         presenter.views(service.snapshot())
     finally:
         sys.setprofile(before)
+        gc.enable()
     return calls
 
 
