@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine.hypervisors.esxi import preflight
-from engine.hypervisors.esxi.exports import exports, is_above
+from engine.hypervisors.esxi.exports import Export, exports, is_above
 from engine.hypervisors.esxi.preflight import Wishes
 from tests.vcsim.nfs import beside_server
 
@@ -27,7 +27,8 @@ from engine.hypervisors.esxi.inventory import Inventory
 for share in sys.argv[1:]:
     wishes = preflight.Wishes("", "", "", "", "127.0.0.1", share)
     found = preflight._nfs(Inventory(None, None, [], [], []), wishes)
-    print(json.dumps([exports("127.0.0.1", timeout_s=3), [[one.key, one.text] for one in found]]))
+    told = [[one.folder, one.clients] for one in exports("127.0.0.1", timeout_s=3)]
+    print(json.dumps([told, [[one.key, one.text] for one in found]]))
 """
 
 
@@ -39,13 +40,43 @@ def test_a_real_server_tells_what_it_exports(tmp_path: Path) -> None:
     told = beside_server(tmp_path, share, sys.executable, "-c", _ASK, *asked)
     assert told.returncode == 0, told
     good, other, inner = [json.loads(line) for line in told.stdout.splitlines()]
-    assert good == [[str(share)], []]
+    assert good == [[[str(share), ["127.0.0.1/32"]]], []]
     ((key, text),) = other[1]
     assert key == "esxi.not-exported"
     assert text.endswith(f"It exports: {share}.")
     ((key, text),) = inner[1]
     assert key == "esxi.exported-above"
     assert "hosts could change boot points" in text
+
+
+def test_a_real_server_that_lets_anybody_in_is_told(tmp_path: Path) -> None:
+    """Whoever reaches it could change what VMs of ours run on; the share above counts too."""
+    share = tmp_path / "store" / ".run"
+    share.mkdir(parents=True)
+    asked = [str(share), str(share / "inner")]
+    told = beside_server(tmp_path, share, sys.executable, "-c", _ASK, *asked, clients="*")
+    assert told.returncode == 0, told
+    mine, inner = [json.loads(line)[1] for line in told.stdout.splitlines()]
+    assert [key for key, _ in mine] == ["esxi.exported-to-all"]
+    assert f"lets anybody mount {share}" in mine[0][1]
+    assert [key for key, _ in inner] == ["esxi.exported-above", "esxi.exported-to-all"]
+
+
+@pytest.mark.parametrize(
+    ("clients", "is_so"),
+    [
+        ((), True),
+        (("192.0.2.7", "*"), True),
+        (("0.0.0.0/0",), True),
+        (("192.0.2.0/24",), False),
+        (("*.example",), False),
+    ],
+)
+def test_a_server_that_names_nobody_means_everybody(
+    clients: tuple[str, ...], *, is_so: bool
+) -> None:
+    """Some leave the list empty, some write a star, some a network of all."""
+    assert Export("/a/b", clients).is_open is is_so
 
 
 @pytest.mark.parametrize(
@@ -97,7 +128,7 @@ def test_an_answer_in_parts_is_put_together_and_no_portmapper_is_needed() -> Non
         return _record(whole[:7], last=False) + _record(whole[7:])
 
     with _server(parts) as port, _server(lambda _call: b"") as silent:
-        assert exports("127.0.0.1", timeout_s=3, ports=(silent, port)) == ["/a/bc"]
+        assert exports("127.0.0.1", timeout_s=3, ports=(silent, port)) == [Export("/a/bc", ("*",))]
 
 
 WRONG: dict[str, Callable[[bytes], bytes]] = {

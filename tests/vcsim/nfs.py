@@ -17,7 +17,7 @@ NFS_CORE_PARAM {{ NFS_Port = 2049; MNT_Port = 20048; NLM_Port = 32803; Protocols
 NFSv4 {{ Graceless = true; RecoveryRoot = {folder}/state; }}
 EXPORT {{ Export_Id = 10; Path = {share}; Pseudo = /bp; Protocols = 3; SecType = sys;
     Transports = TCP; Access_Type = None; FSAL {{ Name = VFS; }}
-    CLIENT {{ Clients = 127.0.0.1; Access_Type = RW; Squash = No_Root_Squash; }} }}
+    CLIENT {{ Clients = {clients}; Access_Type = RW; Squash = No_Root_Squash; }} }}
 """
 _SERVE = """
 mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/rpcbind /run/ganesha
@@ -41,14 +41,19 @@ def disk(path: Path) -> str:
     )
 
 
-def beside_server(folder: Path, share: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def beside_server(
+    folder: Path, share: Path, *command: str, clients: str = "127.0.0.1"
+) -> subprocess.CompletedProcess[str]:
     """Run a command where a server exports a folder, and nothing else, on 127.0.0.1.
 
     Args:
         folder: For the server's configuration and log.
+        clients: Who may mount it.
     """
     (folder / "state").mkdir(exist_ok=True)
-    (folder / "ganesha.conf").write_text(_CONFIG.format(folder=folder, share=share))
+    (folder / "ganesha.conf").write_text(
+        _CONFIG.format(folder=folder, share=share, clients=clients)
+    )
     spaces = ["unshare", "-n", "-m", "-p", "-f", "--kill-child", "--mount-proc"]
     return subprocess.run(
         [*spaces, "bash", "-euc", _SERVE, str(folder), *command],

@@ -11,18 +11,37 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 _PORTMAP, _MOUNTD = (100000, 2), (100005, 3)
 _GETPORT, _EXPORT, _TCP = 3, 5, 6
 _PORTS = (111, 20048)
+_ANYBODY = frozenset({"*", "0.0.0.0/0", "0.0.0.0/0.0.0.0", "::/0", "(everyone)"})
 _LARGEST = 1 << 20
 _LAST = 1 << 31
 """Bit of a record's mark: it is the last one of an answer."""
 
 
-def exports(server: str, *, timeout_s: float, ports: tuple[int, int] = _PORTS) -> list[str]:
-    """Return the folders that a server says it exports; some servers say none.
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A folder that is exported.
+
+    Attributes:
+        clients: Who may mount it, as the server words them: addresses, networks, names, groups.
+    """
+
+    folder: str
+    clients: tuple[str, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether anybody may mount it: a server that names nobody means everybody."""
+        return not self.clients or any(one in _ANYBODY for one in self.clients)
+
+
+def exports(server: str, *, timeout_s: float, ports: tuple[int, int] = _PORTS) -> list[Export]:
+    """Return what a server says it exports; some servers say none.
 
     Args:
         server: Name or address.
@@ -34,12 +53,13 @@ def exports(server: str, *, timeout_s: float, ports: tuple[int, int] = _PORTS) -
     """
     port = _port(server, timeout_s, ports[0]) or ports[1]
     answer = _Answer(_call(server, port, timeout_s, *_MOUNTD, _EXPORT, b""))
-    folders = []
+    told = []
     while answer.number():
-        folders.append(os.fsdecode(answer.text()))
+        folder, clients = os.fsdecode(answer.text()), []
         while answer.number():
-            answer.text()
-    return folders
+            clients.append(os.fsdecode(answer.text()))
+        told.append(Export(folder, tuple(clients)))
+    return told
 
 
 def is_above(folder: str, share: str) -> bool:

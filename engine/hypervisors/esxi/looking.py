@@ -150,7 +150,7 @@ class Looking:
             return list(index.FindAllByUuid(None, wanted, True, False) or ())
         except faults.NoMethod:  # vcsim finds one of them only
             every = self._session.read_all(vim.VirtualMachine, "config.uuid")
-            return [ref for ref, seen in every if seen.get("config.uuid") == wanted]
+            return [ref for ref, seen in every if str(seen.get("config.uuid")).lower() == wanted]
 
     def _rank(self, there: Machine, vm: str) -> tuple[bool, int, bool, bool]:
         """Compare VMs of one id; a host may have made one late, which was never given a disk."""

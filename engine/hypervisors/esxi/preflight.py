@@ -334,23 +334,32 @@ def _export(wishes: Wishes) -> Iterator[Finding]:
             "See that rpcbind and mountd run there.",
         )
         return
-    above = [one for one in there if is_above(one, wishes.share)]
-    if above and wishes.share not in there:
+    mine = [one for one in there if one.folder == wishes.share]
+    above = [one for one in there if is_above(one.folder, wishes.share)]
+    if above and not mine:
         yield Finding(
             Gravity.WARNING,
             "esxi.exported-above",
-            f"The NFS server {server} exports {listed([(one,) for one in above])}, which holds "
-            f"more than {share}: hosts could change boot points.",
+            f"The NFS server {server} exports {listed([(one.folder,) for one in above])}, which "
+            f"holds more than {share}: hosts could change boot points.",
             fix,
         )
-    elif wishes.share not in there:
-        told = listed([(one,) for one in there])
+    elif not mine:
+        told = listed([(one.folder,) for one in there])
         yield Finding(
             Gravity.WARNING,
             "esxi.not-exported",
             f"The NFS server {server} does not export {share}, as far as it tells. It exports: "
             f"{told}.",
             fix,
+        )
+    if any(one.is_open for one in [*mine, *above]):
+        yield Finding(
+            Gravity.WARNING,
+            "esxi.exported-to-all",
+            f"The NFS server {server} lets anybody mount {share}: whoever reaches it can read and "
+            "change the disks of VMs that were started from here.",
+            "Name the hosts' VMkernel addresses in the export, and keep that network apart.",
         )
 
 
