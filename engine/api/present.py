@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from engine.api.findings import findings
 from engine.api.fleet import FleetPresenter
-from engine.api.machines import machine_view
+from engine.api.machines import OBSTACLE, machine_view
 from engine.api.reviewing import phase_views
 from engine.api.sets import set_views, without_outer
 from engine.api.views import (
@@ -197,7 +197,7 @@ def target_view(target: TargetStatus, snapshot: Snapshot) -> TargetView:
         fold=target.room.fold if target.room else 0,
         days_left=target.days_left,
         findings=[
-            *([safe(target.problem, REASON)] if target.problem else []),
+            *([safe(target.problem, OBSTACLE)] if target.problem else []),
             *([target.slow] if target.slow else []),
             *([target.outlook] if target.outlook else []),
             *(" ".join(part for part in (f.text, f.remedy) if part) for f in target.findings),

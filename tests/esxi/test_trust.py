@@ -36,7 +36,8 @@ def test_a_wrong_certificate_gets_no_byte(sim: Sim, impostor: Recorder) -> None:
     with pytest.raises(faults.NeedsHuman) as refused:
         Session(_account(impostor, Trust(sim.certificate.pin)), refusals=Refusals())
     assert refused.value.problem.key == "target.certificate-changed"
-    assert sim.certificate.pin in str(refused.value)
+    assert shown_pin(sim.certificate.pin) in str(refused.value)
+    assert refused.value.problem.facts["expected"] == sim.certificate.pin
     assert impostor.connections == 1
     assert impostor.seen == b""
 

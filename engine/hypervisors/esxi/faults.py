@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.client import HTTPException
 
-from engine.hypervisors.esxi.trust import PinMismatch
+from engine.hypervisors.esxi.trust import PinMismatch, shown_pin
 from engine.model.errors import HypervisorError, Problem, Refused
 from engine.model.text import safe
 
@@ -302,12 +302,11 @@ def how(error: Exception, said: str) -> tuple[str, str]:
 def _other_certificate(error: PinMismatch, target: str) -> Problem:
     return Problem(
         "target.certificate-changed",
-        f"Target {safe(target)} shows another certificate than the pinned one: "
-        f"expected SHA-256 {error.expected}, met {error.seen}.",
+        f"Target {safe(target)} shows another certificate than the pinned one: SHA-256 "
+        f"{shown_pin(error.seen)} instead of {shown_pin(error.expected)}.",
         "Nothing was sent to it, no password either.",
-        "If the host's certificate was renewed, compare the new fingerprint on the host's own "
-        f"console, then pin it: bootpoint target trust {safe(target)}. If not, somebody stands "
-        "between.",
+        "Was the host's certificate renewed? Compare it with the host's own console and pin it: "
+        f"bootpoint target trust {safe(target)}. If not, somebody stands between.",
         {"target": target, "expected": error.expected, "seen": error.seen},
     )
 
