@@ -75,8 +75,8 @@ def vms(sim: Sim) -> list[str]:
     ("method", "is_after"),
     [
         ("ReconfigVM_Task", False),
-        ("ReconfigVM_Task", True),
-        ("PowerOnVM_Task", False),
+        pytest.param("ReconfigVM_Task", True, marks=pytest.mark.nightly),
+        pytest.param("PowerOnVM_Task", False, marks=pytest.mark.nightly),
         ("PowerOnVM_Task", True),
     ],
 )
@@ -134,7 +134,9 @@ def test_the_next_engine_knows_whether_the_last_one_was_killed(site: Site, sim: 
     assert not sign.exists()
 
 
-@pytest.mark.parametrize("method", ["ReconfigVM_Task", "PowerOnVM_Task"])
+@pytest.mark.parametrize(
+    "method", [pytest.param("ReconfigVM_Task", marks=pytest.mark.nightly), "PowerOnVM_Task"]
+)
 def test_a_start_that_its_host_is_still_at_is_waited_for(site: Site, sim: Sim, method: str) -> None:
     """Killed while the host has the task queued: the next engine asks for nothing twice."""
     engine = site.start()

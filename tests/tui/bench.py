@@ -10,6 +10,7 @@ from datetime import UTC
 from pathlib import Path
 
 from textual.events import Key
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from engine.api.server import Door
@@ -63,6 +64,13 @@ class Bench:
             yield Hand(console, pilot)
 
 
+def _key(name: str) -> Key:
+    """Return a key by its name, or by the sign that it types."""
+    if len(name) > 1:
+        return Key(name, " " if name == "space" else None)
+    return Key(name if name.isalnum() else _character_to_key(name), name)
+
+
 class Hand:
     """Presses keys and reads the board."""
 
@@ -75,20 +83,19 @@ class Hand:
         return self.console.board.text()
 
     async def press(self, *names: str) -> str:
-        """Press keys; return what stands there then."""
-        await self.pilot.press(*names)
+        """Press keys, one after another, and wait once; return what stands there then."""
+        self.burst(*names)
         await self.pilot.pause()
         return self.text
 
     def burst(self, *names: str) -> None:
         """Let keys come at once, as a slow line delivers them; nobody waits for any."""
         for name in names:
-            self.console.post_message(Key(name, name if len(name) == 1 else None))
+            self.console.post_message(_key(name))
 
     async def type(self, text: str) -> None:
         """Type a text, sign by sign."""
-        await self.pilot.press(*["space" if sign == " " else sign for sign in text])
-        await self.pilot.pause()
+        await self.press(*text)
 
     async def sees(self, *parts: str) -> str:
         """Wait until all parts stand on the board; return it."""
