@@ -52,11 +52,10 @@ def esxi_link(
     told: EngineConfig,
     one: TargetConfig,
     esxi: EsxiConfig,
-    account: Account | None = None,
+    account: Account,
     life: LastLife | None = None,
 ) -> HotaddLink:
     """Return a connection to a target whose layers are on the host; it is not opened yet."""
-    account = account or esxi_account(one.name, one.uri, esxi)
     wishes, folder = esxi_wishes(one, esxi), folder_of(one, told)
     return HotaddLink(account, wishes, folder, SystemClock().now, life=life)
 
@@ -120,7 +119,7 @@ def esxi_selftest(told: EngineConfig, one: TargetConfig) -> Iterator[SelfTest | 
         raise AssertionError
     make_folder(one.store.path)
     if one.esxi.transport == "hotadd":
-        link = esxi_link(told, one, one.esxi)
+        link = esxi_link(told, one, one.esxi, esxi_account(one.name, one.uri, one.esxi))
         papers = one.store.path / f".{hotaddtest.NAME}"
         with closing(link.store(open_store(papers, "hotadd", one.name))) as store:
             target = HotaddHypervisor(link, store.chain)

@@ -49,7 +49,7 @@ class Targets:
         opener: Callable[[], Hypervisor] = partial(_esxi, one, account, store, folder, life)
         if link is not None:
             opener = partial(HotaddHypervisor, link, store.chain)
-        trust = partial(setattr, account.trust, "pin") if account.trust.pin else None
+        trust = account.trust.renew if account.trust.pin else None
         return Target(one.name, one.kind, store, opener, to, folder, digest(one), trust)
 
     def _to(self, one: TargetConfig) -> Converter:

@@ -29,6 +29,7 @@ class Errands:
         then: Callable[[T, bool], object],
         *,
         refused: Callable[[Refusal], object] | None = None,
+        leaves: bool = False,
         timeout_s: float = CALL_S,
     ) -> None:
         """Ask, and go on with the answer; nothing is asked while another answer is waited for.
@@ -37,13 +38,18 @@ class Errands:
             method, params, kind: The call, and what its answer is.
             then: Gets the answer, and whether the operator still is on the page that asked.
             refused: Gets a refusal where that page is still open; None: it is told on a page.
+            leaves: A refusal closes the page that asked.
             timeout_s: How long the answer may take.
         """
         if self.busy:
             return
         self.busy = True
-        told = refused or self._console.actions.refused
+        told = refused or (self._leave if leaves else self._console.actions.refused)
         self._console.spawn(self._ask((method, params, kind, timeout_s), then, told))
+
+    def _leave(self, refusal: Refusal) -> None:
+        self._console.back()
+        self._console.actions.refused(refusal)
 
     async def _ask(
         self,

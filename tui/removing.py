@@ -8,7 +8,6 @@ from uuid import uuid4
 
 from engine.api.contact_views import RemovalView
 from tui.errand import Errands
-from tui.feed import Refusal
 from tui.screens import removal
 from tui.words import _
 
@@ -48,14 +47,8 @@ class Removing:
     def _remove(self, going: RemovalView) -> None:
         self._console.note(_("Asked the engine .."))
         params = {"name": going.id, "confirm": going.id, "key": self._console.spot.token}
-        self._errands.ask(
-            "target.remove", params, RemovalView, self._removed, refused=self._refused
-        )
+        self._errands.ask("target.remove", params, RemovalView, self._removed, leaves=True)
 
     def _removed(self, done: RemovalView, _is_here: bool) -> None:
         self._console.switch("targets")
         self._console.go(DONE, done.id, subject=done)
-
-    def _refused(self, refusal: Refusal) -> None:
-        self._console.back()
-        self._console.actions.refused(refusal)

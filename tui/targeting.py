@@ -169,13 +169,7 @@ class Targeting:
                 spot.subject, spot.chosen = told, target.NO
                 self._console.note("")
 
-        self._errands.ask(
-            "target.add", params, AddedView, done, refused=self._not_added, timeout_s=LOOK_S
-        )
-
-    def _not_added(self, refusal: Refusal) -> None:
-        self._console.back()
-        self._console.actions.refused(refusal)
+        self._errands.ask("target.add", params, AddedView, done, leaves=True, timeout_s=LOOK_S)
 
 
 def _asked(new: NewTarget) -> Mapping[str, str]:

@@ -8,7 +8,6 @@ from uuid import uuid4
 
 from engine.api.contact_views import AddedView, CheckedView, ContactView
 from tui.errand import Errands
-from tui.feed import Refusal
 from tui.heard import heard
 from tui.screens import certificate
 from tui.targeting import LOOK_S
@@ -58,7 +57,7 @@ class Trusting:
             params,
             AddedView,
             self._pinned,
-            refused=self._refused,
+            leaves=True,
             timeout_s=LOOK_S,
         )
 
@@ -83,7 +82,3 @@ class Trusting:
         if seen.trouble is not None:
             told = _("Pinned, but: {why}", why=heard(seen.trouble.text))
         self._console.note(told)
-
-    def _refused(self, refusal: Refusal) -> None:
-        self._console.back()
-        self._console.actions.refused(refusal)

@@ -15,7 +15,7 @@ import tomli_w
 
 from engine.config.engine import TARGETS, EngineConfig, TargetConfig, places, read_target
 from engine.local.durable import durable_replace, make_folder, open_folder, publish
-from engine.model.errors import Failure, Problem, Refused
+from engine.model.errors import Failure, NotFound, Problem, Refused
 from engine.model.text import safe
 
 ASIDE = ".removed"
@@ -25,6 +25,21 @@ ASIDE = ".removed"
 def targets_folder(config: EngineConfig) -> Path:
     """Return where such files are, or would be."""
     return (config.file or places().config).parent / TARGETS
+
+
+def configured(config: EngineConfig, name: str, unchanged: str) -> TargetConfig:
+    """Return a target of the configuration; NotFound, with what is unchanged, without one."""
+    if (one := config.targets.get(name)) is not None:
+        return one
+    known = ", ".join(sorted(config.targets)) or "none"
+    happened = f"There is no target {safe(name)}."
+    raise NotFound(Problem("target.unknown", happened, unchanged, f"Known: {known}."))
+
+
+def own_file(config: EngineConfig, one: TargetConfig) -> Path | None:
+    """Return the file that a target has for itself; None: it is defined elsewhere, or nowhere."""
+    is_own = one.file is not None and one.file.parent == targets_folder(config)
+    return one.file if is_own else None
 
 
 def digest(one: TargetConfig) -> str:

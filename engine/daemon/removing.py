@@ -16,10 +16,16 @@ from pathlib import Path
 
 from engine.config.engine import EngineConfig, TargetConfig
 from engine.config.standby import load_standbys, standby_files
-from engine.config.targets import ASIDE, lines_of, remove_target, targets_folder
+from engine.config.targets import (
+    ASIDE,
+    configured,
+    lines_of,
+    own_file,
+    remove_target,
+)
 from engine.daemon.targets import forget
 from engine.local.durable import LockHeld, file_lock
-from engine.model.errors import Failure, NotFound, Problem, Refused
+from engine.model.errors import Failure, Problem, Refused
 from engine.model.text import safe
 
 _UNCHANGED = "No target was removed."
@@ -60,16 +66,12 @@ def removal(told: EngineConfig, name: str, used: Iterable[str] = ()) -> Removal:
         Refused: It has no file of its own, or standbys.
         Failure: The standbys' folder cannot be read.
     """
-    one = told.targets.get(name)
-    if one is None:
-        known = ", ".join(sorted(told.targets)) or "none"
-        happened = f"There is no target {safe(name)}."
-        raise NotFound(Problem("target.unknown", happened, _UNCHANGED, f"Known: {known}."))
-    if one.file is None or one.file.parent != targets_folder(told):
+    one = configured(told, name, _UNCHANGED)
+    if (file := own_file(told, one)) is None:
         raise Refused(_elsewhere(told, name))
     if standbys := sorted({*used, *_standbys(told.standbys, name)}):
         raise Refused(_in_use(name, standbys))
-    return Removal(name, one.file, one.store.path, [safe(text, 400) for text in _stays(told, one)])
+    return Removal(name, file, one.store.path, [safe(text, 400) for text in _stays(told, one)])
 
 
 def remove(told: EngineConfig, going: Removal) -> None:

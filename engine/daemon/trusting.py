@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from engine.config.engine import EngineConfig, TargetConfig
 from engine.config.esxi import EsxiConfig
-from engine.config.targets import targets_folder, write_pin
+from engine.config.targets import configured, own_file, write_pin
 from engine.daemon.adding import Contact, ask
 from engine.hypervisors.esxi.trust import normal_pin, shown_pin
 from engine.model.addresses import host_and_port
-from engine.model.errors import NotFound, Problem, Refused, WrongUse
+from engine.model.errors import Problem, Refused, WrongUse
 from engine.model.text import safe
 
 _UNCHANGED = "Its pin was left as it was; nothing was sent to the host, no password either."
@@ -52,13 +52,7 @@ def meet(told: EngineConfig, name: str) -> Met:
         Refused: It is not trusted by a pin.
         Failure: The host shows no certificate.
     """
-    one = told.targets.get(name)
-    if one is None:
-        known = ", ".join(sorted(told.targets)) or "none"
-        happened = f"There is no target {safe(name)}."
-        raise NotFound(
-            Problem("target.unknown", happened, "Nothing was changed.", f"Known: {known}.")
-        )
+    one = configured(told, name, "Nothing was changed.")
     pin = _pinning(one).pin
     return Met(one, pin, ask(name, *host_and_port(one.uri), _UNCHANGED))
 
@@ -87,9 +81,9 @@ def trust(told: EngineConfig, name: str, pin: str) -> Met:
         raise Refused(_another(met, pin))
     if met.is_pinned:
         return met
-    if met.one.file is None or met.one.file.parent != targets_folder(told):
+    if (file := own_file(told, met.one)) is None:
         raise Refused(_elsewhere(met))
-    write_pin(met.one.file, met.pin, pin)
+    write_pin(file, met.pin, pin)
     return met
 
 

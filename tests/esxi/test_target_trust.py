@@ -61,6 +61,8 @@ def test_a_running_engine_goes_by_the_new_pin_at_once(
     assert f"trusts the new certificate of target esx-01: SHA-256 {new.pin}" in site.run("journal")
     again = site.run("target", "trust", "esx-01")
     assert "shows the certificate that is pinned" in again
+    told = site.told("target", "trust", "esx-01")
+    assert (told["pinned"], told["known"], told["file"]) == (new.pin, True, str(site.file))
     site.stop()
     site.start()
     site.waits(lambda there: there["esx-01"].state == "ready")

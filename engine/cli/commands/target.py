@@ -108,19 +108,23 @@ def _by_option(wrong: WrongUse) -> WrongUse:
 
 
 def check(context: Context, *, name: str) -> int:
-    """Look at a target now; 1 when something stands in the way.
+    """Look at a target now; 1 when something stands in the way."""
+    return looked(context, name)
+
+
+def looked(context: Context, name: str, **facts: str | bool) -> int:
+    """Look at a target now, and tell a program these facts of it too; 1 as for `check`.
 
     The running engine looks, so that it knows too; where none runs, or it was started with another
     definition, this program does.
     """
     from engine.config.engine import load_engine
+    from engine.config.targets import configured
 
     config = load_engine(context.config)
-    one = config.targets.get(name)
-    if one is None:
-        raise _unknown(name, config)
+    one = configured(config, name, "")
     found = _by_engine(context, one) if one.kind != "esxi" else _found(context, config, one)
-    _tell(context.output, found, name=name)
+    _tell(context.output, found, name=name, **facts)
     return int(_stands_in_the_way(found))
 
 
@@ -179,14 +183,13 @@ def selftest(context: Context, *, name: str) -> int:
     """Try on a host what only a real one can show, and print a report; 1 when a check failed."""
     from engine import __version__
     from engine.config.engine import load_engine
+    from engine.config.targets import configured
     from engine.esxi import esxi_selftest
     from engine.model.selftests import Outcome
 
     context.may_change("target selftest")
     config = load_engine(context.config)
-    one = config.targets.get(name)
-    if one is None:
-        raise _unknown(name, config)
+    one = configured(config, name, "")
     if one.kind != "esxi":
         raise WrongUse(
             Problem(
@@ -246,10 +249,3 @@ def _tell(output: Output, found: Sequence[Finding], **facts: str | bool) -> None
 
 def _stands_in_the_way(found: Sequence[Finding]) -> bool:
     return any(one.gravity.value == "error" for one in found)
-
-
-def _unknown(name: str, config: EngineConfig) -> NotFound:
-    known = ", ".join(sorted(config.targets))
-    return NotFound(
-        Problem("target.unknown", f"There is no target {safe(name)}.", "", f"Known: {known}.")
-    )

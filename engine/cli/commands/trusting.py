@@ -6,7 +6,7 @@ from engine.api.contact_views import AddedView, ContactView
 from engine.api.errors import EngineAway
 from engine.cli.commands.contact import first_contact
 from engine.cli.commands.removing import untold
-from engine.cli.commands.target import check
+from engine.cli.commands.target import looked
 from engine.cli.context import Context, wish_key
 
 _UNCHANGED = "Its pin was left as it was."
@@ -26,10 +26,10 @@ def trust(context: Context, *, name: str, pin: str | None) -> int:
     compared = pin or _compared(context, name, seen)
     with context.client() as client:
         done = client.call("target.trust", AddedView, target=name, pin=compared, key=wish_key())
-    how = "The running engine goes by it." if done.known else ""
+    how = "The running engine goes by it."
     if done.why is not None:
         how = untold(done.why.text, done.why.remedy)
-    return _tell(context, name, seen, done.file, how)
+    return _tell(context, seen, done.file, how, known=done.known)
 
 
 def _alone(context: Context, name: str, pin: str | None) -> int:
@@ -42,7 +42,7 @@ def _alone(context: Context, name: str, pin: str | None) -> int:
     seen = contact_view(name, met.contact, met.pin)
     trust(told, name, pin or _compared(context, name, seen))
     how = "No engine answers here; it goes by it when it starts."
-    return _tell(context, name, seen, str(met.one.file), how)
+    return _tell(context, seen, str(met.one.file), how, known=False)
 
 
 def _compared(context: Context, name: str, seen: ContactView) -> str:
@@ -52,10 +52,12 @@ def _compared(context: Context, name: str, seen: ContactView) -> str:
     return first_contact(context, name, seen, _UNCHANGED)
 
 
-def _tell(context: Context, name: str, seen: ContactView, file: str, how: str) -> int:
-    what = f"The host's new certificate was pinned for target {name} ({file})."
+def _tell(context: Context, seen: ContactView, file: str, how: str, *, known: bool) -> int:
+    from engine.hypervisors.esxi.trust import normal_pin
+
+    what = f"The host's new certificate was pinned for target {seen.id} ({file})."
     if seen.sha256 == seen.pinned:
-        what = f"The host of target {name} shows the certificate that is pinned in {file}."
+        what = f"The host of target {seen.id} shows the certificate that is pinned in {file}."
     if not context.output.as_json:
         context.output.say(f"{what} {how}")
-    return check(context, name=name)
+    return looked(context, seen.id, file=file, pinned=normal_pin(seen.sha256), known=known)

@@ -38,13 +38,21 @@ class Trust:
     """How a host proves who it is: by `pin`, or, where that is empty, by an authority.
 
     Attributes:
-        pin: SHA-256 of the certificate, 64 hex digits. Once a person has compared a new one, that
-            is put here: each connection goes by what stands here when it is made.
+        pin: SHA-256 of the certificate, 64 hex digits. Each connection goes by the one of its time.
         authority: PEM file of a certificate authority; None: the system's own.
     """
 
     pin: str = ""
     authority: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Take a pin as people write it. ValueError: it is none."""
+        if self.pin:
+            self.renew(self.pin)
+
+    def renew(self, pin: str) -> None:
+        """Trust another certificate, which a person has compared. ValueError: the pin is none."""
+        self.pin = normal_pin(pin)
 
 
 def normal_pin(text: str) -> str:
@@ -71,7 +79,6 @@ def trusting(trust: Trust) -> ssl.SSLContext:
         OSError: The authority's file cannot be read.
     """
     if trust.pin:
-        normal_pin(trust.pin)  # what is none is told now, not by a handshake
         return _pinned(trust)
     context = by_authority(trust.authority)
     context.sslsocket_class = PatientSocket
@@ -85,7 +92,7 @@ def _pinned(trust: Trust) -> ssl.SSLContext:
         def do_handshake(self, block: bool = False) -> None:
             """Shake hands, then compare; on another certificate nothing more is sent."""
             super().do_handshake(block)
-            pin = normal_pin(trust.pin)
+            pin = trust.pin
             seen = hashlib.sha256(self.getpeercert(binary_form=True) or b"").hexdigest()
             if not hmac.compare_digest(seen, pin):
                 self.close()

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from engine.hypervisors.esxi.certificate import Certificate
 from engine.hypervisors.esxi.session import Account
-from engine.hypervisors.esxi.trust import certificate, normal_pin
+from engine.hypervisors.esxi.trust import certificate
 from engine.model.machine import Gravity
 from engine.model.text import safe
 from engine.ports import Finding
@@ -35,7 +35,7 @@ def validity(account: Account, now: datetime) -> Iterator[Finding]:
     except OSError:
         return  # whoever asks is connected already, and tells by what it was lost
     pin = account.trust.pin
-    if pin and normal_pin(pin) == shown.sha256:
+    if pin and pin == shown.sha256:
         yield from _pinned(account.target, shown, now)
     elif not pin:
         yield from _signed(shown, now)
