@@ -189,7 +189,7 @@ class FolderChain:
                 if isinstance(error, OSError) and error.errno in durable.FULL:
                     raise durable.no_space(error, self._path / name) from error
                 raise
-            return self._there()[name]
+            return self._folders.read(name)
 
     def _fill(self, folder: Path, place: Place, layers: Mapping[LayerName, Layer]) -> None:
         for number, size in enumerate(place.sizes):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.local import durable
 from engine.model.layers import Layer, LayerKind, LayerManifest, LayerName
@@ -22,13 +24,29 @@ CONVERSION = "conversion.json"
 Stack = Sequence[Path]
 """The files of one disk, a layer's own first, then its ancestors' as far as they have the disk."""
 
+_TICK_NS = 20_000_000
+"""Twice what a kernel's clock for files may go at once: a file may change within it unseen."""
+
+
+class _Mark(NamedTuple):
+    """What tells a file from the one that takes its place, and from what it was."""
+
+    inode: int
+    changed: int
+    size: int
+
 
 class LayerFolders:
-    """One folder for each layer of a standby; reads them anew each time."""
+    """One folder for each layer of a standby; what changed in them is read anew each time.
+
+    A file is only ever replaced, so one that is the same by inode, time and size says the same:
+    a look costs two `stat` for a layer. What could not be read whole is read again each time.
+    """
 
     def __init__(self, path: Path, file_format: str) -> None:
         """Know the folder; it may not exist yet."""
         self._path, self._format = path, file_format
+        self._known: dict[str, tuple[tuple[_Mark | None, _Mark | None], Layer]] = {}
 
     def found(self) -> Iterator[Layer]:
         """Yield each layer as its folder tells it; `used` only of sealed ones."""
@@ -40,6 +58,8 @@ class LayerFolders:
             )
         except FileNotFoundError:
             return
+        for gone in self._known.keys() - set(names):
+            self._known.pop(gone, None)
         for name in names:
             if tree.NAME.fullmatch(name):
                 with contextlib.suppress(FileNotFoundError):
@@ -47,8 +67,19 @@ class LayerFolders:
 
     def read(self, name: LayerName) -> Layer:
         """Return one layer; FileNotFoundError when there is none."""
-        place = self.place(name)
-        made = self.seal_of(name)
+        now = time.time_ns()
+        marks = _mark(self._path / name / PLACE), _mark(self._path / name / SEAL)
+        before, layer = self._known.get(name, (None, None))
+        if layer is not None and before == marks:
+            return layer
+        place, made = self.place(name), self.seal_of(name)
+        layer = self._layer(name, place, made)
+        is_sound = place is not None and (made is None) is (marks[1] is None)
+        if is_sound and all(now - mark.changed > _TICK_NS for mark in marks if mark):
+            self._known[name] = marks, layer
+        return layer
+
+    def _layer(self, name: LayerName, place: Place | None, made: LayerManifest | None) -> Layer:
         if place is None and made is not None:
             place = Place(name, made.parent, made.kind, [disk.size for disk in made.disks])
         if place is None:
@@ -129,6 +160,15 @@ class LayerFolders:
             return durable.read_bounded(self._path / layer / f"disk-{disk}.hashes", HASHES_LIMIT)
         except FileNotFoundError:
             return b""
+
+
+def _mark(file: Path) -> _Mark | None:
+    """Return a file's mark, or None without one."""
+    try:
+        found = file.lstat()
+    except OSError:
+        return None
+    return _Mark(found.st_ino, max(found.st_mtime_ns, found.st_ctime_ns), found.st_size)
 
 
 def there(file: Path) -> bool:

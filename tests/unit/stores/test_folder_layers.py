@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.local import durable
 from engine.local.durable import LockHeld
 from engine.model.errors import LayerError, WrongUse
 from engine.model.extents import Extent, Kind
@@ -18,6 +20,7 @@ from engine.stores.folderstore import FolderStore
 from engine.stores.probe import open_store, probe
 from engine.stores.reflink import Reflink
 from tests.contract.disk_chains import MIB, Lab, grow, manifest, picture, put, seen
+from tests.contract.doors import pause
 
 BASE, DAY1, RUN1 = LayerName("base"), LayerName("day1"), LayerName("run1")
 A = b"a" * 70_000
@@ -62,6 +65,55 @@ def test_any_flipped_bit_of_a_manifest_is_noticed(store: FolderStore) -> None:
         file.write_bytes(good)
     assert chain.layers()[DAY1].sealed
     chain.drop(DAY1)
+
+
+def test_a_layer_that_did_not_change_is_read_once(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking at many points costs no reading; what another process put there is seen at once."""
+    chain, place = store.chain("web01"), store.path / "web01" / "day1" / "place.json"
+    pause(0.05)
+    chain.layers()
+    read, real = list[str](), durable.read_bounded
+
+    def noted(path: Path, limit: int) -> bytes:
+        read.append(path.name)
+        return real(path, limit)
+
+    monkeypatch.setattr(durable, "read_bounded", noted)
+    before = chain.layers()
+    assert not read
+
+    with durable.open_folder(place.parent) as folder:
+        durable.durable_replace(folder, place.name, place.read_bytes().replace(b'"base"', b"null"))
+    assert chain.layers()[DAY1] != before[DAY1]
+    assert sorted(set(read)) == ["layer.json", "place.json"]
+
+
+def test_a_medium_that_failed_for_a_moment_is_asked_again(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layer that could not be read is not taken for damaged for longer than that."""
+    pause(0.05)
+    chain = store.chain("web01")
+    good = chain.layers()
+    again = open_store(_copied(store), "qcow2", "again").chain("web01")
+
+    def broken(path: Path, _limit: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(durable, "read_bounded", broken)
+        assert not any(layer.sealed for layer in again.layers().values())
+    assert again.layers() == good
+
+
+def _copied(store: FolderStore) -> Path:
+    """Return a copy of a store that nothing is known of, older than a tick of the clock."""
+    copy = store.path.with_name("copy")
+    subprocess.run(["cp", "-a", store.path, copy], check=True)
+    pause(0.05)
+    return copy
 
 
 def test_damaged_hashes_are_noticed_when_asked_for(tmp_path: Path) -> None:
