@@ -189,9 +189,16 @@ class JsonDisk:
         """Yield one piece."""
         yield Piece(0, SIZE, Kind.DATA, b"")
 
-    def read(self, piece: Piece, into: memoryview, *, hashed: bool = True) -> None:  # noqa: ARG002 - DiskReader
+    def read(
+        self,
+        pieces: Sequence[Piece],
+        into: memoryview,
+        *,
+        hashed: bool = True,  # noqa: ARG002 - DiskReader
+        wait: bool = True,  # noqa: ARG002 - DiskReader
+    ) -> None:
         """Fill from the file."""
-        into[:] = os.pread(self._fd, piece.length, piece.start)
+        into[:] = b"".join(os.pread(self._fd, one.length, one.start) for one in pieces)
 
     def clone(self) -> JsonDisk:
         """Return another reader."""

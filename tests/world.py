@@ -52,9 +52,17 @@ class MemoryDisk:
         """Yield the pieces."""
         return (piece for piece, _ in self.parts)
 
-    def read(self, piece: Piece, into: memoryview, *, hashed: bool = True) -> None:  # noqa: ARG002 - DiskReader
+    def read(
+        self,
+        pieces: Sequence[Piece],
+        into: memoryview,
+        *,
+        hashed: bool = True,  # noqa: ARG002 - DiskReader
+        wait: bool = True,  # noqa: ARG002 - DiskReader
+    ) -> None:
         """Fill `into`."""
-        into[:] = next(content for one, content in self.parts if one == piece)
+        known = dict(self.parts)
+        into[:] = b"".join(known[piece] for piece in pieces)
 
     def clone(self) -> MemoryDisk:
         """Return itself: nothing is shared that changes."""

@@ -1,7 +1,7 @@
 """Image layers onto disks: read, check, write; made durable and read again meanwhile.
 
-reader ──pieces──► workers: read + check ──► device.write ──► ReadBack
-                            zero          ──► device.zero
+reader ──pieces──► loads ──► workers: read + check ──► device.write ──► ReadBack
+                                      zero         ──► device.zero
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from blake3 import blake3
 
-from engine.jobs.readback import AT_ONCE, DIGEST, Advance, Buffers, ReadBack
+from engine.jobs.loads import Buffers, Load, loads, runs
+from engine.jobs.readback import AT_ONCE, DIGEST, Advance, ReadBack
 from engine.local.parallel import run
 from engine.model.errors import LayerError
 from engine.model.extents import Kind, Piece
@@ -102,6 +103,7 @@ def copy_disk(
         Cancelled: `cancel` fired.
     """
     buffers, own = Buffers(), _Own()
+    write = _write_differing if compare else _write
     opened: list[DiskReader] = []
 
     def own_reader() -> DiskReader:
@@ -110,33 +112,26 @@ def copy_disk(
             opened.append(own.reader)
         return own.reader
 
-    def copy(piece: Piece) -> None:
+    def copy(load: Load) -> None:
         cancel.check()
-        if piece.kind is Kind.ZERO:
-            device.zero(piece.start, min(piece.length, device.size - piece.start))
+        if load.is_zero:
+            start = load.pieces[0].start
+            device.zero(start, min(load.length, device.size - start))
             return
-        view = buffers.get(piece.length)
-        before(piece.length)
-        # What is read back from the medium is compared with the same digest: once is enough.
-        own_reader().read(piece, view, hashed=not read_back.compares(piece))
-        kept = view[: device.size - piece.start]
-        if compare:
-            _write_differing(device, piece.start, kept)
-        else:
-            device.write(piece.start, kept)
-        advance(piece.length)
-        read_back.written(piece)
+        before(load.length)
+        with buffers.lend(load.length) as view:
+            # What is read back from the medium is compared with the same digest: once is enough.
+            own_reader().read(load.pieces, view, hashed=not load.is_compared)
+            for start, part in runs(load, view):
+                write(device, start, part[: device.size - start])
+        advance(load.length)
+        read_back.written(load)
         read_back.check_some()
 
     with ReadBack(device, cancel, buffers, lambda piece: _read_checked(reader, piece)) as read_back:
         try:
-            run(
-                (p for p in reader.pieces() if p.start < device.size),
-                copy,
-                cancel=cancel,
-                workers=AT_ONCE,
-                batch=2,
-            )
+            found = loads(reader.pieces(), device.size)
+            run(found, copy, cancel=cancel, workers=AT_ONCE)
         finally:
             for one in opened:
                 one.close()
@@ -149,9 +144,13 @@ def _read_checked(reader: DiskReader, piece: Piece) -> None:
     """Read a piece in any thread, only to raise if the image is what is wrong."""
     one = reader.clone()
     try:
-        one.read(piece, memoryview(bytearray(piece.length)))
+        one.read([piece], memoryview(bytearray(piece.length)))
     finally:
         one.close()
+
+
+def _write(device: BlockDevice, start: int, data: memoryview) -> None:
+    device.write(start, data)
 
 
 def _write_differing(device: BlockDevice, start: int, data: memoryview) -> None:

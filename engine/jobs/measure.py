@@ -14,7 +14,7 @@ from threading import Lock
 
 from engine.jobs.copying import GRAIN, READ_BACK, read_digest
 from engine.jobs.disklayers import DiskLayer, disk_layers, place_of
-from engine.jobs.readback import Buffers
+from engine.jobs.loads import Buffers
 from engine.jobs.tools import Tools
 from engine.local.parallel import run
 from engine.model.extents import Kind, Piece
@@ -98,11 +98,11 @@ class _Measuring:
             def work(piece: Piece) -> None:
                 self._t.cancel.check()
                 if piece.kind is Kind.DATA and not _same(piece, device):
-                    view = self._buffers.get(piece.length)
                     self._t.reading.take(file, piece.length, self._t.cancel)
-                    with reading:
-                        layer.reader.read(piece, view)
-                    self._count(_differing(view, device, piece.start))
+                    with self._buffers.lend(piece.length) as view:
+                        with reading:
+                            layer.reader.read([piece], view)
+                        self._count(_differing(view, device, piece.start))
                 self._advance(piece.length)
 
             run(layer.reader.pieces(), work, cancel=self._t.cancel)
@@ -116,11 +116,11 @@ class _Measuring:
         with chain.open(name, place, cancel) as source, chain.open(name, number, cancel) as device:
             for start in range(0, source.size, READ_BACK):
                 cancel.check()
-                view = self._buffers.get(min(READ_BACK, source.size - start))
-                source.read(start, view)
-                if view.tobytes().strip(b"\0"):
-                    self._count(_differing(view, device, start))
-                self._advance(len(view))
+                with self._buffers.lend(min(READ_BACK, source.size - start)) as view:
+                    source.read(start, view)
+                    if view.tobytes().strip(b"\0"):
+                        self._count(_differing(view, device, start))
+                    self._advance(len(view))
 
     def _count(self, length: int) -> None:
         with self._lock:

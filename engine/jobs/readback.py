@@ -8,16 +8,16 @@ long that a cancel has to wait for it.
 
 from __future__ import annotations
 
-import mmap
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
 from blake3 import blake3
 
+from engine.jobs.loads import Buffers, Load, runs
 from engine.local.parallel import run
 from engine.model.errors import LayerError, Problem
 from engine.model.extents import Piece
@@ -26,16 +26,16 @@ from engine.ports import BlockDevice, Cancel
 DIGEST = 16
 BATCH = 32 << 20
 """Bytes of the first flush: little enough that it takes no second on a slow medium."""
-_MOST = 8 * BATCH
+_MOST = 2 * BATCH
 """Bytes of one flush at most."""
 _QUICK_S = 0.1
 """A flush that takes no longer is followed by one of twice as many bytes: all else waits for it."""
 _AHEAD = 4
 """Batches that writers may be ahead of the medium: the bound of the last flush."""
-AT_ONCE = 8
-"""Pieces on their way at once: some are decoded or compared while others wait for the medium.
+AT_ONCE = 4
+"""Loads on their way at once: some are decoded or compared while others wait for the medium.
 
-No more: of 1 MiB each, at 10 MB/s, they take the second within which a cancel must bite.
+No more: of 2 MiB each, at 10 MB/s, they take the second within which a cancel must bite.
 """
 _ASK_S = 0.5
 
@@ -46,21 +46,6 @@ Advance = Callable[[int], None]
 def digest_of(data: memoryview | bytes) -> bytes:
     """Return the BLAKE3-128 of `data`."""
     return blake3(data).digest(length=DIGEST)
-
-
-class Buffers:
-    """A buffer for each thread, at the start of a page: what direct I/O asks for."""
-
-    def __init__(self) -> None:
-        """Make none yet."""
-        self._threads = threading.local()
-
-    def get(self, length: int) -> memoryview:
-        """Return `length` bytes of the calling thread's buffer; good until its next call."""
-        own = getattr(self._threads, "own", None)
-        if own is None or len(own) < length:
-            own = self._threads.own = memoryview(mmap.mmap(-1, length))
-        return own[:length]
 
 
 class ReadBack:
@@ -88,11 +73,11 @@ class ReadBack:
         """
         self._device, self._cancel, self._buffers, self._again = device, cancel, buffers, again
         self._changed = threading.Condition()
-        self._written: list[Piece] = []
+        self._written: list[Load] = []
         self._bytes, self._batch_bytes = 0, BATCH
-        self._durable = deque[Piece]()
+        self._durable = deque[Load]()
         self._failed: BaseException | None = None
-        self._ending = False
+        self._is_whole = self._is_given_up = self._is_flushed = False
         self._thread = threading.Thread(target=self._work, name="flush", daemon=True)
 
     def __enter__(self) -> Self:
@@ -102,22 +87,21 @@ class ReadBack:
     def __exit__(
         self, _kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None
     ) -> None:
-        self._end()
+        with self._changed:
+            self._is_given_up = True
+            self._changed.notify_all()
+        self._thread.join()
 
-    def compares(self, piece: Piece) -> bool:
-        """Return whether a piece has a digest, and lies on the device whole."""
-        return piece.digest is not None and piece.start + piece.length <= self._device.size
-
-    def written(self, piece: Piece) -> None:
-        """Take a piece over that was written; waits while the medium is far behind.
+    def written(self, load: Load) -> None:
+        """Take a load over that was written; waits while the medium is far behind.
 
         Raises:
             OSError, LayerError, NoSpace: A flush failed.
             Cancelled: `cancel` fired.
         """
         with self._changed:
-            self._written.append(piece)
-            self._bytes += piece.length
+            self._written.append(load)
+            self._bytes += load.length
             self._changed.notify_all()
             while self._bytes > _AHEAD * self._batch_bytes and self._failed is None:
                 self._changed.wait(_ASK_S)
@@ -126,14 +110,14 @@ class ReadBack:
             raise self._failed
 
     def check_some(self, most: int = 2) -> None:
-        """Read back and compare pieces that are durable by now, at most so many."""
+        """Read back and compare loads that are durable by now, at most so many."""
         for _ in range(most):
             try:
-                piece = self._durable.popleft()
+                load = self._durable.popleft()
             except IndexError:
                 return
             self._cancel.check()
-            self._check(piece)
+            self._check(load)
 
     def finish(self, advance: Advance) -> None:
         """Make everything durable that was written to the device, and compare what is left.
@@ -143,66 +127,81 @@ class ReadBack:
             OSError: The medium failed; the layer must be dropped.
             Cancelled: `cancel` fired.
         """
-        self._end()
-        if self._failed is not None:
-            raise self._failed
-        self._cancel.check()
-        self._device.flush()
-        self._device.evict()
 
-        def check(piece: Piece) -> None:
+        def check(load: Load) -> None:
             self._cancel.check()
-            self._check(piece)
-            advance(piece.length)
+            self._check(load)
+            advance(load.length)
 
-        left = [*self._durable, *self._written]
-        run(left, check, cancel=self._cancel, workers=AT_ONCE, batch=2)
-
-    def _end(self) -> None:
         with self._changed:
-            self._ending = True
+            self._is_whole = True
             self._changed.notify_all()
-        self._thread.join()
+        run(self._left(), check, cancel=self._cancel, workers=AT_ONCE)
+
+    def _left(self) -> Iterator[Load]:
+        """Yield what is not compared yet, each load once it is durable; wait for the last flush."""
+        while True:
+            with self._changed:
+                while not self._durable and not self._is_flushed and self._failed is None:
+                    self._changed.wait(_ASK_S)
+                    self._cancel.check()
+                if self._failed is not None:
+                    raise self._failed
+                if not self._durable:
+                    return
+                load = self._durable.popleft()
+            yield load
 
     def _work(self) -> None:
-        """Flush batch by batch. A failure is final: it is told to every writer."""
+        """Flush batch by batch, at the end once more. A failure is final: it is told to all."""
+        is_last = False
         try:
-            while batch := self._batch():
+            while not is_last:
+                batch, is_last = self._batch()
+                if self._is_given_up:
+                    return
                 began = time.monotonic()
                 self._device.flush()
                 self._device.evict()
                 is_quick = time.monotonic() - began <= _QUICK_S
                 self._batch_bytes = min(2 * self._batch_bytes, _MOST) if is_quick else BATCH
-                self._durable.extend(batch)
+                with self._changed:
+                    self._durable.extend(batch)
+                    self._is_flushed = is_last
+                    self._changed.notify_all()
         except BaseException as error:  # noqa: BLE001 - raised again in a writer's thread
             with self._changed:
                 self._failed = error
                 self._changed.notify_all()
 
-    def _batch(self) -> list[Piece]:
-        """Wait for a batch and take it; empty at the end."""
+    def _batch(self) -> tuple[list[Load], bool]:
+        """Wait for a batch and take it; the rest at the end, where nothing more is written."""
         with self._changed:
-            while self._bytes < self._batch_bytes and not self._ending:
+            while self._bytes < self._batch_bytes and not (self._is_whole or self._is_given_up):
                 self._changed.wait()
-            if self._ending:
-                return []
             batch, self._written, self._bytes = self._written, [], 0
             self._changed.notify_all()
-        return batch
+            return batch, self._is_whole
 
-    def _check(self, piece: Piece) -> None:
-        if not self.compares(piece):
+    def _check(self, load: Load) -> None:
+        if not load.is_compared:
             return
-        view = self._buffers.get(piece.length)
-        self._device.read(piece.start, view)
-        if digest_of(view) != piece.digest:
-            self._again(piece)
-            raise LayerError(
-                Problem(
-                    "store.read-back",
-                    f"The store returned other bytes than were written, at offset {piece.start}.",
-                    "The layer is not used; earlier boot points are not touched.",
-                    "Check the disk of the store and its log for errors; the work is tried again.",
-                    {"offset": piece.start, "length": piece.length},
-                )
-            )
+        with self._buffers.lend(load.length) as view:
+            for start, part in runs(load, view):
+                self._device.read(start, part)
+            at = 0
+            for piece in load.pieces:
+                if digest_of(view[at : at + piece.length]) != piece.digest:
+                    self._again(piece)
+                    raise LayerError(_lies(piece))
+                at += piece.length
+
+
+def _lies(piece: Piece) -> Problem:
+    return Problem(
+        "store.read-back",
+        f"The store returned other bytes than were written, at offset {piece.start}.",
+        "The layer is not used; earlier boot points are not touched.",
+        "Check the disk of the store and its log for errors; the work is tried again.",
+        {"offset": piece.start, "length": piece.length},
+    )

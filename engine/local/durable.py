@@ -46,10 +46,11 @@ def durable_replace(folder: int, name: str, data: bytes) -> None:
 
 
 def durable_replace_all(folder: int, files: Mapping[str, bytes]) -> None:
-    """Give files new content as `durable_replace` does, in one go.
+    """Give files new content as `durable_replace` does, in one go and in their order.
 
-    After a power cut each file by itself has its old content or the new one; after a return all
-    have the new one.
+    After a power cut each file has its old content or the new one; on a file system whose journal
+    keeps the order of renames (XFS, btrfs, ext4) none has the new one before those that come
+    before it. After a return all have it.
 
     Args:
         folder: Descriptor of the open folder.

@@ -1,6 +1,6 @@
 """Work on many items with a few threads and bounded memory.
 
-    items ─► batches ─► workers (at most 2 batches each in flight)          run: any order
+    items ─► workers, each takes its next one by itself                     run: any order
     items ─► workers ─► results in the order of the items ─► one emitter    ordered
 
 Threads suffice: reading, hashing and zstandard release the interpreter's lock.
@@ -13,12 +13,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
-from threading import BoundedSemaphore
+from threading import Lock, Thread
 from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_END = object()
 
 MOST_WORKERS = 4
 """More threads win nothing measurable for one stream: the medium is the limit then."""
@@ -42,33 +43,36 @@ def run(
     *,
     cancel: Checked,
     workers: int | None = None,
-    batch: int = 8,
 ) -> None:
     """Call `work` for each item, in any order; return when all are done.
 
-    Items are taken from the iterator only as fast as they are worked on: at most two batches a
-    worker are in flight. The iterator runs in the calling thread.
+    The iterator runs in one worker's thread at a time; only what is worked on is taken from it.
 
     Args:
         cancel: Asked before each item, so an end bites after the items that are being worked on.
         workers: Number of threads; None: one for each processor, at most 4.
-        batch: Items handed over at once.
 
     Raises:
         Exception: The first failure of `work`, `cancel` or `items`; nothing further was started.
     """
-    count = workers or default_workers()
-    crew = _Crew(work, cancel, BoundedSemaphore(2 * count))
-    with ThreadPoolExecutor(count, "worker") as pool:
-        try:
-            for some in _batched(items, batch):
-                crew.slots.acquire()
-                if crew.failed:
-                    break
-                pool.submit(crew.do, some)
-        except BaseException as error:
-            crew.failed.append(error)
-            raise
+    crew = _Crew(iter(items), work, cancel)
+    threads = [
+        Thread(target=crew.do, name=f"worker-{number}")
+        for number in range(workers or default_workers())
+    ]
+    started: list[Thread] = []
+    try:
+        for thread in threads:
+            thread.start()
+            started.append(thread)
+        for thread in started:
+            thread.join()
+    except BaseException as error:
+        crew.failed.append(error)
+        raise
+    finally:
+        for thread in started:
+            thread.join()
     if crew.failed:
         raise crew.failed[0]
 
@@ -77,22 +81,24 @@ def run(
 class _Crew(Generic[T]):
     """What the threads of one `run` share; the first failure stops them all."""
 
+    items: Iterator[T]
     work: Callable[[T], None]
     cancel: Checked
-    slots: BoundedSemaphore
+    lock: Lock = field(default_factory=Lock)
     failed: deque[BaseException] = field(default_factory=deque)
 
-    def do(self, batch: list[T]) -> None:
+    def do(self) -> None:
+        """Take one item after another."""
         try:
-            for item in batch:
-                if self.failed:
-                    return
+            for item in iter(self._next, _END):
                 self.cancel.check()
-                self.work(item)
+                self.work(item)  # type: ignore[arg-type]  # _END is no item
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self.failed.append(error)
-        finally:
-            self.slots.release()
+
+    def _next(self) -> T | object:
+        with self.lock:
+            return _END if self.failed else next(self.items, _END)
 
 
 def ordered(
@@ -131,9 +137,3 @@ def ordered(
         finally:
             for future in pending:
                 future.cancel()
-
-
-def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    source = iter(items)
-    while some := list(islice(source, size)):
-        yield some

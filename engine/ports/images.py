@@ -42,17 +42,26 @@ class DiskReader(Protocol):
     def pieces(self) -> Iterator[Piece]:
         """Yield the layer's units, sorted by start. Gaps: as in the parent."""
 
-    def read(self, piece: Piece, into: memoryview, *, hashed: bool = True) -> None:
-        """Fill `into` (of the piece's length) with checked bytes.
+    def read(
+        self,
+        pieces: Sequence[Piece],
+        into: memoryview,
+        *,
+        hashed: bool = True,
+        wait: bool = True,
+    ) -> None:
+        """Fill `into` with the checked bytes of pieces, one after another.
 
         Args:
-            piece: One that `pieces` told.
-            into: Where the bytes go.
-            hashed: Compare them with the piece's digest; not where the caller does so later.
+            pieces: Some that `pieces` told.
+            into: Where the bytes go; as long as all of them.
+            hashed: Compare them with their digests; not where the caller does so later.
+            wait: Wait for the medium; else only what the system has in memory is read.
 
         Raises:
             ImageCorrupt: The stored bytes do not match the image's own checksum.
             OSError: The medium failed.
+            BlockingIOError: Not `wait`, and the medium would have to be asked.
         """
 
     def clone(self) -> DiskReader:

@@ -60,7 +60,7 @@ def main(argv: list[str], place: Place) -> int:
     parser = argparse.ArgumentParser(prog="make bench BENCH=esxi", description=__doc__)
     parser.add_argument("--increment", type=int, default=256, help="MiB that change")
     parser.add_argument("--virtual", type=int, default=4, help="GiB of the disk")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--folder", type=Path, default=None)
     told = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=told.folder, prefix="bench-") as name:

@@ -45,9 +45,16 @@ class OnePage:
         """Yield the page."""
         yield Piece(0, PAGE, Kind.DATA, _DIGEST)
 
-    def read(self, piece: Piece, into: memoryview, *, hashed: bool = True) -> None:  # noqa: ARG002 - DiskReader
+    def read(
+        self,
+        pieces: Sequence[Piece],
+        into: memoryview,
+        *,
+        hashed: bool = True,  # noqa: ARG002 - DiskReader
+        wait: bool = True,  # noqa: ARG002 - DiskReader
+    ) -> None:
         """Fill `into`."""
-        into[:] = _CONTENT[: piece.length]
+        into[:] = b"".join(_CONTENT[: piece.length] for piece in pieces)
 
     def clone(self) -> OnePage:
         """Return itself."""

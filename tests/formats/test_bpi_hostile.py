@@ -112,7 +112,7 @@ def _read_all(reader: DiskReader) -> None:
         at = piece.start + piece.length
         if piece.kind is Kind.DATA:
             assert piece.length <= 4 << 20
-            reader.read(piece, memoryview(bytearray(piece.length)))
+            reader.read([piece], memoryview(bytearray(piece.length)))
     assert at <= reader.size
 
 
@@ -174,7 +174,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     with memory_file(bytes(data)) as fd:
         reader = BpiFormat().open_disk(fd, "image.bpi")
         with pytest.raises(ImageCorrupt, match="disagrees"):
-            reader.read(next(reader.pieces()), memoryview(bytearray(GRAIN)))
+            reader.read([next(reader.pieces())], memoryview(bytearray(GRAIN)))
         reader.close()
 
 
@@ -277,7 +277,7 @@ def test_blocks_of_every_kind_are_read(tmp_path: Path) -> None:
     with (tmp_path / "image.bpi").open("rb") as file:
         reader = BpiFormat().open_disk(file.fileno(), "image.bpi")
         into = bytearray(len(data))
-        reader.read(next(reader.pieces()), memoryview(into))
+        reader.read([next(reader.pieces())], memoryview(into))
         reader.close()
         check_whole(file.fileno())
     assert into == data

@@ -94,7 +94,7 @@ def test_native_points_are_found_and_opened(site: Path) -> None:
         with source.open(point) as opened:
             for disk in opened.disks:
                 for piece in disk.pieces():
-                    disk.read(piece, memoryview(bytearray(piece.length)))
+                    disk.read([piece], memoryview(bytearray(piece.length)))
             opened.unchanged()
 
 

@@ -5,6 +5,7 @@ Source: FORMATS.md 1.5 (three pitfalls of zstandard and the one safe call).
 
 from __future__ import annotations
 
+import errno
 import os
 
 import zstandard
@@ -41,33 +42,59 @@ class Frames:
         self.read(entry, into)
         return into
 
-    def read(self, entry: Entry, into: memoryview, *, hashed: bool = True) -> None:
+    def read(
+        self, entry: Entry, into: memoryview, *, hashed: bool = True, wait: bool = True
+    ) -> None:
         """Fill `into` with a DATA frame of its length; its record, zstd frame and hash are checked.
 
         Args:
             entry: The frame.
             into: Where its bytes go.
             hashed: Check the hash; zstd's own checksum is checked in any case.
+            wait: As in `stored`.
 
         Raises:
             ImageCorrupt: Something does not match; what `into` holds is of no use.
             OSError: The medium failed.
+            BlockingIOError: As in `stored`.
         """
-        self._decode(self.stored(entry), entry, into)
+        self._decode(self.stored(entry, wait=wait), entry, into)
         if hashed and layout.h16(self._hash_alg, into) != entry.digest:
             raise self.wrong(entry, "its checksum is wrong")
 
-    def stored(self, entry: Entry) -> memoryview:
-        """Return a frame as it is stored, its local record checked; good until the next call."""
+    def stored(self, entry: Entry, *, wait: bool = True) -> memoryview:
+        """Return a frame as it is stored, its local record checked; good until the next call.
+
+        Args:
+            entry: The frame.
+            wait: Wait for the medium.
+
+        Raises:
+            ImageCorrupt: Something does not match.
+            OSError: The medium failed.
+            BlockingIOError: Not `wait`, and not all of it is in the system's memory.
+        """
         length = RECORD + entry.stored
         if len(self._packed) < length:
             self._packed = bytearray(length)
         data = memoryview(self._packed)[:length]
-        if os.preadv(self._fd, [data], entry.pos - RECORD) != length:
+        if not wait:
+            self._read_at_once(data, entry.pos - RECORD)
+        elif os.preadv(self._fd, [data], entry.pos - RECORD) != length:
             raise self.wrong(entry, "the file became shorter while it was being read")
         if data[:RECORD] != layout.pack_record(entry):
             raise self.wrong(entry, "the record before it differs from the index")
         return data[RECORD:]
+
+    def _read_at_once(self, into: memoryview, pos: int) -> None:
+        try:
+            length = os.preadv(self._fd, [into], pos, os.RWF_NOWAIT)
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:  # a share, for one
+                raise BlockingIOError from error
+            raise
+        if length != len(into):
+            raise BlockingIOError
 
     def wrong(self, entry: Entry, why: str) -> Exception:
         """Return the error for a frame that does not hold."""

@@ -91,12 +91,16 @@ class Index:
         """Yield all entries in disk order."""
         return (columns.entry(at) for columns in self.segments(fd) for at in range(len(columns)))
 
-    def find(self, fd: int, start: int) -> Entry | None:
-        """Return the entry of the frame that starts at a disk offset; None when there is none."""
+    def find(self, fd: int, start: int, *, wait: bool = True) -> Entry | None:
+        """Return the entry of the frame that starts at a disk offset; None when there is none.
+
+        Raises:
+            BlockingIOError: Not `wait`, and its segment is not held.
+        """
         number = bisect_right(self._firsts, start) - 1
         if number < 0:
             return None
-        columns = self._segment(fd, number)
+        columns = self._segment(fd, number) if wait else self._at_once(number)
         at = bisect_right(columns.starts, start) - 1
         return columns.entry(at) if at >= 0 and columns.starts[at] == start else None
 
@@ -104,6 +108,17 @@ class Index:
         """Let go of the memory; what is asked for later is read again."""
         with self._lock:
             self._held.clear()
+
+    def _at_once(self, number: int) -> Columns:
+        """Return a segment that is held; who has the lock may be waiting for the medium."""
+        if not self._lock.acquire(blocking=False):
+            raise BlockingIOError
+        try:
+            return self._held[number]
+        except KeyError as error:
+            raise BlockingIOError from error
+        finally:
+            self._lock.release()
 
     def _segment(self, fd: int, number: int) -> Columns:
         with self._lock:

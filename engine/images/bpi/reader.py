@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 from engine.images.bpi import layout
@@ -34,23 +34,35 @@ class BpiReader:
             known = checked or kind == layout.ZERO
             yield Piece(start, length, _KINDS[kind], digest if known else None)
 
-    def read(self, piece: Piece, into: memoryview, *, hashed: bool = True) -> None:
-        """Fill `into` (of the piece's length) with checked bytes.
+    def read(
+        self,
+        pieces: Sequence[Piece],
+        into: memoryview,
+        *,
+        hashed: bool = True,
+        wait: bool = True,
+    ) -> None:
+        """Fill `into` with the checked bytes of pieces, one after another.
 
         Args:
-            piece: One that `pieces` told.
-            into: Where the bytes go.
-            hashed: Compare them with the piece's digest; not where the caller does so later.
+            pieces: Some that `pieces` told.
+            into: Where the bytes go; as long as all of them.
+            hashed: Compare them with their digests; not where the caller does so later.
+            wait: Wait for the medium; else only what the system has in memory is read.
 
         Raises:
             ImageCorrupt: The stored bytes do not match the image's own checksum.
             OSError: The medium failed.
+            BlockingIOError: Not `wait`, and the medium would have to be asked.
         """
-        entry = self._entry(piece)
-        if entry.kind == layout.ZERO:
-            fill_zeros(into)
-        else:
-            self._frames.read(entry, into, hashed=hashed)
+        at = 0
+        for piece in pieces:
+            entry, part = self._entry(piece, wait=wait), into[at : at + piece.length]
+            at += piece.length
+            if entry.kind == layout.ZERO:
+                fill_zeros(part)
+            else:
+                self._frames.read(entry, part, hashed=hashed, wait=wait)
 
     def plain(self, piece: Piece) -> memoryview:
         """Return what `read` fills in, in the reader's own memory: good until the next call."""
@@ -59,8 +71,8 @@ class BpiReader:
             return memoryview(bytes(entry.length))
         return self._frames.plain(entry)
 
-    def _entry(self, piece: Piece) -> Entry:
-        entry = self.opened.index.find(self._fd, piece.start)
+    def _entry(self, piece: Piece, *, wait: bool = True) -> Entry:
+        entry = self.opened.index.find(self._fd, piece.start, wait=wait)
         if entry is None or (entry.length, _KINDS[entry.kind]) != (piece.length, piece.kind):
             raise ValueError("not a piece of this reader")
         return entry

@@ -4,8 +4,9 @@
      ◄──answer or error──┘  │
      ◄──SourceSilent, Cancelled: the lane is left behind; it ends when the source lets go of it
 
-Nothing can end a thread that hangs in a read of a share. So all that touches a source is done in
-threads that touch nothing else: one that is left behind writes into a buffer that nobody uses.
+Nothing can end a thread that hangs in a read of a share. So all that may wait for a source is done
+in threads that touch nothing else: one that is left behind writes into a buffer that nobody uses.
+What the system has in memory is read without them: handing it over would take longer.
 """
 
 from __future__ import annotations
@@ -153,15 +154,24 @@ class _Lane:
         self._lock = threading.Lock()
         self._is_running = self._is_left = self._is_back = False
 
+    def admit(self) -> None:
+        """Raise SourceSilent when the thread was left behind, or too many of them hang already."""
+        self._patience.admit(is_left=self._is_left)
+
     def ask(self, question: Callable[[], T]) -> T:
         """Return the answer, or raise what the question raised, or what ended the waiting."""
-        self._patience.admit(is_left=self._is_left)
+        self.admit()
         return self._wait(question)
 
     def end(self, last: Callable[[], object] | None = None) -> None:
-        """Do something last: now, or once the source lets go of a thread that was left behind."""
+        """Do something last: now, or once the source lets go of a thread that was left behind.
+
+        Where nothing was asked it must be something that waits for nothing.
+        """
         if last is not None and self._is_left:
             self._questions.put(last)
+        elif last is not None and not self._is_running:
+            last()
         elif last is not None:
             with suppress(SourceSilent, Cancelled):
                 self._wait(last)
@@ -239,8 +249,21 @@ class _Reader:
         while some := self._lane.ask(lambda: list(islice(pieces, _SOME))):
             yield from some
 
-    def read(self, piece: Piece, into: memoryview, *, hashed: bool = True) -> None:
-        self._lane.ask(lambda: self._inner.read(piece, into, hashed=hashed))
+    def read(
+        self,
+        pieces: Sequence[Piece],
+        into: memoryview,
+        *,
+        hashed: bool = True,
+        wait: bool = True,
+    ) -> None:
+        self._lane.admit()
+        try:
+            self._inner.read(pieces, into, hashed=hashed, wait=False)
+        except BlockingIOError:
+            if not wait:
+                raise
+            self._lane.ask(lambda: self._inner.read(pieces, into, hashed=hashed))
 
     def clone(self) -> _Reader:
         return _Reader(self._inner.clone(), self._patience)

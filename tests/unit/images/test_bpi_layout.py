@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import subprocess
@@ -18,6 +19,8 @@ from engine.images.bpi.layout import Entry, FileKind
 from engine.images.bpi.opening import open_file
 from engine.model.errors import FormatError
 from tests.formats.bpifiles import GRAIN, check_whole, header, memory_file, uuid, write_file
+
+MIB = 1 << 20
 
 
 @given(length=st.integers(1, 3 << 20))
@@ -145,7 +148,7 @@ def test_a_file_with_several_index_segments_is_read(
         assert len(reader.opened.footer.spans) == 3
         into = bytearray(GRAIN)
         for piece in reversed(list(reader.pieces())):
-            reader.read(piece, memoryview(into))
+            reader.read([piece], memoryview(into))
             assert into == blocks[piece.start // GRAIN]
         reader.close()
 
@@ -160,9 +163,56 @@ def test_clones_read_on_after_the_first_reader_is_closed(tmp_path: Path) -> None
     first.close()
     first.close()
     into = bytearray(GRAIN)
-    other.read(next(other.pieces()), memoryview(into))
+    other.read([next(other.pieces())], memoryview(into))
     assert into == b"x" * GRAIN
     other.close()
+
+
+def test_what_is_in_memory_is_read_without_waiting(tmp_path: Path) -> None:
+    """Bytes that the system has are given; for others, or for the index, it is told to wait."""
+    path, blocks = tmp_path / "x.bpi", [os.urandom(MIB) for _ in range(3)]
+    write_file(path, header(3 * MIB), [(at * MIB, block) for at, block in enumerate(blocks)])
+    with path.open("rb") as file:
+        reader = BpiFormat().open_disk(file.fileno(), path.name)
+        pieces, into = list(reader.pieces()), bytearray(3 * MIB)
+        reader.read(pieces, memoryview(into), wait=False)
+        assert into == b"".join(blocks)
+
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        with pytest.raises(BlockingIOError):
+            reader.read(pieces, memoryview(into), wait=False)
+        into[:] = bytes(len(into))
+        reader.read(pieces, memoryview(into))
+        assert into == b"".join(blocks)
+
+        reader.opened.index.release()
+        with pytest.raises(BlockingIOError):
+            reader.read(pieces, memoryview(into), wait=False)
+        reader.close()
+
+
+def test_a_file_system_that_only_knows_waiting_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share does not tell what it has in memory; other errors stay what they are."""
+    path = tmp_path / "x.bpi"
+    write_file(path, header(GRAIN), [(0, b"x" * GRAIN)])
+    with path.open("rb") as file:
+        reader = BpiFormat().open_disk(file.fileno(), path.name)
+    pieces, into = list(reader.pieces()), memoryview(bytearray(GRAIN))
+    errors = [errno.EOPNOTSUPP, errno.EIO]
+
+    def refuse(*_asked: object) -> int:
+        number = errors.pop(0)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "preadv", refuse)
+    with pytest.raises(BlockingIOError):
+        reader.read(pieces, into, wait=False)
+    with pytest.raises(OSError, match="Input/output error"):
+        reader.read(pieces, into, wait=False)
+    reader.close()
 
 
 def test_image_files_are_recognised_by_what_they_are() -> None:

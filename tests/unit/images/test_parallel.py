@@ -19,7 +19,7 @@ def _take_10_ms(_item: int = 0) -> None:
 
 
 def test_every_item_is_worked_on_once() -> None:
-    """No item is lost or done twice, whatever the batches."""
+    """No item is lost or done twice."""
     for count in (0, 1, 7, 8, 9, 1000):
         done: list[int] = []
         run(range(count), done.append, cancel=FREE, workers=3)
@@ -53,7 +53,7 @@ class Source:
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_items_are_not_taken_faster_than_they_are_worked_on(workers: int) -> None:
-    """Memory is bounded: at most two batches a worker, and the one in hand, are in flight."""
+    """Memory is bounded: nothing is taken but what is being worked on."""
     source, done = Source(2000), 0
     ahead: list[int] = []
     lock = threading.Lock()
@@ -64,8 +64,24 @@ def test_items_are_not_taken_faster_than_they_are_worked_on(workers: int) -> Non
             ahead.append(source.taken - done)
             done += 1
 
-    run(source, work, cancel=FREE, workers=workers, batch=8)
-    assert max(ahead) <= 8 * (2 * workers + 1)
+    run(source, work, cancel=FREE, workers=workers)
+    assert max(ahead) <= workers
+
+
+def test_the_source_is_asked_by_one_thread_at_a_time() -> None:
+    """An iterator that is no good for several threads is good enough."""
+    inside = threading.Lock()
+
+    def careful() -> Iterator[int]:
+        for item in range(200):
+            assert inside.acquire(blocking=False), "two threads at once"
+            _take_10_ms() if not item % 50 else None
+            inside.release()
+            yield item
+
+    done: list[int] = []
+    run(careful(), done.append, cancel=FREE, workers=4)
+    assert sorted(done) == list(range(200))
 
 
 def test_results_are_not_made_faster_than_they_are_emitted() -> None:
@@ -97,23 +113,6 @@ def test_the_first_failure_ends_the_work_and_is_raised() -> None:
     assert source.taken < 200
     with pytest.raises(OSError, match="medium"):
         ordered(Source(100), lambda item: work(item), lambda _result: None, cancel=FREE)
-
-
-def test_what_was_handed_over_before_a_failure_is_not_begun() -> None:
-    """Batches that wait behind the failing one are dropped."""
-    source, done = Source(1000), list[int]()
-
-    def work(item: int) -> None:
-        if item:
-            done.append(item)
-            return
-        while source.taken < 16:
-            _take_10_ms()
-        raise OSError("the medium failed")
-
-    with pytest.raises(OSError, match="medium"):
-        run(source, work, cancel=FREE, workers=1, batch=8)
-    assert done == []
 
 
 def test_a_failure_of_the_source_is_raised_and_nothing_goes_on() -> None:

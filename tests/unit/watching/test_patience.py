@@ -36,7 +36,13 @@ def point(folder: Folder) -> RecoveryPoint:
 
 @dataclass
 class Share:
-    """A source of one disk of 24 MiB, with a switch that makes it hang (a `PointReader`, too)."""
+    """A source of one disk of 24 MiB, with a switch that makes it hang (a `PointReader`, too).
+
+    Attributes:
+        is_far: The system has nothing of it in memory.
+    """
+
+    is_far: bool = True
 
     goes: threading.Event = field(default_factory=threading.Event)
     when: Callable[[str, int], bool] = lambda _what, _at: False
@@ -63,7 +69,7 @@ class Share:
     @property
     def disks(self) -> list[Images]:
         """Return its disk."""
-        return [Images(24 * MIB, lambda at: self.touch("read", at))]
+        return [Images(24 * MIB, lambda at: self.touch("read", at), asked=self.is_far)]
 
     def unchanged(self) -> None:
         """Look at it."""
@@ -136,6 +142,44 @@ def test_what_comes_too_late_touches_no_device(point: RecoveryPoint) -> None:
     assert ("write", 5 * MIB) not in before
 
 
+def test_what_is_in_memory_is_read_by_the_thread_that_wants_it(point: RecoveryPoint) -> None:
+    """Nothing can hang there, and handing it over takes time."""
+    readers = set[str]()
+
+    def note(asked: str, _at: int) -> bool:
+        if asked == "read":
+            readers.add(threading.current_thread().name)
+        return False
+
+    medium = copied(patient(Share(is_far=False, when=note)), point)
+
+    assert sum(kind == "write" for kind, _ in medium.events) == 24
+    assert all(name.startswith("worker") for name in readers)
+
+
+def test_a_reader_that_was_left_behind_is_not_used_for_what_is_in_memory(
+    point: RecoveryPoint,
+) -> None:
+    """The thread that hangs is still inside of it."""
+    share = Share(when=lambda asked, _at: asked == "read")
+    disk, into = share.disks[0], memoryview(bytearray(MIB))
+    piece = Piece(MIB, MIB, Kind.DATA, bytes(16))
+
+    class One(Share):
+        disks = [disk]  # noqa: RUF012 - the disk of this test
+
+    with patient(One()).open(point) as opened:
+        reader = opened.disks[0]
+        with pytest.raises(SourceSilent):
+            reader.read([piece], into)
+        disk.asked = False
+        with pytest.raises(SourceSilent, match="still hang"):
+            reader.read([piece], into)
+        assert share.asked == ["read"]
+        share.goes.set()
+    wait_until(lambda: not hanging())
+
+
 def test_a_cancel_is_heard_while_a_source_hangs(point: RecoveryPoint) -> None:
     """Whoever cancels need not wait until the source is given up."""
     share, cancel = Share(when=lambda asked, _at: asked == "read"), CancelFlag()
@@ -188,6 +232,6 @@ def test_an_error_of_the_source_is_told_as_it_is(point: RecoveryPoint) -> None:
     with patient(share).open(point) as opened:
         reader, into = opened.disks[0], memoryview(bytearray(MIB))
         with pytest.raises(SourceMissing):
-            reader.read(Piece(MIB, MIB, Kind.DATA, bytes(16)), into)
-        reader.read(Piece(2 * MIB, MIB, Kind.DATA, bytes(16)), into)
+            reader.read([Piece(MIB, MIB, Kind.DATA, bytes(16))], into)
+        reader.read([Piece(2 * MIB, MIB, Kind.DATA, bytes(16))], into)
     assert share.opened == 0

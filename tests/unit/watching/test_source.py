@@ -39,7 +39,7 @@ def test_a_point_is_read_disk_by_disk(source: ImageSource, point: RecoveryPoint)
         for disk, part in zip(opened.disks, SHOT.disks, strict=True):
             (piece,) = disk.pieces()
             into = bytearray(SIZE)
-            disk.read(piece, memoryview(into))
+            disk.read([piece], memoryview(into))
             assert bytes(into) == encode(part)
         opened.unchanged()
     assert open_files() == before
