@@ -6,6 +6,7 @@ import errno
 import os
 import struct
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,11 @@ def test_what_is_in_memory_is_read_without_waiting(tmp_path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         with pytest.raises(BlockingIOError):
             reader.read(pieces, memoryview(into), wait=False)
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        os.pread(file.fileno(), 64, MIB // 2)
+        with pytest.raises(BlockingIOError):
+            reader.read(pieces, memoryview(into), wait=False)
+
         into[:] = bytes(len(into))
         reader.read(pieces, memoryview(into))
         assert into == b"".join(blocks)
@@ -190,6 +196,32 @@ def test_what_is_in_memory_is_read_without_waiting(tmp_path: Path) -> None:
         with pytest.raises(BlockingIOError):
             reader.read(pieces, memoryview(into), wait=False)
         reader.close()
+
+
+def test_who_reads_the_index_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may hang in it."""
+    path, begun, goes = tmp_path / "x.bpi", threading.Event(), threading.Event()
+    write_file(path, header(GRAIN), [(0, b"x" * GRAIN)])
+    with path.open("rb") as file:
+        reader = BpiFormat().open_disk(file.fileno(), path.name)
+    piece, index, real = next(reader.pieces()), reader.opened.index, os.pread
+    index.release()
+
+    def hang(fd: int, length: int, pos: int) -> bytes:
+        begun.set()
+        assert goes.wait(20), "somebody waits for who hangs"
+        return real(fd, length, pos)
+
+    monkeypatch.setattr(os, "pread", hang)
+    other = threading.Thread(target=lambda: list(reader.clone().pieces()))
+    other.start()
+    assert begun.wait(20)
+    with pytest.raises(BlockingIOError):
+        reader.read([piece], memoryview(bytearray(GRAIN)), wait=False)
+    goes.set()
+    other.join()
 
 
 def test_a_file_system_that_only_knows_waiting_is_waited_for(
