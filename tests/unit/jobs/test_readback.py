@@ -85,10 +85,11 @@ class Medium:
 
     def write(self, offset: int, data: memoryview) -> None:
         """Note the write, of each MiB."""
+        assert offset + len(data) <= self.size
         self.writing()
         for at in range(0, len(data), MIB):
             part = bytes(data[at : at + MIB])
-            assert not self.checked or part == content(offset + at)
+            assert not self.checked or part == content(offset + at)[: len(part)]
             self.kept[offset + at] = part
             self.events.append(("write", offset + at))
 
