@@ -18,6 +18,7 @@ from engine.local.safedir import mark_of
 from engine.model.errors import FormatError, Problem
 from engine.model.extents import Kind, Piece
 from engine.model.images import DiskPart, FileMark, ImagePart, PartKind, PointId, RecoveryPoint
+from tests.readers import KnownDisk
 
 START = datetime(2026, 1, 1, 3, tzinfo=UTC)
 SIZE = 2048
@@ -176,7 +177,7 @@ class JsonFormat:
         return JsonDisk(os.dup(fd))
 
 
-class JsonDisk:
+class JsonDisk(KnownDisk):
     """A disk that holds the file's bytes at its start (a `DiskReader`)."""
 
     size = DISK
@@ -189,16 +190,9 @@ class JsonDisk:
         """Yield one piece."""
         yield Piece(0, SIZE, Kind.DATA, b"")
 
-    def read(
-        self,
-        pieces: Sequence[Piece],
-        into: memoryview,
-        *,
-        hashed: bool = True,  # noqa: ARG002 - DiskReader
-        wait: bool = True,  # noqa: ARG002 - DiskReader
-    ) -> None:
-        """Fill from the file."""
-        into[:] = b"".join(os.pread(self._fd, one.length, one.start) for one in pieces)
+    def content(self, piece: Piece) -> bytes:
+        """Read it from the file."""
+        return os.pread(self._fd, piece.length, piece.start)
 
     def clone(self) -> JsonDisk:
         """Return another reader."""

@@ -26,6 +26,7 @@ from engine.model.standby import Standby
 from engine.model.upkeep import Upkeep, most_points, resting, upkeep_from
 from engine.model.work import Job, JobId, JobStatus, WantedJob
 from engine.ports import NEVER, Cancel, Hypervisor, PointReader, StateStore, Store
+from tests.readers import KnownDisk
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MACHINE = "11111111-1111-4111-8111-111111111111"
@@ -42,7 +43,7 @@ def zero(start: int, length: int) -> tuple[Piece, bytes]:
 
 
 @dataclass
-class MemoryDisk:
+class MemoryDisk(KnownDisk):
     """A `DiskReader` over pieces in memory."""
 
     size: int
@@ -52,24 +53,9 @@ class MemoryDisk:
         """Yield the pieces."""
         return (piece for piece, _ in self.parts)
 
-    def read(
-        self,
-        pieces: Sequence[Piece],
-        into: memoryview,
-        *,
-        hashed: bool = True,  # noqa: ARG002 - DiskReader
-        wait: bool = True,  # noqa: ARG002 - DiskReader
-    ) -> None:
-        """Fill `into`."""
-        known = dict(self.parts)
-        into[:] = b"".join(known[piece] for piece in pieces)
-
-    def clone(self) -> MemoryDisk:
-        """Return itself: nothing is shared that changes."""
-        return self
-
-    def close(self) -> None:
-        """Do nothing."""
+    def content(self, piece: Piece) -> bytes:
+        """Return the bytes of one of them."""
+        return next(content for one, content in self.parts if one == piece)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Self
 
 from blake3 import blake3
 
@@ -70,6 +71,28 @@ class _Own(threading.local):
     reader: DiskReader | None = None
 
 
+class _Readers:
+    """A reader for each worker; all are closed when the `with` block ends."""
+
+    def __init__(self, first: DiskReader) -> None:
+        self._first, self._own = first, _Own()
+        self._opened: list[DiskReader] = []
+
+    def own(self) -> DiskReader:
+        """Return the calling thread's."""
+        if self._own.reader is None:
+            self._own.reader = self._first.clone()
+            self._opened.append(self._own.reader)
+        return self._own.reader
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self._opened:
+            one.close()
+
+
 def copy_disk(
     reader: DiskReader,
     device: BlockDevice,
@@ -102,15 +125,8 @@ def copy_disk(
         OSError, NoSpace: Reading or writing failed; the layer must be dropped.
         Cancelled: `cancel` fired.
     """
-    buffers, own = Buffers(), _Own()
+    buffers = Buffers()
     write = _write_differing if compare else _write
-    opened: list[DiskReader] = []
-
-    def own_reader() -> DiskReader:
-        if own.reader is None:
-            own.reader = reader.clone()
-            opened.append(own.reader)
-        return own.reader
 
     def copy(load: Load) -> None:
         cancel.check()
@@ -118,10 +134,11 @@ def copy_disk(
             start = load.pieces[0].start
             device.zero(start, min(load.length, device.size - start))
             return
-        before(load.length)
+        for piece in load.pieces:
+            before(piece.length)
         with buffers.lend(load.length) as view:
             # What is read back from the medium is compared with the same digest: once is enough.
-            own_reader().read(load.pieces, view, hashed=not load.is_compared)
+            readers.own().read(load.pieces, view, hashed=not load.is_compared)
             for start, part in runs(load, view):
                 write(device, start, part[: device.size - start])
         advance(load.length)
@@ -129,12 +146,8 @@ def copy_disk(
         read_back.check_some()
 
     with ReadBack(device, cancel, buffers, lambda piece: _read_checked(reader, piece)) as read_back:
-        try:
-            found = loads(reader.pieces(), device.size)
-            run(found, copy, cancel=cancel, workers=AT_ONCE)
-        finally:
-            for one in opened:
-                one.close()
+        with _Readers(reader) as readers:
+            run(loads(reader.pieces(), device.size), copy, cancel=cancel, workers=AT_ONCE)
         if tail is not None and tail < device.size:
             device.zero(tail, device.size - tail)
         read_back.finish(checking)

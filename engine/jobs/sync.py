@@ -221,9 +221,7 @@ class _Copy:
                 if number not in finished:
                     self._apply(number, layers, device)
                     finished |= {number}
-                    # After the last one the seal follows at once, but for what is hashed again.
-                    if disk is not self._path[-1].disks[-1] or len(layers) > 1:
-                        self._note(finished)
+                    self._note(finished)
                 manifests.append(_disk_manifest(disk, device.size, self._hashes(layers, device)))
         return manifests
 

@@ -46,11 +46,10 @@ def durable_replace(folder: int, name: str, data: bytes) -> None:
 
 
 def durable_replace_all(folder: int, files: Mapping[str, bytes]) -> None:
-    """Give files new content as `durable_replace` does, in one go and in their order.
+    """Give files new content as `durable_replace` does, in one go.
 
-    After a power cut each file has its old content or the new one; on a file system whose journal
-    keeps the order of renames (XFS, btrfs, ext4) none has the new one before those that come
-    before it. After a return all have it.
+    After a power cut each file by itself has its old content or the new one; after a return all
+    have the new one.
 
     Args:
         folder: Descriptor of the open folder.

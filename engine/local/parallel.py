@@ -19,8 +19,6 @@ from typing import Generic, Protocol, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-_END = object()
-
 MOST_WORKERS = 4
 """More threads win nothing measurable for one stream: the medium is the limit then."""
 
@@ -90,15 +88,16 @@ class _Crew(Generic[T]):
     def do(self) -> None:
         """Take one item after another."""
         try:
-            for item in iter(self._next, _END):
+            while taken := self._next():
                 self.cancel.check()
-                self.work(item)  # type: ignore[arg-type]  # _END is no item
+                self.work(*taken)
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self.failed.append(error)
 
-    def _next(self) -> T | object:
+    def _next(self) -> tuple[T] | None:
+        """Take an item; None at the end of them, or after a failure."""
         with self.lock:
-            return _END if self.failed else next(self.items, _END)
+            return None if self.failed else next(zip(self.items, strict=False), None)
 
 
 def ordered(

@@ -43,12 +43,7 @@ class DiskReader(Protocol):
         """Yield the layer's units, sorted by start. Gaps: as in the parent."""
 
     def read(
-        self,
-        pieces: Sequence[Piece],
-        into: memoryview,
-        *,
-        hashed: bool = True,
-        wait: bool = True,
+        self, pieces: Sequence[Piece], into: memoryview, *, hashed: bool = True, wait: bool = True
     ) -> None:
         """Fill `into` with the checked bytes of pieces, one after another.
 

@@ -241,7 +241,8 @@ class FolderChain:
                 beside[CONVERSION] = signed(manifest.conversion)
             used = self._measure(layers, found)
             beside[PLACE] = encode(Place(layer, found.parent, found.kind, found.disk_sizes, used))
-            self._folders.put_all(layer, beside | {SEAL: encode(strip(manifest))})
+            self._folders.put_all(layer, beside)
+            self._folders.put(layer, SEAL, encode(strip(manifest)))
             # One that a power cut brings back is of no meaning beside a seal.
             (self._path / layer / NOTE).unlink(missing_ok=True)
 

@@ -30,13 +30,14 @@ from engine.ports import NEVER, Cancel, DiskReader, PointReader
 from engine.state.sqlite import SqliteState
 from engine.stores.memory import MemoryStore
 from tests.bench.largesite import DISK, PAGE, Site, picture, recovery_points, standbys, view
+from tests.readers import KnownDisk
 from tests.running import Files
 
 _CONTENT = bytes(range(256)) * (PAGE // 256)
 _DIGEST = blake3(_CONTENT).digest(length=16)
 
 
-class OnePage:
+class OnePage(KnownDisk):
     """A `DiskReader` whose layer is one page."""
 
     size = DISK
@@ -45,23 +46,9 @@ class OnePage:
         """Yield the page."""
         yield Piece(0, PAGE, Kind.DATA, _DIGEST)
 
-    def read(
-        self,
-        pieces: Sequence[Piece],
-        into: memoryview,
-        *,
-        hashed: bool = True,  # noqa: ARG002 - DiskReader
-        wait: bool = True,  # noqa: ARG002 - DiskReader
-    ) -> None:
-        """Fill `into`."""
-        into[:] = b"".join(_CONTENT[: piece.length] for piece in pieces)
-
-    def clone(self) -> OnePage:
-        """Return itself."""
-        return self
-
-    def close(self) -> None:
-        """Do nothing."""
+    def content(self, piece: Piece) -> bytes:
+        """Return as much of it."""
+        return _CONTENT[: piece.length]
 
 
 class OnePoint:

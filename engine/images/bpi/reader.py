@@ -35,12 +35,7 @@ class BpiReader:
             yield Piece(start, length, _KINDS[kind], digest if known else None)
 
     def read(
-        self,
-        pieces: Sequence[Piece],
-        into: memoryview,
-        *,
-        hashed: bool = True,
-        wait: bool = True,
+        self, pieces: Sequence[Piece], into: memoryview, *, hashed: bool = True, wait: bool = True
     ) -> None:
         """Fill `into` with the checked bytes of pieces, one after another.
 

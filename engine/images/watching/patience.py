@@ -250,12 +250,7 @@ class _Reader:
             yield from some
 
     def read(
-        self,
-        pieces: Sequence[Piece],
-        into: memoryview,
-        *,
-        hashed: bool = True,
-        wait: bool = True,
+        self, pieces: Sequence[Piece], into: memoryview, *, hashed: bool = True, wait: bool = True
     ) -> None:
         self._lane.admit()
         try:

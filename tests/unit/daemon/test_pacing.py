@@ -76,13 +76,13 @@ def test_a_job_waits_for_its_images_and_says_so() -> None:
     """A boot point is made at the rate of its directory; each report tells it and its end."""
     world = World(MemoryStore(), MemoryState(), MemoryImages())
     world.clock = ManualClock(datetime(2026, 3, 2, 12, tzinfo=UTC))
-    content, rate = bytes(range(256)) * 4096, 1 << 20
-    disk = MemoryDisk(16 << 20, [data(n * len(content), content) for n in range(16)])
+    content = bytes(range(256)) * 256
+    disk = MemoryDisk(1 << 20, [data(n * len(content), content) for n in range(8)])
     world.arrive(world.images.add([disk], None, 1))
     world._plan()
     point = world.state.read().points_of("erp")[0]
     told: list[Progress] = []
-    limit = ReadLimit("/images", rate, HOURS)
+    limit = ReadLimit("/images", 64 << 10, HOURS)
     t = Tools(
         standby=world.standby,
         state=world.state,
@@ -102,10 +102,10 @@ def test_a_job_waits_for_its_images_and_says_so() -> None:
     made = world.state.read().boot_points[point.id]
     assert made.stage is Stage.READY
     applying = [one for one in told if one.step == "apply"]
-    assert {one.pace.rate for one in applying} == {rate}
+    assert {one.pace.rate for one in applying} == {64 << 10}
     assert applying[0].pace.until == datetime(2026, 3, 2, 18, tzinfo=UTC)
     assert all(one.pace.rate is None for one in told if one.step == "check")
-    seconds = made.bytes / rate
+    seconds = made.bytes / (64 << 10)
     assert seconds - 2 <= world.clock.monotonic() <= seconds + 1
 
 

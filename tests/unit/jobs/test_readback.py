@@ -43,12 +43,7 @@ class Images:
             yield Piece(at, MIB, Kind.DATA, digest_of(content(at)))
 
     def read(
-        self,
-        pieces: Sequence[Piece],
-        into: memoryview,
-        *,
-        hashed: bool = True,
-        wait: bool = True,
+        self, pieces: Sequence[Piece], into: memoryview, *, hashed: bool = True, wait: bool = True
     ) -> None:
         """Fill in what is there; at `rotten` something else, which only a digest tells."""
         if self.asked and not wait:

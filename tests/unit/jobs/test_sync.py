@@ -144,22 +144,6 @@ def test_finished_disks_are_not_copied_again() -> None:
     world.check()
 
 
-@pytest.mark.parametrize(("disks", "notes"), [(1, 0), (3, 2)])
-def test_what_is_finished_is_noted_where_more_is_to_come(
-    disks: int, notes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A last disk is sealed at once: a note of it would be two waits for the medium for nothing."""
-    world, noted = a_world(), list[str]()
-    world.arrive(full(world, disks=disks))
-    chain = world.store.chain("erp")
-    monkeypatch.setattr(type(chain), "note", lambda _chain, _layer, text: noted.append(text))
-
-    world.work()
-
-    assert world.state.read().points_of("erp")[0].stage is Stage.READY
-    assert len(noted) == notes
-
-
 class OneAtATime(MemoryStore):
     """A store that opens one layer at a time, as a VM with disks attached to it does."""
 

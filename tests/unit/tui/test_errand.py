@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 from tui.errand import Errands
 from tui.feed import Refusal
@@ -50,13 +50,13 @@ class Console:
         return self.told
 
 
-def run(answer: object, *, stays: bool = True, **more: bool) -> list[object]:
+def run(answer: object, *, stays: bool = True, **more: Any) -> list[object]:
     """Ask for something and return what came of it."""
 
     async def whole() -> list[object]:
         console = Console(answer)
-        errands = Errands(console)  # type: ignore[arg-type]  # as much of it as is needed
-        errands.ask("a", {}, str, lambda told, here: console.told.append((told, here)), **more)  # type: ignore[arg-type]  # flags of a test
+        errands = Errands(cast("Any", console))
+        errands.ask("a", {}, str, lambda told, here: console.told.append((told, here)), **more)
         errands.ask("b", {}, str, lambda told, here: console.told.append((told, here)))
         assert errands.busy
         await asyncio.sleep(0)

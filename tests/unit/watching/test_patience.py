@@ -49,6 +49,10 @@ class Share:
     asked: list[str] = field(default_factory=list)
     opened: int = 0
 
+    def __post_init__(self) -> None:
+        """Have a disk."""
+        self.disks = [Images(24 * MIB, lambda at: self.touch("read", at), asked=self.is_far)]
+
     def touch(self, what: str, at: int = 0) -> None:
         """Note a contact; hang where that is wanted."""
         self.asked.append(what)
@@ -65,11 +69,6 @@ class Share:
         finally:
             self.touch("close")
             self.opened -= 1
-
-    @property
-    def disks(self) -> list[Images]:
-        """Return its disk."""
-        return [Images(24 * MIB, lambda at: self.touch("read", at), asked=self.is_far)]
 
     def unchanged(self) -> None:
         """Look at it."""
@@ -162,20 +161,15 @@ def test_a_reader_that_was_left_behind_is_not_used_for_what_is_in_memory(
 ) -> None:
     """The thread that hangs is still inside of it."""
     share = Share(when=lambda asked, _at: asked == "read")
-    disk, into = share.disks[0], memoryview(bytearray(MIB))
-    piece = Piece(MIB, MIB, Kind.DATA, bytes(16))
-
-    class One(Share):
-        disks = [disk]  # noqa: RUF012 - the disk of this test
-
-    with patient(One()).open(point) as opened:
+    piece, into = Piece(MIB, MIB, Kind.DATA, bytes(16)), memoryview(bytearray(MIB))
+    with patient(share).open(point) as opened:
         reader = opened.disks[0]
         with pytest.raises(SourceSilent):
             reader.read([piece], into)
-        disk.asked = False
+        share.disks[0].asked = False
         with pytest.raises(SourceSilent, match="still hang"):
             reader.read([piece], into)
-        assert share.asked == ["read"]
+        assert share.asked == ["open", "read"]
         share.goes.set()
     wait_until(lambda: not hanging())
 
