@@ -164,14 +164,9 @@ class _Lane:
         return self._wait(question)
 
     def end(self, last: Callable[[], object] | None = None) -> None:
-        """Do something last: now, or once the source lets go of a thread that was left behind.
-
-        Where nothing was asked it must be something that waits for nothing.
-        """
+        """Do something last: now, or once the source lets go of a thread that was left behind."""
         if last is not None and self._is_left:
             self._questions.put(last)
-        elif last is not None and not self._is_running:
-            last()
         elif last is not None:
             with suppress(SourceSilent, Cancelled):
                 self._wait(last)

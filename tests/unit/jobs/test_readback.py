@@ -35,6 +35,7 @@ class Images:
     before: Callable[[int], None] = lambda _offset: None
     rotten: int = -1
     asked: bool = False
+    open_clones: int = 0
     hashed: list[int] = field(default_factory=list)
 
     def pieces(self) -> Iterator[Piece]:
@@ -57,11 +58,13 @@ class Images:
             into[number * MIB :][:MIB] = content(start + (start == self.rotten))
 
     def clone(self) -> Images:
-        """Return itself: nothing is shared."""
+        """Return itself, and count that it is to be closed once more."""
+        self.open_clones += 1
         return self
 
     def close(self) -> None:
-        """Do nothing."""
+        """Count it."""
+        self.open_clones -= 1
 
 
 @dataclass

@@ -102,12 +102,13 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.01)  # noqa: TID251 - real threads
 
 
-def test_a_source_that_answers_is_read_whole(point: RecoveryPoint) -> None:
-    """Every piece arrives, and no thread and nothing open is left."""
-    share = Share()
+@pytest.mark.parametrize("is_far", [True, False])
+def test_a_source_that_answers_is_read_whole(point: RecoveryPoint, *, is_far: bool) -> None:
+    """Every piece arrives, and no thread and nothing open is left, wherever the bytes were."""
+    share = Share(is_far=is_far)
     medium = copied(patient(share), point)
     assert sum(kind == "write" for kind, _ in medium.events) == 24
-    assert share.opened == 0
+    assert share.opened == share.disks[0].open_clones == 0
     wait_until(lambda: not hanging())
 
 
