@@ -46,39 +46,81 @@ def durable_replace(folder: int, name: str, data: bytes) -> None:
 
 
 def durable_replace_all(folder: int, files: Mapping[str, bytes]) -> None:
-    """Give files new content as `durable_replace` does, in one go.
+    """Give files new content as `durable_replace` does, in one go; as `replacing` without more."""
+    with replacing(folder, files):
+        pass
 
-    After a power cut each file by itself has its old content or the new one; after a return all
-    have the new one.
+
+@contextlib.contextmanager
+def replacing(folder: int, files: Mapping[str, bytes], last: str = "") -> Iterator[None]:
+    """Give files new content as `durable_replace` does, at the end of the block.
+
+    The drafts are on their way to the medium meanwhile: what the block makes durable, and they,
+    wait for it together. An error in the block leaves all as it was.
+
+        drafts ─write─► block ─► fsync all ─rename─► fsync folder ─► the last one's rename, fsync
+
+    After a power cut each file by itself has its old content or the new one, `last` the new one
+    only if all have it. After the block all have the new one.
 
     Args:
         folder: Descriptor of the open folder.
         files: Content by plain file name.
+        last: The one of them that says that the others are there.
 
     Raises:
         OSError: Writing failed; those not yet replaced keep their content, no draft is left.
     """
     drafts = {name: f".{name}.{uuid4().hex}.tmp" for name in files}
+    first = [name for name in files if name != last]
     try:
-        for name, data in files.items():
-            _write_new(folder, drafts[name], data)
-        for name, draft in drafts.items():
-            os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)  # noqa: TID251 - here only
+        with contextlib.ExitStack() as opened:
+            fds = [_draft(opened, folder, drafts[name], data) for name, data in files.items()]
+            yield
+            for fd in fds:
+                os.fsync(fd)
+        for names in filter(None, (first, [last] if last else [])):
+            for name in names:
+                os.rename(drafts[name], name, src_dir_fd=folder, dst_dir_fd=folder)  # noqa: TID251 - here only
+            os.fsync(folder)
     except BaseException:
         for draft in drafts.values():
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(draft, dir_fd=folder)
         raise
-    os.fsync(folder)
 
 
-def _write_new(folder: int, name: str, data: bytes) -> None:
+def write_new(folder: int, name: str, data: bytes) -> None:
+    """Write a file that is not there yet; `settle` of its folder makes it durable."""
+    with contextlib.ExitStack() as opened:
+        _draft(opened, folder, name, data)
+
+
+def settle(folder: int) -> None:
+    """Make the files of a folder durable, and their names: all on their way, then one by one.
+
+    Raises:
+        OSError: One of them is no regular file, or writing failed.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    with contextlib.ExitStack() as opened:
+        fds = []
+        for name in os.listdir(folder):
+            fd = os.open(name, flags, dir_fd=folder)
+            opened.callback(os.close, fd)
+            start_writing(fd, 0, 0)
+            fds.append(fd)
+        for fd in (*fds, folder):
+            os.fsync(fd)
+
+
+def _draft(opened: contextlib.ExitStack, folder: int, name: str, data: bytes) -> int:
+    """Return a new file with all of `data` on its way to the medium, open until `opened` ends."""
     fd = os.open(name, _DRAFT, 0o600, dir_fd=folder)
-    try:
-        write_all(fd, data)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    opened.callback(os.close, fd)
+    write_all(fd, data)
+    start_writing(fd, 0, 0)
+    return fd
 
 
 def publish(folder: int, draft: str, name: str) -> None:
@@ -217,6 +259,8 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
 
 def start_writing(fd: int, offset: int, length: int) -> None:
     """Ask the system to begin writing a range to the medium, so that a later fsync is short.
+
+    A length of 0 reaches to the file's end.
 
     Only a hint: what it cannot do, the fsync does.
     """

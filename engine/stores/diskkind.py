@@ -55,7 +55,7 @@ class DiskKind(Protocol):
     """`raw` or `qcow2`; also the file's suffix."""
 
     def make(self, path: Path, size: int, below: Stack) -> None:
-        """Make the file of a new layer, durably; it reads like the stack below."""
+        """Make the file of a new layer, which reads like the stack below; not durable yet."""
 
     def open(
         self, stack: Stack, size: int, *, writable: bool

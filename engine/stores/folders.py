@@ -29,20 +29,14 @@ from engine.ports import NEVER, BlockDevice, Cancel, Copied, DiskFile, unseen
 from engine.stores import tree
 from engine.stores.diskkind import DiskKind, DiskTree, FoldedDisk
 from engine.stores.layerfolders import CONVERSION, NOTE, PLACE, SEAL, LayerFolders, Stack, there
-from engine.stores.manifests import (
-    Place,
-    attach,
-    encode,
-    signed,
-    strip,
-)
+from engine.stores.manifests import Place, attach, encode, signed, strip
 from engine.stores.rawdisk import open_in_hypervisor
 
 log = logging.getLogger(__name__)
 
 NOTE_LIMIT = 64 << 10
 _MAKING, _DROPPED = ".making-", ".dropped-"
-_SEALED_MODE, _OPEN_MODE = 0o440, 0o600
+_SEALED_MODE = 0o440
 
 
 class FolderChain:
@@ -200,7 +194,8 @@ class FolderChain:
                     self._kind.check(below, loose=False)
             self._kind.make(folder / f"disk-{number}.{self._kind.format}", size, below)
         with durable.open_folder(folder) as handle:
-            durable.durable_replace(handle, PLACE, encode(place))
+            durable.write_new(handle, PLACE, encode(place))
+            durable.settle(handle)
 
     def note(self, layer: LayerName, text: str) -> None:
         """Keep a text beside an unsealed layer."""
@@ -241,8 +236,10 @@ class FolderChain:
                 beside[CONVERSION] = signed(manifest.conversion)
             used = self._measure(layers, found)
             beside[PLACE] = encode(Place(layer, found.parent, found.kind, found.disk_sizes, used))
-            self._folders.put_all(layer, beside)
-            self._folders.put(layer, SEAL, encode(strip(manifest)))
+            beside[SEAL] = encode(strip(manifest))
+            with self._folders.putting(layer, beside, last=SEAL):
+                for number in range(len(found.disk_sizes)):
+                    self._harden(layer, number, _SEALED_MODE)
             # One that a power cut brings back is of no meaning beside a seal.
             (self._path / layer / NOTE).unlink(missing_ok=True)
 
@@ -254,12 +251,13 @@ class FolderChain:
             if key in self._writing or (there(file) and open_in_hypervisor(file)):
                 raise tree.refused("in-use", f"Disk {number} of {layer.name} is open.")
 
-    def _harden(self, layer: LayerName, disk: int) -> None:
+    def _harden(self, layer: LayerName, disk: int, mode: int | None = None) -> None:
         if layer in self._spoilt:
             raise tree.refused("broken", f"An earlier write to {layer} failed.", "Drop it.")
         fd = os.open(self._folders.file(layer, disk), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            os.fchmod(fd, _SEALED_MODE)
+            if mode is not None:
+                os.fchmod(fd, mode)
             os.fsync(fd)
         except OSError as error:
             self._spoilt.add(layer)

@@ -133,14 +133,24 @@ class LayerFolders:
 
     def put(self, layer: LayerName, name: str, data: bytes) -> None:
         """Write a small file beside a layer's disks, durably."""
-        self.put_all(layer, {name: data})
+        with self.putting(layer, {name: data}):
+            pass
 
-    def put_all(self, layer: LayerName, files: Mapping[str, bytes]) -> None:
-        """Write small files beside a layer's disks; on return all of them are durable."""
+    @contextlib.contextmanager
+    def putting(
+        self, layer: LayerName, files: Mapping[str, bytes], last: str = ""
+    ) -> Iterator[None]:
+        """Write small files beside a layer's disks, durably at the end of the block.
+
+        Args:
+            layer: Beside its disks.
+            files: Content by name.
+            last: The one of them that is there only once all the others are.
+        """
         folder = self._path / layer
         try:
-            with durable.open_folder(folder) as handle:
-                durable.durable_replace_all(handle, files)
+            with durable.open_folder(folder) as handle, durable.replacing(handle, files, last):
+                yield
         except OSError as error:
             if error.errno in durable.FULL:
                 raise durable.no_space(error, folder) from error

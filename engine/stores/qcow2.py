@@ -60,7 +60,6 @@ class Qcow2:
         if rounded > size and below:
             with self.open([path, *below], rounded, writable=True) as device:
                 device.zero(size, rounded - size)
-        _sync_file(path)
 
     @contextlib.contextmanager
     def open(self, stack: Stack, size: int, *, writable: bool) -> Iterator[Qcow2Device]:

@@ -44,7 +44,6 @@ class Reflink:
                 finally:
                     os.close(source)
             os.ftruncate(fd, size)
-            os.fsync(fd)
         except OSError as error:
             if error.errno in FULL:
                 raise no_space(error, path) from error

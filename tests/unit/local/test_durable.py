@@ -55,6 +55,77 @@ def test_several_files_are_written_whole_before_the_first_is_replaced(tmp_path: 
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == files
 
 
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which each file's or folder's fsync and rename is added, by its name."""
+    seen: list[str] = []
+    fsync, rename = os.fsync, os.rename  # noqa: TID251 - looked at, not used
+
+    def synced(fd: int) -> None:
+        fsync(fd)
+        name = Path(f"/proc/self/fd/{fd}").readlink().name
+        seen.append(f"fsync {name.removeprefix('.').partition('.')[0]}")
+
+    def renamed(old: str, new: str, **folders: int) -> None:
+        rename(old, new, **folders)
+        seen.append(f"rename {new}")
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", renamed)
+    return seen
+
+
+def test_the_last_file_says_that_the_others_are_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contents are durable before any name, all other names before the last one's."""
+    (tmp_path / "folder").mkdir()
+    seen = told(monkeypatch)
+    files = {"seal": b"3", "one": b"1", "two": b"2"}
+    with durable.open_folder(tmp_path / "folder") as folder:
+        with durable.replacing(folder, files, last="seal"):
+            seen.append("block")
+        after = {name: (tmp_path / "folder" / name).read_bytes() for name in files}
+    contents = {"fsync seal", "fsync one", "fsync two"}
+    names = {"rename one", "rename two"}
+    assert seen[0] == "block"
+    assert set(seen[1:4]) == contents
+    assert set(seen[4:6]) == names
+    assert seen[6:] == ["fsync folder", "rename seal", "fsync folder"]
+    assert after == files
+
+
+def test_an_error_meanwhile_replaces_nothing(tmp_path: Path) -> None:
+    """What fails in the block leaves the old content, and no draft."""
+    (tmp_path / "one").write_bytes(b"old")
+
+    def fails(folder: int) -> None:
+        with durable.replacing(folder, {"one": b"new", "two": b"2"}, last="two"):
+            assert len(names(tmp_path)) == 3, "drafts are written before the block"
+            raise OSError(5, "disk")
+
+    with durable.open_folder(tmp_path) as folder, pytest.raises(OSError, match="disk"):
+        fails(folder)
+    assert names(tmp_path) == ["one"]
+    assert (tmp_path / "one").read_bytes() == b"old"
+
+
+def test_all_files_of_a_folder_are_made_durable_then_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder itself comes last. A file in the place of a new one is never written over."""
+    (tmp_path / "folder").mkdir()
+    with durable.open_folder(tmp_path / "folder") as folder:
+        durable.write_new(folder, "one", b"1")
+        durable.write_new(folder, "two", b"2")
+        with pytest.raises(FileExistsError):
+            durable.write_new(folder, "two", b"3")
+        seen = told(monkeypatch)
+        durable.settle(folder)
+    assert sorted(seen[:2]) == ["fsync one", "fsync two"]
+    assert seen[2:] == ["fsync folder"]
+    assert (tmp_path / "folder" / "two").read_bytes() == b"2"
+
+
 def test_publishing_gives_a_draft_its_name(tmp_path: Path) -> None:
     """A draft written elsewhere takes the place of the old file."""
     (tmp_path / "x.part").write_bytes(b"new")
