@@ -206,8 +206,16 @@ def _sync(store: Path, kind: str, images: Path) -> list[str]:
 
 
 @contextmanager
-def reflink_place(folder: Path, sizes: Sizes) -> Iterator[Path]:
-    """Yield a folder with reflinks: the given one, or an XFS image mounted beside it."""
+def reflink_place(folder: Path, room: int) -> Iterator[Path]:
+    """Yield a folder with reflinks: the given one, or an XFS image mounted beside it.
+
+    The image has all its blocks before, as a disk has: else who writes to a new place waits for
+    the file system below to find room, and the others, who write to old ones, do not.
+
+    Args:
+        folder: For the image, or with reflinks itself.
+        room: Bytes of the image.
+    """
     if probe(folder) == "reflink":
         place = folder / "on-reflink"
         place.mkdir()
@@ -216,8 +224,9 @@ def reflink_place(folder: Path, sizes: Sizes) -> Iterator[Path]:
     image, place = folder / "xfs.img", folder / "xfs"
     place.mkdir()
     with image.open("wb") as file:
-        file.truncate(4 * sizes.data + 4 * sizes.increment + 8 * GIB)
-    subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", str(image)], check=True)
+        for _ in range(0, room, 4 * MIB):
+            file.write(bytes(4 * MIB))
+    subprocess.run(["mkfs.xfs", "-q", "-K", "-m", "reflink=1", str(image)], check=True)
     subprocess.run(["mount", "-o", "loop", str(image), str(place)], check=True)
     try:
         yield place
@@ -250,8 +259,7 @@ def main() -> int:
     if sys.argv[1:2] == ["day"]:
         return day.main(sys.argv[2:])
     if sys.argv[1:2] == ["esxi"]:
-        small = Sizes(GIB, GIB, GIB, GIB, 1)
-        return esxi.main(sys.argv[2:], lambda folder: reflink_place(folder, small))
+        return esxi.main(sys.argv[2:], reflink_place)
     if sys.argv[1:2] == ["scale"]:
         return scale.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
@@ -268,7 +276,8 @@ def main() -> int:
     )
     with tempfile.TemporaryDirectory(dir=told.folder, prefix="bench-") as name:
         folder = Path(name)
-        with reflink_place(folder, sizes) as reflinks:
+        room = 4 * sizes.data + 4 * sizes.increment + 8 * GIB
+        with reflink_place(folder, room) as reflinks:
             plain = folder / "plain"
             plain.mkdir()
             stores = {"reflink": reflinks, "qcow2": plain}

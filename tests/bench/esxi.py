@@ -48,14 +48,14 @@ dd if="$2" of=/dev/null bs=1M iflag=direct status=none
 """
 """What the medium takes for bytes that are read again, whoever moves them: nothing is compared."""
 
-Place = Callable[[Path], AbstractContextManager[Path]]
+Place = Callable[[Path, int], AbstractContextManager[Path]]
 
 
 def main(argv: list[str], place: Place) -> int:
     """Measure, print the table; 1 when an aim is missed.
 
     Args:
-        place: Gives a folder with reflinks below another folder.
+        place: Gives a folder with reflinks below another folder, and room for so many bytes.
     """
     parser = argparse.ArgumentParser(prog="make bench BENCH=esxi", description=__doc__)
     parser.add_argument("--increment", type=int, default=256, help="MiB that change")
@@ -65,7 +65,7 @@ def main(argv: list[str], place: Place) -> int:
     told = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=told.folder, prefix="bench-") as name:
         folder = Path(name)
-        with place(folder) as reflinks:
+        with place(folder, 8 * told.increment * MIB + 14 * GIB) as reflinks:
             ours, peers = _data(folder, reflinks, told)
             counts, seconds = _control(folder, reflinks / "store", told.rounds)
     calls, took = max(counts), statistics.median(seconds)

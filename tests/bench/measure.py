@@ -68,10 +68,14 @@ def run_once(contender: Contender) -> Taken:
 
 
 def side_by_side(contenders: Sequence[Contender], rounds: int) -> dict[str, Taken]:
-    """Run all contenders in turn, `rounds` times; return each one's median wall, CPU and peak."""
+    """Run all contenders in turn, `rounds` times; return each one's median wall, CPU and peak.
+
+    Their order turns round each time: a medium is still busy with what the one before wrote, and
+    nobody always comes after the same one.
+    """
     taken: dict[str, list[Taken]] = {c.name: [] for c in contenders}
-    for _ in range(rounds):
-        for contender in contenders:
+    for number in range(rounds):
+        for contender in reversed(contenders) if number % 2 else contenders:
             taken[contender.name].append(run_once(contender))
     return {
         name: Taken(
