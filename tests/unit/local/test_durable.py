@@ -16,6 +16,7 @@ from engine.local import durable
 from engine.local.ending import wait_for
 from engine.local.tools import ToolFailed, run_tool
 from engine.model.errors import Cancelled
+from tests.syncing import recorded
 
 GIB = 1 << 30
 
@@ -55,31 +56,12 @@ def test_several_files_are_written_whole_before_the_first_is_replaced(tmp_path: 
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == files
 
 
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list to which each file's or folder's fsync and rename is added, by its name."""
-    seen: list[str] = []
-    fsync, rename = os.fsync, os.rename  # noqa: TID251 - looked at, not used
-
-    def synced(fd: int) -> None:
-        fsync(fd)
-        name = Path(f"/proc/self/fd/{fd}").readlink().name
-        seen.append(f"fsync {name.removeprefix('.').partition('.')[0]}")
-
-    def renamed(old: str, new: str, **folders: int) -> None:
-        rename(old, new, **folders)
-        seen.append(f"rename {new}")
-
-    monkeypatch.setattr(os, "fsync", synced)
-    monkeypatch.setattr(os, "rename", renamed)
-    return seen
-
-
 def test_the_last_file_says_that_the_others_are_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Contents are durable before any name, all other names before the last one's."""
     (tmp_path / "folder").mkdir()
-    seen = told(monkeypatch)
+    seen = recorded(monkeypatch)
     files = {"seal": b"3", "one": b"1", "two": b"2"}
     with durable.open_folder(tmp_path / "folder") as folder:
         with durable.replacing(folder, files, last="seal"):
@@ -119,7 +101,7 @@ def test_all_files_of_a_folder_are_made_durable_then_their_names(
         durable.write_new(folder, "two", b"2")
         with pytest.raises(FileExistsError):
             durable.write_new(folder, "two", b"3")
-        seen = told(monkeypatch)
+        seen = recorded(monkeypatch)
         durable.settle(folder)
     assert sorted(seen[:2]) == ["fsync one", "fsync two"]
     assert seen[2:] == ["fsync folder"]

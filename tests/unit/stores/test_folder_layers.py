@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from engine.stores.probe import open_store, probe
 from engine.stores.reflink import Reflink
 from tests.contract.disk_chains import MIB, Lab, grow, manifest, picture, put, seen
 from tests.contract.doors import pause
+from tests.syncing import recorded
 
 BASE, DAY1, RUN1 = LayerName("base"), LayerName("day1"), LayerName("run1")
 A = b"a" * 70_000
@@ -204,6 +206,40 @@ def test_sealed_files_are_read_only_and_private(store: FolderStore) -> None:
     store.chain("web01").fold(BASE, NeverCancelled())
     file = store.path / "web01" / "day1" / "disk-0.qcow2"
     assert file.stat().st_mode & 0o777 == 0o440
+
+
+def test_a_layer_gets_its_name_once_all_it_holds_is_durable(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut leaves no layer without its disk or its place; then the name is durable, too."""
+    happened = recorded(monkeypatch)
+    grow(store.chain("web01"), "day2", "day1", seal=False)
+    at = happened.index("rename day2")
+    assert {"fsync disk-0.qcow2", "fsync place.json"} <= set(happened[:at])
+    assert happened[at - 1 :] == ["fsync .making-day2", "rename day2", "fsync web01"]
+
+
+def test_the_seal_gets_its_name_once_all_else_is_durable(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk is durable before its bytes are counted, and all of a layer before it is sealed."""
+    chain = store.chain("web01")
+    grow(chain, "day2", "day1", seal=False)
+    told = manifest(chain, "day2", {0: b"hashes"})
+    happened, used = recorded(monkeypatch), store._disks.used
+
+    def counted(*args: Any) -> int:
+        happened.append("count")
+        return used(*args)
+
+    monkeypatch.setattr(store._disks, "used", counted)
+    chain.seal(LayerName("day2"), told)
+    first, rest = happened[: happened.index("count")], happened[happened.index("count") :]
+    assert first == ["fsync disk-0.qcow2"]
+    contents = {f"fsync {name}" for name in ("disk-0.qcow2", "disk-0.hashes", "place.json")}
+    assert set(rest[1:5]) == contents | {"fsync layer.json"}
+    assert set(rest[5:7]) == {"rename disk-0.hashes", "rename place.json"}
+    assert rest[7:] == ["fsync day2", "rename layer.json", "fsync day2"]
 
 
 def test_a_disk_that_qemu_has_open_is_left_alone(store: FolderStore, tmp_path: Path) -> None:
