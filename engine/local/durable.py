@@ -42,12 +42,7 @@ def durable_replace(folder: int, name: str, data: bytes) -> None:
     Raises:
         OSError: Writing failed; the old content stays and no draft is left.
     """
-    durable_replace_all(folder, {name: data})
-
-
-def durable_replace_all(folder: int, files: Mapping[str, bytes]) -> None:
-    """Give files new content as `durable_replace` does, in one go; as `replacing` without more."""
-    with replacing(folder, files):
+    with replacing(folder, {name: data}):
         pass
 
 

@@ -226,7 +226,7 @@ class FolderChain:
             self._check_quiet(found)
             for number in range(len(found.disk_sizes)):
                 self._whole_stack(layers, found, number)
-                self._harden(layer, number)
+                self._harden(layer, number)  # what is counted below has its place then
             beside = {
                 f"disk-{number}.hashes": disk.hashes
                 for number, disk in enumerate(manifest.disks)

@@ -49,10 +49,14 @@ def test_several_files_are_written_whole_before_the_first_is_replaced(tmp_path: 
     """When one cannot be written, all keep their content; on return, all have the new one."""
     files = {"one": b"1", "other": b"2"}
     with durable.open_folder(tmp_path) as folder:
-        with pytest.raises(FileNotFoundError):
-            durable.durable_replace_all(folder, {**files, "missing/name": b"3"})
+        with (
+            pytest.raises(FileNotFoundError),
+            durable.replacing(folder, {**files, "missing/name": b"3"}),
+        ):
+            pass
         assert names(tmp_path) == []
-        durable.durable_replace_all(folder, files)
+        with durable.replacing(folder, files):
+            pass
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == files
 
 
