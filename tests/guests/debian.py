@@ -18,7 +18,17 @@ from pathlib import Path
 
 from tests.guests import texts
 from tests.guests.boot import Hardware
-from tests.guests.laying import FIRST, by_libguestfs, ext4, install_grub, lay, new_disk, run, sparse
+from tests.guests.laying import (
+    DISK_A,
+    FIRST,
+    by_libguestfs,
+    ext4,
+    install_grub,
+    lay,
+    new_disk,
+    run,
+    sparse,
+)
 from tests.guests.physical import MIB, fetch_physical
 from tests.guests.shapes import Built, installed, make_esp
 from tests.guests.whole import SWAP, Release, Whole, furnish, remake_initrds, write
@@ -151,7 +161,7 @@ def _build_efi(folder: Path, root: Path, boot: Path, cache: Path, work: Path) ->
     packed = work / "root.tar"
     run("tar", "-C", str(root), "--numeric-owner", "-cf", str(packed), ".")
     by_libguestfs([disk], [
-        "pvcreate /dev/sda3", "vgcreate rack /dev/sda3", f"lvcreate root rack {_ROOT // MIB}",
+        f"pvcreate {DISK_A}3", f"vgcreate rack {DISK_A}3", f"lvcreate root rack {_ROOT // MIB}",
         "mkfs ext4 /dev/rack/root", "mount /dev/rack/root /", f"tar-in {packed} /",
     ])  # fmt: skip
     return Built([disk], installed(folder, _ESP, partition=ESP_GUID))

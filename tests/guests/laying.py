@@ -13,19 +13,25 @@ from tests.guests.physical import MIB, Physical
 
 FIRST = 1 * MIB
 """Where the first partition starts."""
+DISK_A, DISK_B = "/dev/disk/guestfs/a", "/dev/disk/guestfs/b"
+"""Where the first and the second disk is in libguestfs; a partition's number follows."""
 _COMMON = ("ext2", "normal", "linux", "search", "search_fs_uuid", "serial", "terminal",
            "configfile", "echo", "boot")  # fmt: skip
 _MEMORY = 4 << 30
 
 
 def by_libguestfs(disks: Sequence[Path], commands: Sequence[str]) -> None:
-    """Run guestfish without hardware help; the commands' paths are of plain letters."""
+    """Run guestfish without hardware help; the commands' paths are of plain letters.
+
+    Commands, and programs that they run inside, find the disks at `DISK_A` and `DISK_B`: the kernel
+    may well call them otherwise at every start, for it asks several disks at once.
+    """
     environment = {**os.environ, "LIBGUESTFS_BACKEND": "direct",
                    "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}  # fmt: skip
-    added = [word for disk in disks for word in ("-a", str(disk))]
-    script = "\n".join(["run", *commands, "umount-all", "sync", ""])
-    command = ["guestfish", "--format=raw", *added]
-    told = subprocess.run(command, input=script, text=True, env=environment, check=False,
+    added = [f"add-drive {disk} format:raw label:{Path(label).name}"
+             for disk, label in zip(disks, (DISK_A, DISK_B), strict=False)]  # fmt: skip
+    script = "\n".join([*added, "run", *commands, "umount-all", "sync", ""])
+    told = subprocess.run(["guestfish"], input=script, text=True, env=environment, check=False,
                           capture_output=True, timeout=600)  # fmt: skip
     assert told.returncode == 0, told.stderr
 

@@ -17,7 +17,7 @@ from engine.guests.backends.uml.kernel import Kernel
 from engine.guests.backends.uml.probe import find_shim
 from engine.ports import DiskFile
 from tests.guests import texts
-from tests.guests.laying import FIRST, by_libguestfs, ext4, new_disk, run, sparse
+from tests.guests.laying import DISK_A, FIRST, by_libguestfs, ext4, new_disk, run, sparse
 from tests.guests.physical import MIB, System
 
 ROOT_UUID = "5b2f6f0e-93c1-4d7f-8a55-0d1c2b3a4f5e"
@@ -78,7 +78,7 @@ def _group(root: Path, size: int, work: Path) -> Path:
     if not member.exists():
         run("tar", "-C", str(root), "--owner=0", "--group=0", "-cf", str(packed), ".")
         by_libguestfs([sparse(member, size)], [
-            "pvcreate /dev/sda", "vgcreate rack /dev/sda", "lvcreate root rack 80",
+            f"pvcreate {DISK_A}", f"vgcreate rack {DISK_A}", "lvcreate root rack 80",
             "mkfs ext4 /dev/rack/root", "mount /dev/rack/root /", f"tar-in {packed} /",
         ])  # fmt: skip
     return member

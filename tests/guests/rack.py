@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.guests.convert import GuestConverter
+from engine.local.durable import remove_tree
 from engine.model.cards import CardChange
 from engine.model.conversion import Record
 from engine.ports import DiskFile, NeverCancelled
@@ -58,6 +59,7 @@ class Rack:
         """Return a guest with its converted copy."""
         if whole not in self._guests:
             place = self._folder / whole.name
+            remove_tree(place)  # The test before may have failed in the middle of it.
             (place / "copy").mkdir(parents=True)
             built = whole.build(place, CACHE)
             copy = built.copy(place / "copy")

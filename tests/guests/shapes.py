@@ -32,6 +32,8 @@ from engine.sample import packages as debs
 from engine.sample.packages import Say
 from tests.guests import mirror, nvram, texts
 from tests.guests.laying import (
+    DISK_A,
+    DISK_B,
     FIRST,
     by_libguestfs,
     efi_grub,
@@ -335,8 +337,8 @@ def _build_btrfs(folder: Path, root: Path, work: Path) -> Path:
     run("mkfs.btrfs", "-q", "-f", "-M", "-U", ROOT_UUID, str(part))
     lay(part, disk, FIRST)
     by_libguestfs([disk], [
-        "mount /dev/sda1 /", "btrfs-subvolume-create /@rootfs", "umount /",
-        "mount-options subvol=@rootfs /dev/sda1 /", f"tar-in {_tar(root, work)} /",
+        f"mount {DISK_A}1 /", "btrfs-subvolume-create /@rootfs", "umount /",
+        f"mount-options subvol=@rootfs {DISK_A}1 /", f"tar-in {_tar(root, work)} /",
     ])  # fmt: skip
     return disk
 
@@ -349,11 +351,11 @@ def _build_lvm(folder: Path, root: Path, work: Path, *, is_two: bool) -> Sequenc
                   f"start={FIRST // 512}, size={sectors}, type=83, bootable\n"
                   f"start={ROOT_OFFSET // 512}, type=8e\n")  # fmt: skip
     ext4(first, work / "boot", FIRST, ROOT_OFFSET - FIRST, BOOT_UUID)
-    disks, members, megabytes = [first], "/dev/sda2", 80
+    disks, members, megabytes = [first], f"{DISK_A}2", 80
     if is_two:
         second = f"label: dos\nstart={FIRST // 512}, type=8e\n"
         disks.append(new_disk(folder / "disk-1.raw", 96 * MIB, second))
-        members, megabytes = '"/dev/sda2 /dev/sdb1"', 160
+        members, megabytes = f'"{DISK_A}2 {DISK_B}1"', 160
     by_libguestfs(disks, [
         *(f"pvcreate {member}" for member in members.strip('"').split()),
         f"vgcreate rack {members}", f"lvcreate root rack {megabytes}", "mkfs ext4 /dev/rack/root",

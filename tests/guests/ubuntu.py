@@ -19,7 +19,7 @@ from pathlib import Path
 from engine.local.durable import file_lock, move_folder, remove_tree
 from tests.guests import texts
 from tests.guests.boot import Hardware
-from tests.guests.laying import FIRST, by_libguestfs, new_disk, run
+from tests.guests.laying import DISK_A, FIRST, by_libguestfs, new_disk, run
 from tests.guests.physical import MIB
 from tests.guests.shapes import Built, installed
 from tests.guests.whole import SWAP, Release, Whole, furnish, remake_initrds, write
@@ -172,16 +172,16 @@ JAMMY = Ubuntu(
     size=1700 * MIB,
     table=_table((MIB, _BIOS_BOOT), (1600 * MIB, "L"), (64 * MIB, "S")),
     laying=(
-        "mkfs btrfs /dev/sda2", "mkswap /dev/sda3", "mount /dev/sda2 /",
+        f"mkfs btrfs {DISK_A}2", f"mkswap {DISK_A}3", f"mount {DISK_A}2 /",
         "btrfs-subvolume-create /@", "btrfs-subvolume-create /@home", "umount /",
-        "mount-options subvol=@ /dev/sda2 /", "mkdir /home",
-        "mount-options subvol=@home /dev/sda2 /home",
+        f"mount-options subvol=@ {DISK_A}2 /", "mkdir /home",
+        f"mount-options subvol=@home {DISK_A}2 /home",
     ),
     # The swap was added by hand.
-    fstab="""$(by_uuid /dev/sda2) / btrfs defaults,subvol=@ 0 1
-$(by_uuid /dev/sda2) /home btrfs defaults,subvol=@home 0 2
+    fstab=f"""$(by_uuid {DISK_A}2) / btrfs defaults,subvol=@ 0 1
+$(by_uuid {DISK_A}2) /home btrfs defaults,subvol=@home 0 2
 /dev/sda3 none swap sw 0 0""",
-    loader="grub-install --target=i386-pc /dev/sda",
+    loader=f"grub-install --target=i386-pc {DISK_A}",
 )  # fmt: skip
 NOBLE = Ubuntu(
     "noble", "Ubuntu 24.04", Hardware.NVME, ("/boot", "/boot/efi"), "ens7", "addr=7",
@@ -192,13 +192,13 @@ NOBLE = Ubuntu(
     size=1700 * MIB,
     table=_table((ESP, f"U, uuid={ESP_GUID}"), (300 * MIB, "L"), (1300 * MIB, "L")),
     laying=(
-        "mkfs vfat /dev/sda1", f"mkfs ext4 /dev/sda2 {_EXT4}", f"mkfs ext4 /dev/sda3 {_EXT4}",
-        "mount /dev/sda3 /", "mkdir /boot", "mount /dev/sda2 /boot", "mkdir /boot/efi",
-        "mount /dev/sda1 /boot/efi",
+        f"mkfs vfat {DISK_A}1", f"mkfs ext4 {DISK_A}2 {_EXT4}", f"mkfs ext4 {DISK_A}3 {_EXT4}",
+        f"mount {DISK_A}3 /", "mkdir /boot", f"mount {DISK_A}2 /boot", "mkdir /boot/efi",
+        f"mount {DISK_A}1 /boot/efi",
     ),
-    fstab="""$(by_uuid /dev/sda3) / ext4 defaults 0 1
-$(by_uuid /dev/sda2) /boot ext4 defaults 0 1
-$(by_uuid /dev/sda1) /boot/efi vfat defaults 0 1""",
+    fstab=f"""$(by_uuid {DISK_A}3) / ext4 defaults 0 1
+$(by_uuid {DISK_A}2) /boot ext4 defaults 0 1
+$(by_uuid {DISK_A}1) /boot/efi vfat defaults 0 1""",
     loader="grub-install --target=x86_64-efi --uefi-secure-boot --no-nvram",
 )  # fmt: skip
 FOCAL = Ubuntu(
@@ -210,12 +210,12 @@ FOCAL = Ubuntu(
     size=1900 * MIB,
     table=_table((MIB, _BIOS_BOOT), (300 * MIB, "L"), (1500 * MIB, "V")),
     laying=(
-        "pvcreate /dev/sda3", "vgcreate ubuntu-vg /dev/sda3", "lvcreate ubuntu-lv ubuntu-vg 1400",
-        f"mkfs ext4 /dev/sda2 {_EXT4}", f"mkfs ext4 /dev/ubuntu-vg/ubuntu-lv {_EXT4}",
-        "mount /dev/ubuntu-vg/ubuntu-lv /", "mkdir /boot", "mount /dev/sda2 /boot",
+        f"pvcreate {DISK_A}3", f"vgcreate ubuntu-vg {DISK_A}3", "lvcreate ubuntu-lv ubuntu-vg 1400",
+        f"mkfs ext4 {DISK_A}2 {_EXT4}", f"mkfs ext4 /dev/ubuntu-vg/ubuntu-lv {_EXT4}",
+        "mount /dev/ubuntu-vg/ubuntu-lv /", "mkdir /boot", f"mount {DISK_A}2 /boot",
     ),
-    fstab="""$(by_lv) / ext4 defaults 0 1
-$(by_uuid /dev/sda2) /boot ext4 defaults 0 1""",
-    loader="grub-install --target=i386-pc /dev/sda",
+    fstab=f"""$(by_lv) / ext4 defaults 0 1
+$(by_uuid {DISK_A}2) /boot ext4 defaults 0 1""",
+    loader=f"grub-install --target=i386-pc {DISK_A}",
 )  # fmt: skip
 GUESTS = (JAMMY, NOBLE, FOCAL)
