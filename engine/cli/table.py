@@ -7,7 +7,8 @@ from pathlib import Path
 
 from engine.cli.alerting import ALERTING
 from engine.cli.converting import CONVERTING
-from engine.cli.defining import NAME_AGAIN, STANDBY
+from engine.cli.defining import STANDBY
+from engine.cli.imaging import IMAGE, SAMPLE
 from engine.cli.keeping import KEEPING
 from engine.cli.option import (
     DRY,
@@ -17,11 +18,9 @@ from engine.cli.option import (
     Command,
     Option,
     count,
-    memory,
-    moment,
-    span,
 )
 from engine.cli.pausing import PAUSING
+from engine.cli.targeting import TARGET
 
 GROUPS = {
     "job": "Deal with one job.",
@@ -247,258 +246,6 @@ _ACTING = (
     ),
 )
 
-_TARGET = (
-    Command(
-        "target add",
-        "Add an ESXi host or a vCenter, after comparing its certificate.",
-        "target:add",
-        (
-            "bootpoint target add esx-01 --url https://esx-01/ --user bp --password file:/etc/e1",
-            "bootpoint target add vc --url https://vc/ --user bp --password file:/v --place C1",
-            "bootpoint target add e --url https://e --user b --password file:/p --transport hotadd",
-        ),
-        (
-            Option(("name",), "small letters, digits, hyphens", "NAME"),
-            Option(("--url",), "https://HOST/ of its API", "URL", required=True),
-            Option(
-                ("--user",), "who logs in; needs a role, see docs/ESXI.md", "USER", required=True
-            ),
-            Option(
-                ("--password",),
-                "where it is: file:PATH (mode 0600) or credential:NAME",
-                "REF",
-                required=True,
-            ),
-            Option(("--pin",), "SHA-256 of the certificate, compared before", "SHA256"),
-            Option(
-                ("--authority",), "PEM file of who signed it, instead", "FILE", Path, kind="file"
-            ),
-            Option(
-                ("--transport",),
-                "where boot points are: nfs (here) or hotadd (on the datastore)",
-                choices=("nfs", "hotadd"),
-            ),
-            Option(("--place",), "pool, cluster or host, or a way: cluster/pool", "TEXT"),
-            Option(("--datastore",), "for the VMs' own files (hotadd: and their disks)", "TEXT"),
-            Option(("--production",), "port group of the real network", "TEXT"),
-            Option(("--isolated",), "port group without uplink", "TEXT"),
-            Option(("--server",), "this appliance's address, as hosts see it", "HOST"),
-            Option(
-                ("--store",),
-                "folder for the boot points, on XFS or btrfs; hosts mount .run in it",
-                "DIR",
-                Path,
-                kind="file",
-            ),
-            Option(("--anyway",), "add it although something stands in the way", flag=True),
-        ),
-    ),
-    Command(
-        "target list",
-        "List the targets and the room they have.",
-        "listing:targets",
-        (
-            "bootpoint target list",
-            "bootpoint target list --json",
-            "bootpoint --read-only target list",
-        ),
-    ),
-    Command(
-        "target check",
-        "Look at a target now and say what stands in the way.",
-        "target:check",
-        (
-            "bootpoint target check esx-01",
-            "bootpoint target check esx-01 --json",
-            "bootpoint target check local",
-        ),
-        (Option(("name",), "the target's name", "TARGET", kind="target"),),
-    ),
-    Command(
-        "target trust",
-        "Pin a host's new certificate, after comparing it; the running engine goes by it at once.",
-        "trusting:trust",
-        (
-            "bootpoint target trust esx-01",
-            "bootpoint target trust esx-01 --pin 2F:6A:...",
-            "bootpoint target trust esx-01 --pin 2f6a... --json",
-        ),
-        (
-            Option(("name",), "the target's name", "TARGET", kind="target"),
-            Option(("--pin",), "SHA-256 of the certificate, compared before", "SHA256"),
-        ),
-    ),
-    Command(
-        "target remove",
-        "Take a target without standbys out of the configuration; its store and host stay.",
-        "removing:remove",
-        (
-            "bootpoint target remove esx-01",
-            "bootpoint target remove esx-01 --dry-run",
-            "bootpoint target remove esx-01 --yes-i-mean esx-01 --json",
-        ),
-        (
-            Option(("name",), "the target's name", "TARGET", kind="target"),
-            Option(("--dry-run",), "only say what would go and what stays", flag=True),
-            NAME_AGAIN,
-        ),
-    ),
-    Command(
-        "target selftest",
-        "Try on your own host what only a real one can show, with a VM that is thrown away.",
-        "target:selftest",
-        (
-            "bootpoint target selftest esx-01",
-            "bootpoint target selftest esx-01 --json > report.json",
-            "bootpoint target selftest vc --json",
-        ),
-        (Option(("name",), "the target's name", "TARGET", kind="target"),),
-    ),
-)
-
-_IMAGE = (
-    Command(
-        "image create",
-        "Make a recovery point of a machine's disks: full, then what changed.",
-        "imaging:create",
-        (
-            "bootpoint image create --machine ERP01 --to /mnt/images /dev/vda",
-            "bootpoint image create --machine ERP01 --to /mnt/images disk0.raw disk1.raw",
-            "bootpoint image create --machine ERP01 --to /mnt/images --full /dev/vda",
-        ),
-        (
-            Option(("--machine",), "the machine's name", "NAME", required=True),
-            Option(("--to",), "the folder of all images", "DIR", Path, required=True, kind="file"),
-            Option(("--full",), "begin a new set", flag=True),
-            Option(("--taken-at",), "time of the snapshot (default now)", "TIME", moment),
-            Option(("--memory",), "hint for the VM, such as 4G", "SIZE", memory),
-            Option(("--cpus",), "hint for the VM", "N", count),
-            Option(("--firmware",), "hint for the VM", choices=("bios", "uefi")),
-            Option(("--os",), "hint for the VM", "TEXT", default=""),
-            Option(
-                ("disks",),
-                "raw files or block devices, boot disk first",
-                "DISK",
-                Path,
-                nargs="+",
-                kind="file",
-            ),
-        ),
-    ),
-    Command(
-        "image info",
-        "Say what an image file or a manifest says about itself.",
-        "imaging:info",
-        (
-            "bootpoint image info /mnt/images/erp/erp-000001-d00.bpi",
-            "bootpoint image info /mnt/images/erp/erp-000001.json",
-            "bootpoint image info --json erp-000002-d00.bpi",
-        ),
-        (Option(("file",), "a .bpi file or a manifest", "FILE", Path, kind="file"),),
-    ),
-    Command(
-        "image verify",
-        "Check every hash of image files and the links between them.",
-        "imaging:verify",
-        (
-            "bootpoint image verify /mnt/images/erp",
-            "bootpoint image verify erp-000001-d00.bpi",
-            "bootpoint image verify /mnt/images --json",
-        ),
-        (Option(("path",), "a file, a manifest or a folder", "PATH", Path, kind="file"),),
-    ),
-    Command(
-        "image export",
-        "Write the disk of a chain of image files as qcow2 or raw.",
-        "imaging:export",
-        (
-            "bootpoint image export full.bpi --qcow2 disk.qcow2",
-            "bootpoint image export full.bpi inc1.bpi inc2.bpi --qcow2 disk.qcow2",
-            "bootpoint image export full.bpi inc1.bpi --raw disk.raw",
-        ),
-        (
-            Option(
-                ("files",),
-                "full and increments of one disk",
-                "FILE",
-                Path,
-                nargs="+",
-                kind="file",
-            ),
-            Option(("--qcow2",), "the qcow2 file to write", "OUT", Path, kind="file"),
-            Option(("--raw",), "the raw file to write", "OUT", Path, kind="file"),
-        ),
-    ),
-)
-
-SITE = Option(
-    ("--site",), "its folder (default ./sample-site)", "DIR", Path, Path("sample-site"), kind="file"
-)
-RATE = Option(("--rate",), "of the replication a second, such as 4M", "SIZE", memory)
-
-_SAMPLE = (
-    Command(
-        "sample build",
-        "Build a sample site: a small real guest, imaged once.",
-        "sampling:build",
-        (
-            "bootpoint sample build",
-            "bootpoint sample build --site /srv/sample",
-            "bootpoint sample build --json",
-        ),
-        (SITE,),
-    ),
-    Command(
-        "sample grow",
-        "Add one more increment to the sample site.",
-        "sampling:grow",
-        (
-            "bootpoint sample grow",
-            "bootpoint sample grow --site /srv/sample",
-            "bootpoint sample grow --rate 1M",
-        ),
-        (SITE, RATE),
-    ),
-    Command(
-        "sample live",
-        "Let the sample site live: replicate, grow, replicate.",
-        "sampling:live",
-        (
-            "bootpoint sample live",
-            "bootpoint sample live --increments 10 --pause 20s",
-            "bootpoint sample live --site /srv/sample --rate 1M",
-        ),
-        (
-            SITE,
-            Option(("--increments",), "how many (default 5)", "N", count, 5),
-            Option(("--pause",), "between two, such as 40s", "TIME", span, 40),
-            RATE,
-        ),
-    ),
-    Command(
-        "sample run",
-        "Open the console on the sample site; build and start what is missing.",
-        "sampling:run",
-        (
-            "bootpoint sample run",
-            "bootpoint sample run --site /srv/sample",
-            "bootpoint sample run --read-only",
-        ),
-        (SITE,),
-    ),
-    Command(
-        "sample stop",
-        "End the sample site's VMs, its engine and its life.",
-        "sampling:stop",
-        (
-            "bootpoint sample stop",
-            "bootpoint sample stop --site /srv/sample",
-            "bootpoint sample stop --json",
-        ),
-        (SITE,),
-    ),
-)
-
 _REST = (
     Command(
         "completion",
@@ -536,8 +283,8 @@ COMMANDS: Sequence[Command] = (
     *CONVERTING,
     *KEEPING,
     *STANDBY,
-    *_TARGET,
-    *_IMAGE,
-    *_SAMPLE,
+    *TARGET,
+    *IMAGE,
+    *SAMPLE,
     *_REST,
 )

@@ -30,7 +30,6 @@ TOP_LEVEL = {
 LONGER: dict[str, str] = {
     "engine/guests/backends/ntfs_inside.py": "one file that runs alone inside the sandbox",
     "engine/guests/backends/uml/inside.py": "one file that runs alone inside the other kernel",
-    "engine/cli/table.py": "a table: the words of every command, hardly any code",
     "tui/keymap.py": "a table: the keys of every screen, hardly any code",
 }
 """Production files that may be longer than `LONGEST`, with the reason."""
