@@ -30,7 +30,7 @@ from engine.hypervisors.esxi.machine import Machines
 from engine.hypervisors.esxi.ownership import only_own
 from engine.hypervisors.esxi.paths import datastore_of
 from engine.hypervisors.esxi.session import Session
-from engine.hypervisors.esxi.sweeping import own_folder, sweep
+from engine.hypervisors.esxi.sweeping import drop, own_folder, sweep
 from engine.hypervisors.esxi.tasks import TaskWaiter
 from engine.model.errors import Cancelled, Failure
 from engine.model.machine import Power
@@ -40,7 +40,7 @@ from engine.ports import Cancel, Report, unreported
 
 log = logging.getLogger(__name__)
 
-_LONGEST_S, _SHORT_S = 7 * 86400.0, 300.0
+_LONGEST_S = 7 * 86400.0
 _UNFINISHED = frozenset({"running", "queued"})
 
 
@@ -74,25 +74,28 @@ class Homeward:
         session: Session,
         waiter: TaskWaiter,
         machines: Machines,
+        share: str,
         busy: Callable[[float], None],
     ) -> None:
         """Work through this session.
 
         Args:
+            share: Name of the datastore that our share is.
             busy: Waits some seconds, after a host said that it cannot now.
         """
-        self._session, self._waiter, self._machines, self._busy = session, waiter, machines, busy
+        self._session, self._waiter, self._machines = session, waiter, machines
+        self._share, self._busy = share, busy
         self._followed: set[str] = set()
 
-    def arrived(self, there: Machine, share: str) -> tuple[Machine, Homing | None]:
+    def arrived(self, there: Machine) -> tuple[Machine, Homing | None]:
         """Return the way of a VM that is home, marked so; None for one with a disk on our share.
 
         One that somebody else moved off the share is home too.
         """
         if there.homing is not None and there.homing.done:
-            return there, there.homing
+            return self._quieten(there, there.homing), there.homing
         on = self._stores(there)
-        if not on or share in on:
+        if not on or self._share in on:
             return there, None
         if there.homing is None:
             way = Homing(uuid4().hex, on[0], self._folder(there, on[0]))
@@ -138,21 +141,18 @@ class Homeward:
     def _arrive(self, there: Machine) -> Machine:
         """Take the serial port off the share, start what ran before, write down that it is done."""
         way = _way(there)
-        self._quieten(there, way)
+        there = self._quieten(there, way)
         if way.ran and there.seen.power is Power.OFF and not self._session.is_vcenter:
             there = self._machines.power_on(there, unreported)
         return self._machines.mark(there, replace(way, done=True))
 
-    def _quieten(self, there: Machine, way: Homing) -> None:
-        is_off = there.seen.power is Power.OFF
-        spec = specs.quiet_spec(there.devices, way.folder, is_off=is_off)
-        if spec is None:
-            return
+    def _quieten(self, there: Machine, way: Homing) -> Machine:
+        """Take the serial port off the share; where that fails, whoever asks again tries again."""
         try:
-            task = there.ref.ReconfigVM_Task(spec)
-            self._waiter.result(task, "ReconfigVM_Task", deadline_s=_SHORT_S)
+            return self._machines.quieten(there, self._share, way.folder)
         except faults.HostFailure as failure:
             log.warning("the serial port of %s stays on the share: %s", there.seen.vm, failure)
+            return there
 
     # --- with a vCenter ------------------------------------------------------------------------
 
@@ -345,12 +345,7 @@ class Homeward:
 
     def _drop(self, path: str) -> None:
         """Delete a copy of ours that is not whole; repeatable."""
-        manager = self._session.content.virtualDiskManager
-        try:
-            task = manager.DeleteVirtualDisk_Task(path, None)
-            self._waiter.result(task, "DeleteVirtualDisk_Task", deadline_s=_SHORT_S)
-        except faults.NoFile:
-            return
+        drop(self._session, self._waiter, path, self._busy)
 
     # --- giving up -----------------------------------------------------------------------------
 
@@ -359,21 +354,23 @@ class Homeward:
         way = there.homing
         if way is None or way.done or self._is_repointed(there, way):
             return there
-        if not self._session.is_vcenter:
-            for number in range(min(way.copied + 1, len(there.seen.disks))):
+        self.sweep(there)
+        if way.ran and there.seen.power is Power.OFF and not self._session.is_vcenter:
+            there = self._machines.power_on(there, unreported)
+        return self._machines.mark(there, None)
+
+    def sweep(self, there: Machine) -> None:
+        """Take away what a VM's way left beside it; only a single host has anything."""
+        way = there.homing
+        if way is None or self._session.is_vcenter:
+            return
+        if not way.done and not self._is_repointed(there, way):
+            for number in range(way.copied + 1):
                 try:
                     self._drop(way.copy(number))
                 except faults.HostFailure as failure:
                     log.warning("%s stays: %s", safe(way.copy(number)), failure)
-            self.sweep(there)
-            if way.ran and there.seen.power is Power.OFF:
-                there = self._machines.power_on(there, unreported)
-        return self._machines.mark(there, None)
-
-    def sweep(self, there: Machine) -> None:
-        """Take away the folder of a VM's copies that are gone; only a single host has one."""
-        if there.homing is not None and not self._session.is_vcenter:
-            sweep(self._session, self._waiter, there, there.homing)
+        sweep(self._session, self._waiter, there, way)
 
     def _no_effect(self, doing: str, last: faults.HostFailure | None) -> faults.ReplyLost:
         target, remedy = (

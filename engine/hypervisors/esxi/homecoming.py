@@ -70,8 +70,8 @@ class Homecoming:
             cancel: Ends the way where it began.
             report: Told how far.
         """
-        share, vm = self._runs.datastore, there.seen.vm
-        there, way = self._homeward.arrived(there, share)
+        vm = there.seen.vm
+        there, way = self._homeward.arrived(there)
         was_there = way is not None
         if way is None:
             if why := unmovable(there.seen):
@@ -84,7 +84,7 @@ class Homecoming:
             trip = Trip(place, sizes, stamp, self._halt, cancel, report)
             with self._gate.heavy(cancel):
                 there = self._homeward.bring(there, trip)
-            _, way = self._homeward.arrived(there, share)
+            _, way = self._homeward.arrived(there)
         if way is None:
             raise faults.drifted(vm, "some of its disks are still on the appliance's share")
         self._runs.forget(vm)

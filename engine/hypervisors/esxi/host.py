@@ -118,7 +118,9 @@ class EsxiHypervisor(OnHost):
         self._ground = Ground(self._session, wishes, self._runs.datastore, self._wait_for_host)
         waiter = TaskWaiter(self._session)
         self._machines = Machines(self._session, waiter, self._engine, self._wait_for_host)
-        self._homeward = Homeward(self._session, waiter, self._machines, self._wait_for_host)
+        self._homeward = Homeward(
+            self._session, waiter, self._machines, self._runs.datastore, self._wait_for_host
+        )
         self._homecoming = Homecoming(
             self._session, self._machines, self._homeward, self._ground, self._runs, self._gate
         )

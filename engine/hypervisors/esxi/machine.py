@@ -200,6 +200,21 @@ class Machines(Looking):
             ),
         )
 
+    def quieten(self, vm: Machine, share: str, folder: str) -> Machine:
+        """Let the serial port of a VM print no more into our share; see `specs.quiet_spec`."""
+        return self.bring(
+            vm,
+            "ReconfigVM_Task",
+            lambda now, _: not specs.printing_into(now.devices, share),
+            lambda now: now.ref.ReconfigVM_Task(
+                specs.quiet_spec(
+                    specs.printing_into(now.devices, share),
+                    folder,
+                    is_off=now.seen.power is Power.OFF,
+                )
+            ),
+        )
+
     def destroy(self, vm: Machine) -> None:
         """Delete a VM that is off, with its own files and no others.
 

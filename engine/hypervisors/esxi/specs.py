@@ -19,6 +19,7 @@ from engine.hypervisors.esxi.layers import (
     identity,
     shape,
 )
+from engine.hypervisors.esxi.paths import may_be_on
 from engine.model.machine import DiskBus, Firmware, VMSpec
 
 CONTROLLER = 1000
@@ -152,12 +153,16 @@ def repoint_spec(devices: Sequence[Any], old: Sequence[Disk], files: Sequence[st
     return vim.vm.ConfigSpec(deviceChange=[*_exchange(devices, old, files), *gone])
 
 
-def quiet_spec(devices: Sequence[Any], folder: str, *, is_off: bool) -> Any | None:
-    """Return the change by which a VM's serial port prints no more into our share; None: none does.
+def printing_into(devices: Sequence[Any], share: str) -> Sequence[Any]:
+    """Return the serial ports of ours that print into a file on our share."""
+    return [one for one in devices if _is_ours(one) and share in may_be_on(one.backing.fileName)]
+
+
+def quiet_spec(ports: Sequence[Any], folder: str, *, is_off: bool) -> Any:
+    """Return the change by which serial ports print no more into our share.
 
     A VM that runs keeps the port, disconnected, with a file in `folder`.
     """
-    ports = [one for one in devices if _is_ours(one)]
     for one in ports:
         one.backing.fileName, one.backing.datastore = f"{folder}/{SERIAL}", None
         one.connectable.connected = one.connectable.startConnected = False
@@ -165,7 +170,7 @@ def quiet_spec(devices: Sequence[Any], folder: str, *, is_off: bool) -> Any | No
         _without(one) if is_off else _Device(operation=_Device.Operation.edit, device=one)
         for one in ports
     ]
-    return vim.vm.ConfigSpec(deviceChange=change) if change else None
+    return vim.vm.ConfigSpec(deviceChange=change)
 
 
 def move_spec(disks: Sequence[Disk], datastore: Any) -> Any:

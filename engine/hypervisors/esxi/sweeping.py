@@ -1,13 +1,16 @@
-"""Takes away the folder that copies of a VM's disks were put into, once it is empty."""
+"""Takes away copies of a VM's disks, and the folder that they were put into once it is empty."""
 
 from __future__ import annotations
 
 import logging
+import random
+from collections.abc import Callable
 from typing import Any
 
 from pyVmomi import vim
 
 from engine.hypervisors.esxi import faults
+from engine.hypervisors.esxi.gate import pauses
 from engine.hypervisors.esxi.homing import Homing
 from engine.hypervisors.esxi.inventory import datastores_of
 from engine.hypervisors.esxi.looking import Machine
@@ -17,12 +20,34 @@ from engine.model.text import safe
 
 log = logging.getLogger(__name__)
 
-_TASK_S = 60.0
+_TASK_S, _DISK_S = 60.0, 300.0
 
 
 def own_folder(vm: str, engine: str, datastore: str) -> str:
     """Return where copies go that are not put into the VM's own folder: nobody else's name."""
     return f"[{datastore}] bootpoint-{vm}-{engine[:8]}"
+
+
+def drop(session: Session, waiter: TaskWaiter, path: str, busy: Callable[[float], None]) -> None:
+    """Delete a copy of a disk; repeatable.
+
+    Args:
+        busy: Waits some seconds, after a host said that it cannot now.
+    """
+    manager, waits = session.content.virtualDiskManager, pauses(random.random)
+    for left in reversed(range(faults.TRIES)):
+        try:
+            task = manager.DeleteVirtualDisk_Task(path, None)
+            waiter.result(task, "DeleteVirtualDisk_Task", deadline_s=_DISK_S)
+        except faults.NoFile:
+            return
+        except (faults.ReplyLost, faults.HostBusy) as failure:
+            if not left:
+                raise
+            if isinstance(failure, faults.HostBusy):
+                busy(next(waits))
+        else:
+            return
 
 
 def sweep(session: Session, waiter: TaskWaiter, there: Machine, way: Homing) -> None:
