@@ -8,6 +8,7 @@ import pytest
 
 from engine.hypervisors.esxi.home import Homeward
 from engine.model.errors import HypervisorError, Problem
+from engine.model.machine import Power
 from engine.ports import NeverCancelled
 from tests.esxi.test_home import at, host, hosts, vcenter
 from tests.vcsim.homing import is_as_before, is_home, mounted
@@ -94,3 +95,17 @@ def test_a_stop_in_the_middle_takes_the_copies_along(
     assert not list(place.rglob("web01*"))
     assert host.own_vms() == 0
     host.target.create(SPEC)
+
+
+def test_a_way_that_could_not_be_given_up_whole_begins_anew(host: Stage) -> None:
+    """Its copies were gone, and the VM did not start: the next try copies every disk again."""
+    host.sim.proxy.plan("CopyVirtualDisk_Task", Delay(0.0), Fault("NoDiskSpace"))
+    host.sim.proxy.plan("PowerOnVM_Task", Fault("InvalidState"))
+    with pytest.raises(HypervisorError, match="no room"):
+        host.target.bring_home(VM, "", NEVER)
+    signs = host.target.signs_of_life(VM)
+    assert (signs.power, signs.leaving) == (Power.OFF, "LocalDS_0")
+    assert not list(host.on("LocalDS_0").rglob("bootpoint-*"))
+    host.target.bring_home(VM, "", NEVER)
+    assert host.sim.proxy.count("CopyVirtualDisk_Task") == 4
+    is_home(host)

@@ -240,6 +240,9 @@ class Homeward:
         there = trip.halt(there)
         if way.stamp and way.stamp != trip.stamp():
             raise faults.drifted(there.seen.vm, _WRITTEN)
+        if way.copied and not way.stamp:  # it was being given up: its copies may be gone
+            self._drop_copies(way)
+            way = replace(way, copied=0)
         way = replace(way, stamp=trip.stamp())
         there = self._machines.mark(there, way)
         if way.folder != there.seen.home:
@@ -354,6 +357,8 @@ class Homeward:
         way = there.homing
         if way is None or way.done or self._is_repointed(there, way):
             return there
+        if way.stamp:  # first: giving up may fail in its middle as well
+            there = self._machines.mark(there, replace(way, stamp=""))
         self.sweep(there)
         if way.ran and there.seen.power is Power.OFF and not self._session.is_vcenter:
             there = self._machines.power_on(there, unreported)
@@ -365,12 +370,16 @@ class Homeward:
         if way is None or self._session.is_vcenter:
             return
         if not way.done and not self._is_repointed(there, way):
-            for number in range(way.copied + 1):
-                try:
-                    self._drop(way.copy(number))
-                except faults.HostFailure as failure:
-                    log.warning("%s stays: %s", safe(way.copy(number)), failure)
+            self._drop_copies(way)
         sweep(self._session, self._waiter, there, way)
+
+    def _drop_copies(self, way: Homing) -> None:
+        """Delete what was copied so far, as far as the host lets that be."""
+        for number in range(way.copied + 1):
+            try:
+                self._drop(way.copy(number))
+            except faults.HostFailure as failure:
+                log.warning("%s stays: %s", safe(way.copy(number)), failure)
 
     def _no_effect(self, doing: str, last: faults.HostFailure | None) -> faults.ReplyLost:
         target, remedy = (

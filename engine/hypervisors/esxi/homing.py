@@ -28,7 +28,8 @@ class Homing:
         folder: Where copies go, as a host writes it, such as `[datastore1] web`.
         ran: The VM had power when it began, so it has power when it ends.
         copied: So many disks are copied whole; only where disks are copied.
-        stamp: What the disks were like when copying began; see `RunFolders.stamp`.
+        stamp: What the disks were like when copying began; see `RunFolders.stamp`. Empty: no copy
+            is of any use; after one was made, the way is being given up.
         done: It is home.
     """
 
