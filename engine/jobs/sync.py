@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from threading import Lock
 
 from blake3 import blake3
@@ -31,6 +32,7 @@ from engine.jobs.copying import (
 from engine.jobs.disklayers import DiskLayer, disk_layers, place_of
 from engine.jobs.tools import Tools
 from engine.jobs.twig import make_twig, twigs
+from engine.local.parallel import both
 from engine.model.errors import FormatError, LayerError, Problem
 from engine.model.images import DiskPart, PointDisk, RecoveryPoint, hints_to_json
 from engine.model.layers import (
@@ -121,15 +123,12 @@ def _make_replica(
     below = None if parent is None else layers[parent]
     _refuse_strangers(path, below)
     finished = _finished(t, point, path) if found and found.parent == parent else frozenset()
-    made = found if finished else None
-    if made is None:
-        for leftover in (*twigs(list(layers.values()), point), point.replica):
-            if layers.pop(leftover, None) is not None:
-                t.chain.drop(leftover)
-        sizes = [disk.part.size for disk in path[-1].disks]
-        made = t.chain.add(point.replica, parent, LayerKind.REPLICA, sizes)
     with ExitStack() as stack:
-        readers = [stack.enter_context(t.source.open(one, t.cancel)) for one in path]
+        # The one waits for the store, the other for the source.
+        made, readers = both(
+            lambda: found if found and finished else _fresh(point, parent, path[-1], layers, t),
+            lambda: [stack.enter_context(t.source.open(one, t.cancel)) for one in path],
+        )
         copy = _Copy(point, path, readers, below, t)
         disks = copy.all_disks(finished)
         for reader in readers:
@@ -138,6 +137,21 @@ def _make_replica(
     t.chain.seal(point.replica, manifest)
     layers[point.replica] = replace(made, sealed=True, manifest=manifest)
     return copy.done, layers
+
+
+def _fresh(
+    point: BootPoint,
+    parent: LayerName | None,
+    last: RecoveryPoint,
+    layers: dict[LayerName, Layer],
+    t: Tools,
+) -> Layer:
+    """Drop what an earlier try left, also from `layers`, and begin the trunk layer anew."""
+    for leftover in (*twigs(list(layers.values()), point), point.replica):
+        if layers.pop(leftover, None) is not None:
+            t.chain.drop(leftover)
+    sizes = [disk.part.size for disk in last.disks]
+    return t.chain.add(point.replica, parent, LayerKind.REPLICA, sizes)
 
 
 def _is_done(found: Layer, point: BootPoint) -> bool:
@@ -218,11 +232,14 @@ class _Copy:
         for number, disk in enumerate(self._path[-1].disks):
             layers = disk_layers(self._path, self._readers, disk.part.uuid, number)
             with self._t.chain.open(self._point.replica, number, self._t.cancel) as device:
-                if number not in finished:
+                hashes = partial(self._hashes, layers, device)
+                if number in finished:
+                    packed = hashes()
+                else:
                     self._apply(number, layers, device)
                     finished |= {number}
-                    self._note(finished)
-                manifests.append(_disk_manifest(disk, device.size, self._hashes(layers, device)))
+                    _, packed = both(partial(self._note, finished), hashes)
+                manifests.append(_disk_manifest(disk, device.size, packed))
         return manifests
 
     def _apply(self, number: int, layers: Sequence[DiskLayer], device: BlockDevice) -> None:

@@ -100,6 +100,19 @@ class _Crew(Generic[T]):
             return None if self.failed else next(zip(self.items, strict=False), None)
 
 
+def both(first: Callable[[], T], second: Callable[[], R]) -> tuple[T, R]:
+    """Return what two calls return: `first` in this thread, `second` in another meanwhile.
+
+    Both have ended when it returns or raises.
+
+    Raises:
+        Exception: What `first` raises, else what `second` raises.
+    """
+    with ThreadPoolExecutor(1, "beside") as pool:
+        later = pool.submit(second)
+        return first(), later.result()
+
+
 def ordered(
     items: Iterable[T],
     work: Callable[[T], R],

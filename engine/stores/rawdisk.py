@@ -88,6 +88,8 @@ def _cut(extents: Iterator[Extent], size: int) -> Iterator[Extent]:
 
 
 def _compared(upper: list[Mapped], lower: list[Mapped]) -> Iterator[Extent]:
+    if upper == lower and all(one.place is not None for one in upper):
+        return
     edges = sorted(
         {edge for one in (*upper, *lower) for edge in (one.start, one.start + one.length)}
     )

@@ -16,6 +16,7 @@ from engine.images.bpi.problems import corrupt
 
 _UNUSED_BITS = 0x18
 """Bits of the frame header descriptor that a decoder ignores."""
+_HAS_CHECKSUM = 0x04
 _WINDOW = 8 << 20
 _BLOCK_HEAD, _CHECKSUM = 3, 4
 _RLE = 1
@@ -50,7 +51,9 @@ class Frames:
         Args:
             entry: The frame.
             into: Where its bytes go.
-            hashed: Check the hash; zstd's own checksum is checked in any case.
+            hashed: Check the hash and zstd's own checksum. Not where the
+                caller compares what `into` holds with the hash later: decoding takes 50 instead
+                of 80 ms for 256 MiB without zstd's.
             wait: As in `stored`.
 
         Raises:
@@ -58,7 +61,7 @@ class Frames:
             OSError: The medium failed.
             BlockingIOError: As in `stored`.
         """
-        self._decode(self.stored(entry, wait=wait), entry, into)
+        self._decode(self.stored(entry, wait=wait), entry, into, summed=hashed)
         if hashed and layout.h16(self._hash_alg, into) != entry.digest:
             raise self.wrong(entry, "its checksum is wrong")
 
@@ -101,7 +104,7 @@ class Frames:
         where = f"{entry.length} bytes at disk offset {entry.start}"
         return corrupt(self._path, f"the frame of {where}, stored at {entry.pos}: {why}")
 
-    def _decode(self, stored: memoryview, entry: Entry, into: memoryview) -> None:
+    def _decode(self, stored: memoryview, entry: Entry, into: memoryview, *, summed: bool) -> None:
         if stored[:4] != layout.ZSTD or len(stored) < 6 or stored[4] & _UNUSED_BITS:
             raise self.wrong(entry, "it is no zstd frame")
         try:
@@ -116,6 +119,9 @@ class Frames:
             # A stream ends a short frame silently, and passes over what follows one.
             if _end(stored) != len(stored):
                 raise self.wrong(entry, "its zstd frame does not end where the index says")
+            if not summed:
+                stored[4] &= ~_HAS_CHECKSUM
+                stored = stored[:-_CHECKSUM]
             with self._decompressor.stream_reader(stored) as stream:
                 length = stream.readinto(into)
         except zstandard.ZstdError as error:

@@ -18,7 +18,7 @@ from engine.images.bpi import BpiFormat, layout
 from engine.images.bpi.index import IndexBuilder, columns_of
 from engine.images.bpi.layout import Entry, FileKind
 from engine.images.bpi.opening import open_file
-from engine.model.errors import FormatError
+from engine.model.errors import FormatError, ImageCorrupt
 from tests.formats.bpifiles import GRAIN, check_whole, header, memory_file, uuid, write_file
 
 MIB = 1 << 20
@@ -167,6 +167,23 @@ def test_clones_read_on_after_the_first_reader_is_closed(tmp_path: Path) -> None
     other.read([next(other.pieces())], memoryview(into))
     assert into == b"x" * GRAIN
     other.close()
+
+
+def test_the_checksum_of_zstd_is_left_to_who_compares_the_hash_later(tmp_path: Path) -> None:
+    """Without a hash the right bytes come even where only that checksum is wrong."""
+    path, into = tmp_path / "x.bpi", bytearray(GRAIN)
+    write_file(path, header(GRAIN), [(0, b"x" * GRAIN)])
+    with path.open("r+b") as file:
+        reader = BpiFormat().open_disk(file.fileno(), path.name)
+        entry = next(reader.opened.index.entries(file.fileno()))
+        last = entry[2] + entry[3] - 1
+        os.pwrite(file.fileno(), bytes([os.pread(file.fileno(), 1, last)[0] ^ 1]), last)
+        pieces = list(reader.pieces())
+        reader.read(pieces, memoryview(into), hashed=False)
+        assert into == b"x" * GRAIN
+        with pytest.raises(ImageCorrupt):
+            reader.read(pieces, memoryview(into))
+        reader.close()
 
 
 def test_what_is_in_memory_is_read_without_waiting(tmp_path: Path) -> None:

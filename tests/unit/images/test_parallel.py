@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.local.parallel import default_workers, ordered, run
+from engine.local.parallel import both, default_workers, ordered, run
 from engine.model.errors import Cancelled
 from engine.ports import CancelFlag, NeverCancelled
 
@@ -157,3 +157,31 @@ def test_a_cancel_bites_long_before_the_items_end() -> None:
 def test_there_is_at_least_one_worker() -> None:
     """On any machine something works, and never more than four threads."""
     assert 1 <= default_workers() <= 4
+
+
+def test_two_calls_are_made_at_the_same_time() -> None:
+    """Each waits for the other, and what both return is returned."""
+    meeting = threading.Barrier(2, timeout=5)
+
+    def meet(name: str) -> str:
+        meeting.wait()
+        return name
+
+    assert both(lambda: meet("one"), lambda: meet("two")) == ("one", "two")
+
+
+@pytest.mark.parametrize("failing", [{"one"}, {"two"}, {"one", "two"}])
+def test_both_calls_have_ended_when_one_of_them_failed(failing: set[str]) -> None:
+    """The failure is raised, the first one's before the second one's."""
+    ended: list[str] = []
+
+    def call(name: str) -> None:
+        if name == "two":
+            _take_10_ms()
+        ended.append(name)
+        if name in failing:
+            raise OSError(name)
+
+    with pytest.raises(OSError, match=min(failing)):
+        both(lambda: call("one"), lambda: call("two"))
+    assert ended == ["one", "two"]

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import Barrier
 from typing import Any, cast
 
 import pytest
 
 from engine.jobs.copying import read_digest
 from engine.model.errors import LayerError, Problem
-from engine.model.layers import LayerKind, LayerName
+from engine.model.layers import Layer, LayerKind, LayerName
 from engine.model.points import Stage
 from engine.model.standby import Backlog
-from engine.ports import NEVER, BlockDevice, Cancel, CancelFlag, DiskChain
+from engine.ports import NEVER, BlockDevice, Cancel, CancelFlag, DiskChain, PointReader
 from engine.state.memory import MemoryState
-from engine.stores.memory import MemoryStore
+from engine.stores.memory import MemoryChain, MemoryStore
 from tests.world import MemoryDisk, MemoryImages, World, data, zero
 
 BLOCK = 65536
@@ -141,6 +142,34 @@ def test_finished_disks_are_not_copied_again() -> None:
     world.work()
 
     assert set(reads) == {1}
+    world.check()
+
+
+def test_the_image_is_opened_while_the_store_makes_the_layer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither waits for the other to be done."""
+    world, meeting = a_world(), Barrier(2, timeout=5)
+    first = full(world)
+    world.arrive(first)
+    opening, adding = world.images.open, MemoryChain.add
+
+    @contextmanager
+    def opened(*asked: Any) -> Iterator[PointReader]:
+        meeting.wait()
+        with opening(*asked) as point:
+            yield point
+
+    def add(chain: MemoryChain, name: LayerName, *asked: Any) -> Layer:
+        if name.endswith("-replica"):
+            meeting.wait()
+        return adding(chain, name, *asked)
+
+    monkeypatch.setattr(world.images, "open", opened)
+    monkeypatch.setattr(MemoryChain, "add", add)
+    world.work()
+
+    assert world.state.read().ready("erp")
     world.check()
 
 
