@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.jobs.tools import Tools
 from engine.model.cards import vm_cards
 from engine.model.conversion import ConversionMode
-from engine.model.errors import Failure, Problem, Refused
+from engine.model.errors import Failure, LayerError, Problem, Refused
 from engine.model.layers import LayerKind, LayerName, layer_name
 from engine.model.machine import (
     Capabilities,
@@ -189,12 +189,24 @@ def stop(t: Tools) -> None:
             )
         )
     _step(t, "drop scratch")
-    clear_scratch(t)
+    try:
+        clear_scratch(t)
+    except LayerError as error:
+        raise LayerError(_kept(name, error.problem)) from error
     hypervisor.delete(VMRef(name), home=True)
     with t.state.write() as tx:
         tx.remove_run(name)
     t.tell(
         "vm.stopped", f"{name} was stopped; what it wrote is gone, its boot points are as before."
+    )
+
+
+def _kept(name: str, why: Problem) -> Problem:
+    return replace(
+        why,
+        happened=f"{name} is off, but what it wrote could not be thrown away: {why.happened}",
+        unchanged="Its boot points are as before.",
+        remedy=f"{why.remedy} Then stop it again." if why.remedy else "Stop it again.",
     )
 
 

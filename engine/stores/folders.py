@@ -249,7 +249,8 @@ class FolderChain:
             key = layer.name, number
             file = self._folders.file(*key)
             if key in self._writing or (there(file) and open_in_hypervisor(file)):
-                raise tree.refused("in-use", f"Disk {number} of {layer.name} is open.")
+                happened = f"Disk {number} of {layer.name} is open."
+                raise tree.refused("in-use", happened, f"End what has it open: fuser -v {file}.")
 
     def _harden(self, layer: LayerName, disk: int, mode: int | None = None) -> None:
         if layer in self._spoilt:

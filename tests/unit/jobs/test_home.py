@@ -137,3 +137,23 @@ def test_a_vm_between_two_places_is_brought_on() -> None:
 
 def _with(state: Any, job: Any) -> Any:
     return SimpleNamespace(runs=state.runs, live_jobs=lambda: [job])
+
+
+def test_a_stop_that_cannot_throw_away_what_was_written_says_that_the_vm_is_off(
+    world: World,
+) -> None:
+    """Somebody has the disk open: the run is kept, and the next stop ends it."""
+    run = world.state.read().runs["erp"]
+    with world.store.chain("erp").open(run.scratch, 0):
+        world.perform(WantedJob(JobKind.STOP, "erp", run.boot_point, ""))
+    last = list(world.state.read().jobs.values())[-1]
+    assert last.status is JobStatus.FAILED
+    assert last.reason == (
+        f"erp is off, but what it wrote could not be thrown away: A disk of {run.scratch} is open. "
+        "Its boot points are as before. Stop it again."
+    )
+    assert world.state.read().runs["erp"] == run
+
+    world.perform(WantedJob(JobKind.STOP, "erp", run.boot_point, ""))
+    assert _last(world)[1] is JobStatus.DONE
+    assert not world.state.read().runs
