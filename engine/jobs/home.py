@@ -6,9 +6,11 @@ twig (sealed) ── scratch ── VM      started
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.jobs.power import clear_scratch
 from engine.jobs.tools import Tools
-from engine.model.errors import Problem, Refused
+from engine.model.errors import LayerError, Problem, Refused
 from engine.model.machine import VMRef
 from engine.model.progress import Progress
 
@@ -23,6 +25,7 @@ def home(to: str, t: Tools) -> None:
     Raises:
         Refused: It does not run, or somebody else changed it.
         Cancelled, HypervisorError, WrongUse: It runs on from where it was.
+        LayerError: It is at home; its scratch layer is left.
     """
     name = t.standby.name
     if name not in t.state.read().runs:
@@ -30,7 +33,10 @@ def home(to: str, t: Tools) -> None:
     t.report(Progress("look", 0, None))
     came = t.hypervisor().bring_home(VMRef(name), to, t.cancel, t.report)
     # The target read back that no disk of the VM is ours any more.
-    clear_scratch(t)
+    try:
+        clear_scratch(t)
+    except LayerError as error:
+        raise LayerError(_kept(name, error.problem)) from error
     said = "is at home already" if came.was_there else "was brought home"
     share = (
         f"The share stays mounted on its hosts: {came.stays}."
@@ -41,4 +47,13 @@ def home(to: str, t: Tools) -> None:
         "vm.home",
         f"{name} {said}, to datastore {came.datastore}: it needs this machine's disks no more. "
         f"{share}",
+    )
+
+
+def _kept(name: str, why: Problem) -> Problem:
+    return replace(
+        why,
+        happened=f"{name} is at home, but its layer here could not be dropped: {why.happened}",
+        unchanged="The VM runs on, and its boot points are as before.",
+        remedy=f"{why.remedy} Then bring it home again." if why.remedy else "Bring it home again.",
     )

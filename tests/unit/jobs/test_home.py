@@ -157,3 +157,23 @@ def test_a_stop_that_cannot_throw_away_what_was_written_says_that_the_vm_is_off(
     world.perform(WantedJob(JobKind.STOP, "erp", run.boot_point, ""))
     assert _last(world)[1] is JobStatus.DONE
     assert not world.state.read().runs
+
+
+def test_a_layer_that_cannot_be_dropped_after_the_way_home_is_told_as_that(
+    running: tuple[World, SimulatedHypervisor],
+) -> None:
+    """The VM is at home; asked again, the rest is done."""
+    world, _ = running
+    run = world.state.read().runs["erp"]
+    with world.store.chain("erp").open(run.scratch, 0):
+        _bring(running, ("ds2", False, ""))
+    last = list(world.state.read().jobs.values())[-1]
+    assert last.status is JobStatus.FAILED
+    assert last.reason == (
+        f"erp is at home, but its layer here could not be dropped: A disk of {run.scratch} is "
+        "open. The VM runs on, and its boot points are as before. Bring it home again."
+    )
+    assert _scratch(world)
+
+    _bring(running, ("ds2", True, ""))
+    assert not _scratch(world)
