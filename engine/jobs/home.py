@@ -6,11 +6,9 @@ twig (sealed) ── scratch ── VM      started
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from engine.jobs.power import clear_scratch
+from engine.jobs.power import clear_scratch_of
 from engine.jobs.tools import Tools
-from engine.model.errors import LayerError, Problem, Refused
+from engine.model.errors import Problem, Refused
 from engine.model.machine import VMRef
 from engine.model.progress import Progress
 
@@ -33,10 +31,7 @@ def home(to: str, t: Tools) -> None:
     t.report(Progress("look", 0, None))
     came = t.hypervisor().bring_home(VMRef(name), to, t.cancel, t.report)
     # The target read back that no disk of the VM is ours any more.
-    try:
-        clear_scratch(t)
-    except LayerError as error:
-        raise LayerError(_kept(name, error.problem)) from error
+    clear_scratch_of("is at home", t)
     said = "is at home already" if came.was_there else "was brought home"
     share = (
         f"The share stays mounted on its hosts: {came.stays}."
@@ -47,13 +42,4 @@ def home(to: str, t: Tools) -> None:
         "vm.home",
         f"{name} {said}, to datastore {came.datastore}: it needs this machine's disks no more. "
         f"{share}",
-    )
-
-
-def _kept(name: str, why: Problem) -> Problem:
-    return replace(
-        why,
-        happened=f"{name} is at home, but its layer here could not be dropped: {why.happened}",
-        unchanged="The VM runs on, and its boot points are as before.",
-        remedy=f"{why.remedy} Then bring it home again." if why.remedy else "Bring it home again.",
     )

@@ -35,6 +35,8 @@ from engine.model.work import Run
 
 log = logging.getLogger(__name__)
 
+_AS_BEFORE, _AGAIN = "Its boot points are as before.", "Ask for the same again."
+
 DEFAULT_MEMORY = 1 << 30
 DEFAULT_CPUS = 2
 _SETTLING_S = 60
@@ -189,24 +191,12 @@ def stop(t: Tools) -> None:
             )
         )
     _step(t, "drop scratch")
-    try:
-        clear_scratch(t)
-    except LayerError as error:
-        raise LayerError(_kept(name, error.problem)) from error
+    clear_scratch_of("is off", t)
     hypervisor.delete(VMRef(name), home=True)
     with t.state.write() as tx:
         tx.remove_run(name)
     t.tell(
         "vm.stopped", f"{name} was stopped; what it wrote is gone, its boot points are as before."
-    )
-
-
-def _kept(name: str, why: Problem) -> Problem:
-    return replace(
-        why,
-        happened=f"{name} is off, but what it wrote could not be thrown away: {why.happened}",
-        unchanged="Its boot points are as before.",
-        remedy=f"{why.remedy} Then stop it again." if why.remedy else "Stop it again.",
     )
 
 
@@ -252,6 +242,22 @@ def clear_scratch(t: Tools) -> None:
     for layer in list(t.chain.layers().values()):
         if layer.kind is LayerKind.SCRATCH:
             t.chain.drop(layer.name)
+
+
+def clear_scratch_of(done: str, t: Tools) -> None:
+    """Drop all scratch layers once the VM has left them; an error tells what is `done` already.
+
+    Raises:
+        LayerError: One is in use; to ask for the same again does the rest.
+    """
+    try:
+        clear_scratch(t)
+    except LayerError as error:
+        name, why = t.standby.name, error.problem
+        happened = f"{name} {done}, but what it wrote here could not be dropped: {why.happened}"
+        remedy = f"{why.remedy} Then ask for the same again." if why.remedy else _AGAIN
+        told = replace(why, happened=happened, unchanged=_AS_BEFORE, remedy=remedy)
+        raise LayerError(told) from error
 
 
 def _step(t: Tools, step: str) -> None:

@@ -149,8 +149,8 @@ def test_a_stop_that_cannot_throw_away_what_was_written_says_that_the_vm_is_off(
     last = list(world.state.read().jobs.values())[-1]
     assert last.status is JobStatus.FAILED
     assert last.reason == (
-        f"erp is off, but what it wrote could not be thrown away: A disk of {run.scratch} is open. "
-        "Its boot points are as before. Stop it again."
+        f"erp is off, but what it wrote here could not be dropped: A disk of {run.scratch} is "
+        "open. Its boot points are as before. Ask for the same again."
     )
     assert world.state.read().runs["erp"] == run
 
@@ -170,8 +170,8 @@ def test_a_layer_that_cannot_be_dropped_after_the_way_home_is_told_as_that(
     last = list(world.state.read().jobs.values())[-1]
     assert last.status is JobStatus.FAILED
     assert last.reason == (
-        f"erp is at home, but its layer here could not be dropped: A disk of {run.scratch} is "
-        "open. The VM runs on, and its boot points are as before. Bring it home again."
+        f"erp is at home, but what it wrote here could not be dropped: A disk of {run.scratch} is "
+        "open. Its boot points are as before. Ask for the same again."
     )
     assert _scratch(world)
 
